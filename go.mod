@@ -1,0 +1,3 @@
+module github.com/migration-proxy/migration-proxy
+
+go 1.26

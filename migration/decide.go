@@ -1,0 +1,184 @@
+package migration
+
+import "fmt"
+
+// Code is the constant part of a reason.
+type Code string
+
+// The reasons, in the order in which they are asked.
+const (
+	ReasonBadPath     Code = "bad_path"     // nginx answers 400
+	ReasonUnknownHost Code = "unknown_host" // 421
+	ReasonUnknownPath Code = "unknown_path" // 404
+	ReasonDisabled    Code = "disabled"
+	ReasonTripped     Code = "tripped"
+	ReasonDirect      Code = "direct" // the always-new listener
+	ReasonHeaderRule  Code = "header_rule"
+	ReasonIPRule      Code = "ip_rule"
+	ReasonWeight      Code = "weight"
+	ReasonUserHash    Code = "user_hash"
+	ReasonStrategy    Code = "strategy" // header and ip: old, as no rule spoke
+)
+
+// Reason says why a side was chosen. Rule counts from 0 in file order and is
+// -1 where no rule spoke.
+type Reason struct {
+	Code Code
+	Rule int
+	Text string // a sentence for people
+}
+
+// String is the reason as logs and metrics have it: "header_rule[0]",
+// "weight".
+func (r Reason) String() string {
+	if r.Rule >= 0 {
+		return fmt.Sprintf("%s[%d]", r.Code, r.Rule)
+	}
+	return string(r.Code)
+}
+
+// Decision is the answer for one request. Service is nil, and Side empty,
+// when no service is meant. Bucket is -1 when no bucket was looked at.
+type Decision struct {
+	Service *Service
+	Side    Side
+	Reason  Reason
+	Bucket  Bucket
+	// Open is true when the dice decide and were not given: Side is then the
+	// likelier side.
+	Open bool
+}
+
+// Decide says which side answers the request, and why. The first of these
+// that speaks wins: disabled, tripped, the always-new listener, header rules
+// in file order, IP rules (most specific network first), the strategy.
+func (t *Table) Decide(r Request) Decision {
+	path, ok := NormalizePath(r.Target)
+	if !ok {
+		return nowhere(ReasonBadPath, "the path cannot be decoded: 400")
+	}
+	host := NormalizeHost(r.Host)
+	if !t.KnowsHost(host) {
+		return nowhere(ReasonUnknownHost, fmt.Sprintf("no service has old_host %s: 421", quote(host)))
+	}
+	service := t.Route(host, path)
+	if service == nil {
+		return nowhere(ReasonUnknownPath, fmt.Sprintf("no service for host %s has a path_prefix of %s: 404", quote(host), quote(path)))
+	}
+	return service.Decide(r)
+}
+
+func nowhere(code Code, text string) Decision {
+	return Decision{Reason: Reason{code, -1, text}, Bucket: -1}
+}
+
+// Decide is Table.Decide for a request already routed to this service.
+func (s *Service) Decide(r Request) Decision {
+	chain := []func(*Service, Request) (Decision, bool){
+		disabled, tripped, direct, headerRules, ipRules, strategy,
+	}
+	for _, step := range chain {
+		if decision, spoke := step(s, r); spoke {
+			decision.Service = s
+			return decision
+		}
+	}
+	panic("the strategy always speaks")
+}
+
+func because(side Side, code Code, rule int, format string, args ...any) (Decision, bool) {
+	text := fmt.Sprintf(format, args...)
+	return Decision{Side: side, Reason: Reason{code, rule, text}, Bucket: -1}, true
+}
+
+func disabled(s *Service, _ Request) (Decision, bool) {
+	if s.Enabled {
+		return Decision{}, false
+	}
+	return because(Old, ReasonDisabled, -1, "migration.enabled is false")
+}
+
+func tripped(_ *Service, r Request) (Decision, bool) {
+	if !r.Tripped {
+		return Decision{}, false
+	}
+	return because(Old, ReasonTripped, -1, "the fallback has tripped: all traffic goes to old")
+}
+
+func direct(_ *Service, r Request) (Decision, bool) {
+	if !r.Direct {
+		return Decision{}, false
+	}
+	return because(New, ReasonDirect, -1, "asked on the always-new listener")
+}
+
+func headerRules(s *Service, r Request) (Decision, bool) {
+	for i, rule := range s.HeaderRules {
+		if rule.Matches(r.Header[rule.Header.Key()]) {
+			return because(rule.Target, ReasonHeaderRule, i, "canary.header_rules[%d]: header %s matches", i, rule.Header)
+		}
+	}
+	return Decision{}, false
+}
+
+func ipRules(s *Service, r Request) (Decision, bool) {
+	i := mostSpecific(s.IPRules, r.Client)
+	if i < 0 {
+		return Decision{}, false
+	}
+	return because(s.IPRules[i].Target, ReasonIPRule, i, "canary.ip_rules[%d]: client %s is in %s", i, r.Client, s.IPRules[i].Network)
+}
+
+func strategy(s *Service, r Request) (Decision, bool) {
+	switch s.Strategy {
+	case StrategyWeight:
+		return byDice(s, r)
+	case StrategyUserHash:
+		return byUser(s, r)
+	}
+	return because(Old, ReasonStrategy, -1, "strategy %s: no rule speaks, so old", s.Strategy)
+}
+
+func byDice(s *Service, r Request) (Decision, bool) {
+	if r.Dice != "" {
+		return byBucket(s, ReasonWeight, BucketOf(r.Dice), "the dice")
+	}
+	side := Old
+	if s.Share > FullShare/2 {
+		side = New
+	}
+	decision, _ := because(side, ReasonWeight, -1, "weight: %s %% of requests go to new, each by its own dice", s.Share)
+	decision.Open = s.Share > 0 && s.Share < FullShare
+	return decision, true
+}
+
+func byUser(s *Service, r Request) (Decision, bool) {
+	key, from := s.HashKey.value(r), s.HashKey.String()
+	if key == "" && r.Client.IsValid() {
+		key, from = string(r.Client.AsSlice()), "client address "+r.Client.String()
+	}
+	if key == "" {
+		return byDice(s, r)
+	}
+	return byBucket(s, ReasonUserHash, BucketOf(s.Salt()+":"+key), from)
+}
+
+func (k HashKey) value(r Request) string {
+	switch k.Source {
+	case KeyHeader:
+		return r.Header[headerKey(k.Name)]
+	case KeyCookie:
+		return cookie(r.Header["cookie"], k.Name)
+	}
+	return ""
+}
+
+func byBucket(s *Service, code Code, bucket Bucket, from string) (Decision, bool) {
+	side, relation := Old, "is not"
+	if int(bucket) < int(s.Share) {
+		side, relation = New, "is"
+	}
+	decision, _ := because(side, code, -1, "%s falls into bucket %d, which %s below %d (%s %%)", from, bucket, relation, s.Share, s.Share)
+	decision.Bucket = bucket
+	return decision, true
+}

@@ -1,0 +1,124 @@
+package migration
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// PathPrefix is an absolute path without trailing slash (but "/" itself). It
+// matches as Kubernetes' pathType Prefix does, element by element: "/api"
+// matches "/api" and "/api/x" and not "/apix".
+type PathPrefix string
+
+var pathPattern = regexp.MustCompile(`^/[A-Za-z0-9/_.~!&'()*+,=:@-]*$`)
+
+// ParsePathPrefix reads a path prefix; a trailing slash is ignored, as
+// Kubernetes ignores it.
+func ParsePathPrefix(text string) (PathPrefix, error) {
+	switch {
+	case !strings.HasPrefix(text, "/"):
+		return "", fmt.Errorf("%s is not a path: it must begin with /", quote(text))
+	case len(text) > 1024:
+		return "", fmt.Errorf("%s is not a path: longer than 1024 characters", quote(text))
+	case !pathPattern.MatchString(text):
+		return "", fmt.Errorf("%s is not a path: use letters, digits and /_.~!&'()*+,=:@- only; a path is matched decoded, so write no %%", quote(text))
+	}
+	for segment := range strings.SplitSeq(text[1:], "/") {
+		if segment == "." || segment == ".." {
+			return "", fmt.Errorf("%s is not a path: %q is resolved before matching, so it can never match", quote(text), segment)
+		}
+	}
+	if strings.Contains(text, "//") {
+		return "", fmt.Errorf("%s is not a path: // is merged before matching, so it can never match", quote(text))
+	}
+	if text == "/" {
+		return "/", nil
+	}
+	return PathPrefix(strings.TrimSuffix(text, "/")), nil
+}
+
+// Matches tells whether a normalized path lies under the prefix.
+func (p PathPrefix) Matches(path string) bool {
+	if p == "/" {
+		return true
+	}
+	rest, ok := strings.CutPrefix(path, string(p))
+	return ok && (rest == "" || rest[0] == '/')
+}
+
+// NormalizePath gives the path that nginx matches: without query and
+// fragment, percent-decoded once, "." and ".." resolved, slashes merged. ok
+// is false when nginx answers 400: a path that is not absolute, a broken %XX,
+// a NUL, or a ".." above the root.
+//
+// nginx src/http/ngx_http_parse.c, ngx_http_parse_complex_uri. One example:
+// "/a//b/%2e%2e/c?q" becomes "/a/c".
+func NormalizePath(target string) (path string, ok bool) {
+	if end := strings.IndexAny(target, "?#"); end >= 0 {
+		target = target[:end]
+	}
+	if !strings.HasPrefix(target, "/") {
+		return "", false
+	}
+	decoded, ok := percentDecode(target)
+	if !ok {
+		return "", false
+	}
+	return resolveDots(decoded)
+}
+
+func percentDecode(text string) (string, bool) {
+	var out strings.Builder
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if c == '%' {
+			if i+2 >= len(text) || !isHex(text[i+1]) || !isHex(text[i+2]) {
+				return "", false
+			}
+			c = unhex(text[i+1])<<4 | unhex(text[i+2])
+			i += 2
+		}
+		if c == 0 {
+			return "", false
+		}
+		out.WriteByte(c)
+	}
+	return out.String(), true
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}
+
+func unhex(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return c&^0x20 - 'A' + 10
+}
+
+// resolveDots resolves "." and ".." and merges slashes; the path keeps a
+// trailing slash when it ends in one, or in a dot segment.
+func resolveDots(path string) (string, bool) {
+	var kept []string
+	segments := strings.Split(path[1:], "/")
+	for _, segment := range segments {
+		switch segment {
+		case "", ".":
+		case "..":
+			if len(kept) == 0 {
+				return "", false
+			}
+			kept = kept[:len(kept)-1]
+		default:
+			kept = append(kept, segment)
+		}
+	}
+	out := "/" + strings.Join(kept, "/")
+	last := segments[len(segments)-1]
+	if (last == "" || last == "." || last == "..") && out != "/" {
+		out += "/"
+	}
+	return out, true
+}

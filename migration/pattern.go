@@ -1,0 +1,189 @@
+package migration
+
+import (
+	"fmt"
+	"regexp"
+	"regexp/syntax"
+	"strings"
+)
+
+// Pattern is a regular expression over a header's bytes that Go and PCRE read
+// alike: literals and classes of ASCII, '.', repetition, alternation, groups,
+// ^, $, \b and (?i). Everything else is refused, so that explain and nginx
+// cannot disagree.
+type Pattern struct {
+	source string
+	pcre   string
+	re     *regexp.Regexp
+}
+
+// ParsePattern reads a pattern of at most 512 ASCII characters.
+func ParsePattern(text string) (Pattern, error) {
+	if len(text) > 512 {
+		return Pattern{}, fmt.Errorf("pattern %s is longer than 512 characters", quote(text))
+	}
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return Pattern{}, fmt.Errorf("pattern %s contains a character that is not printable ASCII", quote(text))
+		}
+	}
+	tree, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return Pattern{}, fmt.Errorf("pattern %s: %w", quote(text), err)
+	}
+	var out strings.Builder
+	if err := writePCRE(&out, tree); err != nil {
+		return Pattern{}, fmt.Errorf("pattern %s: %w", quote(text), err)
+	}
+	re, err := regexp.Compile(text)
+	if err != nil {
+		return Pattern{}, fmt.Errorf("pattern %s: %w", quote(text), err)
+	}
+	return Pattern{source: text, pcre: out.String(), re: re}, nil
+}
+
+// String is the pattern as it was written.
+func (p Pattern) String() string { return p.source }
+
+// PCRE is the same pattern in the alphabet that is inert inside nginx text:
+// every character that is not a letter or digit stands as \xHH.
+func (p Pattern) PCRE() string { return p.pcre }
+
+// Match tells whether the header's value, byte by byte, matches anywhere.
+func (p Pattern) Match(value string) bool { return p.re.MatchString(latin1(value)) }
+
+// MarshalText makes a pattern part of the table's digest.
+func (p Pattern) MarshalText() ([]byte, error) { return []byte(p.source), nil }
+
+// ExactPCRE is an anchored expression that matches the text and nothing else;
+// a map literal would ignore case.
+func ExactPCRE(text string) string {
+	var out strings.Builder
+	out.WriteString(`\A`)
+	for i := range len(text) {
+		writeByte(&out, rune(text[i]))
+	}
+	return out.String() + `\z`
+}
+
+// latin1 makes each byte one character, as PCRE without UTF sees it.
+func latin1(value string) string {
+	for i := range len(value) {
+		if value[i] >= 0x80 {
+			runes := make([]rune, len(value))
+			for j := range len(value) {
+				runes[j] = rune(value[j])
+			}
+			return string(runes)
+		}
+	}
+	return value
+}
+
+func writePCRE(out *strings.Builder, node *syntax.Regexp) error {
+	switch node.Op {
+	case syntax.OpNoMatch:
+		out.WriteString(`(?!)`)
+	case syntax.OpEmptyMatch:
+		out.WriteString(`(?:)`)
+	case syntax.OpLiteral:
+		return writeLiteral(out, node)
+	case syntax.OpCharClass:
+		return writeClass(out, node.Rune)
+	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		out.WriteString(`[\x00-\xff]`)
+	case syntax.OpBeginText:
+		out.WriteString(`\A`)
+	case syntax.OpEndText:
+		out.WriteString(`\z`)
+	case syntax.OpWordBoundary:
+		out.WriteString(`\b`)
+	case syntax.OpNoWordBoundary:
+		out.WriteString(`\B`)
+	case syntax.OpCapture:
+		return writeGroup(out, node.Sub, "", "")
+	case syntax.OpStar, syntax.OpPlus, syntax.OpQuest, syntax.OpRepeat:
+		return writeGroup(out, node.Sub, "", quantifier(node))
+	case syntax.OpConcat:
+		return writeGroup(out, node.Sub, "", "")
+	case syntax.OpAlternate:
+		return writeGroup(out, node.Sub, "|", "")
+	default:
+		return fmt.Errorf("%s is not supported: a header's value is one line", node)
+	}
+	return nil
+}
+
+func quantifier(node *syntax.Regexp) string {
+	switch {
+	case node.Op == syntax.OpStar:
+		return "*"
+	case node.Op == syntax.OpPlus:
+		return "+"
+	case node.Op == syntax.OpQuest:
+		return "?"
+	case node.Max < 0:
+		return fmt.Sprintf("{%d,}", node.Min)
+	}
+	return fmt.Sprintf("{%d,%d}", node.Min, node.Max)
+}
+
+func writeGroup(out *strings.Builder, subs []*syntax.Regexp, separator, suffix string) error {
+	out.WriteString("(?:")
+	for i, sub := range subs {
+		if i > 0 {
+			out.WriteString(separator)
+		}
+		if err := writePCRE(out, sub); err != nil {
+			return err
+		}
+	}
+	out.WriteString(")" + suffix)
+	return nil
+}
+
+func writeLiteral(out *strings.Builder, node *syntax.Regexp) error {
+	for _, c := range node.Rune {
+		if c > '~' {
+			return fmt.Errorf("character %q is not ASCII", c)
+		}
+		upper, lower := c&^0x20, c|0x20
+		if node.Flags&syntax.FoldCase != 0 && upper >= 'A' && upper <= 'Z' {
+			out.WriteString("[" + string(upper) + string(lower) + "]")
+			continue
+		}
+		writeByte(out, c)
+	}
+	return nil
+}
+
+// writeClass writes the part of a class below 0x100. What lies above cannot
+// occur in a byte; what lies from 0x80 to 0xff must be there as a whole or
+// not at all, else the class was written with characters, not bytes.
+func writeClass(out *strings.Builder, ranges []rune) error {
+	var body strings.Builder
+	for i := 0; i < len(ranges); i += 2 {
+		low, high := ranges[i], min(ranges[i+1], 0xff)
+		if low > 0xff {
+			continue // a letter's fold outside Latin-1, as U+212A for k
+		}
+		if low >= 0x80 || high >= 0x80 && high < 0xff {
+			return fmt.Errorf("a class with characters that are not ASCII is not supported")
+		}
+		fmt.Fprintf(&body, `\x%02x-\x%02x`, low, high)
+	}
+	if body.Len() == 0 {
+		out.WriteString(`(?!)`)
+		return nil
+	}
+	out.WriteString("[" + body.String() + "]")
+	return nil
+}
+
+func writeByte(out *strings.Builder, c rune) {
+	if c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' {
+		out.WriteRune(c)
+		return
+	}
+	fmt.Fprintf(out, `\x%02x`, c)
+}

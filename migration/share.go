@@ -1,0 +1,49 @@
+package migration
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Share is the part of the traffic that new gets, in 1/10000: 20 % is 2000,
+// the smallest step 0.01 % is 1. Integers, because 0.1+0.2 must be 0.3 and
+// because nginx's buckets are counted, not measured.
+type Share int
+
+// FullShare is 100 %.
+const FullShare Share = 10000
+
+// ParseShare reads a percentage from 0 to 100 with at most two decimals:
+// "20" is 2000, "0.5" is 50, "99.99" is 9999.
+func ParseShare(text string) (Share, error) {
+	whole, fraction, dotted := strings.Cut(text, ".")
+	if !digits(whole) || dotted && (!digits(fraction) || len(fraction) > 2) {
+		return 0, fmt.Errorf("%q is not a percentage: write a number from 0 to 100 with at most two decimals, like 20 or 0.25", text)
+	}
+	fraction = (fraction + "00")[:2]
+	share, err := strconv.Atoi(whole + fraction)
+	if err != nil || Share(share) > FullShare {
+		return 0, fmt.Errorf("%s is out of range: a percentage goes from 0 to 100", text)
+	}
+	return Share(share), nil
+}
+
+// String gives the shortest text that ParseShare reads back: 2000 is "20",
+// 50 is "0.5".
+func (s Share) String() string {
+	text := fmt.Sprintf("%d.%02d", s/100, s%100)
+	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
+}
+
+// Percent is the share as a number for people and for graphs: 50 gives 0.5.
+func (s Share) Percent() float64 { return float64(s) / 100 }
+
+func digits(text string) bool {
+	for _, c := range text {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return text != ""
+}

@@ -1,0 +1,120 @@
+package migration
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Global is what holds for all services.
+type Global struct {
+	TrustedProxies []netip.Prefix // sorted; whose X-Forwarded-For is believed
+	DebugHeaders   bool           // answers carry X-Migration-Side and -Reason
+}
+
+// Table is one whole migration config: immutable, sorted by service name, no
+// two services with one name or one (old host, path prefix).
+type Table struct {
+	global   Global
+	services []Service
+	byName   map[Name]int
+	byHost   map[Host][]int // longest path prefix first
+	digest   string
+}
+
+// NewTable sorts the services and refuses duplicates. It keeps what it is
+// given: the caller must not change it afterwards.
+func NewTable(global Global, services []Service) (*Table, error) {
+	table := &Table{global: global, services: services, byName: map[Name]int{}, byHost: map[Host][]int{}}
+	slices.SortFunc(table.services, func(a, b Service) int { return cmp.Compare(a.Name, b.Name) })
+	routes := map[string]Name{}
+	for i := range table.services {
+		service := &table.services[i]
+		if _, twice := table.byName[service.Name]; twice {
+			return nil, fmt.Errorf("two services are named %q", service.Name)
+		}
+		route := string(service.OldHost) + string(service.PathPrefix)
+		if other, twice := routes[route]; twice {
+			return nil, fmt.Errorf("services %q and %q both have %s", other, service.Name, route)
+		}
+		routes[route] = service.Name
+		table.byName[service.Name] = i
+		table.byHost[service.OldHost] = append(table.byHost[service.OldHost], i)
+	}
+	for _, indexes := range table.byHost {
+		slices.SortFunc(indexes, func(a, b int) int {
+			return cmp.Compare(len(table.services[b].PathPrefix), len(table.services[a].PathPrefix))
+		})
+	}
+	digest, err := table.sum()
+	table.digest = digest
+	return table, err
+}
+
+// sum is the SHA-256 of the table's canonical JSON, 16 hex digits of it.
+func (t *Table) sum() (string, error) {
+	text, err := json.Marshal(struct {
+		Global   Global
+		Services []Service
+	}{t.global, t.services})
+	if err != nil {
+		return "", fmt.Errorf("digest of the migration table: %w", err)
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:8]), nil
+}
+
+// Digest names this table's content: 16 hex digits, equal for equal content
+// whatever the order, layout and comments of the text it came from.
+func (t *Table) Digest() string { return t.digest }
+
+// Global gives the settings that hold for all services.
+func (t *Table) Global() Global { return t.global }
+
+// Services gives all services, sorted by name. Read only.
+func (t *Table) Services() []Service { return t.services }
+
+// Service finds a service by name, or nil.
+func (t *Table) Service(name Name) *Service {
+	if i, ok := t.byName[name]; ok {
+		return &t.services[i]
+	}
+	return nil
+}
+
+// KnowsHost tells whether any service is for the host, exactly or by a
+// wildcard.
+func (t *Table) KnowsHost(host string) bool { return len(t.hostServices(host)) > 0 }
+
+// Route finds the service for a normalized host and path: the exact host
+// before wildcards, the longest wildcard first, then the longest prefix. Once
+// a host matches, shorter wildcards are not looked at. Nil if none.
+func (t *Table) Route(host, path string) *Service {
+	for _, i := range t.hostServices(host) {
+		if t.services[i].PathPrefix.Matches(path) {
+			return &t.services[i]
+		}
+	}
+	return nil
+}
+
+func (t *Table) hostServices(host string) []int {
+	if indexes, ok := t.byHost[Host(host)]; ok && !Host(host).Wildcard() {
+		return indexes
+	}
+	for rest := host; ; {
+		_, after, ok := strings.Cut(rest, ".")
+		if !ok {
+			return nil
+		}
+		if indexes, ok := t.byHost[Host("*."+after)]; ok {
+			return indexes
+		}
+		rest = after
+	}
+}
