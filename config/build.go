@@ -1,0 +1,95 @@
+package config
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+)
+
+// build turns the checked format into the domain.
+func build(doc document) (*migration.Table, error) {
+	trusted := slices.SortedFunc(slices.Values(doc.Global.TrustedProxies), comparePrefix)
+	services := make([]migration.Service, len(doc.Services))
+	for i, s := range doc.Services {
+		services[i] = s.build(doc.Global)
+	}
+	return migration.NewTable(migration.Global{
+		TrustedProxies: trusted,
+		DebugHeaders:   doc.Global.DebugHeaders,
+	}, services)
+}
+
+func comparePrefix(a, b netip.Prefix) int {
+	return cmp.Or(a.Addr().Compare(b.Addr()), cmp.Compare(a.Bits(), b.Bits()))
+}
+
+func (s service) build(g global) migration.Service {
+	built := migration.Service{
+		Name: s.Name, OldHost: migration.Host(s.OldHost), PathPrefix: s.PathPrefix,
+		OldBackend: s.OldBackend, NewHost: s.NewHost, NewBackend: s.NewBackend,
+		Mode: s.Mode, Timeout: g.DefaultTimeout, Tries: int(g.RetryAttempts),
+		MaxBodyBytes: int64(s.MaxBodySize), Gzip: s.Gzip, TLS: s.TLS.build(),
+		Enabled: s.Migration.Enabled, Strategy: s.Migration.Strategy, Share: s.Migration.Percentage,
+		HashKey: s.Migration.HashKey, Cohort: s.Migration.Cohort,
+		HeaderRules: s.Canary.headerRules(), IPRules: s.Canary.ipRules(),
+		Fallback: s.Fallback.build(), HealthCheck: s.HealthCheck.build(),
+	}
+	if s.Timeout != nil {
+		built.Timeout = *s.Timeout
+	}
+	if s.Cache != nil {
+		built.Cache.TTL = s.Cache.TTL
+	}
+	return built
+}
+
+func (t tls) build() migration.TLS {
+	return migration.TLS{
+		Verify: t.Verify, CAFile: string(t.CAFile), ServerName: t.ServerName,
+		ClientCertFile: string(t.ClientCertFile), ClientKeyFile: string(t.ClientKeyFile),
+	}
+}
+
+func (c canary) headerRules() []migration.HeaderRule {
+	var rules []migration.HeaderRule
+	for _, r := range c.HeaderRules {
+		rules = append(rules, migration.HeaderRule{
+			Header: r.Header, Value: string(r.Value), Pattern: r.Pattern, Target: r.Target,
+		})
+	}
+	return rules
+}
+
+func (c canary) ipRules() []migration.IPRule {
+	var rules []migration.IPRule
+	for _, r := range c.IPRules {
+		rules = append(rules, migration.IPRule{Network: r.CIDR, Target: r.Target})
+	}
+	return rules
+}
+
+func (f fallback) build() migration.Fallback {
+	statuses := make([]int, len(f.OnStatus))
+	for i, s := range f.OnStatus {
+		statuses[i] = int(s)
+	}
+	slices.Sort(statuses)
+	return migration.Fallback{
+		Enabled: f.Enabled, MaxFailures: int(f.MaxFailures), Window: time.Duration(f.FailureWindow),
+		RecoveryTime: time.Duration(f.RecoveryTime), FailureRatio: float64(f.FailureRatio), OnStatus: statuses,
+	}
+}
+
+func (h *healthCheck) build() *migration.HealthCheck {
+	if h == nil {
+		return nil
+	}
+	return &migration.HealthCheck{
+		Path: string(h.Path), Interval: h.Interval, Timeout: h.Timeout,
+		Healthy: int(h.Healthy), Unhealthy: int(h.Unhealthy),
+		StatusMin: h.Status.low, StatusMax: h.Status.high,
+	}
+}

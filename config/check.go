@@ -1,0 +1,214 @@
+package config
+
+import (
+	"net/netip"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+	"gopkg.in/yaml.v3"
+)
+
+// The checks that look at more than one value. They run also when some value
+// could not be read, so that everything is reported at once; such a value is
+// zero, and whether a key is there is asked of the nodes.
+
+func checkDocument(r *report, root *yaml.Node, doc document) {
+	checkTrusted(r, root, doc.Global.TrustedProxies)
+	nodes := find(root, "services")
+	if nodes == nil || nodes.Kind != yaml.SequenceNode {
+		return
+	}
+	at := (*place)(nil).field("services")
+	unique := uniqueness{report: r, names: map[migration.Name]int{}, routes: map[route]int{}}
+	for i, s := range doc.Services {
+		view := serviceView{service: s, report: r, node: nodes.Content[i], at: at.element(i)}
+		unique.check(i, view)
+		for _, check := range serviceChecks {
+			check(view)
+		}
+	}
+}
+
+func checkTrusted(r *report, root *yaml.Node, networks []netip.Prefix) {
+	list := find(root, "global", "trusted_proxies")
+	at := (*place)(nil).field("global").field("trusted_proxies")
+	seen := map[netip.Prefix]int{}
+	for i, network := range networks {
+		if !network.IsValid() {
+			continue
+		}
+		if network.Bits() == 0 {
+			r.add(list.Content[i], at.element(i), "%s believes every client's X-Forwarded-For, so anybody can choose their address; name the load balancers' networks", network)
+		}
+		if first, twice := seen[network]; twice {
+			r.add(list.Content[i], at.element(i), "%s is already in [%d]; keep one", network, first)
+			continue
+		}
+		seen[network] = i
+	}
+}
+
+// serviceView is one service with its place in the text.
+type serviceView struct {
+	service
+	*report
+	node *yaml.Node
+	at   *place
+}
+
+// problem reports at the value of the keys, or where the last one that is
+// there has its value.
+func (v serviceView) problem(keys []string, format string, args ...any) {
+	node, at := v.node, v.at
+	for _, key := range keys {
+		at = at.field(key)
+		if below := child(node, key); below != nil {
+			node = below
+		}
+	}
+	v.add(node, at, format, args...)
+}
+
+// item reports at an element of a list under canary.
+func (v serviceView) item(list string, i int, format string, args ...any) {
+	node := find(v.node, "canary", list).Content[i]
+	v.add(node, v.at.field("canary").field(list).element(i), format, args...)
+}
+
+type route struct {
+	host   oldHost
+	prefix migration.PathPrefix
+}
+
+// uniqueness remembers the index of the first service with a name and with a
+// route.
+type uniqueness struct {
+	*report
+	names  map[migration.Name]int
+	routes map[route]int
+}
+
+func (u uniqueness) check(i int, v serviceView) {
+	if first, twice := u.names[v.Name]; twice {
+		v.problem([]string{"name"}, "%q is already the name of services[%d]; choose another", v.Name, first)
+	} else if v.Name != "" {
+		u.names[v.Name] = i
+	}
+	route := route{v.OldHost, v.PathPrefix}
+	if first, twice := u.routes[route]; twice {
+		v.problem([]string{"old_host"}, "%s with path_prefix %s already belongs to services[%d]; give one another path_prefix", v.OldHost, v.PathPrefix, first)
+	} else if v.OldHost != "" && v.PathPrefix != "" {
+		u.routes[route] = i
+	}
+}
+
+var serviceChecks = []func(serviceView){
+	checkHeaderRules, checkIPRules, checkStrategyRules, checkUserHash, checkTLS, checkClientCert, checkStatuses, checkCanaryMode,
+}
+
+func checkHeaderRules(v serviceView) {
+	for i := range v.Canary.HeaderRules {
+		rule := find(v.node, "canary", "header_rules").Content[i]
+		if rule.Kind != yaml.MappingNode {
+			continue
+		}
+		value, pattern := child(rule, "value") != nil, child(rule, "pattern") != nil
+		switch {
+		case value && pattern:
+			v.item("header_rules", i, "has both value and pattern; keep one")
+		case !value && !pattern:
+			v.item("header_rules", i, "has neither value nor pattern; write one")
+		}
+	}
+}
+
+func checkIPRules(v serviceView) {
+	seen := map[netip.Prefix]int{}
+	for i, rule := range v.Canary.IPRules {
+		if first, twice := seen[rule.CIDR]; twice {
+			v.item("ip_rules", i, "%s is already in ip_rules[%d]; keep one", rule.CIDR, first)
+		} else if rule.CIDR.IsValid() {
+			seen[rule.CIDR] = i
+		}
+	}
+}
+
+func checkStrategyRules(v serviceView) {
+	missing := func(list string) bool {
+		node := find(v.node, "canary", list)
+		return node == nil || node.Kind == yaml.SequenceNode && len(node.Content) == 0
+	}
+	strategy := []string{"migration", "strategy"}
+	if v.Migration.Strategy == migration.StrategyHeader && missing("header_rules") {
+		v.problem(strategy, "header sends to new by canary.header_rules alone, and there are none; add one, or use strategy weight")
+	}
+	if v.Migration.Strategy == migration.StrategyIP && missing("ip_rules") {
+		v.problem(strategy, "ip sends to new by canary.ip_rules alone, and there are none; add one, or use strategy weight")
+	}
+}
+
+// checkUserHash refuses settings of user_hash that would do nothing, but
+// lets defaults be written out.
+func checkUserHash(v serviceView) {
+	if v.Migration.Strategy == migration.StrategyUserHash || v.Migration.Strategy == "" {
+		return
+	}
+	plain := shapes[serviceType].template.Interface().(service).Migration
+	if key := v.Migration.HashKey; key != plain.HashKey && key != (migration.HashKey{}) {
+		v.problem([]string{"migration", "hash_key"}, "%s does nothing with strategy %s; use strategy user_hash or leave hash_key out", key, v.Migration.Strategy)
+	}
+	if cohort := v.Migration.Cohort; cohort != "" {
+		v.problem([]string{"migration", "cohort"}, "%s does nothing with strategy %s; use strategy user_hash or leave cohort out", cohort, v.Migration.Strategy)
+	}
+}
+
+func checkTLS(v serviceView) {
+	if v.NewBackend.Scheme == migration.HTTP && child(v.node, "tls") != nil {
+		v.problem([]string{"tls"}, "does nothing because new_backend is %s; write https:// there or leave tls out", v.NewBackend)
+	}
+}
+
+func checkClientCert(v serviceView) {
+	cert, key := written(v.node, "tls", "client_cert_file"), written(v.node, "tls", "client_key_file")
+	if cert && !key {
+		v.problem([]string{"tls", "client_cert_file"}, "needs client_key_file; write both or neither")
+	}
+	if key && !cert {
+		v.problem([]string{"tls", "client_key_file"}, "needs client_cert_file; write both or neither")
+	}
+}
+
+func checkStatuses(v serviceView) {
+	list := find(v.node, "fallback", "on_status")
+	at := v.at.field("fallback").field("on_status")
+	seen := map[status]int{}
+	for i, s := range v.Fallback.OnStatus {
+		if first, twice := seen[s]; twice {
+			v.add(list.Content[i], at.element(i), "%d is already in [%d]; keep one", s, first)
+		} else if s != 0 {
+			seen[s] = i
+		}
+	}
+}
+
+// checkCanaryMode refuses what the canary annotations of ingress controllers
+// cannot say: they know a weight and one header, whose match goes to new.
+func checkCanaryMode(v serviceView) {
+	if v.Mode != migration.ModeCanary {
+		return
+	}
+	const wayOut = "the controller's canary annotations cannot say it; use mode proxy"
+	if s := v.Migration.Strategy; s == migration.StrategyUserHash || s == migration.StrategyIP {
+		v.problem([]string{"migration", "strategy"}, "strategy %s does not work in mode canary: %s or strategy weight", s, wayOut)
+	}
+	for i := range v.Canary.IPRules {
+		v.item("ip_rules", i, "ip_rules do not work in mode canary: %s", wayOut)
+	}
+	for i, rule := range v.Canary.HeaderRules {
+		switch {
+		case i > 0:
+			v.item("header_rules", i, "a second header rule does not work in mode canary: %s", wayOut)
+		case rule.Target == migration.Old:
+			v.item("header_rules", i, "a header rule to old_cluster does not work in mode canary: %s", wayOut)
+		}
+	}
+}

@@ -1,0 +1,226 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	"gopkg.in/yaml.v3"
+)
+
+// shape is what the tags of a struct of the format say.
+type shape struct {
+	fields   []field
+	byName   map[string]int
+	template reflect.Value // a struct with all defaults set
+}
+
+type field struct {
+	name     string
+	doc      string
+	fallback string // default
+	required bool
+	blank    bool
+}
+
+// shapes has every struct of the format.
+var shapes = map[reflect.Type]*shape{}
+
+var serviceType = reflect.TypeFor[service]()
+
+func init() { compile(reflect.TypeFor[document]()) }
+
+// compile enters a type, and those inside it, into shapes.
+func compile(t reflect.Type) {
+	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if _, isLeaf := leaves[t]; isLeaf || shapes[t] != nil {
+		return
+	}
+	s := &shape{byName: map[string]int{}, template: reflect.New(t).Elem()}
+	for i := range t.NumField() {
+		compile(t.Field(i).Type)
+		f := readField(t.Field(i))
+		s.byName[f.name] = i
+		s.fields = append(s.fields, f)
+		setDefault(s.template.Field(i), f.fallback)
+	}
+	shapes[t] = s
+}
+
+func readField(f reflect.StructField) field {
+	return field{
+		name: f.Tag.Get("yaml"), doc: f.Tag.Get("doc"), fallback: f.Tag.Get("default"),
+		required: f.Tag.Get("required") != "", blank: f.Tag.Get("blank") != "",
+	}
+}
+
+// setDefault panics on a default that is no value of its field: a mistake in
+// this package, seen by every test.
+func setDefault(into reflect.Value, text string) {
+	switch {
+	case shapes[into.Type()] != nil:
+		into.Set(shapes[into.Type()].template)
+	case text == "":
+	case into.Kind() == reflect.Slice:
+		for item := range strings.SplitSeq(text, ",") {
+			value := reflect.New(into.Type().Elem()).Elem()
+			setDefault(value, item)
+			into.Set(reflect.Append(into, value))
+		}
+	default:
+		value, err := leaves[into.Type()].parse(text)
+		if err != nil {
+			panic(err)
+		}
+		into.Set(reflect.ValueOf(value))
+	}
+}
+
+// decoder fills the format's structs from nodes. What cannot be read is
+// reported and left at its zero value, never at its default, so that later
+// checks can tell.
+type decoder struct{ *report }
+
+func (d decoder) value(node *yaml.Node, into reflect.Value, at *place) {
+	_, isLeaf := leaves[into.Type()]
+	switch {
+	case !d.plain(node, at):
+		into.SetZero()
+	case isLeaf:
+		d.leaf(node, into, at)
+	case into.Kind() == reflect.Pointer:
+		target := reflect.New(into.Type().Elem())
+		setDefault(target.Elem(), "")
+		d.value(node, target.Elem(), at)
+		into.Set(target)
+	case into.Kind() == reflect.Slice:
+		d.list(node, into, at)
+	default:
+		d.mapping(node, into, at)
+	}
+}
+
+// plain refuses what YAML has and the format has not.
+func (d decoder) plain(node *yaml.Node, at *place) bool {
+	switch {
+	case node.Kind == yaml.AliasNode || node.Anchor != "":
+		d.add(node, at, "anchors (&) and aliases (*) are not supported; write the value out")
+	case node.Style&yaml.TaggedStyle != 0:
+		d.add(node, at, "the tag %s is not supported; leave it out", node.Tag)
+	case node.Kind == yaml.ScalarNode && node.Tag == "!!null":
+		d.add(node, at, "has no value; write one or leave the key out")
+	default:
+		return true
+	}
+	return false
+}
+
+func (d decoder) leaf(node *yaml.Node, into reflect.Value, at *place) {
+	into.SetZero()
+	leaf := leaves[into.Type()]
+	if node.Kind != yaml.ScalarNode || !slices.Contains(leaf.tags, node.Tag) {
+		d.add(node, at, "must be %s, not %s%s", leaf.want, describe(node), retype(node, leaf))
+		return
+	}
+	value, err := leaf.parse(node.Value)
+	if err != nil {
+		d.add(node, at, "%v", err)
+		return
+	}
+	into.Set(reflect.ValueOf(value))
+}
+
+// retype says how the same characters become the type that is wanted.
+func retype(node *yaml.Node, leaf leaf) string {
+	if node.Kind != yaml.ScalarNode {
+		return ""
+	}
+	if node.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle) != 0 {
+		return "; leave the quotes out"
+	}
+	if _, err := leaf.parse(node.Value); err == nil && slices.Contains(leaf.tags, "!!str") {
+		return "; put it in quotes"
+	}
+	if _, err := leaf.parse(node.Value + "s"); err == nil && node.Tag == "!!int" {
+		return "; add a unit, like " + node.Value + "s"
+	}
+	return ""
+}
+
+func (d decoder) list(node *yaml.Node, into reflect.Value, at *place) {
+	into.SetZero()
+	if node.Kind != yaml.SequenceNode {
+		d.add(node, at, "must be a list, not %s", describe(node))
+		return
+	}
+	into.Set(reflect.MakeSlice(into.Type(), len(node.Content), len(node.Content)))
+	for i, item := range node.Content {
+		setDefault(into.Index(i), "")
+		d.value(item, into.Index(i), at.element(i))
+	}
+}
+
+func (d decoder) mapping(node *yaml.Node, into reflect.Value, at *place) {
+	if node.Kind != yaml.MappingNode {
+		d.add(node, at, "must be a mapping of keys to values, not %s", describe(node))
+		into.SetZero()
+		return
+	}
+	s := shapes[into.Type()]
+	first := make([]*yaml.Node, len(s.fields))
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		d.entry(s, node.Content[i:i+2], first, into, at)
+	}
+	for i, f := range s.fields {
+		if f.required && first[i] == nil {
+			d.add(node, at.field(f.name), "is missing; %s", lowerFirst(f.doc))
+		}
+	}
+}
+
+// entry reads one key and its value. first has each field's first key.
+func (d decoder) entry(s *shape, pair, first []*yaml.Node, into reflect.Value, at *place) {
+	key, value := pair[0], pair[1]
+	if !d.key(s, key, at) {
+		return
+	}
+	i := s.byName[key.Value]
+	if first[i] != nil {
+		d.add(key, at.field(key.Value), "is written twice, first in line %d; keep one", first[i].Line)
+		return
+	}
+	first[i] = key
+	if s.fields[i].blank && value.Tag == "!!str" && value.Value == "" && value.Style&yaml.TaggedStyle == 0 && value.Anchor == "" {
+		return
+	}
+	d.value(value, into.Field(i), at.field(key.Value))
+}
+
+func (d decoder) key(s *shape, key *yaml.Node, at *place) bool {
+	switch {
+	case key.Tag == "!!merge":
+		d.add(key, at, "merge keys (<<) are not supported; write the values out")
+	case key.Kind != yaml.ScalarNode || key.Anchor != "" || key.Style&yaml.TaggedStyle != 0:
+		d.add(key, at, "a key must be a plain word")
+	default:
+		if _, known := s.byName[key.Value]; known {
+			return true
+		}
+		d.add(key, at.field(shorten(key.Value)), "unknown key%s", meant(key.Value, s.names()))
+	}
+	return false
+}
+
+func (s *shape) names() []string {
+	names := make([]string, len(s.fields))
+	for i, f := range s.fields {
+		names[i] = f.name
+	}
+	return names
+}
+
+func lowerFirst(text string) string {
+	return strings.ToLower(text[:1]) + strings.TrimSuffix(text[1:], ".")
+}

@@ -1,0 +1,175 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"regexp"
+	"sort"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"gopkg.in/yaml.v3"
+)
+
+// maxBytes is what Load accepts. A ConfigMap holds 1 MiB; a local file may be
+// larger.
+const maxBytes = 4 << 20
+
+// bom is the byte order mark that some editors put before UTF-8.
+const bom = "\ufeff"
+
+// parse makes the one node tree that everything else works on.
+func parse(file string, text []byte) (*yaml.Node, error) {
+	text = bytes.TrimPrefix(text, []byte(bom))
+	if problem, ok := checkBytes(text); !ok {
+		problem.File = file
+		return nil, Problems{problem}
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	root, err := next(decoder)
+	switch {
+	case errors.Is(err, io.EOF):
+		return nil, Problems{{File: file, Line: 1, Col: 1, Message: "the text is empty; a config without services is \"services: []\""}}
+	case err != nil:
+		return nil, Problems{syntaxProblem(file, text, err)}
+	}
+	second, err := next(decoder)
+	switch {
+	case errors.Is(err, io.EOF):
+		return root, nil
+	case err != nil:
+		return nil, Problems{syntaxProblem(file, text, err)}
+	}
+	return nil, Problems{{File: file, Line: second.Line, Col: second.Column, Message: "a second YAML document begins here; keep one, without a --- line between"}}
+}
+
+// next gives the root of the next document; io.EOF when there is none, or
+// when it is the first and has nothing in it.
+func next(decoder *yaml.Decoder) (*yaml.Node, error) {
+	var document yaml.Node
+	if err := decoder.Decode(&document); err != nil {
+		return nil, err
+	}
+	if document.Kind != yaml.DocumentNode || len(document.Content) == 0 {
+		return nil, io.EOF
+	}
+	return document.Content[0], nil
+}
+
+func checkBytes(text []byte) (Problem, bool) {
+	if len(text) > maxBytes {
+		return Problem{Line: 1, Col: 1, Message: "the text is larger than 4 MiB; a ConfigMap holds 1 MiB"}, false
+	}
+	if utf8.Valid(text) {
+		return Problem{}, true
+	}
+	valid := 0
+	for rest := text; ; {
+		r, size := utf8.DecodeRune(rest)
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		valid, rest = valid+size, rest[size:]
+	}
+	line := 1 + bytes.Count(text[:valid], []byte("\n"))
+	col := 1 + utf8.RuneCount(text[bytes.LastIndexByte(text[:valid], '\n')+1:valid])
+	return Problem{Line: line, Col: col, Message: "this byte is not UTF-8; save the text as UTF-8"}, false
+}
+
+var syntaxError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
+
+// syntaxProblem finds the place of a YAML syntax error. yaml.v3 names a line
+// at best, and often that of the block around the error, so the line is
+// looked for: the first whose lines up to it fail in the same way.
+func syntaxProblem(file string, text []byte, err error) Problem {
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	line := sort.Search(len(lines)-1, func(i int) bool {
+		return syntaxMessage(checkSyntax(bytes.Join(lines[:i+1], nil))) == syntaxMessage(err)
+	})
+	problem := Problem{File: file, Line: line + 1, Message: "this is not YAML: " + syntaxMessage(err)}
+	indent := bytes.IndexFunc(lines[line], func(r rune) bool { return r != ' ' })
+	problem.Col = max(indent, 0) + 1
+	if indent >= 0 && lines[line][indent] == '\t' {
+		problem.Message += "; a tab is used for indentation, use spaces"
+	}
+	return problem
+}
+
+func syntaxMessage(err error) string {
+	if err == nil {
+		return ""
+	}
+	match := syntaxError.FindStringSubmatch(err.Error())
+	if match == nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(match[2])
+}
+
+func checkSyntax(text []byte) error {
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	for {
+		if _, err := next(decoder); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// find walks down the keys of mappings; nil when one of them is not there.
+func find(node *yaml.Node, keys ...string) *yaml.Node {
+	for _, key := range keys {
+		if node = child(node, key); node == nil {
+			return nil
+		}
+	}
+	return node
+}
+
+func child(node *yaml.Node, key string) *yaml.Node {
+	if node.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		if node.Content[i].Value == key {
+			return node.Content[i+1]
+		}
+	}
+	return nil
+}
+
+// written tells whether a key is there with more than an empty text.
+func written(node *yaml.Node, keys ...string) bool {
+	found := find(node, keys...)
+	return found != nil && (found.Kind != yaml.ScalarNode || found.Value != "")
+}
+
+// describe is what a node is, for people.
+func describe(node *yaml.Node) string {
+	switch {
+	case node.Kind == yaml.MappingNode:
+		return "a mapping"
+	case node.Kind == yaml.SequenceNode:
+		return "a list"
+	}
+	switch node.Tag {
+	case "!!int", "!!float":
+		return "the number " + strconv.Quote(node.Value)
+	case "!!bool":
+		return node.Value
+	case "!!timestamp":
+		return "the date " + strconv.Quote(node.Value)
+	}
+	return "the text " + shorten(node.Value)
+}
+
+func shorten(text string) string {
+	const most = 80
+	if len(text) > most {
+		return strconv.Quote(text[:most]) + "..."
+	}
+	return strconv.Quote(text)
+}

@@ -1,0 +1,57 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// meant is `; did you mean "x"?` for the known name that the text is probably
+// a misspelling of, else `; known are ...` when the names are few, else "".
+func meant(text string, known []string) string {
+	if name, ok := nearest(text, known); ok {
+		return fmt.Sprintf("; did you mean %q?", name)
+	}
+	if len(known) > 20 {
+		return ""
+	}
+	sorted := slices.Sorted(slices.Values(known))
+	return "; known are " + strings.Join(sorted, ", ")
+}
+
+// nearest finds the known name with the least edit distance, if that is at
+// most a third of the text, or two.
+func nearest(text string, known []string) (string, bool) {
+	if len(text) > 64 { // no name is that long; and distance is quadratic
+		return "", false
+	}
+	fold := strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(text))
+	found, least := "", max(2, len(text)/3)+1
+	for _, name := range known {
+		if d := distance(fold, name); d < least && d < len(name) {
+			found, least = name, d
+		}
+	}
+	return found, found != ""
+}
+
+// distance is Levenshtein's: insertions, deletions and replacements of bytes.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
