@@ -57,13 +57,16 @@ func (p Pattern) MarshalText() ([]byte, error) { return []byte(p.source), nil }
 
 // ExactPCRE is an anchored expression that matches the text and nothing else;
 // a map literal would ignore case.
-func ExactPCRE(text string) string {
+func ExactPCRE(text string) string { return `\A` + LiteralPCRE(text) + `\z` }
+
+// LiteralPCRE matches the text itself, written in the same inert alphabet as
+// Pattern.PCRE.
+func LiteralPCRE(text string) string {
 	var out strings.Builder
-	out.WriteString(`\A`)
 	for i := range len(text) {
 		writeByte(&out, rune(text[i]))
 	}
-	return out.String() + `\z`
+	return out.String()
 }
 
 // latin1 makes each byte one character, as PCRE without UTF sees it.

@@ -74,14 +74,14 @@ func containedIn(networks []netip.Prefix, addr netip.Addr) bool {
 	return false
 }
 
-// cookie finds a cookie by its exact name: the first NAME=value at the start
-// or after a ';' with white space.
+// cookie finds a cookie by its exact name: the first NAME=value with a value,
+// at the start or after a ';' with white space.
 func cookie(header, name string) string {
 	for i, part := range strings.Split(header, ";") {
 		if i > 0 {
 			part = strings.TrimLeft(part, " \t\n\v\f\r")
 		}
-		if value, ok := strings.CutPrefix(part, name+"="); ok {
+		if value, ok := strings.CutPrefix(part, name+"="); ok && value != "" {
 			return value
 		}
 	}

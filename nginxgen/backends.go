@@ -1,0 +1,177 @@
+package nginxgen
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+)
+
+// What most services have, written once; a location repeats only what differs.
+const (
+	commonTimeout = 30 * time.Second
+	commonTries   = 3
+)
+
+// towardsBackends is how both sides are spoken to, unless a location says
+// otherwise.
+func (d *draft) towardsBackends() directives {
+	lines := directives{
+		line("proxy_http_version", "1.1"),
+		line("proxy_buffering", "off"),
+		line("proxy_buffer_size", "16k"),
+		line("proxy_buffers", "8", "16k"),
+		line("proxy_redirect", "off"),
+		line("proxy_headers_hash_max_size", "1024"),
+		line("proxy_headers_hash_bucket_size", "128"),
+		line("proxy_ignore_headers", "X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate",
+			"X-Accel-Buffering", "X-Accel-Charset", "Expires", "Cache-Control", "Set-Cookie", "Vary"),
+		line("proxy_next_upstream", "error", "timeout"),
+		// Only websockets are upgraded: an h2c upgrade would let a client
+		// speak to a backend past us.
+		mapping("$http_upgrade", "$mp_upgrade", `~*\Awebsocket\z`, "$http_upgrade", "default", ""),
+		mapping("$mp_upgrade", "$mp_connection", "", "", "default", "upgrade"),
+		volatileMapping("$mp_backend", "$mp_forwarded_host", "new_backend", "$http_host", "default", "$http_x_forwarded_host"),
+	}
+	for _, name := range []string{"Date", "Server", "X-Pad", "X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset"} {
+		lines = append(lines, line("proxy_pass_header", name))
+	}
+	lines = append(lines, timeouts(commonTimeout)...)
+	lines = append(lines, line("proxy_next_upstream_tries", strconv.Itoa(commonTries)))
+	lines = append(lines, requestHeaders()...)
+	lines = append(lines, d.commonTLS()...)
+	return append(lines, d.compressionAndCache()...)
+}
+
+// timeouts bounds one try; no further try begins after the same time, so that
+// a backend that hangs costs one timeout and not one for each try.
+func timeouts(timeout time.Duration) directives {
+	text := milliseconds(timeout)
+	return directives{
+		line("proxy_connect_timeout", text),
+		line("proxy_send_timeout", text),
+		line("proxy_read_timeout", text),
+		line("proxy_next_upstream_timeout", text),
+	}
+}
+
+func milliseconds(d time.Duration) string {
+	if d%time.Second == 0 {
+		return strconv.FormatInt(int64(d/time.Second), 10) + "s"
+	}
+	return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
+}
+
+// requestHeaders is what backends get besides the client's own headers. The
+// names with underscores reach some applications as the same header, so a
+// client must not be able to send them past ours.
+func requestHeaders() directives {
+	lines := directives{
+		line("proxy_set_header", "Host", "$mp_host"),
+		line("proxy_set_header", "Connection", "$mp_connection"),
+		line("proxy_set_header", "Upgrade", "$mp_upgrade"),
+		line("proxy_set_header", "X-Request-ID", "$mp_request_id"),
+		line("proxy_set_header", "X-Real-IP", "$mp_real_ip"),
+		line("proxy_set_header", "X-Forwarded-For", "$mp_forwarded_for"),
+		line("proxy_set_header", "X-Forwarded-Host", "$mp_forwarded_host"),
+		line("proxy_set_header", "X-Forwarded-Proto", "$mp_forwarded_proto"),
+		line("proxy_set_header", "X-Forwarded-Port", "$mp_forwarded_port"),
+	}
+	for _, name := range []string{"X_Real_IP", "X_Forwarded_For", "X_Forwarded_Host", "X_Forwarded_Proto", "X_Forwarded_Port"} {
+		lines = append(lines, line("proxy_set_header", name, ""))
+	}
+	return lines
+}
+
+// commonTLS is for every backend that is https; nginx's own defaults are SNI
+// off and verification off.
+func (d *draft) commonTLS() directives {
+	lines := directives{
+		line("proxy_ssl_server_name", "on"),
+		line("proxy_ssl_name", "$mp_server_name"),
+		line("proxy_ssl_protocols", "TLSv1.2", "TLSv1.3"),
+		line("proxy_ssl_verify", "on"),
+		line("proxy_ssl_verify_depth", "5"),
+	}
+	if d.params.Version.sharesTLS() || d.params.CADir == "" {
+		return append(lines, line("proxy_ssl_trusted_certificate", d.params.CAFile))
+	}
+	return append(lines, line("proxy_ssl_trusted_certificate", d.params.AnchorFile))
+}
+
+// serviceTLS is what differs from commonTLS in one service.
+func (d *draft) serviceTLS(s *migration.Service) directives {
+	var lines directives
+	if s.NewBackend.Scheme != migration.HTTPS {
+		return nil
+	}
+	switch {
+	case !s.TLS.Verify:
+		lines = append(lines, line("proxy_ssl_verify", "off"))
+	case s.TLS.CAFile != "":
+		lines = append(lines, line("proxy_ssl_trusted_certificate", s.TLS.CAFile))
+	case !d.params.Version.sharesTLS() && d.params.CADir != "":
+		lines = append(lines, line("proxy_ssl_conf_command", "VerifyCAPath", d.params.CADir))
+	}
+	if s.TLS.ClientCertFile != "" {
+		lines = append(lines,
+			line("proxy_ssl_certificate", s.TLS.ClientCertFile),
+			line("proxy_ssl_certificate_key", s.TLS.ClientKeyFile))
+	}
+	return lines
+}
+
+// compressionAndCache prepares what some service asks for.
+func (d *draft) compressionAndCache() directives {
+	var lines directives
+	if d.any(func(s *migration.Service) bool { return s.Gzip }) {
+		lines = append(lines, line("gzip_proxied", "any"), line("gzip_vary", "on"), line("gzip_types",
+			"text/plain", "text/css", "text/xml", "text/javascript", "application/javascript",
+			"application/json", "application/xml", "image/svg+xml"))
+	}
+	if d.any(func(s *migration.Service) bool { return s.Cache.TTL > 0 }) {
+		lines = append(lines,
+			line("proxy_cache_path", d.path("temp", "cache"), "keys_zone=migration:10m", "max_size=256m", "use_temp_path=off"),
+			// The side is part of the key: each cluster's answers are its own.
+			line("proxy_cache_key", "$mp_backend|$host|$request_uri"),
+			// Who is known by cookie or Authorization is never served another's answer.
+			line("proxy_cache_bypass", "$http_authorization", "$http_cookie"),
+			line("proxy_no_cache", "$http_authorization", "$http_cookie"))
+	}
+	return lines
+}
+
+// upstreams are the two groups of a service.
+func (d *draft) upstreams(s *migration.Service) directives {
+	return directives{
+		d.upstream(group(s, migration.Old), s.OldBackend, s.Tries),
+		d.upstream(group(s, migration.New), s.NewBackend, s.Tries),
+	}
+}
+
+func group(s *migration.Service, side migration.Side) string {
+	return string(s.Name) + "." + string(side)
+}
+
+// upstream lists a backend's addresses, again and again until there are as
+// many as tries: nginx gives each entry one try. A lone address must not be
+// set aside after a failure (max_fails=0), among several the dead ones should.
+func (d *draft) upstream(name string, backend migration.Backend, tries int) *directive {
+	addresses := d.endpoints[backend]
+	if len(addresses) == 0 {
+		return block("upstream", []string{name}, directives{line("server", "unix:"+d.path("unresolved.sock"), "down")})
+	}
+	maxFails := "max_fails=1"
+	if len(addresses) == 1 {
+		maxFails = "max_fails=0"
+	}
+	body := directives{}
+	for i := range max(tries, len(addresses)) {
+		body = append(body, line("server", addresses[i%len(addresses)].String(), maxFails, "fail_timeout=10s"))
+	}
+	return block("upstream", []string{name}, append(body,
+		line("keepalive", "32"),
+		// Shorter than any common backend's (Node.js closes after 5 s): a
+		// request must not meet the backend closing the connection.
+		line("keepalive_timeout", "4s")))
+}

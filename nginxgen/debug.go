@@ -1,0 +1,23 @@
+package nginxgen
+
+// debugHeaders adds X-Migration-Side and X-Migration-Reason to answers, with
+// the reason that migration.Decide gives.
+func debugHeaders() directives {
+	return directives{
+		mapping("$mp_token", "$mp_spoke", `~\Abucket/`, "$mp_strategy", `~\A(?:new|old)/(?<mp_rule>.+)\z`, "$mp_rule", "default", ""),
+		volatileMapping("$mp_state", "$mp_reason", "", "$mp_spoke", "default", "$mp_state"),
+		volatileMapping("$mp_backend", "$mp_side", "new_backend", "new", "old_backend", "old", "default", ""),
+		line("add_header", "X-Migration-Side", "$mp_side", "always"),
+		line("add_header", "X-Migration-Reason", "$mp_reason", "always"),
+	}
+}
+
+// stateOfService tells why old answers although the token may say new: the
+// directory that the service points at then carries a file of the reason's
+// name.
+func stateOfService() directives {
+	return directives{
+		block("if", []string{"-f", "$document_root/disabled"}, directives{line("set", "$mp_state", "disabled")}),
+		block("if", []string{"-f", "$document_root/tripped"}, directives{line("set", "$mp_state", "tripped")}),
+	}
+}

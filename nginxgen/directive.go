@@ -1,0 +1,61 @@
+package nginxgen
+
+import (
+	"bytes"
+	"fmt"
+
+	crossplane "github.com/nginxinc/nginx-go-crossplane"
+)
+
+// directives is a piece of nginx config: a list of directives with their
+// blocks.
+type directives = crossplane.Directives
+
+// line is a directive that ends in a semicolon.
+func line(name string, args ...string) *crossplane.Directive {
+	return &crossplane.Directive{Directive: name, Args: args}
+}
+
+// block is a directive that holds others.
+func block(name string, args []string, body ...directives) *crossplane.Directive {
+	all := directives{}
+	for _, part := range body {
+		all = append(all, part...)
+	}
+	return &crossplane.Directive{Directive: name, Args: args, Block: all}
+}
+
+// mapping is a map from source to variable; pairs alternate key and value.
+func mapping(source, variable string, pairs ...string) *crossplane.Directive {
+	return block("map", []string{source, variable}, pairLines(pairs))
+}
+
+// volatileMapping is evaluated at each use: its source changes when a request
+// moves from new to old.
+func volatileMapping(source, variable string, pairs ...string) *crossplane.Directive {
+	return block("map", []string{source, variable}, directives{line("volatile")}, pairLines(pairs))
+}
+
+func pairLines(pairs []string) directives {
+	lines := directives{}
+	for i := 0; i < len(pairs); i += 2 {
+		lines = append(lines, line(pairs[i], pairs[i+1]))
+	}
+	return lines
+}
+
+func comment(text string) *crossplane.Directive {
+	text = " " + text
+	return &crossplane.Directive{Directive: "#", Comment: &text, Line: 1}
+}
+
+// render writes the directives as nginx reads them.
+func render(config directives) ([]byte, error) {
+	var out bytes.Buffer
+	err := crossplane.Build(&out, crossplane.Config{Parsed: config}, &crossplane.BuildOptions{Indent: 4})
+	if err != nil {
+		return nil, fmt.Errorf("print the nginx config: %w", err)
+	}
+	out.WriteByte('\n')
+	return out.Bytes(), nil
+}

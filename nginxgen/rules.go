@@ -1,0 +1,103 @@
+package nginxgen
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+)
+
+// token gives the expression that a service's requests are looked up by. It
+// is built from the last to the first who may speak: strategy, IP rules,
+// header rules, the always-new listener. Services with equal rules share the
+// maps.
+func (d *draft) token(s *migration.Service) string {
+	expression := d.strategyToken(s)
+	if len(s.IPRules) > 0 {
+		expression = d.ipToken(s.IPRules, expression)
+	}
+	for i := len(s.HeaderRules); i > 0; {
+		first := i - 1
+		for first > 0 && s.HeaderRules[first-1].Header.Key() == s.HeaderRules[i-1].Header.Key() {
+			first--
+		}
+		expression = d.headerToken(s.HeaderRules[first:i], first, expression)
+		i = first
+	}
+	port := strconv.Itoa(int(d.params.ListenNew.Port()))
+	direct := d.ruleToken(migration.New, string(migration.ReasonDirect))
+	return d.share("token", "map", "$server_port", directives{line(port, direct), line("default", expression)})
+}
+
+func (d *draft) strategyToken(s *migration.Service) string {
+	digits := ""
+	switch s.Strategy {
+	case migration.StrategyWeight:
+		digits = "dice"
+	case migration.StrategyUserHash:
+		digits = d.userKeys[s.HashKey]
+	default:
+		return d.ruleToken(migration.Old, string(migration.ReasonStrategy))
+	}
+	return "bucket/$mp_" + digits + "_high/$mp_" + digits + "_low"
+}
+
+// ipToken asks geo, which finds the most specific network by itself.
+func (d *draft) ipToken(rules []migration.IPRule, otherwise string) string {
+	body := directives{line("default", "")}
+	order := make([]int, len(rules))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(rules[a].Network.String(), rules[b].Network.String()) })
+	for _, i := range order {
+		reason := migration.Reason{Code: migration.ReasonIPRule, Rule: i}
+		body = append(body, line(rules[i].Network.String(), d.ruleToken(rules[i].Target, reason.String())))
+	}
+	found := d.share("network", "geo", "$remote_addr", body)
+	return d.share("rule", "map", found, directives{line("", otherwise), line("default", found)})
+}
+
+// headerToken is one map for consecutive rules on one header; nginx tries the
+// expressions in the order written. The first line keeps absent headers from
+// matching an expression.
+func (d *draft) headerToken(rules []migration.HeaderRule, first int, otherwise string) string {
+	body := directives{line("", otherwise)}
+	for i, rule := range rules {
+		expression := migration.ExactPCRE(rule.Value)
+		if rule.Pattern != nil {
+			expression = rule.Pattern.PCRE()
+		}
+		reason := migration.Reason{Code: migration.ReasonHeaderRule, Rule: first + i}
+		body = append(body, line("~"+expression, d.ruleToken(rule.Target, reason.String())))
+	}
+	source := "$http_" + rules[0].Header.Key()
+	return d.share("rule", "map", source, append(body, line("default", otherwise)))
+}
+
+func (d *draft) ruleToken(target migration.Side, name string) string {
+	if target == migration.New {
+		d.rules[name] = true
+	}
+	return string(target) + "/" + name
+}
+
+// share writes a map or geo once for all services that need the same, and
+// gives its variable.
+func (d *draft) share(kind, directive, source string, body directives) string {
+	var content strings.Builder
+	fmt.Fprintf(&content, "%s %s %s", kind, directive, source)
+	for _, entry := range body {
+		fmt.Fprintf(&content, "\n%q %q", entry.Directive, entry.Args)
+	}
+	if variable, ok := d.shared[content.String()]; ok {
+		return variable
+	}
+	variable := fmt.Sprintf("$mp_%s_%d", kind, len(d.maps))
+	d.shared[content.String()] = variable
+	d.maps = append(d.maps, block(directive, []string{source, variable}, body))
+	return variable
+}

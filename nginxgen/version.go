@@ -1,0 +1,58 @@
+package nginxgen
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+)
+
+// Version is nginx's version; versions compare with Before.
+type Version struct{ Major, Minor, Patch int }
+
+var versionPattern = regexp.MustCompile(`nginx/(\d+)\.(\d+)\.(\d+)`)
+
+// ParseVersion reads what `nginx -v` prints: "nginx version: nginx/1.22.1".
+func ParseVersion(text string) (Version, error) {
+	found := versionPattern.FindStringSubmatch(text)
+	if found == nil {
+		return Version{}, fmt.Errorf("no nginx version in %q", text)
+	}
+	var number [3]int
+	for i := range number {
+		n, err := strconv.Atoi(found[i+1])
+		if err != nil {
+			return Version{}, fmt.Errorf("nginx version in %q: %w", text, err)
+		}
+		number[i] = n
+	}
+	return Version{number[0], number[1], number[2]}, nil
+}
+
+// String is "1.22.1".
+func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch) }
+
+// Before tells whether v is older than w.
+func (v Version) Before(w Version) bool {
+	if v.Major != w.Major {
+		return v.Major < w.Major
+	}
+	if v.Minor != w.Minor {
+		return v.Minor < w.Minor
+	}
+	return v.Patch < w.Patch
+}
+
+// JoinsHeaders tells whether a repeated request header reads as its values
+// joined by ", " (from 1.23.0 on) or as the first one alone.
+func (v Version) JoinsHeaders() bool { return !v.Before(Version{1, 23, 0}) }
+
+// NeedsDrain tells whether a reload loses requests on idle keep-alive
+// connections unless clients are told to reconnect first: before
+// keepalive_min_timeout (1.27.4).
+func (v Version) NeedsDrain() bool { return v.Before(Version{1, 27, 4}) }
+
+// sharesTLS tells whether locations share one TLS context when they redefine
+// nothing (from 1.23.2 on). Before, each location parses the trusted
+// certificates again: 1,000 services with Debian's bundle took nginx -t 50 s
+// and 1.7 GB.
+func (v Version) sharesTLS() bool { return !v.Before(Version{1, 23, 2}) }
