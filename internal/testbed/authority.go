@@ -1,0 +1,145 @@
+package testbed
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// validity is long enough for a demo that is left running, and no longer.
+const validity = 7 * 24 * time.Hour
+
+// Authority is a throw-away certificate authority. Its key never leaves the
+// process.
+type Authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+// NewAuthority makes a fresh authority, valid for a week.
+func NewAuthority() (*Authority, error) {
+	template := &x509.Certificate{
+		Subject:               pkix.Name{CommonName: "migration-proxy throw-away CA"},
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
+	}
+	authority := &Authority{}
+	certificate, err := authority.sign(template)
+	if err != nil {
+		return nil, err
+	}
+	authority.certificate, authority.key = certificate.Leaf, certificate.PrivateKey.(*ecdsa.PrivateKey)
+	return authority, nil
+}
+
+// Server makes a server certificate for DNS names (wildcards too) and IP
+// addresses.
+func (a *Authority) Server(names ...string) (*tls.Certificate, error) {
+	if len(names) == 0 {
+		return nil, errors.New("make server certificate: give at least one name")
+	}
+	template := &x509.Certificate{
+		Subject:     pkix.Name{CommonName: names[0]},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	for _, name := range names {
+		if ip := net.ParseIP(name); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, name)
+		}
+	}
+	return a.sign(template)
+}
+
+// Client makes a client certificate with the common name.
+func (a *Authority) Client(name string) (*tls.Certificate, error) {
+	return a.sign(&x509.Certificate{
+		Subject:     pkix.Name{CommonName: name},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+}
+
+// sign completes the template with a fresh key, serial number and dates. An
+// authority without a certificate yet signs with that fresh key: itself.
+func (a *Authority) sign(template *x509.Certificate) (*tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make certificate: %w", err)
+	}
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
+	if err != nil {
+		return nil, fmt.Errorf("make certificate: %w", err)
+	}
+	template.SerialNumber = serial
+	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(validity)
+	template.KeyUsage |= x509.KeyUsageDigitalSignature
+	parent, signer := a.certificate, a.key
+	if parent == nil {
+		parent, signer = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	if err != nil {
+		return nil, fmt.Errorf("make certificate: %w", err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("make certificate: %w", err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
+}
+
+// Pool trusts this authority and no other.
+func (a *Authority) Pool() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.certificate)
+	return pool
+}
+
+// PEM is the authority's certificate.
+func (a *Authority) PEM() []byte { return pemBlock("CERTIFICATE", a.certificate.Raw) }
+
+// WriteCA writes the authority's certificate to dir/ca.pem and gives that
+// path.
+func (a *Authority) WriteCA(dir string) (string, error) {
+	return writePEM(dir, "ca.pem", a.PEM())
+}
+
+// WritePair writes a certificate to dir/name.pem and its key, readable by its
+// owner only, to dir/name-key.pem.
+func WritePair(dir, name string, certificate *tls.Certificate) (certFile, keyFile string, err error) {
+	key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	if err != nil {
+		return "", "", fmt.Errorf("write key of %s: %w", name, err)
+	}
+	keyFile, err = writePEM(dir, name+"-key.pem", pemBlock("PRIVATE KEY", key))
+	if err != nil {
+		return "", "", err
+	}
+	certFile, err = writePEM(dir, name+".pem", pemBlock("CERTIFICATE", certificate.Certificate[0]))
+	return certFile, keyFile, err
+}
+
+func pemBlock(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
+}
+
+func writePEM(dir, name string, text []byte) (string, error) {
+	file := filepath.Join(dir, name)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return "", fmt.Errorf("write certificate: %w", err)
+	}
+	return file, nil
+}

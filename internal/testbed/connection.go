@@ -1,0 +1,184 @@
+package testbed
+
+import (
+	"bufio"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+)
+
+const (
+	defaultTimeout = 10 * time.Second
+	// refusedPause keeps clients whose connection is refused from spinning.
+	refusedPause = 10 * time.Millisecond
+)
+
+// connection is one client's keep-alive connection. It is not net/http's
+// client, because that one hides lost requests by sending them again.
+type connection struct {
+	run    *run
+	conn   net.Conn // nil until opened, and after it ended
+	raw    *net.TCPConn
+	reader *bufio.Reader
+	writer *bufio.Writer
+	opened int
+}
+
+// ask sends request number n and reads its answer to the end.
+func (c *connection) ask(number int) Answer {
+	request, err := c.run.load.request(number)
+	if err != nil {
+		return Answer{Err: err}
+	}
+	deadline := time.Now().Add(c.timeout())
+	if err := c.open(deadline); err != nil {
+		time.Sleep(refusedPause)
+		return Answer{Err: short(err)}
+	}
+	answer, keep := c.exchange(request)
+	if !keep {
+		c.close()
+	}
+	return answer
+}
+
+func (c *connection) timeout() time.Duration {
+	if c.run.load.Timeout > 0 {
+		return c.run.load.Timeout
+	}
+	return defaultTimeout
+}
+
+// open makes sure that there is a connection that the server has not ended.
+func (c *connection) open(deadline time.Time) error {
+	if c.conn != nil && (c.conn.SetDeadline(deadline) != nil || ended(c.raw)) {
+		c.close()
+	}
+	if c.conn != nil {
+		return nil
+	}
+	err := c.dial(deadline)
+	if err != nil {
+		c.close()
+	}
+	return err
+}
+
+func (c *connection) dial(deadline time.Time) error {
+	dialer := net.Dialer{Deadline: deadline}
+	conn, err := dialer.Dial("tcp", addressOf(c.run))
+	if err != nil {
+		return err
+	}
+	c.opened++
+	c.conn, c.raw = conn, conn.(*net.TCPConn)
+	if err := conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	if c.run.target.Scheme == "https" {
+		secure := tls.Client(conn, c.tlsConfig())
+		c.conn = secure
+		if err := secure.Handshake(); err != nil {
+			return err
+		}
+	}
+	c.reader, c.writer = bufio.NewReader(c.conn), bufio.NewWriter(c.conn)
+	return nil
+}
+
+func addressOf(r *run) string {
+	if r.target.Port() != "" {
+		return r.target.Host
+	}
+	return net.JoinHostPort(r.target.Hostname(), r.target.Scheme)
+}
+
+func (c *connection) tlsConfig() *tls.Config {
+	config := &tls.Config{}
+	if c.run.load.TLS != nil {
+		config = c.run.load.TLS.Clone()
+	}
+	if config.ServerName == "" {
+		config.ServerName = c.run.target.Hostname()
+		if c.run.load.Host != "" {
+			config.ServerName = hostname(c.run.load.Host)
+		}
+	}
+	return config
+}
+
+func (c *connection) close() {
+	if c.conn != nil {
+		_ = c.conn.Close()
+		c.conn = nil
+	}
+}
+
+// exchange tells whether the connection can be used again.
+func (c *connection) exchange(request *http.Request) (Answer, bool) {
+	if err := request.Write(c.writer); err != nil {
+		return Answer{Err: short(err)}, false
+	}
+	if err := c.writer.Flush(); err != nil {
+		return Answer{Err: short(err)}, false
+	}
+	response, err := c.final(request)
+	if err != nil {
+		return Answer{Err: short(err)}, false
+	}
+	defer response.Body.Close()
+	backend := response.Header.Get(BackendHeader)
+	if _, err := io.Copy(io.Discard, response.Body); err != nil {
+		return Answer{Backend: backend, Err: short(err)}, false
+	}
+	return Answer{Backend: backend, Status: response.StatusCode}, !response.Close
+}
+
+// final reads answers until one is not informational (1xx).
+func (c *connection) final(request *http.Request) (*http.Response, error) {
+	for {
+		response, err := http.ReadResponse(c.reader, request)
+		if err != nil {
+			return nil, err
+		}
+		if response.StatusCode >= 200 || response.StatusCode == http.StatusSwitchingProtocols {
+			return response, nil
+		}
+	}
+}
+
+// ended looks, without waiting, whether the server closed an idle connection
+// or said something nobody asked for. Every client does this: a request that
+// was never sent is not a lost one.
+func ended(conn *net.TCPConn) bool {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return true
+	}
+	idle := false
+	err = raw.Read(func(descriptor uintptr) bool {
+		var one [1]byte
+		_, _, err := syscall.Recvfrom(int(descriptor), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		idle = errors.Is(err, syscall.EAGAIN)
+		return true
+	})
+	return err != nil || !idle
+}
+
+// short drops addresses and ports from network errors, so that equal failures
+// have equal texts.
+func short(err error) error {
+	var network *net.OpError
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
+		return fmt.Errorf("connection closed before the end of the answer: %w", err)
+	case errors.As(err, &network):
+		return network.Err
+	}
+	return err
+}
