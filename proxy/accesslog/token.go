@@ -1,0 +1,81 @@
+package accesslog
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+)
+
+// readToken reads the decision:
+//
+//	""                      nobody was asked
+//	"bucket/12/34"          the dice or a user's hash chose bucket 1234
+//	"new/header_rules[0]"   side/reason, with the rule that spoke
+//	"old/strategy"
+//
+// A bucket does not tell the side: the share that it was compared with may
+// have changed since. readTries finds out from what nginx then did.
+func (e *Event) readToken(token []byte) error {
+	if len(token) == 0 {
+		return nil
+	}
+	head, tail, found := bytes.Cut(token, []byte("/"))
+	if !found {
+		return fmt.Errorf("decision %q is not side/reason or bucket/NN/NN", token)
+	}
+	switch string(head) {
+	case "bucket":
+		return e.readBucket(tail)
+	case "new":
+		e.Decision = migration.New
+	case "old":
+		e.Decision = migration.Old
+	default:
+		return fmt.Errorf("decision %q names no side: want new/, old/ or bucket/", token)
+	}
+	e.Reason, e.Rule = reason(tail)
+	return nil
+}
+
+func (e *Event) readBucket(tail []byte) error {
+	high, low, found := bytes.Cut(tail, []byte("/"))
+	hundreds, ok := number(high)
+	ones, fine := number(low)
+	if !found || !ok || !fine || hundreds > 99 || ones > 99 {
+		return fmt.Errorf("decision bucket/%q is not bucket/NN/NN", tail)
+	}
+	e.Reason, e.Bucket = ReasonBucket, migration.Bucket(hundreds*100+ones)
+	return nil
+}
+
+// reason reads "header_rules[0]" or "direct". The plural is the config's
+// word, the singular the reason's.
+func reason(text []byte) (migration.Code, int) {
+	name, index, indexed := bytes.Cut(text, []byte("["))
+	rule := -1
+	if indexed {
+		if n, ok := number(bytes.TrimSuffix(index, []byte("]"))); ok {
+			rule = n
+		}
+	}
+	switch string(name) {
+	case "header_rules", "header_rule":
+		return migration.ReasonHeaderRule, rule
+	case "ip_rules", "ip_rule":
+		return migration.ReasonIPRule, rule
+	case "direct":
+		return migration.ReasonDirect, rule
+	case "strategy":
+		return migration.ReasonStrategy, rule
+	case "disabled":
+		return migration.ReasonDisabled, rule
+	case "tripped":
+		return migration.ReasonTripped, rule
+	case "weight":
+		return migration.ReasonWeight, rule
+	case "user_hash":
+		return migration.ReasonUserHash, rule
+	}
+	return ReasonOther, rule
+}

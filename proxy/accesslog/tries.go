@@ -1,0 +1,93 @@
+package accesslog
+
+import (
+	"bytes"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+)
+
+// tryLists walks over nginx's four lists in step: "," separates tries on one
+// side, " : " the sides. "502, 502 : 200" is two tries on new, one on old.
+type tryLists struct {
+	statuses, connects, headers, responses []byte
+	group                                  int // 0 first side, then 1, ...
+}
+
+// readTries finds out who was asked, in which order, and how each side did.
+func (e *Event) readTries(f *fields) {
+	lists := tryLists{f.statuses, f.connects, f.headers, f.responses, 0}
+	if e.Decision == "" && e.Reason != "" {
+		e.Decision = e.firstAsked(f.statuses)
+	}
+	if e.Decision == "" || len(orNothing(f.addresses)) == 0 {
+		return // a 413, say, never gets as far as a side
+	}
+	for len(lists.statuses) > 0 {
+		outcome := e.outcomeOf(lists.group)
+		outcome.add(lists.next(), f.hasHdr)
+	}
+}
+
+// firstAsked tells whom a bucket chose: new, when a second side was asked
+// (old has no fallback), else the one that answered.
+func (e *Event) firstAsked(statuses []byte) migration.Side {
+	if bytes.Contains(statuses, []byte(" : ")) {
+		return migration.New
+	}
+	return e.Answered
+}
+
+// outcomeOf gives the side of a group: the first is the decision's, any
+// other can only be the fallback's, old.
+func (e *Event) outcomeOf(group int) *Outcome {
+	if group == 0 && e.Decision == migration.New {
+		return &e.New
+	}
+	return &e.Old
+}
+
+// try is one element of each list.
+type try struct{ status, connect, header, response []byte }
+
+// next cuts the next try off the lists.
+func (l *tryLists) next() try {
+	var t try
+	var sideEnds bool
+	t.connect, l.connects, _ = cutTry(l.connects)
+	t.header, l.headers, _ = cutTry(l.headers)
+	t.response, l.responses, _ = cutTry(l.responses)
+	t.status, l.statuses, sideEnds = cutTry(l.statuses)
+	if sideEnds {
+		l.group++
+	}
+	return t
+}
+
+// cutTry cuts at the first ", " or " : " and tells whether it was the latter.
+func cutTry(list []byte) (first, rest []byte, sideEnds bool) {
+	for i, c := range list {
+		if c == ',' {
+			return list[:i], bytes.TrimLeft(list[i+1:], " "), false
+		}
+		if c == ' ' {
+			return list[:i], bytes.TrimLeft(list[i:], " :"), true
+		}
+	}
+	return list, nil, false
+}
+
+func (o *Outcome) add(t try, hasHeaderTime bool) {
+	if o.Tries == 0 {
+		o.Latency = -1
+	}
+	o.Tries++
+	o.Status, _ = number(t.status)
+	_, o.Connected = seconds(t.connect)
+	_, o.Replied = seconds(t.header)
+	if !hasHeaderTime {
+		o.Replied = o.Status != 0 && o.Status != 502 && o.Status != 504
+	}
+	if elapsed, ok := seconds(t.response); ok {
+		o.Latency = max(o.Latency, 0) + elapsed
+	}
+}
