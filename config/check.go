@@ -40,7 +40,7 @@ func checkTrusted(r *report, root *yaml.Node, networks []netip.Prefix) {
 			r.add(list.Content[i], at.element(i), "%s believes every client's X-Forwarded-For, so anybody can choose their address; name the load balancers' networks", network)
 		}
 		if first, twice := seen[network]; twice {
-			r.add(list.Content[i], at.element(i), "%s is already in [%d]; keep one", network, first)
+			r.add(list.Content[i], at.element(i), "%s is already in trusted_proxies[%d]; keep one", network, first)
 			continue
 		}
 		seen[network] = i
@@ -183,7 +183,7 @@ func checkStatuses(v serviceView) {
 	seen := map[status]int{}
 	for i, s := range v.Fallback.OnStatus {
 		if first, twice := seen[s]; twice {
-			v.add(list.Content[i], at.element(i), "%d is already in [%d]; keep one", s, first)
+			v.add(list.Content[i], at.element(i), "%d is already in on_status[%d]; keep one", s, first)
 		} else if s != 0 {
 			seen[s] = i
 		}

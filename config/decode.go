@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -208,9 +209,19 @@ func (d decoder) key(s *shape, key *yaml.Node, at *place) bool {
 		if _, known := s.byName[key.Value]; known {
 			return true
 		}
-		d.add(key, at.field(shorten(key.Value)), "unknown key%s", meant(key.Value, s.names()))
+		d.add(key, at.field(shown(key.Value)), "unknown key%s", meant(key.Value, s.names()))
 	}
 	return false
+}
+
+var word = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+
+// shown is a key as a path has it: in quotes if it is no plain word.
+func shown(key string) string {
+	if word.MatchString(key) {
+		return key
+	}
+	return shorten(key)
 }
 
 func (s *shape) names() []string {

@@ -30,7 +30,7 @@ func parse(file string, text []byte) (*yaml.Node, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	root, err := next(decoder)
 	switch {
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF) || err == nil && root.Tag == "!!null" && root.Value == "":
 		return nil, Problems{{File: file, Line: 1, Col: 1, Message: "the text is empty; a config without services is \"services: []\""}}
 	case err != nil:
 		return nil, Problems{syntaxProblem(file, text, err)}

@@ -54,7 +54,7 @@ var leaves = map[reflect.Type]leaf{
 	reflect.TypeFor[headerValue]():          textLeaf(parseHeaderValue, `^[ -~]{1,512}$`),
 	reflect.TypeFor[filePath]():             textLeaf(parseFilePath, `^/[!#-:<-Z^-z|~\[\]]*$`),
 	reflect.TypeFor[probePath]():            textLeaf(parseProbePath, probePathPattern.String()),
-	reflect.TypeFor[time.Duration]():        textLeaf(parseDuration, `^([0-9.]+(ns|us|µs|ms|s|m|h))+$`),
+	reflect.TypeFor[time.Duration]():        textLeaf(parseDuration, `^([0-9.]+(ms|s|m|h))+$`),
 	reflect.TypeFor[migration.Mode]():       enum(migration.ModeProxy, migration.ModeCanary),
 	reflect.TypeFor[migration.Strategy](): enum(migration.StrategyWeight, migration.StrategyUserHash,
 		migration.StrategyHeader, migration.StrategyIP),
@@ -101,7 +101,7 @@ func enum[T ~string](values ...T) leaf {
 				return value, nil
 			}
 		}
-		return nil, fmt.Errorf("%s is not one of %s%s", shorten(text), strings.Join(names, ", "), meant(text, names))
+		return nil, fmt.Errorf("%s is not one of %s%s", shorten(text), strings.Join(names, ", "), probably(text, names))
 	}
 	return leaf{tags: []string{"!!str"}, want: "text", parse: parse, schema: map[string]any{"enum": names}}
 }

@@ -6,14 +6,19 @@ import (
 	"strings"
 )
 
-// meant is `; did you mean "x"?` for the known name that the text is probably
-// a misspelling of, else `; known are ...` when the names are few, else "".
-func meant(text string, known []string) string {
+// probably is `; did you mean "x"?` for the known name that the text may be a
+// misspelling of, else "".
+func probably(text string, known []string) string {
 	if name, ok := nearest(text, known); ok {
 		return fmt.Sprintf("; did you mean %q?", name)
 	}
-	if len(known) > 20 {
-		return ""
+	return ""
+}
+
+// meant is probably, or the list of the known names when they are few.
+func meant(text string, known []string) string {
+	if hint := probably(text, known); hint != "" || len(known) > 20 {
+		return hint
 	}
 	sorted := slices.Sorted(slices.Values(known))
 	return "; known are " + strings.Join(sorted, ", ")

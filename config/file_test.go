@@ -1,0 +1,171 @@
+package config_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/stretchr/testify/require"
+)
+
+// emission is one call of emit.
+type emission struct {
+	text string
+	err  error
+}
+
+// watchFile runs a File until the test ends and gives what it emits.
+func watchFile(t *testing.T, path string) <-chan emission {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	emitted, done := make(chan emission, 100), make(chan error, 1)
+	go func() {
+		done <- config.NewFile(path).Run(ctx, func(text []byte, err error) { emitted <- emission{string(text), err} })
+	}()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-done)
+	})
+	return emitted
+}
+
+// requireText waits for a text; within is the most it may take.
+func requireText(t *testing.T, emitted <-chan emission, want string, within time.Duration) {
+	t.Helper()
+	deadline := time.After(within)
+	for {
+		select {
+		case got := <-emitted:
+			// An edit in place passes through the empty file.
+			if got.err == nil && got.text == want {
+				return
+			}
+			require.True(t, got.err != nil || strings.HasPrefix(want, got.text), "unexpected %q", got.text)
+		case <-deadline:
+			require.Fail(t, "not emitted in time", want)
+		}
+	}
+}
+
+// soon is far above what an event takes and below what the poll takes, so
+// that a lost event fails the test.
+const soon = 700 * time.Millisecond
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+func TestFileEditedInPlace(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "migration.yaml")
+	put(t, path, "one")
+	emitted := watchFile(t, path)
+	requireText(t, emitted, "one", soon)
+	put(t, path, "two")
+	requireText(t, emitted, "two", soon)
+}
+
+func TestFileReplacedByRename(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "migration.yaml")
+	put(t, path, "one")
+	emitted := watchFile(t, path)
+	requireText(t, emitted, "one", soon)
+	for _, text := range []string{"two", "three", "four"} {
+		put(t, path+".tmp", text)
+		require.NoError(t, os.Rename(path+".tmp", path))
+		requireText(t, emitted, text, soon)
+	}
+}
+
+// TestFileOfConfigMapMount does what the kubelet's AtomicWriter does:
+// migration.yaml -> ..data/migration.yaml, ..data -> ..<time>, and an update
+// renames a new link over ..data and removes the old directory.
+func TestFileOfConfigMapMount(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	publish := func(version, text string) {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, version), 0o700))
+		put(t, filepath.Join(dir, version, "migration.yaml"), text)
+		require.NoError(t, os.Symlink(version, filepath.Join(dir, "..data_tmp")))
+		require.NoError(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
+	}
+	publish("..1", "one")
+	require.NoError(t, os.Symlink("..data/migration.yaml", filepath.Join(dir, "migration.yaml")))
+	emitted := watchFile(t, filepath.Join(dir, "migration.yaml"))
+	requireText(t, emitted, "one", soon)
+	publish("..2", "two")
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "..1")))
+	requireText(t, emitted, "two", soon)
+	publish("..3", "three")
+	requireText(t, emitted, "three", soon)
+	put(t, filepath.Join(dir, "..3", "migration.yaml"), "four") // in the link's target
+	requireText(t, emitted, "four", soon)
+}
+
+func TestFileBehindLinkedDirectory(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, version := range []string{"a", "b"} {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, version), 0o700))
+		put(t, filepath.Join(dir, version, "c.yaml"), version)
+	}
+	current := filepath.Join(dir, "current")
+	require.NoError(t, os.Symlink(filepath.Join(dir, "a"), current))
+	emitted := watchFile(t, filepath.Join(current, "c.yaml"))
+	requireText(t, emitted, "a", soon)
+	require.NoError(t, os.Symlink(filepath.Join(dir, "b"), current+".tmp"))
+	require.NoError(t, os.Rename(current+".tmp", current))
+	requireText(t, emitted, "b", soon)
+}
+
+func TestFileMissingThenThereThenGone(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "migration.yaml")
+	emitted := watchFile(t, path)
+	require.ErrorIs(t, (<-emitted).err, os.ErrNotExist)
+	put(t, path, "one")
+	requireText(t, emitted, "one", soon)
+	require.NoError(t, os.Remove(path))
+	require.ErrorIs(t, (<-emitted).err, os.ErrNotExist)
+	put(t, path, "one") // as before, but the error in between is over
+	requireText(t, emitted, "one", soon)
+}
+
+func TestFileInMissingDirectoryIsPolled(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "later")
+	emitted := watchFile(t, filepath.Join(dir, "migration.yaml"))
+	require.ErrorIs(t, (<-emitted).err, os.ErrNotExist)
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	put(t, filepath.Join(dir, "migration.yaml"), "one")
+	requireText(t, emitted, "one", 10*time.Second)
+}
+
+func TestFileThatIsADirectory(t *testing.T) {
+	t.Parallel()
+	require.ErrorContains(t, (<-watchFile(t, t.TempDir())).err, "is not a regular file")
+}
+
+// TestFileEmitsNothingTwice changes things around the file, and then the file
+// itself: the next emission must be the file's change.
+func TestFileEmitsNothingTwice(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "migration.yaml")
+	put(t, path, "one")
+	emitted := watchFile(t, path)
+	requireText(t, emitted, "one", soon)
+	put(t, filepath.Join(dir, "other.yaml"), "x")
+	put(t, path+".tmp", "one")
+	require.NoError(t, os.Rename(path+".tmp", path))
+	put(t, path+".tmp", "two")
+	require.NoError(t, os.Rename(path+".tmp", path))
+	require.Equal(t, emission{text: "two"}, <-emitted)
+}

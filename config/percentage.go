@@ -1,0 +1,159 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+	"gopkg.in/yaml.v3"
+)
+
+// SetPercentage gives the text with one service's migration.percentage
+// changed and every other byte kept; where the key is absent it is inserted.
+// The text must load, and what comes back loads and differs in that one share
+// only; else the error says why, and the text stays the user's to edit.
+func SetPercentage(name string, text []byte, service migration.Name, share migration.Share) ([]byte, error) {
+	root, err := parse(name, text)
+	if err != nil {
+		return nil, err
+	}
+	before, err := load(name, root)
+	if err != nil {
+		return nil, err
+	}
+	node, err := findService(name, root, before, service)
+	if err != nil {
+		return nil, err
+	}
+	if before.Service(service).Share == share && find(node, "migration", "percentage") != nil {
+		return text, nil
+	}
+	want, err := withShare(before, service, share)
+	if err != nil {
+		return nil, err
+	}
+	changed := write(text, node, share)
+	after, err := Load(name, changed)
+	if err != nil || after.Digest() != want.Digest() {
+		return nil, fmt.Errorf("%s:%d: the layout of service %q cannot be edited by program; write migration.percentage: %s by hand", name, node.Line, service, share)
+	}
+	return changed, nil
+}
+
+func findService(file string, root *yaml.Node, table *migration.Table, name migration.Name) (*yaml.Node, error) {
+	for _, node := range find(root, "services").Content {
+		if find(node, "name").Value == string(name) {
+			return node, nil
+		}
+	}
+	var known []string
+	for _, s := range table.Services() {
+		known = append(known, string(s.Name))
+	}
+	return nil, fmt.Errorf("%s has no service %q%s", file, name, meant(string(name), known))
+}
+
+// withShare is the table that the edit must lead to.
+func withShare(table *migration.Table, name migration.Name, share migration.Share) (*migration.Table, error) {
+	services := slices.Clone(table.Services())
+	for i := range services {
+		if services[i].Name == name {
+			services[i].Share = share
+		}
+	}
+	return migration.NewTable(table.Global(), services)
+}
+
+// write replaces the number, or inserts the key before the first of its
+// mapping, or the mapping before the first key of the service.
+func write(text []byte, service *yaml.Node, share migration.Share) []byte {
+	if number := find(service, "migration", "percentage"); number != nil {
+		start := offset(text, number)
+		return splice(text, start, start+len(number.Value), share.String())
+	}
+	if split := find(service, "migration"); split != nil {
+		return insert(text, split, "percentage", share.String())
+	}
+	if quoted(service) {
+		return insert(text, service, "migration", `{"percentage": `+share.String()+`}`)
+	}
+	return insert(text, service, "migration", "{percentage: "+share.String()+"}")
+}
+
+// insert puts a key first into a mapping: on a line of its own with the next
+// key's indentation, or after the brace.
+//
+//	migration:                {enabled: true}
+//	  enabled: true
+//
+// become
+//
+//	migration:                {percentage: 20, enabled: true}
+//	  percentage: 20
+//	  enabled: true
+func insert(text []byte, mapping *yaml.Node, key, value string) []byte {
+	if quoted(mapping) {
+		key = `"` + key + `"`
+	}
+	entry := key + ": " + value
+	if mapping.Style&yaml.FlowStyle != 0 {
+		brace := offset(text, mapping) + 1
+		if len(mapping.Content) > 0 {
+			entry += ", "
+		}
+		return splice(text, brace, brace, entry)
+	}
+	first := mapping.Content[0]
+	start := offset(text, first)
+	return splice(text, start, start, entry+lineBreak(text)+strings.Repeat(" ", first.Column-1))
+}
+
+// quoted tells whether a mapping is written as JSON, which must stay JSON.
+func quoted(mapping *yaml.Node) bool {
+	return mapping.Style&yaml.FlowStyle != 0 && len(mapping.Content) > 0 &&
+		mapping.Content[0].Style&yaml.DoubleQuotedStyle != 0
+}
+
+func splice(text []byte, start, end int, middle string) []byte {
+	return slices.Concat(text[:start], []byte(middle), text[end:])
+}
+
+func lineBreak(text []byte) string {
+	if bytes.Contains(text, []byte("\r\n")) {
+		return "\r\n"
+	}
+	return "\n"
+}
+
+// offset finds where a node begins in the text. Lines end as YAML 1.1 ends
+// them, and a byte order mark has no column.
+func offset(text []byte, node *yaml.Node) int {
+	at := 0
+	if bytes.HasPrefix(text, []byte(bom)) {
+		at = len(bom)
+	}
+	for line := 1; line < node.Line && at < len(text); line++ {
+		at += lineLength(text[at:])
+	}
+	for col := 1; col < node.Column && at < len(text); col++ {
+		_, size := utf8.DecodeRune(text[at:])
+		at += size
+	}
+	return at
+}
+
+// lineLength is the number of bytes up to and with the line's end.
+func lineLength(text []byte) int {
+	end := bytes.IndexAny(text, "\n\r\u0085\u2028\u2029")
+	if end < 0 {
+		return len(text)
+	}
+	if bytes.HasPrefix(text[end:], []byte("\r\n")) {
+		return end + 2
+	}
+	_, size := utf8.DecodeRune(text[end:])
+	return end + size
+}
