@@ -1,0 +1,64 @@
+# make help says what there is. Programs that are not built here (nginx, wrk,
+# haproxy) are looked for, and installed where that is possible, by hack/need.sh.
+
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME  ?= 20s
+BINARY    := bin/migration-proxy
+GO        ?= go
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test check golden bench fuzz clean need-go need-nginx need-bench
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: need-go ## Build bin/migration-proxy
+	@mkdir -p $(dir $(BINARY))
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BINARY) ./cmd/migration-proxy
+
+demo: build need-nginx ## Watch a migration on this machine: two backends, nginx, a failure, the way back
+	$(BINARY) demo
+
+test: need-go need-nginx ## Vet and run all tests, against the real nginx (about 3 minutes on 2 cores)
+	@echo "make test: go vet, then the tests of all rooms against $$($(NGINX_VERSION)); about 3 minutes on 2 cores"
+	$(GO) vet ./...
+	$(GO) test -timeout 20m ./...
+
+check: need-go need-nginx ## Format, vet, staticcheck, import arrows, generated files fresh
+	@unformatted=$$(gofmt -l .); \
+	  test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted >&2; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+	$(GO) test ./internal/arrows
+	$(GO) test $(GOLDEN_PACKAGES)
+
+golden: need-go need-nginx ## Rewrite the golden files; then read git diff
+	$(GO) test $(GOLDEN_PACKAGES) -update
+
+bench: build need-nginx need-bench ## Measure our nginx config against hand-written nginx and HAProxy
+	$(GO) test -run '^$$' -bench . ./...
+	$(GO) run ./bench
+
+fuzz: need-go ## Run each fuzz target for FUZZTIME (20s)
+	@set -eu; for package in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do \
+	    echo "fuzz $$package $$target for $(FUZZTIME)"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
+	  done; \
+	done
+
+clean: ## Remove what was built
+	rm -rf bin
+
+need-go:
+	@hack/need.sh go
+
+need-nginx:
+	@hack/need.sh nginx
+
+need-bench:
+	@hack/need.sh wrk haproxy
+
+NGINX_VERSION = PATH="$$PATH:/usr/sbin:/usr/local/sbin"; "$${NGINX:-nginx}" -v 2>&1 | sed 's/^nginx version: //'
+# The packages whose tests compare with golden files, and so know -update.
+GOLDEN_PACKAGES = $$(git grep --untracked -l '/internal/golden"' -- '*_test.go' | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
