@@ -1,0 +1,115 @@
+package nginx
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// bench is an nginx in a directory of its own, with a port of its own.
+type bench struct {
+	*Nginx
+	port int
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "nginx") // short: a unix socket's path has 107 bytes
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	found, err := Find(t.Context(), "nginx", dir)
+	require.NoError(t, err)
+	return &bench{found, freePort(t)}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// conf writes a config that serves the digest, with more lines inside http.
+func (b *bench) conf(t *testing.T, digest, more string) string {
+	t.Helper()
+	folder := filepath.Join(b.Dir, "conf", digest)
+	require.NoError(t, os.MkdirAll(folder, 0o755))
+	text := fmt.Sprintf(`daemon off; worker_processes 2; pid %[1]s/nginx.pid; error_log %[1]s/error.log warn;
+		events {}
+		http {
+			access_log off;
+			server { listen unix:%[1]s/admin.sock; location = /digest { return 200 "%[2]s\n"; } }
+			server { listen 127.0.0.1:%[3]d; return 200 "%[2]s\n"; }
+			%[4]s
+		}`, b.Dir, digest, b.port, more)
+	file := filepath.Join(folder, "nginx.conf")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o644))
+	return file
+}
+
+// use makes a config the current one.
+func (b *bench) use(t *testing.T, digest, more string) {
+	t.Helper()
+	b.conf(t, digest, more)
+	_ = os.Remove(filepath.Join(b.Dir, "current"))
+	require.NoError(t, os.Symlink(filepath.Join("conf", digest), filepath.Join(b.Dir, "current")))
+}
+
+func (b *bench) served() bool {
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Second}
+	response, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/", b.port))
+	if err != nil {
+		return false
+	}
+	return response.Body.Close() == nil && response.StatusCode == http.StatusOK
+}
+
+func await(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, 10*time.Second, 10*time.Millisecond, what)
+}
+
+func TestFindTellsWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	_, err := Find(t.Context(), "no-such-nginx", t.TempDir())
+	require.ErrorContains(t, err, "--nginx")
+
+	ancient := filepath.Join(t.TempDir(), "nginx")
+	require.NoError(t, os.WriteFile(ancient, []byte("#!/bin/sh\necho 'nginx version: nginx/1.18.0' >&2\n"), 0o755))
+	_, err = Find(t.Context(), ancient, t.TempDir())
+	require.ErrorContains(t, err, "1.19.5 or newer")
+}
+
+func TestTestGivesNginxsOwnLines(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	require.NoError(t, b.Test(t.Context(), b.conf(t, "good", "")))
+
+	var problems Problems
+	require.ErrorAs(t, b.Test(t.Context(), b.conf(t, "bad", "nonsense on;")), &problems)
+	require.Contains(t, problems.Error(), `[emerg] unknown directive "nonsense"`)
+
+	twice := "server { listen 127.0.0.1:1; server_name a; } server { listen 127.0.0.1:1; server_name a; }"
+	problems = nil
+	require.ErrorAs(t, b.Test(t.Context(), b.conf(t, "warned", twice)), &problems, "a warning is an error")
+	require.Contains(t, problems.Error(), `[warn] conflicting server name "a"`)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, b.Test(ctx, b.conf(t, "good", "")), context.Canceled)
+}
+
+func quietly() *slog.Logger { return slog.New(slog.DiscardHandler) }

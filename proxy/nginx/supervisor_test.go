@@ -1,0 +1,245 @@
+package nginx
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// supervise runs a supervisor until the test ends.
+func (b *bench) supervise(t *testing.T, s *Supervisor) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var done sync.WaitGroup
+	done.Go(func() { s.Run(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		done.Wait()
+	})
+}
+
+func (b *bench) supervisor() *Supervisor {
+	return NewSupervisor(b.Nginx, Options{Log: quietly(), QuitTimeout: 2 * time.Second, OrphanTimeout: time.Second})
+}
+
+func (b *bench) awaitDigest(t *testing.T, digest string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	require.NoError(t, b.AwaitDigest(ctx, digest))
+}
+
+func TestStartReloadReopenEnd(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.use(t, "one", "")
+	s := b.supervisor()
+	require.ErrorIs(t, s.Reload(), errNotRunning)
+	ctx, cancel := context.WithCancel(t.Context())
+	var done sync.WaitGroup
+	done.Go(func() { s.Run(ctx) })
+	b.awaitDigest(t, "one")
+
+	b.use(t, "two", "")
+	require.NoError(t, s.Reload())
+	b.awaitDigest(t, "two")
+	require.NoError(t, os.Rename(b.path("error.log"), b.path("error.log.1")))
+	require.NoError(t, s.Reopen())
+	await(t, "the log is opened again", func() bool { _, err := os.Stat(b.path("error.log")); return err == nil })
+	require.Zero(t, s.State().Restarts)
+
+	cancel()
+	done.Wait()
+	require.False(t, b.served())
+	require.Zero(t, s.State().PID)
+	require.NoFileExists(t, b.path("nginx.pid"))
+}
+
+func TestAReloadThatIsNotAppliedIsSeenWithItsReason(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.use(t, "one", "")
+	s := b.supervisor()
+	b.supervise(t, s)
+	b.awaitDigest(t, "one")
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+
+	s.Forget()
+	b.use(t, "two", fmt.Sprintf("server { listen %s; }", taken.Addr()))
+	require.NoError(t, b.Test(t.Context(), b.Nginx.conf()), "nginx -t sees nothing wrong")
+	require.NoError(t, s.Reload(), "nor does the signal")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	require.ErrorContains(t, b.AwaitDigest(ctx, "two"), "still serves config one instead of two")
+	await(t, "nginx gives up", func() bool { return len(s.Complaints()) > 0 })
+	require.Contains(t, s.Complaints().Error(), "bind() to "+taken.Addr().String()+" failed (98: Address already in use)")
+	require.True(t, b.served())
+}
+
+func TestAKilledMasterIsReplacedAndItsWorkersEnd(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.use(t, "one", "")
+	s := b.supervisor()
+	b.supervise(t, s)
+	b.awaitDigest(t, "one")
+	for restarts := 1; restarts <= 2; restarts++ {
+		master := s.State().PID
+		workers := members(master)
+		require.Len(t, workers, 2)
+		require.NoError(t, syscall.Kill(master, syscall.SIGKILL))
+		await(t, "a new master", func() bool { now := s.State(); return now.Restarts == restarts && now.PID != 0 })
+		b.awaitDigest(t, "one")
+		await(t, "the old workers end", func() bool { return len(members(master)) == 0 })
+		require.True(t, b.served())
+	}
+}
+
+func TestAKilledWorkerIsReplaced(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.use(t, "one", "")
+	s := b.supervisor()
+	b.supervise(t, s)
+	b.awaitDigest(t, "one")
+	killed := members(s.State().PID)
+	killed.signal(syscall.SIGKILL)
+	await(t, "new workers", func() bool { return b.served() && len(members(s.State().PID)) == 2 })
+	require.Zero(t, s.State().Restarts)
+}
+
+func TestANginxThatCannotStartSaysWhy(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.use(t, "one", "nonsense on;")
+	s := b.supervisor()
+	b.supervise(t, s)
+	await(t, "several tries", func() bool { return s.State().Restarts >= 3 })
+	require.Contains(t, s.State().LastError, `unknown directive "nonsense"`)
+	b.use(t, "two", "")
+	b.awaitDigest(t, "two")
+}
+
+// orphaned starts nginx as a predecessor would have.
+func (b *bench) orphaned(t *testing.T) *Process {
+	t.Helper()
+	process, err := b.start()
+	require.NoError(t, err)
+	b.awaitDigest(t, "one")
+	return process
+}
+
+func TestAdoptTakesARunningNginxOver(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.use(t, "one", "")
+	before := b.orphaned(t)
+	s := b.supervisor()
+	digest, err := s.Adopt(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, "one", digest)
+	b.supervise(t, s)
+	require.Equal(t, before.PID(), s.State().PID)
+
+	b.use(t, "two", "")
+	require.NoError(t, s.Reload())
+	b.awaitDigest(t, "two")
+	require.NoError(t, before.signal(syscall.SIGKILL))
+	await(t, "the end of an adopted master is seen", func() bool { return s.State().Restarts == 1 })
+	b.awaitDigest(t, "two")
+}
+
+func TestTheOrphansOfAMasterThatDiedWithTheAgentAreEnded(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.use(t, "one", "")
+	before := b.orphaned(t)
+	require.NoError(t, before.signal(syscall.SIGKILL))
+	<-before.Exited()
+	require.True(t, b.served(), "by workers without a master")
+	s := b.supervisor()
+	_, err := s.Adopt(t.Context())
+	require.ErrorIs(t, err, errNotRunning)
+	b.use(t, "two", "")
+	b.supervise(t, s)
+	b.awaitDigest(t, "two")
+	await(t, "the old workers end", func() bool { return len(members(before.PID())) == 0 })
+}
+
+func TestAStrangerWithOurNumberIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.use(t, "one", "")
+	stranger := exec.Command("sleep", "60")
+	stranger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	require.NoError(t, stranger.Start())
+	require.NoError(t, os.WriteFile(b.path("nginx.pid"), fmt.Appendln(nil, stranger.Process.Pid), 0o644))
+	s := b.supervisor()
+	_, err := s.Adopt(t.Context())
+	require.ErrorIs(t, err, errNotRunning)
+	b.supervise(t, s)
+	b.awaitDigest(t, "one")
+	require.NoError(t, stranger.Process.Signal(syscall.Signal(0)))
+	require.NoError(t, stranger.Process.Kill())
+	require.ErrorContains(t, stranger.Wait(), "killed", "by us, and not before")
+}
+
+func TestAnotherDirectorysNginxIsNotOurs(t *testing.T) {
+	t.Parallel()
+	other := newBench(t)
+	other.use(t, "one", "")
+	foreign := other.orphaned(t)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		foreign.quit(ctx)
+	})
+	b := newBench(t)
+	require.NoError(t, os.WriteFile(b.path("nginx.pid"), fmt.Appendln(nil, foreign.PID()), 0o644))
+	_, err := b.adopt()
+	require.ErrorIs(t, err, errNotRunning)
+	require.Empty(t, orphans(foreign.PID()))
+	require.True(t, other.served())
+}
+
+func TestTheErrorLogIsPassedOnAndCut(t *testing.T) {
+	t.Parallel()
+	var passed bytes.Buffer
+	file := filepath.Join(t.TempDir(), "error.log")
+	log := &errorLog{path: file, log: slog.New(slog.NewTextHandler(&passed, nil))}
+	write := func(text string) {
+		out, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		require.NoError(t, err)
+		_, err = out.WriteString(text)
+		require.NoError(t, err)
+		require.NoError(t, out.Close())
+	}
+	write("2024/01/01 12:00:00 [emerg] 12#12: bind() failed\n2024/01/01 12:00:00 [emerg] 12#12: bind() failed\n2024/01/01 12:00:01 [warn] 12#12: *3 half a")
+	require.Equal(t, Problems{"[emerg] bind() failed"}, log.complaints())
+	require.NotContains(t, passed.String(), "half")
+	write(" line\n")
+	log.forget()
+	require.Empty(t, log.complaints())
+	require.Contains(t, passed.String(), `text="*3 half a line"`)
+
+	write(string(bytes.Repeat([]byte("2024/01/01 12:00:01 [notice] 1#1: x\n"), mostLog/30)))
+	log.read()
+	log.read()
+	require.Contains(t, passed.String(), "more than is passed on")
+	info, err := os.Stat(file)
+	require.NoError(t, err)
+	require.Less(t, info.Size(), int64(mostLog))
+}
