@@ -33,8 +33,9 @@ type Event struct {
 }
 
 // Rescued tells whether new was asked first and old answered in its place.
+// When old failed too, or the client did not wait for it, nobody was rescued.
 func (e *Event) Rescued() bool {
-	return e.New.Tries > 0 && e.Old.Tries > 0 && e.Decision == migration.New
+	return e.New.Tries > 0 && e.Old.Replied
 }
 
 // Outcome is how one side did with one request. It describes the last try on

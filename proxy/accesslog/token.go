@@ -43,7 +43,7 @@ func (e *Event) readBucket(tail []byte) error {
 	hundreds, ok := number(high)
 	ones, fine := number(low)
 	if !found || !ok || !fine || hundreds > 99 || ones > 99 {
-		return fmt.Errorf("decision bucket/%q is not bucket/NN/NN", tail)
+		return fmt.Errorf("decision bucket/%s is not bucket/00/00 to bucket/99/99", tail)
 	}
 	e.Reason, e.Bucket = ReasonBucket, migration.Bucket(hundreds*100+ones)
 	return nil

@@ -1,0 +1,208 @@
+package accesslog
+
+import (
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+var noon = time.Date(2024, 1, 1, 12, 0, 0, 0, time.UTC)
+
+// counted adds lines from testdata/lines for service api, at noon.
+func counted(t *testing.T, names ...string) *Counters {
+	t.Helper()
+	counters := NewCounters(noon.Add(-time.Hour))
+	counters.SetServices([]string{"api"}, noon.Add(-time.Hour))
+	for _, name := range names {
+		event, err := Parse(read(t, "testdata/lines/"+name+".txt"))
+		require.NoError(t, err)
+		counters.Add(&event, noon)
+	}
+	return counters
+}
+
+func minute(c *Counters, name string, now time.Time) status.Service {
+	rows := []status.Service{{Name: name}}
+	c.Fill(rows, now)
+	return rows[0]
+}
+
+func TestTheLastMinute(t *testing.T) {
+	t.Parallel()
+	c := counted(t, "bucket_new", "bucket_old", "rescued", "client_left", "unknown_host")
+	row := minute(c, "api", noon)
+	require.NotNil(t, row.Observed)
+	require.InDelta(t, 75, *row.Observed, 1e-9, "three of four decisions were new; 421 is none")
+	require.InDelta(t, 3.0/55, row.New.Rate, 1e-9, "asked: the rescued and the abandoned ones too")
+	require.InDelta(t, 2.0/55, row.Old.Rate, 1e-9)
+	require.InDelta(t, 1.0/3, row.New.Failed, 1e-9, "a client that leaves is nobody's failure")
+	require.Zero(t, row.Old.Failed)
+	require.Equal(t, uint64(1), row.New.Rescued)
+	require.Greater(t, row.New.P99, 0.1, "123 ms lie in the bucket up to 250")
+	require.LessOrEqual(t, row.New.P99, 0.25)
+}
+
+func TestTheLastMinutePasses(t *testing.T) {
+	t.Parallel()
+	c := counted(t, "rescued")
+	require.NotNil(t, minute(c, "api", noon.Add(54*time.Second)).Observed)
+	later := minute(c, "api", noon.Add(60*time.Second))
+	require.Nil(t, later.Observed)
+	require.Zero(t, later.New.Rate)
+	require.Equal(t, uint64(1), later.New.Rescued, "since the agent started")
+	require.Nil(t, c.services["api"].window, "an idle service gives its window back")
+}
+
+func TestTheRateOfAYoungService(t *testing.T) {
+	t.Parallel()
+	c := NewCounters(noon)
+	c.SetServices([]string{"api"}, noon)
+	event, err := Parse(read(t, "testdata/lines/bucket_new.txt"))
+	require.NoError(t, err)
+	for range 300 {
+		c.Add(&event, noon.Add(2*time.Second))
+	}
+	require.InDelta(t, 100, minute(c, "api", noon.Add(3*time.Second)).New.Rate, 1e-9, "300 in the three seconds it exists")
+}
+
+// TestTheWindowAgainstACalculation: random requests at random times; the sums
+// are what a list of all requests gives.
+func TestTheWindowAgainstACalculation(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var w window
+		var seen []int64
+		now := noon
+		for range rapid.IntRange(1, 60).Draw(t, "requests") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 20_000).Draw(t, "pause")) * time.Millisecond)
+			w.at(now).decided++
+			seen = append(seen, slotNumber(now))
+		}
+		want := uint32(0)
+		for _, number := range seen {
+			if number > slotNumber(now)-slotCount {
+				want++
+			}
+		}
+		require.Equal(t, want, w.sum(now).decided)
+	})
+}
+
+func TestQuantileLiesInItsBucket(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var counts [bucketCount]uint32
+		millis := rapid.SliceOfN(rapid.IntRange(0, 59_000), 1, 50).Draw(t, "milliseconds")
+		for _, ms := range millis {
+			counts[bucketOf(time.Duration(ms)*time.Millisecond)]++
+		}
+		p50, p99, p100 := quantile(&counts, 0.5), quantile(&counts, 0.99), quantile(&counts, 1)
+		require.LessOrEqual(t, p50, p99)
+		require.LessOrEqual(t, p99, p100)
+		slowest := time.Duration(slices.Max(millis)) * time.Millisecond
+		require.InDelta(t, bounds[bucketOf(slowest)], p100, 1e-9)
+	})
+}
+
+func TestQuantileOfNothing(t *testing.T) {
+	t.Parallel()
+	require.Zero(t, quantile(&[bucketCount]uint32{}, 0.99))
+	require.InDelta(t, 60, quantile(&[bucketCount]uint32{len(bounds): 1}, 0.5), 0, "more than the last bound")
+	require.InDelta(t, 0.00175, quantile(&[bucketCount]uint32{10, 10}, 0.75), 1e-9)
+}
+
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	c := counted(t, "bucket_new", "bucket_old", "rescued", "client_left", "websocket", "unknown_host")
+	c.AddNotUnderstood()
+	c.NotForwarded = func() uint64 { return 7 }
+	require.NoError(t, testutil.CollectAndCompare(c, strings.NewReader(string(read(t, "testdata/metrics.txt")))))
+	problems, err := testutil.CollectAndLint(c)
+	require.NoError(t, err)
+	require.Empty(t, problems)
+	require.Equal(t, status.Log{Lines: 7, Dropped: 8}, c.Log())
+}
+
+func TestServicesOutsideTheTableShareOneRow(t *testing.T) {
+	t.Parallel()
+	c := counted(t, "bucket_new")
+	before := testutil.CollectAndCount(c)
+	for _, name := range []string{"evil1", "evil2", "evil3", UnknownService, NoService} {
+		c.Add(&Event{Service: []byte(name), Status: 200}, noon)
+	}
+	require.Equal(t, before+1, testutil.CollectAndCount(c))
+}
+
+func TestServicesDroppedFromTheTableAreForgotten(t *testing.T) {
+	t.Parallel()
+	c := counted(t, "bucket_new")
+	c.SetServices([]string{"other"}, noon)
+	require.Nil(t, minute(c, "api", noon).Observed)
+	c.SetServices([]string{"api", "other"}, noon)
+	require.Nil(t, minute(c, "api", noon).Observed, "it begins anew")
+}
+
+func TestKeptServicesKeepTheirNumbers(t *testing.T) {
+	t.Parallel()
+	c := counted(t, "bucket_new")
+	c.SetServices([]string{"api", "other"}, noon)
+	require.NotNil(t, minute(c, "api", noon).Observed)
+}
+
+func TestTheSeriesOfAServiceAreBounded(t *testing.T) {
+	t.Parallel()
+	c := counted(t)
+	sides := []migration.Side{"", migration.Old, migration.New}
+	reasons := []string{"direct", "header_rules[9999]", "ip_rules[1]", "strategy", "disabled", "tripped", "weight", "user_hash", "a", "b"}
+	for code := range 1200 {
+		for _, text := range reasons {
+			parsed, rule := reason([]byte(text))
+			c.Add(&Event{Service: []byte("api"), Status: code, Answered: sides[code%3], Reason: parsed, Rule: rule}, noon)
+		}
+	}
+	require.LessOrEqual(t, len(c.services["api"].requests), 3*6*9)
+}
+
+// TestIdleServicesAreSmall: 5,000 services without traffic fit in 2 MB.
+func TestIdleServicesAreSmall(t *testing.T) {
+	names := make([]string, 5000)
+	for i := range names {
+		names[i] = "service-" + strings.Repeat("x", i%7) + time.Duration(i).String()
+	}
+	before := heap()
+	c := NewCounters(noon)
+	c.SetServices(names, noon)
+	used := heap() - before
+	t.Logf("%d bytes per idle service", used/5000)
+	require.Less(t, used, int64(2<<20))
+	runtime.KeepAlive(c)
+}
+
+func heap() int64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
+func BenchmarkIntake(b *testing.B) {
+	counters := NewCounters(noon)
+	counters.SetServices([]string{"api"}, noon)
+	intake := &Intake{Counters: counters}
+	line := read(b, "testdata/lines/bucket_new.txt")
+	chunk := []byte(strings.Repeat(string(line), 500))
+	b.SetBytes(int64(len(chunk)))
+	for b.Loop() {
+		intake.Consume(chunk, noon)
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500, "ns/line")
+}
