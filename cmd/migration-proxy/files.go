@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/spf13/cobra"
+)
+
+// loadTable reads the migration config that FILE names; "-" is standard input.
+func loadTable(cmd *cobra.Command, file string) (*migration.Table, error) {
+	name, text, err := readConfig(cmd, file)
+	if err != nil {
+		return nil, err
+	}
+	return config.Load(name, text)
+}
+
+func readConfig(cmd *cobra.Command, file string) (string, []byte, error) {
+	if file == "-" {
+		text, err := io.ReadAll(cmd.InOrStdin())
+		if err != nil {
+			return "", nil, fmt.Errorf("read standard input: %w", err)
+		}
+		return "<stdin>", text, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", nil, fmt.Errorf("read config: %w", err)
+	}
+	return file, text, nil
+}
+
+// completeFile offers YAML files for the first argument.
+func completeFile(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return []string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
+}
+
+// serviceNames are those of a config file, for completion: a file that does
+// not load has none.
+func serviceNames(cmd *cobra.Command, file string) []string {
+	table, err := loadTable(cmd, file)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, service := range table.Services() {
+		names = append(names, string(service.Name))
+	}
+	return names
+}

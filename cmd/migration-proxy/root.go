@@ -1,0 +1,98 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+const exitCodes = `  0  done
+  1  what was asked for failed: an invalid config, a proxy that cannot be
+     reached or does not serve the change in time, a claim that does not hold
+  2  wrong usage: an unknown command or flag, a value that makes no sense`
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "migration-proxy",
+		Short: "Move live traffic from an old to a new cluster, percent by percent",
+		Long: `Move live traffic from an old to a new cluster, percent by percent, with an
+instant and automatic way back.
+
+New here? 'migration-proxy demo' shows it all in half a minute and changes
+nothing on this machine.
+
+Exit codes:
+` + exitCodes,
+		Args:          knownCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return wrongUsage("say which command") },
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) }
+	root.AddCommand(
+		newValidate(), newRender(), newExplain(), newUpdate(), newStatus(),
+		newVersion(), newExitCodes(),
+	)
+	for _, command := range root.Commands() {
+		documentEnvironment(command)
+	}
+	return root
+}
+
+func newExitCodes() *cobra.Command {
+	return &cobra.Command{
+		Use:   "exit-codes",
+		Short: "What the exit codes mean",
+		Long:  "Every command ends with one of these exit codes:\n\n" + exitCodes,
+	}
+}
+
+// knownCommand refuses what is no subcommand, and names the nearest ones.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return wrongUsage("unknown command %q%s", args[0], hint)
+}
+
+// exactly wants as many arguments as there are names, and calls the first
+// missing one by its name.
+func exactly(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return wrongUsage("%s is missing", names[len(args)])
+		case len(args) > len(names):
+			return wrongUsage("unexpected argument %q", args[len(names)])
+		}
+		return nil
+	}
+}
+
+// oneOf checks a flag that takes one of a few words.
+func oneOf(flag, value string, words ...string) error {
+	for _, word := range words {
+		if value == word {
+			return nil
+		}
+	}
+	return wrongUsage("--%s %q: use %s", flag, value, strings.Join(words, ", "))
+}
+
+// completeWords offers fixed words for a flag. Only a flag that does not
+// exist can fail, which is a defect.
+func completeWords(cmd *cobra.Command, flag string, words ...string) {
+	must(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
+}
+
+func must(err error) {
+	if err != nil {
+		panic(fmt.Sprintf("defect: %v", err))
+	}
+}

@@ -1,0 +1,185 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/spf13/cobra"
+)
+
+// pollEvery is how often a proxy is asked whether it serves a change.
+const pollEvery = 50 * time.Millisecond
+
+type updateOptions struct {
+	proxyClient
+	file           string
+	timeout        time.Duration
+	noWait, dryRun bool
+}
+
+// change is what update is asked to do, and the text that it leads to.
+type change struct {
+	service     migration.Name
+	share       migration.Share
+	before      []byte
+	after       []byte
+	digest      string // of the table after it
+	shareBefore migration.Share
+}
+
+func newUpdate() *cobra.Command {
+	var options updateOptions
+	cmd := &cobra.Command{
+		Use:   "update NAME PERCENT --local-config FILE",
+		Short: "Change one service's percentage and wait until it is served",
+		Long: `Change one service's percentage in FILE, keeping every other byte of it, and
+wait until the proxy serves the change. The exit code is 1 when it does not:
+the file then still has the new percentage, and the message says why it is
+not in force.`,
+		Example: `  migration-proxy update api-name01 20 --local-config migration.yaml
+  migration-proxy update api-name01 0.25% --local-config migration.yaml --dry-run
+  migration-proxy update api-name01 0 --local-config migration.yaml   # back to old, at once`,
+		Args:              exactly("NAME", "PERCENT"),
+		ValidArgsFunction: completeUpdate,
+		RunE:              func(cmd *cobra.Command, args []string) error { return update(cmd, args, options) },
+	}
+	options.flags(cmd)
+	flags := cmd.Flags()
+	flags.StringVar(&options.file, "local-config", "", "migration config to change (needed)")
+	flags.DurationVar(&options.timeout, "timeout", 10*time.Second, "how long to wait for the proxy")
+	flags.BoolVar(&options.noWait, "no-wait", false, "change the file and do not ask the proxy")
+	flags.BoolVar(&options.dryRun, "dry-run", false, "say what would change and change nothing")
+	environmentOf(flags, "local-config")
+	return cmd
+}
+
+func completeUpdate(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 || fromEnvironment(cmd) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	file, err := cmd.Flags().GetString("local-config")
+	if err != nil || file == "" {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return serviceNames(cmd, file), cobra.ShellCompDirectiveNoFileComp
+}
+
+func update(cmd *cobra.Command, args []string, options updateOptions) error {
+	if options.file == "" || options.file == "-" {
+		return wrongUsage("--local-config is missing: name the file to change")
+	}
+	wanted, err := planChange(cmd, options.file, args)
+	if err != nil {
+		return err
+	}
+	if options.dryRun {
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s would change; nothing was written\n", wanted)
+		return err
+	}
+	earlier, _, _ := options.status(cmd.Context()) // unreachable is said when it is waited for
+	if err := wanted.write(options.file); err != nil {
+		return err
+	}
+	if options.noWait {
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s, written to %s\n", wanted, options.file)
+		return err
+	}
+	if err := options.await(cmd.Context(), wanted, earlier.Config.Rejected); err != nil {
+		return fmt.Errorf("%s has the change, but it is not in force: %w", options.file, err)
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, in force\n", wanted)
+	return err
+}
+
+// planChange does all that can fail and changes nothing.
+func planChange(cmd *cobra.Command, file string, args []string) (change, error) {
+	name, err := migration.ParseName(args[0])
+	if err != nil {
+		return change{}, usageError{err}
+	}
+	share, err := migration.ParseShare(strings.TrimSuffix(args[1], "%"))
+	if err != nil {
+		return change{}, usageError{err}
+	}
+	_, before, err := readConfig(cmd, file)
+	if err != nil {
+		return change{}, err
+	}
+	after, err := config.SetPercentage(file, before, name, share)
+	if err != nil {
+		return change{}, err
+	}
+	was, err := config.Load(file, before)
+	if err != nil {
+		return change{}, err
+	}
+	becomes, err := config.Load(file, after)
+	if err != nil {
+		return change{}, err
+	}
+	return change{name, share, before, after, becomes.Digest(), was.Service(name).Share}, nil
+}
+
+// write replaces the file, unless it says the same already.
+func (c change) write(file string) error {
+	if bytes.Equal(c.before, c.after) {
+		return nil
+	}
+	return replaceFile(file, c.before, c.after)
+}
+
+// String is "api-name01: 20 % -> 50 %".
+func (c change) String() string {
+	return fmt.Sprintf("%s: %s %% -> %s %%", c.service, c.shareBefore, c.share)
+}
+
+// await asks until the digest is served. A config that was rejected before
+// the change (earlier) is not news.
+func (o *updateOptions) await(ctx context.Context, wanted change, earlier *status.Rejected) error {
+	ctx, cancel := context.WithTimeout(ctx, o.timeout)
+	defer cancel()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	last := errors.New("the proxy was not asked in time")
+	for {
+		now, _, err := o.status(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			last = err
+		case err == nil && now.Config.Digest == wanted.digest:
+			return nil
+		case err == nil && isNews(now.Config.Rejected, earlier):
+			return rejection(now)
+		case err == nil:
+			last = o.notYet(now)
+		}
+		select {
+		case <-ctx.Done():
+			return last
+		case <-tick.C:
+		}
+	}
+}
+
+func isNews(now, earlier *status.Rejected) bool {
+	return now != nil && (earlier == nil || !now.At.Equal(earlier.At))
+}
+
+func rejection(now status.Status) error {
+	return fmt.Errorf("the proxy rejected it (%s):\n%s", now.Config.Rejected.Stage, strings.Join(now.Config.Rejected.Problems, "\n"))
+}
+
+func (o *updateOptions) notYet(now status.Status) error {
+	if now.Config.Rejected != nil {
+		return rejection(now)
+	}
+	return fmt.Errorf("after %s the proxy at %s still serves digest %s of %s; does it read this file?",
+		o.timeout, o.host(), now.Config.Digest, now.Config.Source)
+}
