@@ -1,0 +1,87 @@
+package migration_test
+
+import (
+	"testing"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+func routes(name migration.Name, host migration.Host, prefix migration.PathPrefix) migration.Service {
+	return migration.Service{Name: name, OldHost: host, PathPrefix: prefix}
+}
+
+func newTable(t require.TestingT, services ...migration.Service) *migration.Table {
+	table, err := migration.NewTable(migration.Global{}, services)
+	require.NoError(t, err)
+	return table
+}
+
+func TestRoute(t *testing.T) {
+	t.Parallel()
+	table := newTable(t,
+		routes("root", "a.example.com", "/"), routes("api", "a.example.com", "/api"), routes("api-v1", "a.example.com", "/api/v1"),
+		routes("wild", "*.example.com", "/"), routes("wilder", "*.com", "/"), routes("deep", "*.b.example.com", "/only"),
+	)
+	for _, c := range []struct {
+		host, path string
+		want       migration.Name
+	}{
+		{"a.example.com", "/", "root"}, {"a.example.com", "/apix", "root"}, {"a.example.com", "/api", "api"},
+		{"a.example.com", "/api/v1/x", "api-v1"}, {"a.example.com", "/api/v10", "api"},
+		{"x.example.com", "/", "wild"}, {"x.y.example.com", "/", "wild"}, {"example.com", "/", "wilder"},
+		{"x.b.example.com", "/only", "deep"}, {"x.b.example.com", "/", ""},
+		{"com", "/", ""}, {"*.example.com", "/", "wild"}, {"", "/", ""}, {"example.org", "/", ""},
+	} {
+		service := table.Route(c.host, c.path)
+		if c.want == "" {
+			require.Nil(t, service, c)
+			continue
+		}
+		require.NotNil(t, service, c)
+		require.Equal(t, c.want, service.Name, c)
+	}
+}
+
+func TestDecideNowhere(t *testing.T) {
+	t.Parallel()
+	table := newTable(t, routes("api", "a.example.com", "/api"))
+	for code, request := range map[migration.Code]migration.Request{
+		migration.ReasonBadPath:     {Host: "a.example.com", Target: "/%"},
+		migration.ReasonUnknownHost: {Host: "b.example.com", Target: "/api"},
+		migration.ReasonUnknownPath: {Host: "A.example.com.:80", Target: "/"},
+	} {
+		decision := table.Decide(request)
+		require.Equal(t, code, decision.Reason.Code)
+		require.Nil(t, decision.Service)
+		require.Empty(t, decision.Side)
+	}
+}
+
+func TestTableRefusesDuplicates(t *testing.T) {
+	t.Parallel()
+	_, err := migration.NewTable(migration.Global{}, []migration.Service{routes("a", "a", "/"), routes("a", "b", "/")})
+	require.ErrorContains(t, err, `two services are named "a"`)
+	_, err = migration.NewTable(migration.Global{}, []migration.Service{routes("a", "a", "/"), routes("b", "a", "/")})
+	require.ErrorContains(t, err, `services "a" and "b" both have a/`)
+}
+
+func TestDigestIgnoresOrderAndSeesContent(t *testing.T) {
+	t.Parallel()
+	services := []migration.Service{routes("a", "a", "/"), routes("b", "b", "/"), routes("c", "c", "/")}
+	want := newTable(t, routes("a", "a", "/"), routes("b", "b", "/"), routes("c", "c", "/")).Digest()
+	rapid.Check(t, func(t *rapid.T) {
+		shuffled := rapid.Permutation(services).Draw(t, "order")
+		require.Equal(t, want, newTable(t, shuffled...).Digest())
+		shuffled[0].Share++
+		require.NotEqual(t, want, newTable(t, shuffled...).Digest())
+	})
+}
+
+func TestServiceByName(t *testing.T) {
+	t.Parallel()
+	table := newTable(t, routes("b", "b", "/"), routes("a", "a", "/"))
+	require.Equal(t, migration.Host("b"), table.Service("b").OldHost)
+	require.Nil(t, table.Service("c"))
+}
