@@ -57,7 +57,6 @@ func (n *Nginx) adopt() (*Process, error) {
 	p := &Process{handle: handle, exited: make(chan struct{})}
 	go func() {
 		awaitEnd(watch)
-		_ = handle.Release()
 		close(p.exited)
 	}()
 	return p, nil

@@ -1,0 +1,196 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var errDown = errors.New("the server is down")
+
+// zone answers from a map; a name that is not there takes until the timeout.
+type zone struct {
+	mu      sync.Mutex
+	answers map[string][]string
+	asked   int
+	atOnce  int
+	most    int
+}
+
+func (z *zone) set(host string, addrs ...string) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if z.answers == nil {
+		z.answers = map[string][]string{}
+	}
+	z.answers[host] = addrs
+}
+
+func (z *zone) enter(change int) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.asked += max(change, 0)
+	z.atOnce += change
+	z.most = max(z.most, z.atOnce)
+}
+
+func (z *zone) LookupNetIP(ctx context.Context, _, host string) ([]netip.Addr, error) {
+	z.enter(1)
+	defer z.enter(-1)
+	z.mu.Lock()
+	addrs, known := z.answers[host]
+	z.mu.Unlock()
+	if !known {
+		<-ctx.Done()
+		return nil, errDown
+	}
+	var parsed []netip.Addr
+	for _, addr := range addrs {
+		parsed = append(parsed, netip.MustParseAddr(addr))
+	}
+	return parsed, nil
+}
+
+func backend(t testing.TB, text string) migration.Backend {
+	t.Helper()
+	parsed, err := migration.ParseBackend(text)
+	require.NoError(t, err)
+	return parsed
+}
+
+func show(endpoints []netip.AddrPort) string { return fmt.Sprint(endpoints) }
+
+func TestResolveSortsAndNeedsNothingForAddresses(t *testing.T) {
+	t.Parallel()
+	names := &zone{}
+	names.set("api.old", "10.0.0.2", "::ffff:10.0.0.1", "2001:db8::1", "10.0.0.2")
+	api, again, literal := backend(t, "api.old:80"), backend(t, "api.old:81"), backend(t, "[2001:db8::7]:80")
+	got := New(Options{Lookup: names}).Resolve(t.Context(), []migration.Backend{api, again, literal})
+	require.Equal(t, "[10.0.0.1:80 10.0.0.2:80 [2001:db8::1]:80]", show(got.Endpoints[api]))
+	require.Equal(t, "[10.0.0.1:81 10.0.0.2:81 [2001:db8::1]:81]", show(got.Endpoints[again]))
+	require.Equal(t, "[[2001:db8::7]:80]", show(got.Endpoints[literal]))
+	require.Equal(t, 1, names.asked)
+	require.Empty(t, got.Errors)
+}
+
+func TestResolveAsksInParallelAndWithinItsBudget(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		names := &zone{}
+		names.set("good", "10.0.0.1")
+		resolver := New(Options{Lookup: names, Network: "ip"})
+		good := backend(t, "good:80")
+		backends := []migration.Backend{good}
+		for i := range 30 {
+			backends = append(backends, backend(t, fmt.Sprintf("dead%d:80", i)))
+		}
+		start := time.Now()
+		got := resolver.Resolve(t.Context(), backends)
+		require.Equal(t, 4*time.Second, time.Since(start), "two rounds of sixteen")
+		require.Equal(t, 16, names.most)
+		require.Len(t, got.Errors, 30)
+		require.Equal(t, "[10.0.0.1:80]", show(got.Endpoints[good]))
+
+		for i := range 300 {
+			backends = append(backends, backend(t, fmt.Sprintf("dead%d:80", 100+i)))
+		}
+		start = time.Now()
+		got = resolver.Resolve(t.Context(), backends)
+		require.Equal(t, 5*time.Second, time.Since(start))
+		require.Len(t, got.Errors, 330)
+	})
+}
+
+func TestRunKeepsGoodAddressesThroughFailures(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		names := &zone{}
+		names.set("api", "10.0.0.1")
+		resolver, api := New(Options{Lookup: names, Network: "ip"}), backend(t, "api:80")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		resolver.Resolve(ctx, []migration.Backend{api})
+		go resolver.Run(ctx)
+
+		names.set("api") // answers, with nothing
+		time.Sleep(time.Hour)
+		got := resolver.Snapshot([]migration.Backend{api})
+		require.Equal(t, "[10.0.0.1:80]", show(got.Endpoints[api]))
+		require.ErrorContains(t, got.Errors[api], "no address")
+		require.Empty(t, resolver.Changed(), "nothing for nginx to reload")
+
+		names.set("api", "10.0.0.2")
+		start := time.Now()
+		<-resolver.Changed()
+		require.Less(t, time.Since(start), 13*time.Second)
+		got = resolver.Snapshot([]migration.Backend{api})
+		require.Equal(t, "[10.0.0.2:80]", show(got.Endpoints[api]), "the old one was last seen an hour ago")
+		require.Empty(t, got.Errors)
+	})
+}
+
+func TestAnswersThatRotateSettle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		names, api := &zone{}, backend(t, "api:80")
+		names.set("api", "10.0.0.1", "10.0.0.2")
+		resolver := New(Options{Lookup: names, Network: "ip"})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		resolver.Resolve(ctx, []migration.Backend{api})
+		go resolver.Run(ctx)
+
+		changes := 0
+		for i := range 40 {
+			names.set("api", fmt.Sprintf("10.0.0.%d", 1+i%4), fmt.Sprintf("10.0.0.%d", 1+(i+1)%4))
+			time.Sleep(12 * time.Second)
+			changes += drain(resolver.Changed())
+		}
+		require.LessOrEqual(t, changes, 2, "10.0.0.3 and 10.0.0.4 are found, and that is all")
+		require.Len(t, resolver.Snapshot([]migration.Backend{api}).Endpoints[api], 4)
+
+		names.set("api", "10.0.0.1")
+		time.Sleep(90 * time.Second)
+		require.Equal(t, "[10.0.0.1:80]", show(resolver.Snapshot([]migration.Backend{api}).Endpoints[api]))
+	})
+}
+
+func drain(changed <-chan struct{}) int {
+	select {
+	case <-changed:
+		return 1
+	default:
+		return 0
+	}
+}
+
+func TestNamesThatAreNotWantedAreForgotten(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		names := &zone{}
+		names.set("a", "10.0.0.1")
+		names.set("b", "10.0.0.2")
+		resolver := New(Options{Lookup: names, Network: "ip"})
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go resolver.Run(ctx)
+		resolver.Resolve(ctx, []migration.Backend{backend(t, "a:80")})
+		resolver.Resolve(ctx, []migration.Backend{backend(t, "b:80")})
+		time.Sleep(15 * time.Second)
+		synctest.Wait()
+		require.Empty(t, resolver.Snapshot([]migration.Backend{backend(t, "a:80")}).Endpoints)
+		require.Len(t, resolver.Snapshot([]migration.Backend{backend(t, "b:80")}).Endpoints, 1)
+	})
+}
