@@ -23,12 +23,16 @@ func (d *draft) adminServer() directives {
 	})}
 }
 
-// unknownHostServer answers for hosts that no service has.
+// unknownHostServer answers for hosts that no service has. It also names
+// every variable that locations set: nginx refuses a config that reads a
+// variable which nothing sets, and a table may have no service that does.
 func (d *draft) unknownHostServer() directives {
-	return directives{block("server", nil, d.listen("default_server"), directives{
-		line("server_name", "_"),
-		line("return", "421", "migration-proxy: no service has this host\n"),
-	})}
+	variables := directives{}
+	for _, name := range []string{"service", "salt", "token", "backend", "host", "server_name", "strategy", "state", "drain"} {
+		variables = append(variables, line("set", "$mp_"+name, ""))
+	}
+	return directives{block("server", nil, d.listen("default_server"), directives{line("server_name", "_")}, variables,
+		directives{line("return", "421", "migration-proxy: no service has this host\n")})}
 }
 
 // listen gives the listen lines of a server: both ports, on each family.
