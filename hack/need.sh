@@ -43,17 +43,17 @@ need_go() {
 # A policy that answers 101 (action forbidden) meanwhile prevents it. A policy
 # that is already there stays; if it allows the start, stop_services ends it.
 install() {
-  local status=0
+  local status=0 output
   say "installing Debian's $* by apt-get; this takes about half a minute"
   if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod 755 "$policy"
   fi
-  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends "$@" </dev/null >/dev/null || status=$?
+  output=$( (apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "$@") 2>&1 </dev/null) || status=$?
   stop_services
-  [ "$status" = 0 ] || { say "apt-get failed with status $status; install $* by hand and try again"; exit 1; }
+  [ "$status" = 0 ] || { say "$output"; say "apt-get failed with status $status; install $* by hand and try again"; exit 1; }
 }
 
 # Only for services that were not there before we installed them.

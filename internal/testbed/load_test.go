@@ -3,6 +3,7 @@ package testbed_test
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -102,6 +103,24 @@ func TestLoadSeesAnIdleClose(t *testing.T) {
 	require.NoError(t, err)
 	require.Zero(t, report.Lost(), report.Errors)
 	require.Equal(t, 5, report.Connections)
+}
+
+// TestLoadObeysConnectionClose even when the server is late to close.
+func TestLoadObeysConnectionClose(t *testing.T) {
+	t.Parallel()
+	backend := start(t, testbed.Options{})
+	backend.Answer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+	})) // the connection stays open until the backend is killed
+	report, err := testbed.Load{URL: backend.URL(), Requests: 3, Timeout: time.Second}.Run(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, report.Lost(), report.Errors)
+	require.Equal(t, 3, report.Connections)
 }
 
 func TestLoadBounds(t *testing.T) {

@@ -123,6 +123,27 @@ func TestHangEndsWithTheClientAndWithAKill(t *testing.T) {
 	await(t, ended)
 }
 
+// TestKillEndsTheContext: net/http alone would not tell a handler that left
+// the body unread.
+func TestKillEndsTheContext(t *testing.T) {
+	t.Parallel()
+	backend := start(t, testbed.Options{})
+	begun, ended := make(chan struct{}), make(chan struct{})
+	backend.Answer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		close(begun)
+		<-r.Context().Done()
+		close(ended)
+	}))
+	conn, err := net.Dial("tcp", backend.Addr())
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n")
+	require.NoError(t, err)
+	await(t, begun)
+	backend.Kill()
+	await(t, ended)
+}
+
 func await[T any](t *testing.T, from <-chan T) T {
 	t.Helper()
 	select {

@@ -42,7 +42,7 @@ func resetAfter(w http.ResponseWriter, r *http.Request, text string) {
 		raw = secure.NetConn()
 	}
 	_ = raw.(interface{ SetLinger(seconds int) error }).SetLinger(0)
-	_ = raw.(net.Conn).Close()
+	_ = raw.Close()
 }
 
 // hang ends when the client goes or the backend is killed. The body must be
