@@ -47,7 +47,7 @@ var rooms = map[string]Room{
 		Tests: otherTests,
 	},
 	"proxy": {
-		Imports: []string{"migration", "fallback", "nginxgen", "status", prometheus, "golang.org/x/sys", fsnotify},
+		Imports: []string{"migration", "fallback", "nginxgen", "status", prometheus, "golang.org/x/sys", "golang.org/x/sync", fsnotify},
 		Tests:   otherTests,
 	},
 	"api": {Imports: []string{"migration", "fallback", "status", prometheus}, Tests: otherTests},
