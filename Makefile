@@ -5,6 +5,11 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo un
 FUZZTIME  ?= 20s
 BINARY    := bin/migration-proxy
 GO        ?= go
+# Debian keeps nginx and haproxy where only root's PATH looks.
+export PATH := $(PATH):/usr/sbin:/usr/local/sbin
+# In a clone that another user owns (CI containers) git refuses to speak, and
+# go build with it. The version above is stamped without.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo test check golden bench fuzz clean need-go need-nginx need-bench
@@ -59,6 +64,6 @@ need-nginx:
 need-bench:
 	@hack/need.sh wrk haproxy
 
-NGINX_VERSION = PATH="$$PATH:/usr/sbin:/usr/local/sbin"; "$${NGINX:-nginx}" -v 2>&1 | sed 's/^nginx version: //'
+NGINX_VERSION = "$${NGINX:-nginx}" -v 2>&1 | sed 's/^nginx version: //'
 # The packages whose tests compare with golden files, and so know -update.
-GOLDEN_PACKAGES = $$(git grep --untracked -l '/internal/golden"' -- '*_test.go' | xargs -r -n1 dirname | sort -u | sed 's|^|./|')
+GOLDEN_PACKAGES = $$(grep -rlE --include='*_test.go' '/internal/golden"|flag.Bool\("update"' . | xargs -n1 dirname | sort -u)
