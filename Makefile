@@ -46,7 +46,8 @@ bench: build need-nginx need-bench ## Measure our nginx config against hand-writ
 
 fuzz: need-go ## Run each fuzz target for FUZZTIME (20s)
 	@set -eu; for package in $$($(GO) list ./...); do \
-	  for target in $$($(GO) test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do \
+	  listed=$$($(GO) test -list '^Fuzz' "$$package"); \
+	  for target in $$(echo "$$listed" | grep '^Fuzz'); do \
 	    echo "fuzz $$package $$target for $(FUZZTIME)"; \
 	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
 	  done; \
