@@ -47,7 +47,8 @@ func (i *Intake) consumeLine(line []byte, now time.Time) {
 	}
 }
 
-// complain logs the reason but not the line: it holds what clients sent.
+// complain logs the reason, which quotes some of the line at most: the rest is
+// what clients sent.
 func (i *Intake) complain(err error, now time.Time) {
 	if now.Sub(i.complained) < complaintPause {
 		return

@@ -31,7 +31,8 @@ type server struct {
 	client  *http.Client
 }
 
-func startNginx(t *testing.T) *server {
+// startNginx writes testdata/nginx.conf's format, with extra appended.
+func startNginx(t *testing.T, extra string) *server {
 	t.Helper()
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
@@ -43,7 +44,7 @@ func startNginx(t *testing.T) *server {
 	dir, err := os.MkdirTemp("", "alog") // t.TempDir is too long a path for a unix socket
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), configFor(t, dir), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "nginx.conf"), configFor(t, dir, extra), 0o600))
 	s := &server{dir: dir, client: clientOf(filepath.Join(dir, "front.sock"))}
 	s.command = exec.Command(nginx, "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", filepath.Join(dir, "error.log"))
 	require.NoError(t, s.command.Start())
@@ -53,13 +54,14 @@ func startNginx(t *testing.T) *server {
 }
 
 // configFor completes testdata/nginx.conf.
-func configFor(t *testing.T, dir string) []byte {
+func configFor(t *testing.T, dir, extra string) []byte {
 	t.Helper()
 	user := ""
 	if os.Geteuid() == 0 {
 		user = "user root;" // workers must reach this directory
 	}
 	text := bytes.ReplaceAll(read(t, "testdata/nginx.conf"), []byte("USER;"), []byte(user))
+	text = bytes.ReplaceAll(text, []byte("EXTRA"), []byte(extra))
 	return bytes.ReplaceAll(text, []byte("DIR"), []byte(dir))
 }
 
@@ -114,7 +116,7 @@ func (s *server) follow(t *testing.T, tail *Tail) {
 // TestTheLinesOfARealNginx: what nginx writes means what happened.
 func TestTheLinesOfARealNginx(t *testing.T) {
 	t.Parallel()
-	s := startNginx(t)
+	s := startNginx(t, "")
 	for _, path := range []string{
 		"/new", "/old", "/refused", "/status", "/nobody",
 		`/old?"%20200%201%20backend="new_backend"%20decision="new/direct"`,
@@ -146,11 +148,83 @@ func TestTheLinesOfARealNginx(t *testing.T) {
 	require.Zero(t, counters.Log().Dropped)
 }
 
+// TestFailuresOfARealNginx: the failures that only a broken backend makes.
+// Its own 502 is told from a reset only when the line has the header time.
+func TestFailuresOfARealNginx(t *testing.T) {
+	t.Parallel()
+	for extra, own502 := range map[string]string{
+		"": "502 new=502/reset",
+		` upstream_header_time="$upstream_header_time"`: "502 new=502/status",
+	} {
+		t.Run(extra, func(t *testing.T) {
+			t.Parallel()
+			s := startNginx(t, extra)
+			s.listen(t, "reset.sock", func(conn net.Conn) { _ = conn.Close() })
+			arrived := make(chan struct{}, 2)
+			s.listen(t, "hang.sock", func(net.Conn) { arrived <- struct{}{} })
+			for _, path := range []string{"/reset", "/slow", "/own_502"} {
+				_, err := s.get(path)
+				require.NoError(t, err)
+			}
+			<-arrived // what /slow sent
+			s.leave(t, "/hang", arrived)
+			require.Equal(t, []string{"502 new=502/reset", "504 new=504/timeout", own502, "499 new=0/"}, s.outcomes(t, 4))
+		})
+	}
+}
+
+// listen accepts on a socket, reads the request and hands the connection over.
+func (s *server) listen(t *testing.T, name string, answer func(net.Conn)) {
+	t.Helper()
+	listener, err := net.Listen("unix", filepath.Join(s.dir, name))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			_, _ = conn.Read(make([]byte, 4096))
+			answer(conn)
+		}
+	}()
+}
+
+// leave asks, and goes away when the request has arrived.
+func (s *server) leave(t *testing.T, path string, arrived <-chan struct{}) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-arrived; cancel() }()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://api.example"+path, nil)
+	require.NoError(t, err)
+	_, err = s.client.Do(request)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+// outcomes waits for n lines and gives what they say about new.
+func (s *server) outcomes(t *testing.T, n int) []string {
+	t.Helper()
+	var lines [][]byte
+	require.Eventually(t, func() bool {
+		lines = bytes.Split(bytes.TrimSuffix(read(t, s.log()), []byte("\n")), []byte("\n"))
+		return len(lines) >= n
+	}, patience, 10*time.Millisecond)
+	var got []string
+	for _, line := range lines {
+		e, err := Parse(line)
+		require.NoError(t, err)
+		got = append(got, fmt.Sprintf("%d new=%d/%s", e.Status, e.New.Status, e.New.Failure()))
+	}
+	return got
+}
+
 // TestRotationUnderLoadLosesNoLine: requests go on while the log is rotated
 // several times; each is counted once and forwarded once.
 func TestRotationUnderLoadLosesNoLine(t *testing.T) {
 	t.Parallel()
-	s := startNginx(t)
+	s := startNginx(t, "")
 	counters := NewCounters(time.Now())
 	var forwarded lineCounter
 	forwarder := NewForwarder(&forwarded, 1024, slog.Default())
@@ -202,7 +276,7 @@ func (s *server) load(t *testing.T, enough func() bool) uint64 {
 // between the two could hold, and the requests go on; then nothing is lost.
 func TestAStoppedReaderDoesNotStopNginx(t *testing.T) {
 	t.Parallel()
-	s := startNginx(t)
+	s := startNginx(t, "")
 	const requests = 4000
 	counters := NewCounters(time.Now())
 	intake := &Intake{Counters: counters, Log: slog.Default()}
