@@ -36,8 +36,8 @@ func (c *proxyClient) status(ctx context.Context) (status.Status, []byte, error)
 	if err != nil {
 		return document, nil, err
 	}
-	if err := json.Unmarshal(text, &document); err != nil {
-		return document, nil, fmt.Errorf("the answer of %s is no proxy status: %w", c.host(), err)
+	if err := json.Unmarshal(text, &document); err != nil || document.StartedAt.IsZero() {
+		return document, nil, fmt.Errorf("%s answers, but not with a proxy's status; name the proxy's address with --http", c.host())
 	}
 	return document, text, nil
 }

@@ -24,16 +24,17 @@ nothing on this machine.
 
 Exit codes:
 ` + exitCodes,
-		Args:          knownCommand,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return wrongUsage("say which command") },
-		SilenceErrors: true,
-		SilenceUsage:  true,
+		Args:                       knownCommand,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return wrongUsage("say which command") },
+		SilenceErrors:              true,
+		SilenceUsage:               true,
+		SuggestionsMinimumDistance: 2,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) }
 	root.AddCommand(
 		newValidate(), newRender(), newExplain(), newUpdate(), newStatus(),
-		newVersion(), newExitCodes(),
+		newDemo(), newVersion(), newExitCodes(),
 	)
 	for _, command := range root.Commands() {
 		documentEnvironment(command)

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+type demoOptions struct {
+	keep, fast bool
+	nginx      string
+}
+
+func newDemo() *cobra.Command {
+	var options demoOptions
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Show a whole migration on this machine, in half a minute",
+		Long: `Show a whole migration on this machine, in half a minute: two sample clusters,
+the proxy, and traffic that never stops. Each step runs the command that you
+would type, then says what the clients saw. Everything lives in a temporary
+folder and on 127.0.0.1, and is gone afterwards. It needs nginx and no root.
+
+The exit code is 1 when any claim did not hold.`,
+		Example: `  migration-proxy demo
+  migration-proxy demo --keep   # then try your own commands`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return demonstrate(ctx, cmd.OutOrStdout(), options)
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&options.keep, "keep", false, "leave all running at the end, until Ctrl-C")
+	flags.BoolVar(&options.fast, "fast", false, "watch fewer requests per step")
+	flags.StringVar(&options.nginx, "nginx", "nginx", "nginx binary")
+	environmentOf(flags, "nginx")
+	return cmd
+}
+
+// demo is one demonstration under way.
+type demo struct {
+	*demoWorld
+	out     io.Writer
+	traffic *demoTraffic
+	enough  int // requests that a share is judged by
+	steps   int
+	broken  int // claims that did not hold
+}
+
+func demonstrate(ctx context.Context, out io.Writer, options demoOptions) (err error) {
+	world, err := newDemoWorld(ctx, options.nginx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err == nil {
+			err = world.remove()
+			return
+		}
+		world.stop()
+		if ctx.Err() != nil {
+			_ = world.remove() // the interrupt is what to tell
+			err = fmt.Errorf("interrupted; everything was cleaned up")
+		}
+	}()
+	d := &demo{demoWorld: world, out: out, enough: 1000}
+	if options.fast {
+		d.enough = 300
+	}
+	if err := d.play(ctx); err != nil {
+		return fmt.Errorf("%w; logs and config are in %s", err, world.dir)
+	}
+	if options.keep {
+		d.stay(ctx)
+	}
+	return nil
+}
+
+// play is the demonstration. An error is that it could not go on; claims that
+// did not hold are counted and told at the end.
+func (d *demo) play(ctx context.Context) error {
+	d.introduce()
+	d.traffic = startTraffic(ctx, d.listen)
+	defer d.traffic.stop()
+	for _, step := range []func(context.Context) error{
+		d.beginOnOld, d.firstFew, d.half, d.all, d.backToOld,
+		d.headerRule, d.stickyUsers, d.newDies, d.newReturns, d.goBack, d.checkPosts,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	return d.conclude()
+}
+
+func (d *demo) introduce() {
+	d.say(`Migration proxy: a whole migration on this machine
+
+  old cluster  %s  serves shop.example.com
+  new cluster  %s  serves shop.new.example.com, with a certificate of its own CA
+  proxy        http://%s   clients ask here for shop.example.com
+  status       http://%s/status
+  traffic      %d requests a second, half GET and half POST, and it never stops
+
+To type the same commands yourself (with --keep), from another terminal:
+
+  export %sLOCAL_CONFIG=%s
+  export %sHTTP=%s`,
+		d.old.URL(), d.new.URL(), d.listen, d.http, demoRate, environmentPrefix, d.config, environmentPrefix, d.http)
+}
+
+func (d *demo) conclude() error {
+	total := d.traffic.stop()
+	d.say("\nIn all %d requests, %d failed.", total.sent, total.failed)
+	if d.broken > 0 {
+		return fmt.Errorf("%d claims did not hold", d.broken)
+	}
+	d.say(`Every claim held.
+
+Where to look next
+  your own config    migration-proxy validate FILE, then: run --local-config FILE
+  one request        migration-proxy explain FILE --host HOST --header NAME=VALUE
+  what nginx gets    migration-proxy render FILE
+  what is served     migration-proxy status --watch`)
+	return nil
+}
+
+func (d *demo) stay(ctx context.Context) {
+	d.say("\nStill running; Ctrl-C ends it and cleans up. For example:\n\n  curl -i -H 'Host: shop.example.com' http://%s/\n", d.listen)
+	<-ctx.Done()
+}
+
+func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, format+"\n", args...) }
+
+// step begins a numbered paragraph.
+func (d *demo) step(title string) {
+	d.steps++
+	d.say("\n%d. %s", d.steps, title)
+}
+
+// claim prints what was observed, and whether it is what was promised.
+func (d *demo) claim(holds bool, format string, args ...any) {
+	verdict := "ok    "
+	if !holds {
+		verdict = "WRONG "
+		d.broken++
+	}
+	d.say("   "+verdict+format, args...)
+}

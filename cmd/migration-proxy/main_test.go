@@ -1,0 +1,156 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"migration-proxy": main})
+}
+
+// TestScripts runs testdata/*.txtar: what a user types, what they see, and
+// the exit code. Besides testscript's own words there are
+//
+//	exits CODE COMMAND...          the command ends with exactly this code
+//	await PATTERN COMMAND...       run it until its output matches, 20 s at most
+//	backends                       start two; $OLD and $NEW are their addresses
+//	asked OLD|NEW [NAME=VALUE]     this side answers a request with that header
+//	kill-new                       the new backend is no more
+//	mode PERMISSIONS FILE          the file's mode is this
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		Setup:               prepare,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "await": await, "backends": backendsUp, "asked": asked, "kill-new": killNew, "mode": mode,
+		},
+	})
+}
+
+// prepare gives each script its own ports, by the environment variables that
+// users would set, and a short runtime directory that nginx's workers can
+// read.
+func prepare(env *testscript.Env) error {
+	dir, err := os.MkdirTemp("", "mp")
+	if err != nil {
+		return err
+	}
+	env.Defer(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
+	}
+	env.Setenv("MIGRATION_PROXY_RUNTIME_DIR", dir+"/run")
+	for _, name := range []string{"LISTEN", "LISTEN_NEW", "HTTP"} {
+		port, err := testbed.FreePort()
+		if err != nil {
+			return err
+		}
+		env.Setenv(environmentPrefix+name, fmt.Sprintf("127.0.0.1:%d", port))
+	}
+	return nil
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: await PATTERN COMMAND...")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		_ = ts.Exec(args[1], args[2:]...) // its output tells
+		output := ts.ReadFile("stdout") + ts.ReadFile("stderr")
+		if pattern.MatchString(output) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("no %q in:\n%s", pattern, output)
+		}
+	}
+}
+
+const newKey = "NEW"
+
+// running are the backends of all scripts, by their address.
+var running sync.Map
+
+func backendsUp(ts *testscript.TestScript, _ bool, _ []string) {
+	for _, name := range []string{"OLD", newKey} {
+		backend, err := testbed.Start(testbed.Options{Name: strings.ToLower(name)})
+		ts.Check(err)
+		ts.Defer(backend.Kill)
+		ts.Setenv(name, backend.Addr())
+		running.Store(backend.Addr(), backend)
+	}
+}
+
+func killNew(ts *testscript.TestScript, _ bool, _ []string) {
+	backend, ok := running.Load(ts.Getenv(newKey))
+	if !ok {
+		ts.Fatalf("kill-new comes after backends")
+	}
+	backend.(*testbed.Backend).Kill()
+}
+
+func asked(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: asked OLD|NEW [NAME=VALUE]")
+	}
+	request, err := http.NewRequest(http.MethodGet, "http://"+ts.Getenv(environmentPrefix+"LISTEN")+"/", nil)
+	ts.Check(err)
+	request.Host = "shop.example.com"
+	for _, header := range args[1:] {
+		name, value, _ := strings.Cut(header, "=")
+		request.Header.Set(name, value)
+	}
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	ts.Check(err)
+	ts.Check(response.Body.Close())
+	if got := response.Header.Get(testbed.BackendHeader); got != strings.ToLower(args[0]) {
+		ts.Fatalf("%s from %q, want it from %s", response.Status, got, args[0])
+	}
+}
+
+func mode(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if got := fmt.Sprintf("%o", info.Mode().Perm()); got != args[0] {
+		ts.Fatalf("mode of %s is %s, want %s", args[1], got, args[0])
+	}
+}
