@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -205,4 +206,29 @@ func BenchmarkIntake(b *testing.B) {
 		intake.Consume(chunk, noon)
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500, "ns/line")
+}
+
+// TestCountersAreSafeForSeveralGoroutines is for the race detector: counting
+// goes on while others scrape, ask and change the table.
+func TestCountersAreSafeForSeveralGoroutines(t *testing.T) {
+	t.Parallel()
+	c := counted(t)
+	event, err := Parse(read(t, "testdata/lines/rescued.txt"))
+	require.NoError(t, err)
+	var group sync.WaitGroup
+	for _, work := range []func(){
+		func() { c.Add(&event, noon) },
+		func() { testutil.CollectAndCount(c) },
+		func() { minute(c, "api", noon); c.Log() },
+		func() { c.SetServices([]string{"api", "web"}, noon) },
+	} {
+		group.Go(func() {
+			for range 200 {
+				work()
+			}
+		})
+	}
+	group.Wait()
+	require.Equal(t, uint64(200), c.Log().Lines)
+	require.Equal(t, uint64(200), minute(c, "api", noon).New.Rescued)
 }

@@ -55,9 +55,9 @@ type Tail struct {
 	asked   time.Time // when Reopen was last called
 }
 
-// Run reads until ctx ends and what the file held by then is consumed. It
-// always returns nil or an error about the first opening; later trouble with
-// the file is logged and tried again.
+// Run reads until ctx ends and what the file held by then is consumed. Its
+// error is about opening the file at the start; later trouble is logged, and
+// tried again at the next look.
 func (t *Tail) Run(ctx context.Context) error {
 	t.setDefaults()
 	if err := t.openFirst(); err != nil {
