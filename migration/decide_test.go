@@ -232,3 +232,37 @@ func TestKeySources(t *testing.T) {
 		})
 	}
 }
+
+func TestHeaderRuleNeedsAValue(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"", "^$", ".*", "x?"} {
+		pattern, err := migration.ParsePattern(text)
+		require.NoError(t, err)
+		rule := migration.HeaderRule{Header: "X-A", Pattern: &pattern, Target: migration.New}
+		require.False(t, rule.Matches(""), text)
+		require.True(t, migration.HeaderRule{Pattern: &pattern}.Matches("x") || text == "^$")
+	}
+	require.False(t, migration.HeaderRule{}.Matches(""))
+}
+
+func TestIPRuleSeesMappedAddressAsIPv4(t *testing.T) {
+	t.Parallel()
+	service := byUser("api", "", 0)
+	service.IPRules = []migration.IPRule{{Network: netip.MustParsePrefix("10.0.0.0/8"), Target: migration.New}}
+	decision := service.Decide(migration.Request{Client: netip.MustParseAddr("::ffff:10.0.0.1")})
+	require.Equal(t, migration.ReasonIPRule, decision.Reason.Code)
+}
+
+// TestAddressKeyIsItsBytes: nginx hashes $binary_remote_addr, 4 or 16 bytes.
+func TestAddressKeyIsItsBytes(t *testing.T) {
+	t.Parallel()
+	service := byUser("api", "", 1)
+	service.HashKey = migration.HashKey{Source: migration.KeyIP}
+	for text, key := range map[string]string{
+		"10.1.2.3": "\x0a\x01\x02\x03",
+		"2001::1":  "\x20\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01",
+	} {
+		got := service.Decide(migration.Request{Client: netip.MustParseAddr(text)})
+		require.Equal(t, migration.BucketOf("service/api:"+key), got.Bucket, text)
+	}
+}

@@ -3,6 +3,8 @@ package migration
 import (
 	"net/http"
 	"net/netip"
+	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -40,15 +42,21 @@ func FoldHeaders(header http.Header, joins bool) map[string]string {
 
 // ClientAddress gives the address that rules and hashes see: the peer's, or
 // when the peer is trusted the right-most address of X-Forwarded-For that is
-// not itself trusted (the left-most if all are). An entry that is no address
-// ends the search. nginx's real_ip_recursive.
+// not itself trusted (the left-most if all are). Commas and spaces separate;
+// an entry that is no address ends the search. nginx's real_ip_recursive,
+// src/http/ngx_http_core_module.c, ngx_http_get_forwarded_addr_internal. Of
+// what is no address to anybody else nginx takes some ("1..2.3", "::1:"); here
+// it is none.
 func ClientAddress(peer netip.Addr, forwardedFor string, trusted []netip.Prefix) netip.Addr {
-	client := peer
-	rest := forwardedFor
-	for rest != "" && containedIn(trusted, client) {
-		cut := strings.LastIndexByte(rest, ',')
-		addr, err := parseForwarded(strings.TrimSpace(rest[cut+1:]))
-		if err != nil {
+	client, rest := peer, forwardedFor
+	for containedIn(trusted, client) {
+		rest = strings.TrimRight(rest, " ,")
+		cut := strings.LastIndexAny(rest, " ,")
+		if cut == 0 {
+			break // nginx takes a separator in front for part of the entry
+		}
+		addr, ok := parseForwarded(rest[cut+1:])
+		if !ok {
 			break
 		}
 		client, rest = addr, rest[:max(cut, 0)]
@@ -57,12 +65,29 @@ func ClientAddress(peer netip.Addr, forwardedFor string, trusted []netip.Prefix)
 }
 
 // parseForwarded reads "1.2.3.4", "1.2.3.4:80", "2001:db8::1" or
-// "[2001:db8::1]:80".
-func parseForwarded(text string) (netip.Addr, error) {
-	if pair, err := netip.ParseAddrPort(text); err == nil {
-		return pair.Addr(), nil
+// "[2001:db8::1]:80". Brackets need a port, and no port is 0: nginx
+// src/core/ngx_inet.c, ngx_parse_addr_port.
+func parseForwarded(text string) (netip.Addr, bool) {
+	if addr, ok := parseForwardedAddr(text); ok {
+		return addr, true
 	}
-	return netip.ParseAddr(strings.Trim(text, "[]"))
+	host, port, ok := strings.Cut(text, ":")
+	if inside, bracketed := strings.CutPrefix(text, "["); bracketed {
+		host, port, ok = strings.Cut(inside, "]:")
+	}
+	number, err := strconv.ParseUint(port, 10, 16)
+	if !ok || err != nil || number == 0 {
+		return netip.Addr{}, false
+	}
+	return parseForwardedAddr(host)
+}
+
+// leadingZeros are those of an octet, which nginx takes for decimal.
+var leadingZeros = regexp.MustCompile(`(^|\.)0+([0-9])`)
+
+func parseForwardedAddr(text string) (netip.Addr, bool) {
+	addr, err := netip.ParseAddr(leadingZeros.ReplaceAllString(text, "$1$2"))
+	return addr, err == nil && addr.Zone() == ""
 }
 
 func containedIn(networks []netip.Prefix, addr netip.Addr) bool {

@@ -32,6 +32,7 @@ func TestRepeatedHeaderAndRules(t *testing.T) {
 	require.Equal(t, migration.Old, side(true), "since then they are one value")
 }
 
+// TestClientAddress expects what nginx 1.22.1 gave as $remote_addr.
 func TestClientAddress(t *testing.T) {
 	t.Parallel()
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}
@@ -44,6 +45,17 @@ func TestClientAddress(t *testing.T) {
 		"stops at no address":     {"10.0.0.1", "1.1.1.1, unknown, 10.0.0.2", "10.0.0.2"},
 		"only rubbish":            {"10.0.0.1", "unknown", "10.0.0.1"},
 		"port":                    {"10.0.0.1", "198.51.100.7:1234", "198.51.100.7"},
+		"port 0":                  {"10.0.0.1", "198.51.100.7:0", "10.0.0.1"},
+		"port above":              {"10.0.0.1", "198.51.100.7:65536", "10.0.0.1"},
+		"space separates":         {"10.0.0.1", "198.51.100.7 10.0.0.2", "198.51.100.7"},
+		"empty entries":           {"10.0.0.1", "198.51.100.7, ,,10.0.0.2 ,", "198.51.100.7"},
+		"comma in front":          {"10.0.0.1", ",198.51.100.7", "10.0.0.1"},
+		"tab belongs to the text": {"10.0.0.1", "198.51.100.7\t", "10.0.0.1"},
+		"leading zeros":           {"10.0.0.1", "198.051.100.07", "198.51.100.7"},
+		"brackets without port":   {"2001:db8::1", "[2001:db9::7]", "2001:db8::1"},
+		"bracket not closed":      {"2001:db8::1", "[2001:db9::7", "2001:db8::1"},
+		"IPv4 in brackets":        {"10.0.0.1", "[198.51.100.7]:80", "198.51.100.7"},
+		"zone":                    {"10.0.0.1", "fe80::1%eth0", "10.0.0.1"},
 		"IPv6":                    {"2001:db8::1", "2001:db9::7", "2001:db9::7"},
 		"IPv6 in brackets":        {"2001:db8::1", "[2001:db9::7]:80", "2001:db9::7"},
 		"mapped peer":             {"::ffff:10.0.0.1", "198.51.100.7", "198.51.100.7"},
