@@ -118,6 +118,10 @@ func (d decoder) plain(node *yaml.Node, at *place) bool {
 	return false
 }
 
+func undecorated(node *yaml.Node) bool {
+	return node.Anchor == "" && node.Style&yaml.TaggedStyle == 0
+}
+
 func (d decoder) leaf(node *yaml.Node, into reflect.Value, at *place) {
 	into.SetZero()
 	leaf := leaves[into.Type()]
@@ -193,7 +197,7 @@ func (d decoder) entry(s *shape, pair, first []*yaml.Node, into reflect.Value, a
 		return
 	}
 	first[i] = key
-	if s.fields[i].blank && value.Tag == "!!str" && value.Value == "" && value.Style&yaml.TaggedStyle == 0 && value.Anchor == "" {
+	if s.fields[i].blank && value.Value == "" && value.Tag == "!!str" && undecorated(value) {
 		return
 	}
 	d.value(value, into.Field(i), at.field(key.Value))
@@ -203,7 +207,7 @@ func (d decoder) key(s *shape, key *yaml.Node, at *place) bool {
 	switch {
 	case key.Tag == "!!merge":
 		d.add(key, at, "merge keys (<<) are not supported; write the values out")
-	case key.Kind != yaml.ScalarNode || key.Anchor != "" || key.Style&yaml.TaggedStyle != 0:
+	case key.Kind != yaml.ScalarNode || !undecorated(key):
 		d.add(key, at, "a key must be a plain word")
 	default:
 		if _, known := s.byName[key.Value]; known {

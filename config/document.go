@@ -134,7 +134,7 @@ func child(node *yaml.Node, key string) *yaml.Node {
 		return nil
 	}
 	for i := 0; i+1 < len(node.Content); i += 2 {
-		if node.Content[i].Value == key {
+		if node.Content[i].Value == key && undecorated(node.Content[i]) {
 			return node.Content[i+1]
 		}
 	}

@@ -35,7 +35,8 @@ func NewFile(path string) *File { return &File{path: path} }
 // Run calls emit with the file's content, at once and after each change, from
 // one goroutine and never twice in a row with the same content. A file that
 // cannot be read is emitted as an error, once for each different error, and
-// watched on. Run blocks until the context ends and then returns nil; its
+// watched on. A slow edit in place may be seen half done; it is followed by
+// the whole. Run blocks until the context ends and then returns nil; its
 // error is that watching could not begin.
 func (f *File) Run(ctx context.Context, emit func(text []byte, err error)) error {
 	path, err := filepath.Abs(f.path)

@@ -16,6 +16,9 @@ import (
 // The text must load, and what comes back loads and differs in that one share
 // only; else the error says why, and the text stays the user's to edit.
 func SetPercentage(name string, text []byte, service migration.Name, share migration.Share) ([]byte, error) {
+	if share < 0 || share > migration.FullShare {
+		return nil, fmt.Errorf("%s is out of range: a percentage goes from 0 to 100", share)
+	}
 	root, err := parse(name, text)
 	if err != nil {
 		return nil, err

@@ -28,6 +28,12 @@ func TestSetPercentage(t *testing.T) {
 	}
 }
 
+func TestSetPercentageOutOfRange(t *testing.T) {
+	t.Parallel()
+	_, err := config.SetPercentage("f.yaml", readFile(t, "../examples/minimal.yaml"), "api", migration.FullShare+1)
+	require.EqualError(t, err, "100.01 is out of range: a percentage goes from 0 to 100")
+}
+
 func TestSetPercentageRefuses(t *testing.T) {
 	t.Parallel()
 	good := string(readFile(t, "../examples/minimal.yaml"))

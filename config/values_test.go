@@ -1,0 +1,134 @@
+package config_test
+
+import (
+	"encoding/json"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/stretchr/testify/require"
+)
+
+func loadExample(t *testing.T, name string) *migration.Table {
+	t.Helper()
+	table, err := config.Load(name, readFile(t, "../examples/"+name))
+	require.NoError(t, err)
+	return table
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	table := loadExample(t, "minimal.yaml")
+	require.Equal(t, migration.Global{}, table.Global())
+	require.Equal(t, migration.Service{
+		Name: "api", OldHost: "api.example.com", PathPrefix: "/", NewHost: "api.new.example.com",
+		OldBackend: migration.Backend{Scheme: migration.HTTP, Host: "api.team.svc.cluster.local", Port: 8080},
+		NewBackend: migration.Backend{Scheme: migration.HTTPS, Host: "api.new.example.com", Port: 443},
+		Mode:       migration.ModeProxy, Timeout: 30 * time.Second, Tries: 3,
+		TLS:      migration.TLS{Verify: true},
+		Strategy: migration.StrategyWeight, HashKey: migration.HashKey{Source: migration.KeyHeader, Name: "X-User-ID"},
+		Fallback: migration.Fallback{
+			Enabled: true, MaxFailures: 5, Window: time.Minute, RecoveryTime: 5 * time.Minute, OnStatus: []int{502, 503, 504},
+		},
+	}, *table.Service("api"))
+}
+
+func TestEveryValueArrives(t *testing.T) {
+	t.Parallel()
+	table := loadExample(t, "all.yaml")
+	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, table.Global().TrustedProxies)
+	beta, err := migration.ParsePattern("^beta-[0-9]+$")
+	require.NoError(t, err)
+	require.Equal(t, migration.Service{
+		Name: "shop", OldHost: "shop.example.com", PathPrefix: "/", NewHost: "shop.new.example.com",
+		OldBackend: migration.Backend{Scheme: migration.HTTP, Host: "shop.team.svc.cluster.local", Port: 8080},
+		NewBackend: migration.Backend{Scheme: migration.HTTPS, Host: "shop.new.example.com", Port: 8443},
+		Mode:       migration.ModeProxy, Timeout: 10 * time.Second, Tries: 3, MaxBodyBytes: 10 << 20, Gzip: true,
+		Cache: migration.Cache{TTL: 30 * time.Second},
+		TLS: migration.TLS{
+			Verify: true, CAFile: "/etc/migration-proxy/ca.pem",
+			ClientCertFile: "/etc/migration-proxy/client.pem", ClientKeyFile: "/etc/migration-proxy/client.key",
+		},
+		Enabled: true, Strategy: migration.StrategyUserHash, Share: 1250,
+		HashKey: migration.HashKey{Source: migration.KeyCookie, Name: "session"}, Cohort: "storefront",
+		HeaderRules: []migration.HeaderRule{
+			{Header: "X-Migration-Target", Value: "old", Target: migration.Old},
+			{Header: "X-Client", Pattern: &beta, Target: migration.New},
+		},
+		IPRules: []migration.IPRule{
+			{Network: netip.MustParsePrefix("10.0.0.0/8"), Target: migration.New},
+			{Network: netip.MustParsePrefix("2001:db8::7/128"), Target: migration.Old},
+		},
+		Fallback: migration.Fallback{
+			Enabled: true, MaxFailures: 5, Window: time.Minute, RecoveryTime: 5 * time.Minute,
+			FailureRatio: 0.1, OnStatus: []int{502, 503, 504},
+		},
+		HealthCheck: &migration.HealthCheck{
+			Path: "/healthz", Interval: 5 * time.Second, Timeout: 2 * time.Second,
+			Healthy: 2, Unhealthy: 3, StatusMin: 200, StatusMax: 399,
+		},
+	}, *table.Service("shop"))
+	require.Equal(t, migration.ModeCanary, table.Service("shop-api").Mode)
+	require.Equal(t, 30*time.Second, table.Service("shop-api").Timeout)
+}
+
+// TestSpellings has values that can be written in several ways.
+func TestSpellings(t *testing.T) {
+	t.Parallel()
+	table, err := config.Load("f.yaml", []byte(`
+global: {debug_headers: true, retry_attempts: 10, default_timeout: 1m30s, trusted_proxies: [192.168.0.0/16, 10.0.0.1]}
+services:
+  - name: api
+    old_host: API.Example.com
+    old_backend: http://a
+    new_host: b
+    new_backend: http://b:443
+    path_prefix: /v1/
+    max_body_size: 1024
+    fallback: {failure_window: 1m30s, recovery_time: "300", failure_ratio: 1, on_status: [504, 500]}
+    health_check: {status: 204}
+`))
+	require.NoError(t, err)
+	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("192.168.0.0/16")}, table.Global().TrustedProxies)
+	require.True(t, table.Global().DebugHeaders)
+	api := table.Service("api")
+	require.Equal(t, migration.Host("api.example.com"), api.OldHost)
+	require.Equal(t, migration.PathPrefix("/v1"), api.PathPrefix)
+	require.Equal(t, migration.HTTP, api.NewBackend.Scheme)
+	require.Equal(t, 90*time.Second, api.Timeout)
+	require.Equal(t, int64(1024), api.MaxBodyBytes)
+	require.Equal(t, 90*time.Second, api.Fallback.Window)
+	require.Equal(t, 5*time.Minute, api.Fallback.RecoveryTime)
+	require.Equal(t, []int{500, 504}, api.Fallback.OnStatus)
+	require.Equal(t, 204, api.HealthCheck.StatusMin)
+	require.Equal(t, 204, api.HealthCheck.StatusMax)
+}
+
+// TestExampleHasEveryKey keeps examples/all.yaml complete.
+func TestExampleHasEveryKey(t *testing.T) {
+	t.Parallel()
+	text, err := config.Schema()
+	require.NoError(t, err)
+	var schema map[string]any
+	require.NoError(t, json.Unmarshal(text, &schema))
+	example := string(readFile(t, "../examples/all.yaml"))
+	for _, key := range keysOf(schema) {
+		require.Regexp(t, `(?m)(^|[ {])`+key+`:`, example)
+	}
+}
+
+// keysOf is every property in a schema.
+func keysOf(schema map[string]any) []string {
+	var keys []string
+	properties, _ := schema["properties"].(map[string]any)
+	for key, value := range properties {
+		property, _ := value.(map[string]any)
+		keys = append(append(keys, key), keysOf(property)...)
+	}
+	if items, ok := schema["items"].(map[string]any); ok {
+		keys = append(keys, keysOf(items)...)
+	}
+	return keys
+}
