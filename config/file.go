@@ -27,10 +27,13 @@ const (
 // File is a config file that is read again whenever it changes: edited in
 // place, replaced by a rename, or reached through symlinks that are swapped,
 // as the kubelet does with a mounted ConfigMap.
-type File struct{ path string }
+type File struct {
+	path string
+	poll time.Duration
+}
 
 // NewFile names the file; it need not exist yet.
-func NewFile(path string) *File { return &File{path: path} }
+func NewFile(path string) *File { return &File{path: path, poll: pollEvery} }
 
 // Run calls emit with the file's content, at once and after each change, from
 // one goroutine and never twice in a row with the same content. A file that
@@ -49,7 +52,7 @@ func (f *File) Run(ctx context.Context, emit func(text []byte, err error)) error
 	}
 	defer func() { _ = watcher.Close() }() // nothing is written through it
 	w := &watch{path: path, watcher: watcher, emit: emit}
-	w.loop(ctx)
+	w.loop(ctx, f.poll)
 	return nil
 }
 
@@ -63,8 +66,8 @@ type watch struct {
 	failure string
 }
 
-func (w *watch) loop(ctx context.Context) {
-	poll := time.NewTicker(pollEvery)
+func (w *watch) loop(ctx context.Context, every time.Duration) {
+	poll := time.NewTicker(every)
 	defer poll.Stop()
 	var settled <-chan time.Time
 	w.look()
