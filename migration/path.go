@@ -13,14 +13,18 @@ type PathPrefix string
 
 var pathPattern = regexp.MustCompile(`^/[A-Za-z0-9/_.~!&'()*+,=:@-]*$`)
 
+// maxPathPrefix: nginx 1.22 keeps a location's length, and so that of
+// prefix and slash, in one byte, and compares too little of a longer one.
+const maxPathPrefix = 254
+
 // ParsePathPrefix reads a path prefix; a trailing slash is ignored, as
 // Kubernetes ignores it.
 func ParsePathPrefix(text string) (PathPrefix, error) {
 	switch {
 	case !strings.HasPrefix(text, "/"):
 		return "", fmt.Errorf("%s is not a path: it must begin with /", quote(text))
-	case len(text) > 1024:
-		return "", fmt.Errorf("%s is not a path: longer than 1024 characters", quote(text))
+	case len(text) > maxPathPrefix:
+		return "", fmt.Errorf("%s is not a path: longer than %d characters", quote(text), maxPathPrefix)
 	case !pathPattern.MatchString(text):
 		return "", fmt.Errorf("%s is not a path: use letters, digits and /_.~!&'()*+,=:@- only; a path is matched decoded, so write no %%", quote(text))
 	}

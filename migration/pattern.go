@@ -17,6 +17,13 @@ type Pattern struct {
 	re     *regexp.Regexp
 }
 
+// What nginx takes: 4096 bytes in one argument, and 65536 bytes of an
+// expression that PCRE has compiled, where each repetition is a copy.
+const (
+	maxPCRE     = 3 << 10
+	maxCompiled = 32 << 10
+)
+
 // ParsePattern reads a pattern of at most 512 ASCII characters.
 func ParsePattern(text string) (Pattern, error) {
 	if len(text) > 512 {
@@ -34,6 +41,9 @@ func ParsePattern(text string) (Pattern, error) {
 	var out strings.Builder
 	if err := writePCRE(&out, tree); err != nil {
 		return Pattern{}, fmt.Errorf("pattern %s: %w", quote(text), err)
+	}
+	if out.Len() > maxPCRE || compiledSize(tree) > maxCompiled {
+		return Pattern{}, fmt.Errorf("pattern %s is too large for nginx: repeat less, or use fewer classes like \\W", quote(text))
 	}
 	re, err := regexp.Compile(text)
 	if err != nil {
@@ -115,6 +125,22 @@ func writePCRE(out *strings.Builder, node *syntax.Regexp) error {
 		return fmt.Errorf("%s is not supported: a header's value is one line", node)
 	}
 	return nil
+}
+
+// compiledSize estimates from above the bytes that PCRE compiles a node to.
+func compiledSize(node *syntax.Regexp) int {
+	const class, group = 36, 8
+	size := group + class
+	if node.Op == syntax.OpLiteral {
+		size += class * len(node.Rune)
+	}
+	for _, sub := range node.Sub {
+		size += compiledSize(sub)
+	}
+	if node.Op == syntax.OpRepeat {
+		size *= max(node.Min, node.Max, 1)
+	}
+	return size
 }
 
 func quantifier(node *syntax.Regexp) string {

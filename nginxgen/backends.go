@@ -62,6 +62,11 @@ func milliseconds(d time.Duration) string {
 	return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
 }
 
+// wholeSeconds rounds up, for directives that know nothing finer.
+func wholeSeconds(d time.Duration) string {
+	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10) + "s"
+}
+
 // requestHeaders is what backends get besides the client's own headers. The
 // names with underscores reach some applications as the same header, so a
 // client must not be able to send them past ours.

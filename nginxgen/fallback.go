@@ -7,6 +7,10 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
+// clientGone is nginx's own word for a client that left. error_page refuses
+// it, so new's 499 reaches the client; as a failure it counts all the same.
+const clientGone = 499
+
 // fallToOld sends a request that new failed to old, whatever stage it failed
 // in; only for methods that may be sent twice. nginx cannot tell its own 502
 // and 504 from new's, so both count as soon as any status does.
@@ -19,7 +23,9 @@ func fallToOld(s *migration.Service) directives {
 	}
 	args := make([]string, 0, len(codes)+2)
 	for _, code := range codes {
-		args = append(args, strconv.Itoa(code))
+		if code != clientGone {
+			args = append(args, strconv.Itoa(code))
+		}
 	}
 	lines := directives{line("error_page", append(args, "=", "@old."+string(s.Name))...)}
 	if len(s.Fallback.OnStatus) > 0 {

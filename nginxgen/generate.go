@@ -43,30 +43,16 @@ type Config struct {
 	Rules []string
 }
 
-// digestMark stands for the digest until the text is complete.
-const digestMark = "@digest@"
+// digestMark stands for the digest until the text is complete. No alphabet
+// has its arrows, so nothing of the user's is ever taken for it.
+const digestMark = "→digest←"
 
 // Generate writes the nginx config for a table. The same arguments give the
 // same bytes; shares and enabled have no influence. An error is a defect, not
 // a user's mistake.
 func Generate(table *migration.Table, endpoints Endpoints, params Params) (Config, error) {
-	draft := &draft{
-		params: params, endpoints: endpoints, table: table,
-		userKeys: userKeys(table), shared: map[string]string{}, rules: map[string]bool{},
-	}
-	servers := draft.servers() // first: it fills maps and rules
-	http := block("http", nil,
-		draft.basics(),
-		draft.logging(),
-		draft.clientFacts(),
-		draft.towardsBackends(),
-		draft.routing(),
-		draft.maps,
-		draft.adminServer(),
-		draft.unknownHostServer(),
-		servers,
-	)
-	text, err := render(append(draft.process(), http))
+	draft := newDraft(table, endpoints, params)
+	text, err := render(draft.tree())
 	if err != nil {
 		return Config{}, err
 	}
@@ -85,6 +71,29 @@ type draft struct {
 	maps      directives                   // what tokens are made of, each written once
 	shared    map[string]string            // content of a map -> its variable
 	rules     map[string]bool              // see Config.Rules
+}
+
+func newDraft(table *migration.Table, endpoints Endpoints, params Params) *draft {
+	return &draft{
+		params: params, endpoints: endpoints, table: table,
+		userKeys: userKeys(table), shared: map[string]string{}, rules: map[string]bool{},
+	}
+}
+
+// tree is the whole config.
+func (d *draft) tree() directives {
+	servers := d.servers() // first: it fills maps and rules
+	return append(d.process(), block("http", nil,
+		d.basics(),
+		d.logging(),
+		d.clientFacts(),
+		d.towardsBackends(),
+		d.routing(),
+		d.maps,
+		d.adminServer(),
+		d.unknownHostServer(),
+		servers,
+	))
 }
 
 // path is a file or directory below the runtime directory.

@@ -41,7 +41,7 @@ func (d *draft) basics() directives {
 		line("keepalive_requests", "100000"),
 		line("server_names_hash_max_size", strconv.Itoa(max(1024, 4*services))),
 		line("server_names_hash_bucket_size", "512"),
-		line("variables_hash_max_size", strconv.Itoa(max(2048, 16*services))),
+		line("variables_hash_max_size", strconv.Itoa(max(2048, 4*len(d.maps)))),
 		line("variables_hash_bucket_size", "256"),
 		line("map_hash_bucket_size", "256"),
 		line("client_body_temp_path", d.path("temp", "body")),

@@ -3,6 +3,7 @@ package nginxgen
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,26 +11,35 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// token gives the expression that a service's requests are looked up by. It
-// is built from the last to the first who may speak: strategy, IP rules,
-// header rules, the always-new listener. Services with equal rules share the
-// maps.
-func (d *draft) token(s *migration.Service) string {
+// deepest is how many maps may ask one another: nginx gives up at 100.
+const deepest = 50
+
+// token gives the expression that a service's requests are looked up by, as
+// the last of steps that have to be set one after another. It is built from
+// the last to the first who may speak: strategy, IP rules, header rules, the
+// always-new listener. Services with equal rules share the maps. More steps
+// than one come from many header rules: a map that was set is known, and asks
+// no further.
+func (d *draft) token(s *migration.Service) []string {
+	var steps []string
 	expression := d.strategyToken(s)
 	if len(s.IPRules) > 0 {
 		expression = d.ipToken(s.IPRules, expression)
 	}
-	for i := len(s.HeaderRules); i > 0; {
+	for i, depth := len(s.HeaderRules), 1; i > 0; depth++ {
 		first := i - 1
 		for first > 0 && s.HeaderRules[first-1].Header.Key() == s.HeaderRules[i-1].Header.Key() {
 			first--
 		}
 		expression = d.headerToken(s.HeaderRules[first:i], first, expression)
 		i = first
+		if depth%deepest == 0 {
+			steps = append(steps, expression)
+		}
 	}
 	port := strconv.Itoa(int(d.params.ListenNew.Port()))
 	direct := d.ruleToken(migration.New, string(migration.ReasonDirect))
-	return d.share("token", "map", "$server_port", directives{line(port, direct), line("default", expression)})
+	return append(steps, d.share("token", "map", "$server_port", directives{line(port, direct), line("default", expression)}))
 }
 
 func (d *draft) strategyToken(s *migration.Service) string {
@@ -55,10 +65,26 @@ func (d *draft) ipToken(rules []migration.IPRule, otherwise string) string {
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(rules[a].Network.String(), rules[b].Network.String()) })
 	for _, i := range order {
 		reason := migration.Reason{Code: migration.ReasonIPRule, Rule: i}
-		body = append(body, line(rules[i].Network.String(), d.ruleToken(rules[i].Target, reason.String())))
+		token := d.ruleToken(rules[i].Target, reason.String())
+		for _, network := range geoNetworks(rules[i].Network) {
+			body = append(body, line(network.String(), token))
+		}
 	}
 	found := d.share("network", "geo", "$remote_addr", body)
 	return d.share("rule", "map", found, directives{line("", otherwise), line("default", found)})
+}
+
+// geoNetworks halves a network of all addresses: to geo it would be a second
+// default.
+func geoNetworks(network netip.Prefix) []netip.Prefix {
+	if network.Bits() > 0 {
+		return []netip.Prefix{network}
+	}
+	upper := netip.AddrFrom4([4]byte{128})
+	if network.Addr().Is6() {
+		upper = netip.AddrFrom16([16]byte{128})
+	}
+	return []netip.Prefix{netip.PrefixFrom(network.Addr(), 1), netip.PrefixFrom(upper, 1)}
 }
 
 // headerToken is one map for consecutive rules on one header; nginx tries the

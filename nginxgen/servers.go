@@ -31,7 +31,8 @@ func (d *draft) unknownHostServer() directives {
 	for _, name := range []string{"service", "salt", "token", "backend", "host", "server_name", "strategy", "state", "drain"} {
 		variables = append(variables, line("set", "$mp_"+name, ""))
 	}
-	return directives{block("server", nil, d.listen("default_server"), directives{line("server_name", "_")}, variables,
+	// No server_name: even "_" may be some service's host.
+	return directives{block("server", nil, d.listen("default_server"), variables,
 		directives{line("return", "421", "migration-proxy: no service has this host\n")})}
 }
 
@@ -133,7 +134,9 @@ func (d *draft) entry(s *migration.Service) directives {
 	if d.table.Global().DebugHeaders {
 		lines = append(lines, line("set", "$mp_strategy", string(s.Strategy)))
 	}
-	lines = append(lines, line("set", "$mp_token", d.token(s)))
+	for _, step := range d.token(s) {
+		lines = append(lines, line("set", "$mp_token", step))
+	}
 	if !s.Fallback.Enabled {
 		lines = append(lines, line("try_files", "/safe/$mp_token", "@old."+string(s.Name)), line("proxy_request_buffering", "off"))
 		return append(lines, d.towardsNew(s)...)
@@ -211,7 +214,7 @@ func cached(s *migration.Service) directives {
 	}
 	return directives{
 		line("proxy_cache", "migration"),
-		line("proxy_cache_valid", milliseconds(s.Cache.TTL)),
+		line("proxy_cache_valid", wholeSeconds(s.Cache.TTL)),
 		line("proxy_buffering", "on"),
 		line("proxy_ignore_headers", "X-Accel-Redirect", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset"),
 	}
