@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/migration-proxy/migration-proxy/api"
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/nginxgen"
+	"github.com/migration-proxy/migration-proxy/proxy"
+	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+// forwardChunks is how much of the access log may wait for a slow reader: 16
+// chunks of 256 KB.
+const forwardChunks = 16
+
+// dataPlane is the proxy put together:
+//
+//	file -> feed -> agent -> nginx -> access.log -> tail -> counters, standard output
+//	                  |                                        |
+//	                  +-------------- status ------------------+--> HTTP API
+type dataPlane struct {
+	options   runOptions
+	log       *slog.Logger
+	agent     *proxy.Agent
+	feed      *feed
+	counters  *accesslog.Counters
+	forwarder *accesslog.Forwarder // nil: the access log is off
+	server    *api.Server
+	listener  net.Listener
+	draining  atomic.Bool
+}
+
+// newDataPlane does all that can fail for good: what it refuses no waiting
+// would heal.
+func newDataPlane(ctx context.Context, options runOptions, log *slog.Logger) (*dataPlane, error) {
+	params, err := options.params()
+	if err != nil {
+		return nil, err
+	}
+	p := &dataPlane{options: options, log: log, counters: accesslog.NewCounters(time.Now())}
+	p.agent, err = proxy.New(ctx, proxy.Options{
+		Params: params, Nginx: options.nginx, Version: versionText(), Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := options.portsFree(); err != nil {
+		return nil, err
+	}
+	if err := p.openAccessLog(); err != nil {
+		return nil, err
+	}
+	reloads := api.NewConfigReloads()
+	p.feed = newFeed(p.agent, options, p.counters, reloads)
+	return p, p.openAPI(reloads)
+}
+
+// params are what nginx's config says of this machine.
+func (o *runOptions) params() (nginxgen.Params, error) {
+	trust, err := systemTrust()
+	if err != nil {
+		return nginxgen.Params{}, err
+	}
+	return nginxgen.Params{
+		RuntimeDir: o.runtimeDir,
+		Listen:     o.listen.AddrPort,
+		ListenNew:  o.listenNew.AddrPort,
+		IPv6:       (o.listen.everywhere || o.listenNew.everywhere) && hasIPv6(),
+		Workers:    o.workerCount,
+		CAFile:     trust.file,
+		CADir:      trust.dir,
+		AnchorFile: trust.anchor,
+	}, nil
+}
+
+// portsFree tells at once what nginx would only tell in its log. An nginx of
+// ours that outlived its agent may have the ports: it will be taken over.
+func (o *runOptions) portsFree() error {
+	if conn, err := net.Dial("unix", filepath.Join(o.runtimeDir, "admin.sock")); err == nil {
+		return conn.Close()
+	}
+	for flag, address := range map[string]listenAddress{"listen": o.listen, "listen-new": o.listenNew} {
+		listener, err := net.Listen("tcp", address.String())
+		if err != nil {
+			return portTaken(flag, err)
+		}
+		if err := listener.Close(); err != nil {
+			return fmt.Errorf("try --%s: %w", flag, err)
+		}
+	}
+	return nil
+}
+
+func portTaken(flag string, err error) error {
+	return fmt.Errorf("%w; end who has it, or choose another with --%s or $%s", err, flag, variable(flag))
+}
+
+func (p *dataPlane) openAccessLog() error {
+	var target io.Writer
+	switch path := p.options.accessLog; path {
+	case "off":
+		return nil
+	case "-":
+		target = os.Stdout
+	default:
+		file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		if err != nil {
+			return fmt.Errorf("open access log: %w", err)
+		}
+		target = file // until the process ends
+	}
+	p.forwarder = accesslog.NewForwarder(target, forwardChunks, p.log)
+	p.counters.NotForwarded = p.forwarder.Dropped
+	return nil
+}
+
+func (p *dataPlane) openAPI(reloads *prometheus.CounterVec) (err error) {
+	p.server, err = api.New(api.Options{
+		Alive: func() error { return nil }, Ready: p.ready, Status: p.status,
+		Collectors: []prometheus.Collector{p.counters, reloads}, Log: p.log,
+	})
+	if err != nil {
+		return err
+	}
+	if p.listener, err = net.Listen("tcp", p.options.http.String()); err != nil {
+		return portTaken("http", err)
+	}
+	return nil
+}
+
+func (p *dataPlane) status() status.Status {
+	now := p.agent.Snapshot()
+	p.counters.Fill(now.Services, now.Now)
+	now.Log = p.counters.Log()
+	now.Ready = now.Ready && !p.draining.Load()
+	return now
+}
+
+func (p *dataPlane) ready() error {
+	if p.draining.Load() {
+		return errors.New("shutting down")
+	}
+	now := p.agent.Snapshot()
+	switch rejected := now.Config.Rejected; {
+	case now.Ready:
+		return nil
+	case rejected != nil && len(rejected.Problems) > 0:
+		return fmt.Errorf("no config is in force: %s", rejected.Problems[0])
+	}
+	return errors.New("no config is in force yet")
+}
+
+// run serves until ctx ends. The log is read and the API answers until nginx
+// has finished: its last requests count too.
+func (p *dataPlane) run(ctx context.Context) error {
+	group, failed := errgroup.WithContext(ctx)
+	last, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	group.Go(func() error {
+		defer end()
+		return p.agent.Run(failed)
+	})
+	group.Go(func() error { return p.server.Run(last, p.listener) })
+	group.Go(func() error { return p.readLog(last) })
+	group.Go(func() error { return config.NewFile(p.options.file).Run(failed, p.feed.take) })
+	group.Go(func() error { return p.feed.keep(failed) })
+	return group.Wait()
+}
+
+// readLog counts and passes on what nginx writes about requests, from now on:
+// what a predecessor has read is not read again.
+func (p *dataPlane) readLog(ctx context.Context) error {
+	intake := &accesslog.Intake{Counters: p.counters, Forwarder: p.forwarder, Log: p.log}
+	tail := &accesslog.Tail{
+		Path: filepath.Join(p.options.runtimeDir, "access.log"), AtEnd: true,
+		Reopen: p.agent.Reopen, Consume: intake.Consume, Log: p.log,
+	}
+	if p.forwarder == nil {
+		return tail.Run(ctx)
+	}
+	forwarding, stop := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.forwarder.Run(forwarding)
+	}()
+	err := tail.Run(ctx)
+	stop()
+	<-done
+	return err
+}
+
+// obey turns signals into deeds until ctx ends, and then on for the one that
+// says "at once".
+func (p *dataPlane) obey(ctx context.Context, signals <-chan os.Signal, quit func()) {
+	for received := range signals {
+		switch {
+		case received == syscall.SIGHUP:
+			p.feed.reread()
+		case ctx.Err() == nil:
+			p.log.Info("Shutting down, requests under way may finish; a second signal does not wait", "signal", received.String())
+			p.draining.Store(true)
+			quit()
+		default:
+			p.log.Warn("Shutting down at once", "signal", received.String())
+			p.hurry()
+		}
+	}
+}
+
+// hurry tells nginx not to wait for its requests; the agent, which waits for
+// nginx, then ends too.
+func (p *dataPlane) hurry() {
+	pid := p.agent.Snapshot().Nginx.PID
+	if pid == 0 {
+		return
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		p.log.Error("nginx could not be told", "pid", pid, "error", err)
+	}
+}

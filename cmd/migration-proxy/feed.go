@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/proxy"
+	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
+)
+
+// lookEvery is how often the feed sees what became of what it offered.
+const lookEvery = 500 * time.Millisecond
+
+// feed hands each version of the config file to the agent, and remembers the
+// last one that was served: a proxy that starts while the file is invalid
+// serves that one.
+type feed struct {
+	agent    *proxy.Agent
+	counters *accesslog.Counters
+	results  *prometheus.CounterVec
+	source   string // the file
+	lastGood string // the file that remembers
+
+	mu       sync.Mutex
+	offered  *migration.Table
+	text     []byte   // of offered; nil once remembered
+	problems []string // of the newest version, when it could not be read
+}
+
+func newFeed(agent *proxy.Agent, options runOptions, counters *accesslog.Counters, results *prometheus.CounterVec) *feed {
+	return &feed{
+		agent: agent, counters: counters, results: results,
+		source: options.file, lastGood: filepath.Join(options.runtimeDir, "last-good.yaml"),
+	}
+}
+
+// reread takes the file's content, be it new or not.
+func (f *feed) reread() {
+	text, err := os.ReadFile(f.source)
+	f.take(text, err)
+}
+
+// take is the newest version of the file, or why there is none.
+func (f *feed) take(text []byte, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var table *migration.Table
+	if err == nil {
+		table, err = config.Load(f.source, text)
+	}
+	if err != nil {
+		f.refuse(err)
+		return
+	}
+	f.problems = nil
+	f.offer(table, f.source, text)
+}
+
+func (f *feed) offer(table *migration.Table, source string, text []byte) {
+	f.offered, f.text = table, text
+	f.countServices(f.agent.Table(), table)
+	f.agent.Offer(table, source)
+}
+
+// refuse keeps what is in force. At the start nothing is: then it is what was
+// so last.
+func (f *feed) refuse(err error) {
+	f.problems = strings.Split(err.Error(), "\n")
+	f.results.WithLabelValues("load").Inc()
+	if f.offered == nil {
+		f.offerLastGood()
+	}
+	f.agent.Reject("load", f.source, f.problems)
+}
+
+func (f *feed) offerLastGood() {
+	text, err := os.ReadFile(f.lastGood)
+	if err != nil {
+		return // there was none
+	}
+	table, err := config.Load(f.lastGood, text)
+	if err != nil {
+		return // of another version of this program
+	}
+	f.offer(table, f.lastGood, nil)
+}
+
+// countServices: requests are counted for the services that nginx may know.
+func (f *feed) countServices(tables ...*migration.Table) {
+	var names []string
+	for _, table := range tables {
+		if table == nil {
+			continue
+		}
+		for _, service := range table.Services() {
+			names = append(names, string(service.Name))
+		}
+	}
+	f.counters.SetServices(names, time.Now())
+}
+
+// keep looks after what was offered, until ctx ends.
+func (f *feed) keep(ctx context.Context) error {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	var seen *migration.Table
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		served := f.agent.Table()
+		if served == nil || served == seen {
+			continue
+		}
+		seen = served
+		if err := f.inForce(served); err != nil {
+			return err
+		}
+	}
+}
+
+// inForce remembers a config once it is served. A newer one that could not be
+// read is said again: the agent takes an older success for the end of it.
+func (f *feed) inForce(served *migration.Table) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.results.WithLabelValues("applied").Inc()
+	if served != f.offered {
+		return nil
+	}
+	f.countServices(served)
+	if f.problems != nil {
+		f.agent.Reject("load", f.source, f.problems)
+	}
+	if f.text == nil {
+		return nil
+	}
+	text := f.text
+	f.text = nil
+	return remember(f.lastGood, text)
+}
+
+// remember writes in one step: a reader sees the text before or this one.
+func remember(path string, text []byte) error {
+	draft := path + ".tmp"
+	if err := os.WriteFile(draft, text, 0o600); err != nil {
+		return fmt.Errorf("remember the last good config: %w", err)
+	}
+	if err := os.Rename(draft, path); err != nil {
+		return errors.Join(fmt.Errorf("remember the last good config: %w", err), os.Remove(draft))
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// longestDir leaves room for the name of a unix socket in it: the kernel
+// takes 107 bytes in all.
+const longestDir = 90
+
+type runOptions struct {
+	listeners
+	http                        listenAddress
+	file, runtimeDir, nginx     string
+	workers                     string
+	accessLog                   string
+	logFormat, logLevel         string
+	workerCount                 int
+	level                       slog.Level
+}
+
+func newRun() *cobra.Command {
+	options := runOptions{http: listenOn(8080)}
+	cmd := &cobra.Command{
+		Use:   "run --local-config FILE",
+		Short: "Run the proxy: one supervised nginx that serves FILE",
+		Long: `Run the proxy: one supervised nginx that serves FILE, and goes on serving it
+while FILE is edited. A changed percentage is in force in milliseconds and
+drops nothing. A bad edit is refused, logged with line and column, and changes
+nothing: the last good config stays in force, also over a restart.
+
+SIGTERM and SIGINT let the requests under way finish, a second one does not
+wait for them. SIGHUP reads FILE again.`,
+		Example: `  migration-proxy run --local-config migration.yaml
+  migration-proxy run --local-config migration.yaml --listen 127.0.0.1:8000 --access-log off`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := options.check(); err != nil {
+				return err
+			}
+			return runProxy(cmd, options)
+		},
+	}
+	options.flags(cmd)
+	return cmd
+}
+
+func (o *runOptions) flags(cmd *cobra.Command) {
+	o.listeners.flags(cmd)
+	flags := cmd.Flags()
+	flags.Var(&o.http, "http", "where /health, /ready, /metrics and /status are")
+	flags.StringVar(&o.file, "local-config", "", "migration config to serve (needed)")
+	flags.StringVar(&o.runtimeDir, "runtime-dir", defaultRuntimeDir(), "the one directory that is written to; best in memory")
+	flags.StringVar(&o.nginx, "nginx", "nginx", "nginx binary")
+	flags.StringVar(&o.workers, "workers", "auto", "nginx workers; auto is one per CPU that we may use")
+	flags.StringVar(&o.accessLog, "access-log", "-", "file, - for standard output, or off")
+	flags.StringVar(&o.logFormat, "log-format", "text", "text or json, on standard error")
+	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	environmentOf(flags, "listen", "listen-new", "http", "local-config", "runtime-dir", "nginx",
+		"workers", "access-log", "log-format", "log-level")
+	completeWords(cmd, "log-format", "text", "json")
+	completeWords(cmd, "log-level", "debug", "info", "warn", "error")
+}
+
+// defaultRuntimeDir is /run for root, else what the system gives a user for
+// such things.
+func defaultRuntimeDir() string {
+	const name = "migration-proxy"
+	if os.Geteuid() == 0 {
+		return filepath.Join("/run", name)
+	}
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+		return filepath.Join(dir, name)
+	}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("%s-%d", name, os.Geteuid()))
+}
+
+// check refuses values that make no sense, before anything is begun.
+func (o *runOptions) check() error {
+	if o.file == "" || o.file == "-" {
+		return wrongUsage("--local-config is missing: name the migration config to serve")
+	}
+	if err := oneOf("log-format", o.logFormat, "text", "json"); err != nil {
+		return err
+	}
+	if err := o.level.UnmarshalText([]byte(o.logLevel)); err != nil {
+		return wrongUsage("--log-level %q: use debug, info, warn or error", o.logLevel)
+	}
+	o.workerCount = runtime.GOMAXPROCS(0) // respects the container's CPU limit
+	if o.workers != "auto" {
+		count, err := strconv.Atoi(o.workers)
+		if err != nil || count < 1 || count > 1024 {
+			return wrongUsage("--workers %q: use auto or a number from 1 to 1024", o.workers)
+		}
+		o.workerCount = count
+	}
+	dir, err := filepath.Abs(o.runtimeDir)
+	if err != nil {
+		return wrongUsage("--runtime-dir %q: %w", o.runtimeDir, err)
+	}
+	if o.runtimeDir = dir; len(dir) > longestDir {
+		return wrongUsage("--runtime-dir %s: longer than %d bytes, and a unix socket goes there", dir, longestDir)
+	}
+	return nil
+}
+
+func runProxy(cmd *cobra.Command, options runOptions) error {
+	log := newLogger(cmd.ErrOrStderr(), options.logFormat, options.level)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	plane, err := newDataPlane(cmd.Context(), options, log)
+	if err != nil {
+		return err
+	}
+	ctx, quit := context.WithCancel(cmd.Context())
+	defer quit()
+	go plane.obey(ctx, signals, quit)
+	return plane.run(ctx)
+}
