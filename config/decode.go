@@ -176,7 +176,7 @@ func (d decoder) mapping(node *yaml.Node, into reflect.Value, at *place) {
 	s := shapes[into.Type()]
 	first := make([]*yaml.Node, len(s.fields))
 	for i := 0; i+1 < len(node.Content); i += 2 {
-		d.entry(s, node.Content[i:i+2], first, into, at)
+		d.entry(node.Content[i:i+2], first, into, at)
 	}
 	for i, f := range s.fields {
 		if f.required && first[i] == nil {
@@ -186,8 +186,8 @@ func (d decoder) mapping(node *yaml.Node, into reflect.Value, at *place) {
 }
 
 // entry reads one key and its value. first has each field's first key.
-func (d decoder) entry(s *shape, pair, first []*yaml.Node, into reflect.Value, at *place) {
-	key, value := pair[0], pair[1]
+func (d decoder) entry(pair, first []*yaml.Node, into reflect.Value, at *place) {
+	s, key, value := shapes[into.Type()], pair[0], pair[1]
 	if !d.key(s, key, at) {
 		return
 	}
