@@ -6,7 +6,7 @@ package nginxgen
 const logFormat = `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent ` +
 	`backend="$mp_backend" upstream_response_time=$upstream_response_time request_time=$request_time ` +
 	`service="$mp_service" decision="$mp_token" upstream_addr="$upstream_addr" upstream_status="$upstream_status" ` +
-	`upstream_connect_time="$upstream_connect_time" host="$host" request_id="$mp_request_id"`
+	`upstream_connect_time="$upstream_connect_time" upstream_header_time="$upstream_header_time" host="$host" request_id="$mp_request_id"`
 
 // logging writes one line a request to a file, in batches: a datagram or a
 // pipe would cost a wake-up a line, and a full pipe would stop the worker.

@@ -163,7 +163,7 @@ func TestTheSeriesOfAServiceAreBounded(t *testing.T) {
 	t.Parallel()
 	c := counted(t)
 	sides := []migration.Side{"", migration.Old, migration.New}
-	reasons := []string{"direct", "header_rules[9999]", "ip_rules[1]", "strategy", "disabled", "tripped", "weight", "user_hash", "a", "b"}
+	reasons := []string{"direct", "header_rule[9999]", "ip_rule[1]", "strategy", "disabled", "tripped", "weight", "user_hash", "a", "b"}
 	for code := range 1200 {
 		for _, text := range reasons {
 			parsed, rule := reason([]byte(text))

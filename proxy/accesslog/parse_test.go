@@ -53,7 +53,7 @@ func TestParseAllocatesNothing(t *testing.T) {
 func TestParseCannotBeForged(t *testing.T) {
 	t.Parallel()
 	format := `1.2.3.4 - %s [01/Jan/2024:12:00:00 +0000] "%s" 200 12 backend="old_backend" upstream_response_time=0.001 ` +
-		`request_time=0.002 service="api" decision="old/ip_rules[2]" upstream_addr="10.0.0.3:80" upstream_status="200" ` +
+		`request_time=0.002 service="api" decision="old/ip_rule[2]" upstream_addr="10.0.0.3:80" upstream_status="200" ` +
 		`upstream_connect_time="0.000" host="%s" request_id="r"`
 	plain, err := Parse(fmt.Appendf(nil, format, "-", "GET / HTTP/1.1", "h"))
 	require.NoError(t, err)

@@ -11,7 +11,7 @@ import (
 //
 //	""                      nobody was asked
 //	"bucket/12/34"          the dice or a user's hash chose bucket 1234
-//	"new/header_rules[0]"   side/reason, with the rule that spoke
+//	"new/header_rule[0]"   side/reason, with the rule that spoke
 //	"old/strategy"
 //
 // A bucket does not tell the side: the share that it was compared with may
@@ -49,8 +49,7 @@ func (e *Event) readBucket(tail []byte) error {
 	return nil
 }
 
-// reason reads "header_rules[0]" or "direct". The plural is the config's
-// word, the singular the reason's.
+// reason reads "header_rule[0]" or "direct", as migration.Reason prints it.
 func reason(text []byte) (migration.Code, int) {
 	name, index, indexed := bytes.Cut(text, []byte("["))
 	rule := -1
@@ -60,9 +59,9 @@ func reason(text []byte) (migration.Code, int) {
 		}
 	}
 	switch string(name) {
-	case "header_rules", "header_rule":
+	case "header_rule":
 		return migration.ReasonHeaderRule, rule
-	case "ip_rules", "ip_rule":
+	case "ip_rule":
 		return migration.ReasonIPRule, rule
 	case "direct":
 		return migration.ReasonDirect, rule

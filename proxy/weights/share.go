@@ -28,7 +28,8 @@ func (s *Store) ensure(share string, state State) error {
 }
 
 // build makes one share in dir: the buckets below end, and the rules. For 1234
-// that is twelve symlinks to the full hundred, and one directory of 34 files.
+// that is twelve symlinks to the full hundred, one directory with 34 files, and
+// the rest to the hundred that holds no file.
 func (s *Store) build(dir string, end migration.Bucket) error {
 	safe := filepath.Join(dir, "safe")
 	bucket := filepath.Join(safe, "bucket")
@@ -40,23 +41,38 @@ func (s *Store) build(dir string, end migration.Bucket) error {
 	if err := s.disk.symlink("../../rules", filepath.Join(safe, "new")); err != nil {
 		return err
 	}
-	for high := range end.High() {
-		if err := s.disk.symlink("../../../all", filepath.Join(bucket, strconv.Itoa(high))); err != nil {
+	for high := range 100 {
+		if err := s.hundred(filepath.Join(bucket, strconv.Itoa(high)), int(end)-100*high); err != nil {
 			return err
 		}
 	}
-	return s.partial(filepath.Join(bucket, strconv.Itoa(end.High())), end.Low())
+	return nil
 }
 
-func (s *Store) partial(dir string, end int) error {
-	if end == 0 {
-		return nil
+// hundred makes the entry for a hundred buckets of which the first n are new:
+// files, where the others are directories, so that old's buckets are found
+// too. On tmpfs a name that does not exist costs twice the time of one that
+// does, because it is not remembered.
+func (s *Store) hundred(name string, n int) error {
+	if n <= 0 {
+		return s.disk.symlink("../../../none", name)
 	}
+	if n >= 100 {
+		return s.disk.symlink("../../../all", name)
+	}
+	return s.fill(name, n)
+}
+
+func (s *Store) fill(dir string, n int) error {
 	if err := s.disk.mkdir(dir); err != nil {
 		return err
 	}
-	for low := range end {
-		if err := s.disk.touch(filepath.Join(dir, strconv.Itoa(low))); err != nil {
+	for low := range 100 {
+		make := s.disk.touch
+		if low >= n {
+			make = s.disk.mkdir
+		}
+		if err := make(filepath.Join(dir, strconv.Itoa(low))); err != nil {
 			return err
 		}
 	}

@@ -89,22 +89,10 @@ func (s *Store) clear(folder string) error {
 func (s *Store) furnish() error {
 	err := s.disk.mkdir(s.path("shares", "rules"))
 	return errors.Join(err,
-		s.files("all", 100),
+		s.fill(s.path("shares", "all"), 100),
+		s.fill(s.path("shares", "none"), 0),
 		s.marked(disabledShare),
 		s.marked(trippedShare))
-}
-
-// files fills shares/<name> with files 0 to n-1.
-func (s *Store) files(name string, n int) error {
-	if err := s.disk.mkdir(s.path("shares", name)); err != nil {
-		return err
-	}
-	for i := range n {
-		if err := s.disk.touch(s.path("shares", name, strconv.Itoa(i))); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (s *Store) marked(share string) error {
@@ -113,7 +101,7 @@ func (s *Store) marked(share string) error {
 }
 
 // AddRules makes the rule files that a generated config asks for, like
-// "header_rules[0]". They are never taken away: a rule file that no config
+// "header_rule[0]". They are never taken away: a rule file that no config
 // asks for costs nothing.
 func (s *Store) AddRules(names []string) error {
 	for _, name := range names {

@@ -30,7 +30,7 @@ func newStore(t testing.TB) (*Store, string) {
 	dir := t.TempDir()
 	store, err := Open(dir)
 	require.NoError(t, err)
-	require.NoError(t, store.AddRules([]string{"header_rules[0]", "direct"}))
+	require.NoError(t, store.AddRules([]string{"header_rule[0]", "direct"}))
 	return store, dir
 }
 
@@ -67,8 +67,8 @@ func TestTheTreeSaysWhatDecideSays(t *testing.T) {
 			require.Equal(t, decided(state, b, dice), isNew(dir, "api", bucketToken(b)), "bucket %d", b)
 		}
 		rules := state.Enabled && !state.Tripped
-		require.Equal(t, rules, isNew(dir, "api", "new/header_rules[0]"))
-		require.False(t, isNew(dir, "api", "old/header_rules[0]"))
+		require.Equal(t, rules, isNew(dir, "api", "new/header_rule[0]"))
+		require.False(t, isNew(dir, "api", "old/header_rule[0]"))
 		read, err := store.Read("api")
 		require.NoError(t, err)
 		require.Equal(t, state.share(), read.share())
