@@ -36,6 +36,14 @@ func (d *draft) towardsBackends() directives {
 	for _, name := range []string{"Date", "Server", "X-Pad", "X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset"} {
 		lines = append(lines, line("proxy_pass_header", name))
 	}
+	if d.params.Version.passesTrailers() {
+		lines = append(lines, line("proxy_pass_trailers", "on"))
+	}
+	if d.params.Version.passesHints() {
+		lines = append(lines,
+			mapping("$server_protocol", "$mp_hints", "HTTP/1.0", "", "default", "1"),
+			line("early_hints", "$mp_hints"))
+	}
 	lines = append(lines, timeouts(commonTimeout)...)
 	lines = append(lines, line("proxy_next_upstream_tries", strconv.Itoa(commonTries)))
 	lines = append(lines, requestHeaders()...)

@@ -56,3 +56,12 @@ func (v Version) NeedsDrain() bool { return v.Before(Version{1, 27, 4}) }
 // certificates again: 1,000 services with Debian's bundle took nginx -t 50 s
 // and 1.7 GB.
 func (v Version) sharesTLS() bool { return !v.Before(Version{1, 23, 2}) }
+
+// passesTrailers tells whether a backend's trailers can reach the client (from
+// 1.27.2 on).
+func (v Version) passesTrailers() bool { return !v.Before(Version{1, 27, 2}) }
+
+// passesHints tells whether nginx knows "103 Early Hints" (from 1.29.0 on).
+// Before, it takes 103 for the whole answer: the client gets both, but its
+// connection then serves no more requests until the backend closes its own.
+func (v Version) passesHints() bool { return !v.Before(Version{1, 29, 0}) }
