@@ -84,8 +84,13 @@ func literalEndpoints(table *migration.Table) nginxgen.Endpoints {
 
 // startRig starts nginx for the table and waits until it serves it.
 func startRig(t *testing.T, table *migration.Table, tripped map[migration.Name]bool) *rig {
+	return startRigAt(t, table, literalEndpoints(table), tripped)
+}
+
+// startRigAt is startRig with the addresses that backends resolved to.
+func startRigAt(t *testing.T, table *migration.Table, endpoints nginxgen.Endpoints, tripped map[migration.Name]bool) *rig {
 	params := newParams(t)
-	config, err := nginxgen.Generate(table, literalEndpoints(table), params)
+	config, err := nginxgen.Generate(table, endpoints, params)
 	require.NoError(t, err)
 	store, err := weights.Open(params.RuntimeDir)
 	require.NoError(t, err)
@@ -99,6 +104,7 @@ func startRig(t *testing.T, table *migration.Table, tripped map[migration.Name]b
 	command := exec.Command(nginxPath(), "-p", params.RuntimeDir, "-e", "stderr", "-c", conf)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
+	command.Env = []string{} // a variable NGINX would mean sockets to inherit
 	require.NoError(t, command.Start())
 	exited := make(chan struct{})
 	go func() { defer close(exited); _ = command.Wait() }()

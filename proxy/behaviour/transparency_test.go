@@ -1,0 +1,216 @@
+package behaviour
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/migration"
+)
+
+// newHost is what the new cluster calls itself.
+const newHost = "app.new.example.com"
+
+// added are the request headers that we say ourselves (TestClientFacts looks
+// at them), and those that belong to one hop.
+var added = []string{
+	"X-Case", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Real-IP", "X-Request-ID",
+	"Host", "Connection", "Keep-Alive", "Upgrade", "TE", "Transfer-Encoding", "Content-Length", "Expect",
+}
+
+// perHop are the headers of answers that belong to one hop; Framing tells what
+// they say.
+var perHop = []string{"Connection", "Keep-Alive", "Transfer-Encoding"}
+
+// exchange is one request with the answer that the backend gives, as the
+// files below testdata/transparency tell it:
+//
+//	== name
+//	> request line, and headers; {host} is the name that the client calls
+//	< the backend's answer; {self} is the name it was called by, {length}
+//	  that of the body, {20k} are 20 KB
+//	= Name: value     what the client gets of new in place of the backend's
+//	! what            a difference that nginx cannot avoid, see unavoidable
+type exchange struct {
+	name, request, answer string
+	translated            []string
+	differs               []string
+}
+
+const plainAnswer = "HTTP/1.1 200 OK\r\nServer: backend/1.0\r\nDate: Thu, 01 Jan 2026 00:00:00 GMT\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nok"
+
+func exchanges(t *testing.T) []exchange {
+	files, err := filepath.Glob("testdata/transparency/*.txt")
+	require.NoError(t, err)
+	var all []exchange
+	names := map[string]bool{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, part := range strings.Split(string(text), "\n== ")[1:] {
+			e := parseExchange(t, part)
+			require.False(t, names[e.name], "two exchanges are named %q", e.name)
+			names[e.name] = true
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+func parseExchange(t *testing.T, text string) exchange {
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	e := exchange{name: lines[0]}
+	var request, answer []string
+	for _, line := range lines[1:] {
+		rest := strings.TrimPrefix(line[min(1, len(line)):], " ")
+		switch line[:min(1, len(line))] {
+		case ">":
+			request = append(request, rest)
+		case "<":
+			answer = append(answer, rest)
+		case "=":
+			e.translated = append(e.translated, rest)
+		case "!":
+			require.Contains(t, unavoidable, rest, e.name)
+			e.differs = append(e.differs, rest)
+		case "#", "":
+		default:
+			require.Fail(t, "unknown line", "%s: %s", e.name, line)
+		}
+	}
+	e.request, e.answer = wireText(request), plainAnswer
+	if len(answer) > 0 {
+		e.answer = wireText(answer)
+	}
+	return e
+}
+
+// wireText joins head and body lines as they go over the wire.
+func wireText(lines []string) string {
+	if !slices.Contains(lines, "") {
+		lines = append(lines, "", "")
+	}
+	text := strings.ReplaceAll(strings.Join(lines, "\r\n"), "{20k}", strings.Repeat("0123456789", 2000))
+	_, body, _ := strings.Cut(text, "\r\n\r\n")
+	return strings.ReplaceAll(text, "{length}", strconv.Itoa(len(body)))
+}
+
+// transparencyTable has a host that is all old, one that is all new, and one
+// that is all new without a fallback, where request bodies are not buffered.
+func transparencyTable(t *testing.T, old, new *wire) *migration.Table {
+	const service = `
+  - name: %[1]s
+    old_host: %[1]s.example.com
+    old_backend: http://%[2]s
+    new_host: ` + newHost + `
+    new_backend: http://%[3]s
+    migration: {enabled: true, percentage: %[4]d}
+    fallback: {enabled: %[5]t}`
+	text := "services:"
+	text += fmt.Sprintf(service, "zero", old.address, new.address, 0, true)
+	text += fmt.Sprintf(service, "full", old.address, new.address, 100, true)
+	text += fmt.Sprintf(service, "bare", old.address, new.address, 100, false)
+	table, err := config.Load("transparency.yaml", []byte(text))
+	require.NoError(t, err)
+	return table
+}
+
+// TestNothingIsNoticed sends every exchange to both backends directly and
+// through the proxy, and compares both what the client gets and what the
+// backend got.
+func TestNothingIsNoticed(t *testing.T) {
+	t.Parallel()
+	old, new := startWire(t), startWire(t)
+	proxy := startRig(t, transparencyTable(t, old, new), nil).params.Listen.String()
+	all := exchanges(t)
+	t.Run("exchanges", func(t *testing.T) {
+		for _, e := range all {
+			t.Run(e.name, func(t *testing.T) {
+				t.Parallel()
+				for _, leg := range []leg{
+					{e, old, "zero.example.com", "zero.example.com", proxy},
+					{e, new, newHost, "full.example.com", proxy},
+					{e, new, newHost, "bare.example.com", proxy},
+				} {
+					leg.compare(t)
+				}
+			})
+		}
+	})
+}
+
+// leg is one exchange with one backend, directly by its own name and through
+// the proxy by the name that the client knows.
+type leg struct {
+	exchange
+	backend     *wire
+	own, called string
+	proxy       string
+}
+
+func (l leg) compare(t *testing.T) {
+	want, wantAtBackend := l.send(t, l.own, l.backend.address)
+	got, gotAtBackend := l.send(t, l.called, l.proxy)
+	if l.own != l.called {
+		want.Header = l.translate(want.Header)
+	}
+	for _, name := range l.differs {
+		difference := unavoidable[name]
+		if difference.answer != nil {
+			difference.answer(t, &want, &got)
+		}
+		if difference.request != nil {
+			difference.request(t, &wantAtBackend, &gotAtBackend)
+		}
+	}
+	context := fmt.Sprintf("%s through %s", l.name, l.called)
+	require.Equal(t, want.Start, got.Start, context)
+	require.Equal(t, want.without(perHop...), got.without(perHop...), context)
+	require.Equal(t, want.Framing, got.Framing, context)
+	require.True(t, want.Body == got.Body, "%s: the body is another: %.200q, not %.200q", context, got.Body, want.Body)
+	require.Equal(t, want.Trailer, got.Trailer, context)
+
+	require.Equal(t, wantAtBackend.Start, gotAtBackend.Start, context)
+	require.Equal(t, wantAtBackend.without(added...), gotAtBackend.without(added...), context)
+	require.Equal(t, wantAtBackend.Framing, gotAtBackend.Framing, context)
+	require.Equal(t, wantAtBackend.Trailer, gotAtBackend.Trailer, context)
+	require.True(t, wantAtBackend.Body == gotAtBackend.Body, "%s: the backend got another body", context)
+	require.Equal(t, []string{l.wantHost(wantAtBackend)}, gotAtBackend.values("Host"), context)
+}
+
+// wantHost is the client's own Host towards old, and new's name towards new.
+func (l leg) wantHost(direct message) string {
+	if l.own == newHost {
+		return newHost
+	}
+	return direct.value("Host")
+}
+
+func (l leg) translate(header []string) []string {
+	translated := message{Header: header}
+	for _, line := range l.translated {
+		name, _, _ := strings.Cut(line, ":")
+		translated.Header = translated.without(name)
+	}
+	for _, line := range l.translated {
+		translated.Header = append(translated.Header, strings.ReplaceAll(line, "{host}", l.called))
+	}
+	return translated.Header
+}
+
+func (l leg) send(t *testing.T, host, to string) (answer, atBackend message) {
+	id := strings.ReplaceAll(fmt.Sprintf("%s %s %s", l.name, l.called, host+to), " ", "-")
+	l.backend.answer(id, l.answer)
+	start, rest, _ := strings.Cut(strings.ReplaceAll(l.request, "{host}", host), "\r\n")
+	answer, _ = dial(t, to).ask(t, start+"\r\nX-Case: "+id+"\r\n"+rest)
+	received := l.backend.received(id)
+	require.Len(t, received, 1, "%s by %s: the backend was asked another number of times; answer: %v", l.name, host, answer)
+	return answer, received[0]
+}

@@ -1,0 +1,239 @@
+package behaviour
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http/httputil"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// patience bounds everything that a test waits for.
+const patience = 20 * time.Second
+
+// message is a request or an answer as it was on the wire. net/http would
+// hide what these tests are about: the spelling of names, repeated and unknown
+// headers, framing.
+type message struct {
+	Start   string   // request or status line
+	Header  []string // "Name: value", in the order sent
+	Framing string   // none, length, chunked or close
+	Body    string   // without chunk framing
+	Trailer []string
+}
+
+func (m message) values(name string) []string {
+	var values []string
+	for _, line := range m.Header {
+		if key, value, _ := strings.Cut(line, ":"); strings.EqualFold(key, name) {
+			values = append(values, strings.TrimSpace(value))
+		}
+	}
+	return values
+}
+
+func (m message) value(name string) string { return strings.Join(m.values(name), " | ") }
+
+// without drops headers and sorts the rest, as order means nothing between
+// headers of different names.
+func (m message) without(names ...string) []string {
+	kept := slices.DeleteFunc(slices.Clone(m.Header), func(line string) bool {
+		key, _, _ := strings.Cut(line, ":")
+		return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(key, name) })
+	})
+	slices.SortStableFunc(kept, func(a, b string) int {
+		a, _, _ = strings.Cut(a, ":")
+		b, _, _ = strings.Cut(b, ":")
+		return strings.Compare(strings.ToLower(a), strings.ToLower(b))
+	})
+	return kept
+}
+
+func readHead(from *bufio.Reader) (message, error) {
+	lines, err := readLines(from)
+	if err != nil || len(lines) == 0 {
+		return message{}, fmt.Errorf("no head: %w", err)
+	}
+	return message{Start: lines[0], Header: lines[1:]}, nil
+}
+
+func readLines(from *bufio.Reader) ([]string, error) {
+	var lines []string
+	for {
+		line, err := from.ReadString('\n')
+		if err != nil {
+			return lines, err
+		}
+		line = strings.TrimRight(line, " \r\n") // blanks at the end mean nothing
+		if line == "" {
+			return lines, nil
+		}
+		lines = append(lines, line)
+	}
+}
+
+// readBody reads what the head announces; without an announcement a request
+// has no body and an answer ends with its connection.
+func (m *message) readBody(from *bufio.Reader, request bool) error {
+	var body []byte
+	var err error
+	switch length := m.value("Content-Length"); {
+	case strings.EqualFold(m.value("Transfer-Encoding"), "chunked"):
+		m.Framing = "chunked"
+		if body, err = io.ReadAll(httputil.NewChunkedReader(from)); err == nil {
+			m.Trailer, err = readLines(from)
+		}
+	case length != "":
+		m.Framing = "length"
+		n, _ := strconv.Atoi(length)
+		body = make([]byte, n)
+		_, err = io.ReadFull(from, body)
+	case request:
+		m.Framing = "none"
+	default:
+		m.Framing = "close"
+		body, err = io.ReadAll(from)
+	}
+	m.Body = string(body)
+	return err
+}
+
+// readAnswer reads the final answer to a request with this method; the
+// informational ones before it are given apart.
+func readAnswer(from *bufio.Reader, method string) (answer message, informed []string, err error) {
+	for {
+		if answer, err = readHead(from); err != nil {
+			return answer, informed, err
+		}
+		status := strings.Fields(answer.Start)[1]
+		switch {
+		case status == "101":
+			return answer, informed, nil
+		case status[0] == '1':
+			informed = append(informed, answer.Start)
+			continue
+		case method == "HEAD" || status == "204" || status == "304":
+			answer.Framing = "none"
+			return answer, informed, nil
+		}
+		return answer, informed, answer.readBody(from, false)
+	}
+}
+
+// wire is a backend that keeps the bytes it was asked with and answers with
+// the bytes it was told. Requests name themselves by the header X-Case.
+type wire struct {
+	address string
+	mu      sync.Mutex
+	answers map[string]string
+	got     map[string][]message
+}
+
+func startWire(t testing.TB) *wire {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	w := &wire{address: listener.Addr().String(), answers: map[string]string{}, got: map[string][]message{}}
+	t.Cleanup(func() { _ = listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go w.serve(conn)
+		}
+	}()
+	return w
+}
+
+func (w *wire) endpoint() netip.AddrPort { return netip.MustParseAddrPort(w.address) }
+
+// serve answers one request after the other until one asks to end, or its
+// answer ends with the connection.
+func (w *wire) serve(conn net.Conn) {
+	defer func() { _ = conn.Close() }()
+	reader := bufio.NewReader(conn)
+	for {
+		request, err := readHead(reader)
+		if err != nil {
+			return
+		}
+		if request.value("Expect") != "" {
+			_, _ = io.WriteString(conn, "HTTP/1.1 100 Continue\r\n\r\n")
+		}
+		if request.readBody(reader, true) != nil {
+			return
+		}
+		answer := w.record(request)
+		if _, err := io.WriteString(conn, answer); err != nil || !staysOpen(request, answer) {
+			return
+		}
+	}
+}
+
+func staysOpen(request message, answer string) bool {
+	head, _, _ := strings.Cut(strings.ToLower(answer), "\r\n\r\n")
+	framed := strings.Contains(head, "content-length") || strings.Contains(head, "chunked") ||
+		strings.Contains(head, " 204 ") || strings.Contains(head, " 304 ")
+	return framed && !strings.Contains(head, "connection: close") &&
+		!strings.EqualFold(request.value("Connection"), "close") && strings.HasSuffix(request.Start, "1.1")
+}
+
+// record keeps the request and gives its answer, in which {self} is the name
+// that the backend was called by.
+func (w *wire) record(request message) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	id := request.value("X-Case")
+	w.got[id] = append(w.got[id], request)
+	answer, known := w.answers[id]
+	if !known {
+		answer = "HTTP/1.1 599 Nobody Told Me\r\nContent-Length: 0\r\n\r\n"
+	}
+	return strings.ReplaceAll(answer, "{self}", request.value("Host"))
+}
+
+func (w *wire) answer(id, text string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.answers[id] = text
+}
+
+func (w *wire) received(id string) []message {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.got[id])
+}
+
+// line is one client connection of raw bytes.
+type line struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+func dial(t testing.TB, to string) *line {
+	conn, err := net.Dial("tcp", to)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	return &line{conn, bufio.NewReader(conn)}
+}
+
+// ask sends the text and reads the answer. The text is written beside the
+// reading: who is refused early may be told before all of it is taken.
+func (l *line) ask(t testing.TB, text string) (message, []string) {
+	go func() { _, _ = io.WriteString(l.Conn, text) }()
+	method, _, _ := strings.Cut(text, " ")
+	answer, informed, err := readAnswer(l.reader, method)
+	require.NoError(t, err, "%.500s", text)
+	return answer, informed
+}
