@@ -1,0 +1,110 @@
+package nginxgen_test
+
+import (
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/nginxgen"
+)
+
+// nginxPath is the nginx under test: NGINX names another than the PATH's.
+func nginxPath() string {
+	if path := os.Getenv("NGINX"); path != "" {
+		return path
+	}
+	return "nginx"
+}
+
+func nginxVersion(t testing.TB) nginxgen.Version {
+	out, err := exec.Command(nginxPath(), "-v").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	version, err := nginxgen.ParseVersion(string(out))
+	require.NoError(t, err)
+	return version
+}
+
+// standardParams are a pod's, so that goldens read like what users will see.
+func standardParams(version nginxgen.Version) nginxgen.Params {
+	return nginxgen.Params{
+		RuntimeDir: "/run/migration-proxy",
+		Listen:     netip.MustParseAddrPort("0.0.0.0:8000"),
+		ListenNew:  netip.MustParseAddrPort("0.0.0.0:8001"),
+		Workers:    2,
+		ErrorLog:   "stderr",
+		Version:    version,
+		CAFile:     "/etc/ssl/certs/ca-certificates.crt",
+		CADir:      "/etc/ssl/certs",
+		AnchorFile: "/run/migration-proxy/anchor.pem",
+	}
+}
+
+// standIns gives each backend an address: its own if it is one, else the next
+// of 192.0.2.0/24 (for documentation).
+func standIns(table *migration.Table) nginxgen.Endpoints {
+	endpoints := nginxgen.Endpoints{}
+	next := netip.MustParseAddr("192.0.2.1")
+	for _, s := range table.Services() {
+		for _, backend := range []migration.Backend{s.OldBackend, s.NewBackend} {
+			if _, known := endpoints[backend]; known {
+				continue
+			}
+			addr, literal := backend.Addr()
+			if !literal {
+				addr, next = next, next.Next()
+			}
+			endpoints[backend] = []netip.AddrPort{netip.AddrPortFrom(addr, backend.Port)}
+		}
+	}
+	return endpoints
+}
+
+// machine is a pod's file system below a temporary directory.
+type machine struct{ dir, ca, cert, key string }
+
+func newMachine(t testing.TB) machine {
+	dir, err := os.MkdirTemp("", "mp") // short: a unix socket's path has 107 bytes
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "temp"), 0o755))
+	authority, err := testbed.NewAuthority()
+	require.NoError(t, err)
+	certificate, err := authority.Client("migration-proxy")
+	require.NoError(t, err)
+	ca, err := authority.WriteCA(dir)
+	require.NoError(t, err)
+	cert, key, err := testbed.WritePair(dir, "client", certificate)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "anchor.pem"), authority.PEM(), 0o600))
+	return machine{dir, ca, cert, key}
+}
+
+// requireAccepted runs nginx -t on a text made with standardParams; a warning
+// is a refusal.
+func (m machine) requireAccepted(t testing.TB, text []byte) {
+	t.Helper()
+	moved := strings.NewReplacer(
+		"/run/migration-proxy", m.dir,
+		"/etc/ssl/certs/ca-certificates.crt", m.ca,
+		"/etc/migration-proxy/ca.pem", m.ca,
+		"/etc/migration-proxy/client.pem", m.cert,
+		"/etc/migration-proxy/client.key", m.key,
+		"listen 0.0.0.0:", "listen 127.0.0.1:",
+		"listen [::]:", "listen [::1]:",
+		"user nginx;", "", // only root may set it
+	).Replace(string(text))
+	conf := filepath.Join(m.dir, "nginx.conf")
+	require.NoError(t, os.WriteFile(conf, []byte(moved), 0o600))
+	command := exec.Command(nginxPath(), "-t", "-q", "-p", m.dir, "-e", "stderr", "-c", conf)
+	command.Env = []string{} // nginx has a meaning of its own for NGINX
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, "nginx -t: %s", out)
+	require.Empty(t, string(out), "nginx -t warns")
+}
