@@ -55,7 +55,7 @@ func TestKilledAnywhere(t *testing.T) {
 	require.NoError(t, store.Apply("api", State{Share: share, Enabled: true}))
 
 	killed := true
-	for n := 0; killed; n++ {
+	for n := 0; killed; n += 1 + n/16 { // every early step, then ever fewer
 		next := share + 111
 		killed = killedAfter(t, dir, n, func(s *Store) {
 			require.NoError(t, s.Apply("api", State{Share: next, Enabled: true}))
