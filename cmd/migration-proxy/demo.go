@@ -52,6 +52,7 @@ type demo struct {
 	enough  int // requests that a share is judged by
 	steps   int
 	broken  int // claims that did not hold
+	lost    int // POSTs that were in flight when new died
 }
 
 func demonstrate(ctx context.Context, out io.Writer, options demoOptions) (err error) {
@@ -106,26 +107,28 @@ func (d *demo) play(ctx context.Context) error {
 func (d *demo) introduce() {
 	d.say(`Migration proxy: a whole migration on this machine
 
-  old cluster  %s  serves shop.example.com
-  new cluster  %s  serves shop.new.example.com, with a certificate of its own CA
-  proxy        http://%s   clients ask here for shop.example.com
-  status       http://%s/status
+  old cluster  %-23s  serves shop.example.com
+  new cluster  %-23s  serves shop.new.example.com, with a certificate of its own CA
+  proxy        %-23s  where clients ask for shop.example.com
   traffic      %d requests a second, half GET and half POST, and it never stops
 
-To type the same commands yourself (with --keep), from another terminal:
-
-  export %sLOCAL_CONFIG=%s
-  export %sHTTP=%s`,
-		d.old.URL(), d.new.URL(), d.listen, d.http, demoRate, environmentPrefix, d.config, environmentPrefix, d.http)
+The commands below are short because $%sLOCAL_CONFIG names the
+migration config and $%sHTTP the proxy.`,
+		d.old.URL(), d.new.URL(), "http://"+d.listen, demoRate, environmentPrefix, environmentPrefix)
 }
 
 func (d *demo) conclude() error {
 	total := d.traffic.stop()
-	d.say("\nIn all %d requests, %d failed.", total.sent, total.failed)
+	d.step("In all")
+	d.claim(total.failures() == d.lost, "%d of %d requests failed", total.failures(), total.sent)
+	for why, times := range total.why {
+		d.say("         %d times %s", times, why)
+	}
 	if d.broken > 0 {
 		return fmt.Errorf("%d claims did not hold", d.broken)
 	}
-	d.say(`Every claim held.
+	d.say(`
+Every claim held.
 
 Where to look next
   your own config    migration-proxy validate FILE, then: run --local-config FILE
@@ -136,7 +139,14 @@ Where to look next
 }
 
 func (d *demo) stay(ctx context.Context) {
-	d.say("\nStill running; Ctrl-C ends it and cleans up. For example:\n\n  curl -i -H 'Host: shop.example.com' http://%s/\n", d.listen)
+	d.say(`
+Still running; Ctrl-C ends it and cleans up. From another terminal:
+
+  cd %s
+  export %sLOCAL_CONFIG=%s %sHTTP=%s
+  migration-proxy update shop 25
+  curl -i -H 'Host: shop.example.com' http://%s/
+  curl http://%s/status`, d.dir, environmentPrefix, demoFile, environmentPrefix, d.http, d.listen, d.http)
 	<-ctx.Done()
 }
 

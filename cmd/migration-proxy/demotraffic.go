@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -29,10 +30,33 @@ type demoTraffic struct {
 
 // tally counts answers. Failed is no answer, or a status of 400 and above.
 type tally struct {
-	sent, onNew             int
-	gets                    int
-	failed                  int
-	failedGets, failedPosts int
+	sent, gets, onNew int
+	failed            map[string]int // by method
+	why               map[string]int // failures by what came back
+}
+
+func newTally() tally { return tally{failed: map[string]int{}, why: map[string]int{}} }
+
+func (t *tally) add(method string, answer testbed.Answer) {
+	t.sent++
+	t.gets += count(method == http.MethodGet)
+	t.onNew += count(answer.Backend == "new")
+	switch {
+	case answer.Err != nil:
+		t.failed[method]++
+		t.why[method+": "+answer.Err.Error()]++
+	case answer.Status >= http.StatusBadRequest:
+		t.failed[method]++
+		t.why[fmt.Sprintf("%s: %d", method, answer.Status)]++
+	}
+}
+
+func (t *tally) failures() int { return t.failed[http.MethodGet] + t.failed[http.MethodPost] }
+
+func (t *tally) clone() tally {
+	copied := *t
+	copied.failed, copied.why = maps.Clone(t.failed), maps.Clone(t.why)
+	return copied
 }
 
 // view counts the requests that began after a moment.
@@ -43,7 +67,7 @@ type view struct {
 
 func startTraffic(ctx context.Context, address string) *demoTraffic {
 	ctx, end := context.WithCancel(ctx)
-	t := &demoTraffic{end: end, views: map[*view]bool{}}
+	t := &demoTraffic{end: end, total: newTally(), views: map[*view]bool{}}
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		load := testbed.Load{
 			URL: "http://" + address + demoPath, Method: method, Host: "shop.example.com",
@@ -80,24 +104,11 @@ func (t *demoTraffic) add(method string, answer testbed.Answer) {
 	}
 }
 
-func (t *tally) add(method string, answer testbed.Answer) {
-	failed := count(answer.Err != nil || answer.Status >= http.StatusBadRequest)
-	t.sent++
-	t.failed += failed
-	t.onNew += count(answer.Backend == "new")
-	if method == http.MethodGet {
-		t.gets++
-		t.failedGets += failed
-	} else {
-		t.failedPosts += failed
-	}
-}
-
 // begin counts from now on.
 func (t *demoTraffic) begin() *view {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	v := &view{since: time.Now()}
+	v := &view{since: time.Now(), tally: newTally()}
 	t.views[v] = true
 	return v
 }
@@ -113,7 +124,7 @@ func (t *demoTraffic) await(ctx context.Context, v *view, enough int) error {
 func (t *demoTraffic) count(v *view) tally {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return v.tally
+	return v.clone()
 }
 
 // watch is begin, await and count.
@@ -137,7 +148,7 @@ func (t *demoTraffic) stop() tally {
 	t.done.Wait()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.total
+	return t.total.clone()
 }
 
 // poll asks until the answer is yes; false when the time or the context is

@@ -28,6 +28,9 @@ type demoWorld struct {
 	ended        chan struct{} // closed when the proxy has ended
 }
 
+// demoFile is the config's name; the demo's commands run in its folder.
+const demoFile = "migration.yaml"
+
 // demoConfig is what the demo's user has written.
 const demoConfig = `# Two services of one team. Everything is prepared and still on old.
 services:
@@ -44,8 +47,6 @@ services:
     canary:
       header_rules:
         - {header: X-Migration-Target, value: new, target: new_cluster}
-    fallback: {max_failures: 5, failure_window: 10, recovery_time: 2}
-    health_check: {path: /, interval: 500ms, timeout: 400ms, healthy: 2, unhealthy: 2}
   - name: account
     old_host: account.example.com
     old_backend: http://%[1]s
@@ -72,6 +73,11 @@ func newDemoWorld(ctx context.Context, nginx string) (_ *demoWorld, err error) {
 	}
 	for _, build := range []func() error{w.makeDir, w.startClusters, w.writeConfig, w.choosePorts} {
 		if err := build(); err != nil {
+			return nil, fmt.Errorf("prepare the demo: %w", err)
+		}
+	}
+	if strings.Contains(nginx, "/") { // the proxy runs in another folder
+		if nginx, err = filepath.Abs(nginx); err != nil {
 			return nil, fmt.Errorf("prepare the demo: %w", err)
 		}
 	}
@@ -108,7 +114,7 @@ func (w *demoWorld) startClusters() error {
 }
 
 func (w *demoWorld) writeConfig() error {
-	w.config = filepath.Join(w.dir, "migration.yaml")
+	w.config = filepath.Join(w.dir, demoFile)
 	text := fmt.Sprintf(demoConfig, w.old.Addr(), w.new.Addr(), filepath.Join(w.dir, "ca.pem"))
 	return os.WriteFile(w.config, []byte(text), 0o644)
 }
@@ -182,7 +188,8 @@ func (w *demoWorld) self(ctx context.Context, args ...string) *exec.Cmd {
 			cmd.Env = append(cmd.Env, variable)
 		}
 	}
-	cmd.Env = append(cmd.Env, environmentPrefix+"LOCAL_CONFIG="+w.config, environmentPrefix+"HTTP="+w.http)
+	cmd.Env = append(cmd.Env, environmentPrefix+"LOCAL_CONFIG="+demoFile, environmentPrefix+"HTTP="+w.http)
+	cmd.Dir = w.dir
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	return cmd
 }

@@ -20,13 +20,13 @@ const longestDir = 90
 
 type runOptions struct {
 	listeners
-	http                        listenAddress
-	file, runtimeDir, nginx     string
-	workers                     string
-	accessLog                   string
-	logFormat, logLevel         string
-	workerCount                 int
-	level                       slog.Level
+	http                    listenAddress
+	file, runtimeDir, nginx string
+	workers                 string
+	accessLog               string
+	logFormat, logLevel     string
+	workerCount             int
+	level                   slog.Level
 }
 
 func newRun() *cobra.Command {

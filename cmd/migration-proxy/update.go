@@ -15,7 +15,7 @@ import (
 )
 
 // pollEvery is how often a proxy is asked whether it serves a change.
-const pollEvery = 50 * time.Millisecond
+const pollEvery = 20 * time.Millisecond
 
 type updateOptions struct {
 	proxyClient
@@ -91,10 +91,11 @@ func update(cmd *cobra.Command, args []string, options updateOptions) error {
 		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s, written to %s\n", wanted, options.file)
 		return err
 	}
+	written := time.Now()
 	if err := options.await(cmd.Context(), wanted, earlier.Config.Rejected); err != nil {
 		return fmt.Errorf("%s has the change, but it is not in force: %w", options.file, err)
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, in force\n", wanted)
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, in force after %s\n", wanted, time.Since(written).Round(time.Millisecond))
 	return err
 }
 
