@@ -20,8 +20,6 @@ type Nginx struct {
 	Path    string
 	Version nginxgen.Version
 	Dir     string // absolute
-	// Credential is whose rights nginx is started with; nil: ours.
-	Credential *syscall.Credential
 }
 
 // oldest is the first version with the flag -e.
@@ -68,7 +66,6 @@ var complaint = regexp.MustCompile(`\[(warn|error|crit|alert|emerg)\]`)
 // second for a thousand services.
 func (n *Nginx) Test(ctx context.Context, conf string) error {
 	cmd := exec.CommandContext(ctx, n.Path, "-t", "-p", n.Dir, "-c", conf, "-e", "stderr")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: n.Credential}
 	cmd.Dir = n.Dir
 	output, err := cmd.CombinedOutput()
 	if problems := complaints(string(output)); len(problems) > 0 {
@@ -104,7 +101,7 @@ func (n *Nginx) start() (*Process, error) {
 	}
 	cmd := exec.Command(n.Path, "-p", n.Dir, "-c", n.conf(), "-e", n.path("error.log"))
 	cmd.Dir = n.Dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: n.Credential}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting nginx: %w", err)
 	}

@@ -1,0 +1,226 @@
+package proxy
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+const full = migration.FullShare
+
+func TestTrafficMovesWithoutAReload(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.run()
+	r.offer(r.service("api", 0))
+	before := r.Snapshot()
+	require.Equal(t, "old", r.ask("api"))
+
+	began := time.Now()
+	r.Offer(table(t, r.service("api", full)), "test")
+	r.becomes("api", "new")
+	require.Less(t, time.Since(began), time.Second)
+
+	r.SetFallback("api", status.FallenBack, "five failures")
+	r.becomes("api", "old")
+	row := r.await("tripped", func(s status.Status) bool { return s.Services[0].Phase == status.FallenBack }).Services[0]
+	require.Equal(t, "five failures", row.Reason)
+	r.SetFallback("api", status.Migrating, "")
+	r.becomes("api", "new")
+
+	off := r.service("api", full)
+	off.Enabled = false
+	r.Offer(table(t, off), "test")
+	r.becomes("api", "old")
+	after := r.await("disabled", func(s status.Status) bool { return s.Services[0].Phase == status.Disabled })
+	require.Equal(t, 1, after.Nginx.Reloads, "the first config")
+	require.Equal(t, before.Nginx.PID, after.Nginx.PID)
+	require.Equal(t, before.Nginx.StructureDigest, after.Nginx.StructureDigest)
+}
+
+func TestANewServiceReloadsAndLosesNoRequest(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.run()
+	r.offer(r.service("api", full))
+	var asked atomic.Int64
+	var clients sync.WaitGroup
+	done := make(chan struct{})
+	for range 4 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if got := r.ask("api"); got != "new" {
+					t.Error(got)
+					return
+				}
+				asked.Add(1)
+			}
+		})
+	}
+	for i := range 3 {
+		name := fmt.Sprintf("more%d", i)
+		r.offer(r.service("api", full), r.service(name, full))
+		require.Equal(t, "new", r.ask(name))
+	}
+	close(done)
+	clients.Wait()
+	require.Equal(t, 4, r.Snapshot().Nginx.Reloads)
+	require.Greater(t, asked.Load(), int64(100))
+	require.Contains(t, r.ask("more0"), "no service has this host")
+}
+
+func TestAConfigThatNginxRefusesChangesNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.run()
+	r.offer(r.service("api", 0))
+	bad := r.service("api", full)
+	bad.NewBackend.Scheme, bad.TLS.Verify, bad.TLS.CAFile = migration.HTTPS, true, "/no/such/ca.pem"
+	r.Offer(table(t, bad), "bad.yaml")
+	now := r.await("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
+	require.Equal(t, "test", now.Config.Rejected.Stage)
+	require.Contains(t, now.Config.Rejected.Problems[0], `"/no/such/ca.pem"`)
+	require.Equal(t, "test", now.Config.Source)
+	require.False(t, now.Config.InSync())
+	require.True(t, now.Ready)
+	require.Equal(t, "old", r.ask("api"), "the share came with the refused config")
+
+	r.offer(r.service("api", full))
+	require.True(t, r.Snapshot().Config.InSync())
+	require.Equal(t, "new", r.ask("api"))
+}
+
+func TestARejectionIsForgottenOnlyForSomethingNewer(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Offer(table(t, r.service("api", 0)), "one")
+	r.Reject("load", "two", []string{"two:1:1: what is this?"})
+	r.run()
+	now := r.await("in force", func(s status.Status) bool { return s.Ready })
+	require.Equal(t, []string{"two:1:1: what is this?"}, now.Config.Rejected.Problems)
+	require.Equal(t, "one", now.Config.Source)
+	r.Offer(table(t, r.service("api", 0)), "three")
+	r.await("in sync", func(s status.Status) bool { return s.Config.InSync() })
+}
+
+func TestAPortThatIsTakenIsReportedAndTriedAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	taken, err := net.Listen("tcp", r.params.Listen.String())
+	require.NoError(t, err)
+	r.run()
+	wanted := table(t, r.service("api", full))
+	r.Offer(wanted, "test")
+	now := r.await("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
+	require.Equal(t, "apply", now.Config.Rejected.Stage)
+	require.Contains(t, strings.Join(now.Config.Rejected.Problems, "\n"), "Address already in use")
+	require.False(t, now.Ready)
+	require.NoError(t, taken.Close())
+	r.await("in force", func(s status.Status) bool { return s.Ready && s.Config.InSync() })
+	require.Equal(t, "new", r.ask("api"))
+}
+
+func TestAReloadThatNginxDoesNotDoIsTakenBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Agent.options.ReadbackTimeout = 500 * time.Millisecond
+	r.run()
+	r.offer(r.service("api", 0))
+	master := r.Snapshot().Nginx.PID
+	digest := r.dir.current()
+	require.NoError(t, syscall.Kill(master, syscall.SIGSTOP)) // its workers go on
+	r.Offer(table(t, r.service("api", 0), r.service("more", 0)), "test")
+	require.Eventually(t, func() bool { return r.dir.current() != digest }, 5*time.Second, time.Millisecond)
+
+	r.SetFallback("api", status.Recovering, "waits for nobody")
+	r.await("applied during a change", func(s status.Status) bool { return s.Services[0].Phase == status.Recovering })
+	now := r.await("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
+	require.Equal(t, "apply", now.Config.Rejected.Stage)
+	require.Contains(t, now.Config.Rejected.Problems[0], "nginx still serves config "+digest)
+	require.Equal(t, digest, r.dir.current())
+	require.NoError(t, syscall.Kill(master, syscall.SIGCONT))
+	r.offer(r.service("api", 0), r.service("more", full))
+	require.Equal(t, "new", r.ask("more"))
+}
+
+func TestABurstOfOffersIsOneOrTwoReloads(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Agent.options.ReloadEvery = time.Second
+	r.run()
+	r.offer(r.service("api", 0))
+	for i := range 50 {
+		r.Offer(table(t, r.service("api", 0), r.service(fmt.Sprintf("more%d", i), full)), "burst")
+	}
+	r.offer(r.service("api", 0), r.service("last", full))
+	require.Equal(t, "new", r.ask("last"))
+	require.LessOrEqual(t, r.Snapshot().Nginx.Reloads, 3)
+	generations, err := filepath.Glob(r.dir.path("conf", "*"))
+	require.NoError(t, err)
+	require.Len(t, generations, 2, "the one in force and the one before")
+}
+
+func TestANameWithoutAddressTakesDownOneSideOnly(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.run()
+	lost := service(t, "lost", 0, r.old, "no-such-name.invalid:80")
+	r.offer(r.service("api", full), lost)
+	require.Equal(t, "new", r.ask("api"))
+	require.Equal(t, "old", r.ask("lost"))
+	row := r.Snapshot().Services[1]
+	require.NotEmpty(t, row.New.Unresolved)
+	require.Empty(t, row.New.Addresses)
+	require.Equal(t, []string{r.old}, row.Old.Addresses)
+}
+
+func TestADroppedServiceLeavesNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.run()
+	r.offer(r.service("api", 0), r.service("gone", full))
+	link := r.dir.path("weights", "gone")
+	require.FileExists(t, filepath.Join(link, "safe", "bucket", "99", "99"))
+	r.offer(r.service("api", 0))
+	require.Eventually(t, func() bool { found, _ := filepath.Glob(link); return len(found) == 0 },
+		4*tidyEvery, 50*time.Millisecond)
+	r.offer(r.service("api", 0), r.service("gone", full))
+	require.Equal(t, "new", r.ask("gone"), "and it can come back")
+}
+
+func TestOneAgentPerDirectory(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	stop := r.run()
+	r.offer(r.service("api", 0))
+	require.ErrorContains(t, r.agent().Run(t.Context()), "belongs to another agent")
+	require.Equal(t, "old", r.ask("api"))
+	stop()
+	require.Contains(t, r.ask("api"), "connection refused", "nginx ended with the agent")
+}
+
+func TestTheRuntimeDirectoryMustFitASocket(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for _, dir := range []string{"relative", "/" + strings.Repeat("x", 97)} {
+		r.params.RuntimeDir = dir
+		_, err := New(t.Context(), options(r.params))
+		require.ErrorContains(t, err, "at most 96 bytes")
+	}
+}

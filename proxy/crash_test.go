@@ -1,0 +1,189 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"os/user"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/nginxgen"
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+const helperVariable = "PROXY_TEST_AGENT"
+
+// helper says what an agent in a process of its own shall serve.
+type helper struct {
+	Params   nginxgen.Params
+	Old, New string
+	Share    migration.Share
+	Trip     bool
+}
+
+type mustT struct{}
+
+func (mustT) Errorf(format string, args ...any) { fmt.Fprintf(os.Stderr, format, args...) }
+func (mustT) FailNow()                          { os.Exit(3) }
+
+func helperAgent(text string) int {
+	var h helper
+	if err := json.Unmarshal([]byte(text), &h); err != nil {
+		return 4
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	agent, err := New(ctx, options(h.Params))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 5
+	}
+	agent.Offer(table(mustT{}, service(mustT{}, "api", h.Share, h.Old, h.New)), "helper")
+	if h.Trip {
+		agent.SetFallback("api", status.FallenBack, "told so")
+	}
+	if err := agent.Run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 6
+	}
+	return 0
+}
+
+// elsewhere starts an agent in another process, behind the given command.
+func (r *rig) elsewhere(h helper, before ...string) *exec.Cmd {
+	r.t.Helper()
+	h.Params, h.Old, h.New = r.params, r.old, r.new
+	text, err := json.Marshal(h)
+	require.NoError(r.t, err)
+	program, err := os.Executable()
+	require.NoError(r.t, err)
+	command := append(before, program)
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Env = append(os.Environ(), helperVariable+"="+string(text))
+	cmd.Stderr = os.Stderr
+	require.NoError(r.t, cmd.Start())
+	return cmd
+}
+
+// sample asks many times; the answers' order tells nothing, their number does.
+func (r *rig) sample(n int) (fromNew int) {
+	for range n {
+		if r.ask("api") == "new" {
+			fromNew++
+		}
+	}
+	return fromNew
+}
+
+func TestAKilledMasterComesBackWithTheSameWeights(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.run()
+	r.offer(r.service("api", full), r.service("half", full/2))
+	for restarts := 1; restarts <= 2; restarts++ {
+		require.NoError(t, syscall.Kill(r.Snapshot().Nginx.PID, syscall.SIGKILL))
+		r.await("restarted", func(s status.Status) bool { return s.Nginx.Restarts == restarts && s.Nginx.PID != 0 })
+		r.becomes("api", "new")
+	}
+	require.Equal(t, 20, r.sample(20))
+	state, err := os.Readlink(r.dir.path("weights", "half"))
+	require.NoError(t, err)
+	require.Equal(t, "../shares/5000", state)
+	r.offer(r.service("api", 0))
+	require.Equal(t, "old", r.ask("api"), "and it still obeys")
+}
+
+func TestAKilledAgentCostsNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	killed := r.elsewhere(helper{Share: full})
+	r.becomes("api", "new")
+	require.NoError(t, killed.Process.Kill())
+	require.Error(t, killed.Wait())
+	require.Equal(t, 20, r.sample(20), "nginx goes on alone")
+
+	pid := r.pid()
+	r.run()
+	r.offer(r.service("api", full))
+	now := r.Snapshot()
+	require.Equal(t, pid, now.Nginx.PID, "the same nginx, taken over")
+	require.Zero(t, now.Nginx.Reloads)
+	require.Equal(t, 20, r.sample(20))
+	r.offer(r.service("api", full), r.service("more", full))
+	require.Equal(t, "new", r.ask("more"), "and obeying")
+	require.Equal(t, pid, r.Snapshot().Nginx.PID)
+}
+
+func (r *rig) pid() int {
+	text, err := os.ReadFile(r.dir.path("nginx.pid"))
+	require.NoError(r.t, err)
+	pid, err := strconv.Atoi(string(bytes.TrimSpace(text)))
+	require.NoError(r.t, err)
+	return pid
+}
+
+func TestAFallbackSurvivesAKilledAgent(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	killed := r.elsewhere(helper{Share: full, Trip: true})
+	r.becomes("api", "old")
+	require.NoError(t, killed.Process.Kill())
+	require.Error(t, killed.Wait())
+	r.run()
+	r.offer(r.service("api", full))
+	require.Equal(t, status.FallenBack, r.Snapshot().Services[0].Phase)
+	require.Equal(t, 20, 20-r.sample(20))
+	r.SetFallback("api", status.Migrating, "recovered")
+	r.becomes("api", "new")
+}
+
+func TestAKilledAgentAndMasterLeaveNoOldWorkers(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	killed := r.elsewhere(helper{Share: 0})
+	r.becomes("api", "old")
+	master := r.pid()
+	require.NoError(t, killed.Process.Kill())
+	require.Error(t, killed.Wait())
+	require.NoError(t, syscall.Kill(master, syscall.SIGKILL))
+	r.run()
+	r.offer(r.service("api", full))
+	require.Equal(t, 20, r.sample(20))
+	require.NotEqual(t, master, r.pid())
+}
+
+// TestOnlyTheRuntimeDirectoryIsWritten runs the agent and nginx as nobody
+// while everything but the runtime directory is mounted read-only.
+func TestOnlyTheRuntimeDirectoryIsWritten(t *testing.T) {
+	t.Parallel()
+	nobody, err := user.Lookup("nobody")
+	if os.Getuid() != 0 || err != nil || exec.Command("unshare", "--mount", "true").Run() != nil {
+		t.Skip("needs root and the right to mount")
+	}
+	r := newRig(t)
+	r.params.User = ""
+	uid, err := strconv.Atoi(nobody.Uid)
+	require.NoError(t, err)
+	require.NoError(t, os.Mkdir(r.params.RuntimeDir, 0o755))
+	require.NoError(t, os.Chown(r.params.RuntimeDir, uid, uid))
+	const script = `mount --bind "$0" "$0" && mount -o remount,bind,ro / && for m in /tmp /var /run /dev/shm; do
+		mountpoint -q $m && mount -o remount,bind,ro $m; done
+		touch /tmp/probe 2>/dev/null && exit 9
+		exec setpriv --reuid=nobody --clear-groups --inh-caps=-all --bounding-set=-all "$@"`
+	agent := r.elsewhere(helper{Share: full}, "unshare", "--mount", "sh", "-c", script, r.params.RuntimeDir)
+	t.Cleanup(func() { _ = agent.Process.Kill() })
+	r.becomes("api", "new")
+	require.NoError(t, agent.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, agent.Wait())
+	require.Eventually(t, func() bool { return r.ask("api") != "new" }, 5*time.Second, 10*time.Millisecond)
+}

@@ -1,0 +1,124 @@
+package proxy
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/proxy/resolve"
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+// view is what the owner lets others see. It is never changed.
+type view struct {
+	started  time.Time
+	config   status.Config
+	served   *generation // nil, or with a table
+	digest   string      // of nginx's config, once it was read back
+	reloads  int
+	verdicts map[migration.Name]verdict
+}
+
+// publish replaces the view.
+func (o *owner) publish() {
+	next := &view{
+		started:  o.view.Load().started,
+		config:   status.Config{Since: o.since, Rejected: o.rejected},
+		reloads:  o.reloads,
+		verdicts: make(map[migration.Name]verdict, len(o.verdicts)),
+	}
+	for name, verdict := range o.verdicts {
+		next.verdicts[name] = verdict
+	}
+	if o.served != nil {
+		next.digest = o.served.config.Digest
+	}
+	if o.table() != nil {
+		next.served = o.served
+		next.config.Source, next.config.Digest = o.served.source, o.served.table.Digest()
+	}
+	o.view.Store(next)
+}
+
+// Table gives the table in force, or nil while there is none.
+func (a *Agent) Table() *migration.Table {
+	if served := a.view.Load().served; served != nil {
+		return served.table
+	}
+	return nil
+}
+
+// Snapshot tells how things stand. What is counted from the access log (rates,
+// latencies, observed shares, Log) is for the caller to add.
+func (a *Agent) Snapshot() status.Status {
+	v, master := a.view.Load(), a.master.State()
+	return status.Status{
+		Version:   a.options.Version,
+		StartedAt: v.started,
+		Now:       time.Now(),
+		Ready:     v.served != nil && master.PID != 0,
+		Config:    v.config,
+		Nginx: status.Nginx{
+			Version:         a.nginx.Version.String(),
+			PID:             master.PID,
+			StructureDigest: v.digest,
+			Since:           master.Since,
+			Reloads:         v.reloads,
+			Restarts:        master.Restarts,
+			LastError:       master.LastError,
+		},
+		Services: a.rows(v),
+	}
+}
+
+func (a *Agent) rows(v *view) []status.Service {
+	rows := []status.Service{}
+	if v.served == nil {
+		return rows
+	}
+	names := a.names.Snapshot(backends(v.served.table))
+	services := v.served.table.Services()
+	for i := range services {
+		s := &services[i]
+		row := status.Service{
+			Name:       string(s.Name),
+			OldHost:    string(s.OldHost),
+			PathPrefix: string(s.PathPrefix),
+			Strategy:   string(s.Strategy),
+			Share:      s.Share.Percent(),
+			Old:        side(s.OldBackend, v.served, names),
+			New:        side(s.NewBackend, v.served, names),
+		}
+		row.Phase, row.Reason = phase(s, v.verdicts[s.Name])
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// phase says first what decides first.
+func phase(s *migration.Service, v verdict) (status.Phase, string) {
+	switch {
+	case !s.Enabled:
+		return status.Disabled, "migration.enabled is false"
+	case v.tripped():
+		return v.phase, v.reason
+	}
+	return status.Migrating, v.reason
+}
+
+// side shows the addresses that nginx uses, and why there are no newer ones.
+func side(b migration.Backend, served *generation, names resolve.Snapshot) status.Side {
+	row := status.Side{Backend: b.String(), Addresses: texts(served.endpoints[b])}
+	if err := names.Errors[b]; err != nil {
+		row.Unresolved = err.Error()
+	}
+	return row
+}
+
+func texts(addresses []netip.AddrPort) []string {
+	all := []string{}
+	for _, address := range addresses {
+		all = append(all, address.String())
+	}
+	return all
+}
