@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 //	backends                       start two; $OLD and $NEW are their addresses
 //	asked OLD|NEW [NAME=VALUE]     this side answers a request with that header
 //	kill-new                       the new backend is no more
+//	hang                           old has a request and does not answer it
 //	mode PERMISSIONS FILE          the file's mode is this
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -39,7 +40,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "await": await, "backends": backendsUp, "asked": asked, "kill-new": killNew, "mode": mode,
+			"exits": exits, "await": await, "backends": backendsUp, "asked": asked, "kill-new": killNew, "hang": hang, "mode": mode,
 		},
 	})
 }
@@ -57,12 +58,12 @@ func prepare(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("MIGRATION_PROXY_RUNTIME_DIR", dir+"/run")
-	for _, name := range []string{"LISTEN", "LISTEN_NEW", "HTTP"} {
+	for _, name := range []string{environmentPrefix + "LISTEN", environmentPrefix + "LISTEN_NEW", environmentPrefix + "HTTP", "SPARE"} {
 		port, err := testbed.FreePort()
 		if err != nil {
 			return err
 		}
-		env.Setenv(environmentPrefix+name, fmt.Sprintf("127.0.0.1:%d", port))
+		env.Setenv(name, fmt.Sprintf("127.0.0.1:%d", port))
 	}
 	return nil
 }
@@ -119,12 +120,35 @@ func backendsUp(ts *testscript.TestScript, _ bool, _ []string) {
 	}
 }
 
-func killNew(ts *testscript.TestScript, _ bool, _ []string) {
-	backend, ok := running.Load(ts.Getenv(newKey))
+func backend(ts *testscript.TestScript, key string) *testbed.Backend {
+	found, ok := running.Load(ts.Getenv(key))
 	if !ok {
-		ts.Fatalf("kill-new comes after backends")
+		ts.Fatalf("backends comes first")
 	}
-	backend.(*testbed.Backend).Kill()
+	return found.(*testbed.Backend)
+}
+
+func killNew(ts *testscript.TestScript, _ bool, _ []string) { backend(ts, newKey).Kill() }
+
+func hang(ts *testscript.TestScript, _ bool, _ []string) {
+	const path = "/do/hang"
+	request, err := http.NewRequest(http.MethodGet, "http://"+ts.Getenv(environmentPrefix+"LISTEN")+path, nil)
+	ts.Check(err)
+	request.Host = "shop.example.com"
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if response, err := http.DefaultTransport.RoundTrip(request); err == nil {
+			_ = response.Body.Close() // how it ends does not matter
+		}
+	}()
+	ts.Defer(func() { <-ended })
+	old := backend(ts, "OLD")
+	for deadline := time.Now().Add(10 * time.Second); old.Count(http.MethodGet, path, "") == 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("old got no request")
+		}
+	}
 }
 
 func asked(ts *testscript.TestScript, neg bool, args []string) {

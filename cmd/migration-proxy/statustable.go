@@ -96,7 +96,7 @@ func troubles(now status.Status) []string {
 		lines = append(lines, "nginx: "+now.Nginx.LastError)
 	}
 	for _, service := range now.Services {
-		if service.Reason != "" {
+		if service.Reason != "" && service.Phase != status.Disabled {
 			lines = append(lines, fmt.Sprintf("%s: %s", service.Name, service.Reason))
 		}
 		for _, side := range []status.Side{service.Old, service.New} {
