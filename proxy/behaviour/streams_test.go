@@ -236,4 +236,3 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 }
-

@@ -228,12 +228,30 @@ func dial(t testing.TB, to string) *line {
 	return &line{conn, bufio.NewReader(conn)}
 }
 
-// ask sends the text and reads the answer. The text is written beside the
-// reading: who is refused early may be told before all of it is taken.
+// askOnce is ask on a connection of its own, for goroutines beside the test's.
+func askOnce(to, text string) (message, error) {
+	conn, err := net.Dial("tcp", to)
+	if err != nil {
+		return message{}, err
+	}
+	defer func() { _ = conn.Close() }()
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return message{}, err
+	}
+	answer, _, err := (&line{conn, bufio.NewReader(conn)}).exchange(text)
+	return answer, err
+}
+
 func (l *line) ask(t testing.TB, text string) (message, []string) {
-	go func() { _, _ = io.WriteString(l.Conn, text) }()
-	method, _, _ := strings.Cut(text, " ")
-	answer, informed, err := readAnswer(l.reader, method)
+	answer, informed, err := l.exchange(text)
 	require.NoError(t, err, "%.500s", text)
 	return answer, informed
+}
+
+// exchange sends the text and reads the answer. The text is written beside the
+// reading: who is refused early may be told before all of it is taken.
+func (l *line) exchange(text string) (message, []string, error) {
+	go func() { _, _ = io.WriteString(l.Conn, text) }()
+	method, _, _ := strings.Cut(text, " ")
+	return readAnswer(l.reader, method)
 }
