@@ -41,7 +41,7 @@ func allOrNothing(t *testing.T, dir string, before, after migration.Share) {
 	if isNew(dir, "api", bucketToken(migration.Bucket(before))) {
 		share = after
 	}
-	for b := range migration.Bucket(1000) {
+	for b := range migration.Bucket(300) {
 		require.Equal(t, int(b) < int(share), isNew(dir, "api", bucketToken(b)), "bucket %d", b)
 	}
 }
