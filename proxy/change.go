@@ -143,6 +143,7 @@ func (o *owner) committed(ctx context.Context, next *generation, err error) {
 // nginx does not. The owner leaves nginx alone while it runs.
 func (o *owner) replace(ctx context.Context, before string, next *generation) error {
 	o.master.Forget()
+	defer o.master.Forget() // later complaints are about something else
 	digest, patience := next.config.Digest, o.options.ReadbackTimeout+3*next.took
 	err := o.load(ctx, before, digest)
 	if err == nil {

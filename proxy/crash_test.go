@@ -124,6 +124,32 @@ func TestAKilledAgentCostsNothing(t *testing.T) {
 	require.Equal(t, pid, r.Snapshot().Nginx.PID)
 }
 
+func TestAnAgentKilledInTheMiddleOfAChangeIsFinished(t *testing.T) {
+	t.Parallel()
+	for name, finish := range map[string]func(*rig){
+		"forward": func(r *rig) { r.offer(r.service("api", full), r.service("more", full)) },
+		"back":    func(r *rig) { r.offer(r.service("api", full)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			killed := r.elsewhere(helper{Share: full})
+			r.becomes("api", "new")
+			require.NoError(t, killed.Process.Kill())
+			require.Error(t, killed.Wait())
+			// The last it did was to swap to a config that nginx never loaded.
+			require.NoError(t, os.CopyFS(r.dir.path("conf", "next"), os.DirFS(r.dir.path("current"))))
+			require.NoError(t, r.dir.swap("next"))
+			pid := r.pid()
+			r.run()
+			finish(r)
+			require.Equal(t, pid, r.Snapshot().Nginx.PID)
+			require.Equal(t, r.Snapshot().Nginx.StructureDigest, r.dir.current())
+			require.Equal(t, 20, r.sample(20))
+		})
+	}
+}
+
 func (r *rig) pid() int {
 	text, err := os.ReadFile(r.dir.path("nginx.pid"))
 	require.NoError(r.t, err)

@@ -61,10 +61,16 @@ func (p Problems) Error() string { return strings.Join(p, "; ") }
 // complaint finds the lines that say more than "syntax is ok".
 var complaint = regexp.MustCompile(`\[(warn|error|crit|alert|emerg)\]`)
 
+// longestTest is for an nginx that hangs, on a file of a dead network mount
+// for instance; 5,000 services take 13 s.
+const longestTest = 2 * time.Minute
+
 // Test lets nginx check a config file without using it. Whatever nginx has to
 // say, be it only a warning, is an error of type Problems. It takes about a
 // second for a thousand services.
 func (n *Nginx) Test(ctx context.Context, conf string) error {
+	ctx, cancel := context.WithTimeout(ctx, longestTest)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, n.Path, "-t", "-p", n.Dir, "-c", conf, "-e", "stderr")
 	cmd.Dir = n.Dir
 	output, err := cmd.CombinedOutput()

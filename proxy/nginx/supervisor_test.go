@@ -243,3 +243,14 @@ func TestTheErrorLogIsPassedOnAndCut(t *testing.T) {
 	require.NoError(t, err)
 	require.Less(t, info.Size(), int64(mostLog))
 }
+
+func TestBackoffStartsAtOnceAndIsBounded(t *testing.T) {
+	t.Parallel()
+	var waits []time.Duration
+	for failures := range 9 {
+		waits = append(waits, backoff(failures))
+	}
+	const ms = time.Millisecond
+	require.Equal(t, []time.Duration{0, 0, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 3200 * ms, 6400 * ms, 10000 * ms}, waits)
+	require.Equal(t, mostBackoff, backoff(1000))
+}
