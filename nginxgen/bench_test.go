@@ -1,0 +1,62 @@
+package nginxgen_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/nginxgen"
+)
+
+func BenchmarkGenerate(b *testing.B) {
+	for _, services := range []int{100, 1000, 5000} {
+		b.Run(fmt.Sprint(services), func(b *testing.B) {
+			table := manyServices(b, services)
+			endpoints, params := standIns(table), standardParams(debian)
+			for b.Loop() {
+				generated, err := nginxgen.Generate(table, endpoints, params)
+				require.NoError(b, err)
+				b.SetBytes(int64(len(generated.Text)))
+			}
+		})
+	}
+}
+
+// BenchmarkTest is nginx -t, which every reload repeats: parsing is nginx's
+// part of the time until a change is served.
+func BenchmarkTest(b *testing.B) {
+	for _, services := range []int{100, 1000, 5000} {
+		b.Run(fmt.Sprint(services), func(b *testing.B) {
+			table, machine := manyServices(b, services), newMachine(b)
+			generated, err := nginxgen.Generate(table, standIns(table), standardParams(nginxVersion(b)))
+			require.NoError(b, err)
+			for b.Loop() {
+				machine.requireAccepted(b, generated.Text)
+			}
+		})
+	}
+}
+
+// manyServices have hosts and new hosts of their own, https towards new, and
+// one of four sets of rules.
+func manyServices(tb testing.TB, n int) *migration.Table {
+	var text strings.Builder
+	text.WriteString("services:\n")
+	for i := range n {
+		fmt.Fprintf(&text, `  - name: service-%[1]d
+    old_host: service-%[1]d.team-%[2]d.example.com
+    old_backend: http://10.%[3]d.%[4]d.1:8080
+    new_host: service-%[1]d.new.example.com
+    new_backend: https://gateway.new.example.com
+    canary:
+      header_rules: [{header: X-Migration-Target, value: "new-%[2]d", target: new_cluster}]
+`, i, i%4, i/256, i%256)
+	}
+	table, err := config.Load("many.yaml", []byte(text.String()))
+	require.NoError(tb, err)
+	return table
+}
