@@ -66,7 +66,7 @@ func newDataPlane(ctx context.Context, options runOptions, log *slog.Logger) (*d
 		return nil, err
 	}
 	reloads := api.NewConfigReloads()
-	p.feed = newFeed(p.agent, options, p.counters, reloads)
+	p.feed = p.newFeed(reloads)
 	return p, p.openAPI(reloads)
 }
 
@@ -94,16 +94,15 @@ func (o *runOptions) portsFree() error {
 	if conn, err := net.Dial("unix", filepath.Join(o.runtimeDir, "admin.sock")); err == nil {
 		return conn.Close()
 	}
-	for flag, address := range map[string]listenAddress{"listen": o.listen, "listen-new": o.listenNew} {
-		listener, err := net.Listen("tcp", address.String())
-		if err != nil {
-			return portTaken(flag, err)
-		}
-		if err := listener.Close(); err != nil {
-			return fmt.Errorf("try --%s: %w", flag, err)
-		}
+	return errors.Join(tryPort("listen", o.listen), tryPort("listen-new", o.listenNew))
+}
+
+func tryPort(flag string, address listenAddress) error {
+	listener, err := net.Listen("tcp", address.String())
+	if err != nil {
+		return portTaken(flag, err)
 	}
-	return nil
+	return listener.Close()
 }
 
 func portTaken(flag string, err error) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -28,6 +29,7 @@ type feed struct {
 	agent    *proxy.Agent
 	counters *accesslog.Counters
 	results  *prometheus.CounterVec
+	log      *slog.Logger
 	source   string // the file
 	lastGood string // the file that remembers
 
@@ -37,10 +39,10 @@ type feed struct {
 	problems []string // of the newest version, when it could not be read
 }
 
-func newFeed(agent *proxy.Agent, options runOptions, counters *accesslog.Counters, results *prometheus.CounterVec) *feed {
+func (p *dataPlane) newFeed(results *prometheus.CounterVec) *feed {
 	return &feed{
-		agent: agent, counters: counters, results: results,
-		source: options.file, lastGood: filepath.Join(options.runtimeDir, "last-good.yaml"),
+		agent: p.agent, counters: p.counters, results: results, log: p.log,
+		source: p.options.file, lastGood: filepath.Join(p.options.runtimeDir, "last-good.yaml"),
 	}
 }
 
@@ -125,31 +127,30 @@ func (f *feed) keep(ctx context.Context) error {
 			continue
 		}
 		seen = served
-		if err := f.inForce(served); err != nil {
-			return err
-		}
+		f.inForce(served)
 	}
 }
 
 // inForce remembers a config once it is served. A newer one that could not be
 // read is said again: the agent takes an older success for the end of it.
-func (f *feed) inForce(served *migration.Table) error {
+func (f *feed) inForce(served *migration.Table) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.results.WithLabelValues("applied").Inc()
 	if served != f.offered {
-		return nil
+		return
 	}
 	f.countServices(served)
 	if f.problems != nil {
 		f.agent.Reject("load", f.source, f.problems)
 	}
 	if f.text == nil {
-		return nil
+		return
 	}
-	text := f.text
+	if err := remember(f.lastGood, f.text); err != nil {
+		f.log.Error("A restart will not know this config while the file is invalid", "error", err)
+	}
 	f.text = nil
-	return remember(f.lastGood, text)
 }
 
 // remember writes in one step: a reader sees the text before or this one.

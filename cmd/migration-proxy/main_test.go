@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -53,7 +54,10 @@ func prepare(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	env.Defer(func() { _ = os.RemoveAll(dir) })
+	env.Defer(func() {
+		endNginx(dir + "/run")
+		_ = os.RemoveAll(dir)
+	})
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return err
 	}
@@ -66,6 +70,18 @@ func prepare(env *testscript.Env) error {
 		env.Setenv(name, fmt.Sprintf("127.0.0.1:%d", port))
 	}
 	return nil
+}
+
+// endNginx ends the nginx that outlives a killed agent when a script fails
+// before the next one takes it over.
+func endNginx(runtimeDir string) {
+	text, err := os.ReadFile(runtimeDir + "/nginx.pid")
+	if err != nil {
+		return // ended, and took its file along
+	}
+	if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+		_ = syscall.Kill(pid, syscall.SIGTERM) // it may have been killed too
+	}
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {
