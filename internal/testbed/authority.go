@@ -47,13 +47,21 @@ func NewAuthority() (*Authority, error) {
 // Server makes a server certificate for DNS names (wildcards too) and IP
 // addresses.
 func (a *Authority) Server(names ...string) (*tls.Certificate, error) {
+	return a.server(&x509.Certificate{}, names)
+}
+
+// Expired is Server for a certificate whose time was over yesterday.
+func (a *Authority) Expired(names ...string) (*tls.Certificate, error) {
+	yesterday := time.Now().Add(-24 * time.Hour)
+	return a.server(&x509.Certificate{NotBefore: yesterday.Add(-validity), NotAfter: yesterday}, names)
+}
+
+func (a *Authority) server(template *x509.Certificate, names []string) (*tls.Certificate, error) {
 	if len(names) == 0 {
 		return nil, errors.New("make server certificate: give at least one name")
 	}
-	template := &x509.Certificate{
-		Subject:     pkix.Name{CommonName: names[0]},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
+	template.Subject = pkix.Name{CommonName: names[0]}
+	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
@@ -84,7 +92,9 @@ func (a *Authority) sign(template *x509.Certificate) (*tls.Certificate, error) {
 		return nil, fmt.Errorf("make certificate: %w", err)
 	}
 	template.SerialNumber = serial
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(validity)
+	if template.NotAfter.IsZero() {
+		template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(validity)
+	}
 	template.KeyUsage |= x509.KeyUsageDigitalSignature
 	parent, signer := a.certificate, a.key
 	if parent == nil {
