@@ -146,7 +146,7 @@ func (r random) request(rig *rig) asked {
 		lines += "X-Forwarded-For: " + forwarded + "\r\n"
 	}
 	a.Client = migration.ClientAddress(netip.MustParseAddr("127.0.0.1"), forwarded, rig.table.Global().TrustedProxies)
-	a.Header = migration.FoldHeaders(header, rig.version.JoinsHeaders())
+	a.Header = migration.FoldHeaders(header, rig.params.Version.JoinsHeaders())
 	a.text = lines + "Content-Length: 0\r\n\r\n"
 	return a
 }

@@ -41,7 +41,6 @@ func nginxVersion(t testing.TB) nginxgen.Version {
 // rig is one nginx that serves one table.
 type rig struct {
 	table   *migration.Table
-	version nginxgen.Version
 	params  nginxgen.Params
 	store   *weights.Store
 	tripped map[migration.Name]bool
@@ -89,16 +88,27 @@ func startRig(t *testing.T, table *migration.Table, tripped map[migration.Name]b
 
 // startRigAt is startRig with the addresses that backends resolved to.
 func startRigAt(t *testing.T, table *migration.Table, endpoints nginxgen.Endpoints, tripped map[migration.Name]bool) *rig {
-	params := newParams(t)
-	config, err := nginxgen.Generate(table, endpoints, params)
+	r := &rig{table: table, params: newParams(t), tripped: tripped}
+	r.start(t, endpoints)
+	return r
+}
+
+func (r *rig) start(t *testing.T, endpoints nginxgen.Endpoints) {
+	config, err := nginxgen.Generate(r.table, endpoints, r.params)
 	require.NoError(t, err)
-	store, err := weights.Open(params.RuntimeDir)
+	r.store, err = weights.Open(r.params.RuntimeDir)
 	require.NoError(t, err)
-	require.NoError(t, store.AddRules(config.Rules))
-	r := &rig{table: table, version: params.Version, params: params, store: store, tripped: tripped}
-	for _, s := range table.Services() {
-		require.NoError(t, store.Apply(s.Name, weights.State{Share: s.Share, Enabled: s.Enabled, Tripped: tripped[s.Name]}))
+	require.NoError(t, r.store.AddRules(config.Rules))
+	for _, s := range r.table.Services() {
+		require.NoError(t, r.store.Apply(s.Name, weights.State{Share: s.Share, Enabled: s.Enabled, Tripped: r.tripped[s.Name]}))
 	}
+	r.run(t, config)
+}
+
+// run starts nginx, waits until it serves the config, and ends it with the
+// test.
+func (r *rig) run(t *testing.T, config nginxgen.Config) {
+	params := r.params
 	conf := filepath.Join(params.RuntimeDir, "nginx.conf")
 	require.NoError(t, os.WriteFile(conf, config.Text, 0o644))
 	command := exec.Command(nginxPath(), "-p", params.RuntimeDir, "-e", "stderr", "-c", conf)
@@ -125,7 +135,6 @@ func startRigAt(t *testing.T, table *migration.Table, endpoints nginxgen.Endpoin
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	return r
 }
 
 func (r *rig) digest() string {
