@@ -91,7 +91,7 @@ func (d *demo) play(ctx context.Context) error {
 	d.traffic = startTraffic(ctx, d.listen)
 	defer d.traffic.stop()
 	for _, step := range []func(context.Context) error{
-		d.beginOnOld, d.firstFew, d.half, d.all, d.backToOld,
+		d.beginOnOld, d.firstFew, d.half, d.slip, d.all, d.backToOld,
 		d.headerRule, d.stickyUsers, d.newDies, d.newReturns, d.goBack, d.checkPosts,
 	} {
 		if err := step(ctx); err != nil {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -23,6 +25,30 @@ func (d *demo) beginOnOld(ctx context.Context) error {
 func (d *demo) firstFew(ctx context.Context) error { return d.move(ctx, "The first few percent", 5) }
 
 func (d *demo) half(ctx context.Context) error { return d.move(ctx, "Half", 50) }
+
+// slip saves a bad edit, as an editor would, and takes it back.
+func (d *demo) slip(ctx context.Context) error {
+	d.step("A slip of the pen: somebody saves 500 instead of 50")
+	good, err := os.ReadFile(d.config)
+	if err != nil {
+		return err
+	}
+	bad := bytes.Replace(good, []byte("percentage: 50"), []byte("percentage: 500"), 1)
+	if err := replaceFile(d.config, good, bad); err != nil {
+		return err
+	}
+	d.claim(d.show(ctx, "validate", demoFile) == exitFailed, "validate finds it")
+	d.claim(poll(ctx, demoPatience, func() bool { return d.rejects(ctx) }), "the proxy refuses it, and what was in force stays so")
+	if err := d.watchShare(ctx, 50); err != nil {
+		return err
+	}
+	return replaceFile(d.config, bad, good)
+}
+
+func (d *demo) rejects(ctx context.Context) bool {
+	now, _, err := d.client().status(ctx)
+	return err == nil && now.Ready && now.Config.Rejected != nil
+}
 
 func (d *demo) all(ctx context.Context) error { return d.move(ctx, "All", 100) }
 
@@ -224,15 +250,26 @@ func (d *demo) checkPosts(context.Context) error {
 
 // command runs what a user would type, and shows it with what it prints.
 func (d *demo) command(ctx context.Context, args ...string) error {
+	if code := d.show(ctx, args...); code != exitOK {
+		return fmt.Errorf("migration-proxy %s ended with exit code %d", args[0], code)
+	}
+	return nil
+}
+
+// show is command for one that may fail; it gives the exit code, -1 when
+// there is none.
+func (d *demo) show(ctx context.Context, args ...string) int {
 	d.say("   $ migration-proxy %s", strings.Join(args, " "))
-	output, err := d.self(ctx, args...).CombinedOutput()
+	command := d.self(ctx, args...)
+	output, err := command.CombinedOutput()
 	for line := range strings.Lines(string(output)) {
 		if strings.TrimSpace(line) != "" {
 			d.say("     %s", strings.TrimRight(line, "\n"))
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("migration-proxy %s: %w", args[0], err)
+	if command.ProcessState == nil {
+		d.say("     %v", err)
+		return -1
 	}
-	return nil
+	return command.ProcessState.ExitCode()
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) {
 //	await PATTERN COMMAND...       run it until its output matches, 20 s at most
 //	backends                       start two; $OLD and $NEW are their addresses
 //	asked OLD|NEW [NAME=VALUE]     this side answers a request with that header
+//	answers PATTERN PATH           so does the proxy's HTTP API, 5 s at most
 //	kill-new                       the new backend is no more
 //	hang                           old has a request and does not answer it
 //	mode PERMISSIONS FILE          the file's mode is this
@@ -41,7 +43,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "await": await, "backends": backendsUp, "asked": asked, "kill-new": killNew, "hang": hang, "mode": mode,
+			"exits": exits, "await": await, "backends": backendsUp, "asked": asked, "answers": answers, "kill-new": killNew, "hang": hang, "mode": mode,
 		},
 	})
 }
@@ -184,6 +186,22 @@ func asked(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(response.Body.Close())
 	if got := response.Header.Get(testbed.BackendHeader); got != strings.ToLower(args[0]) {
 		ts.Fatalf("%s from %q, want it from %s", response.Status, got, args[0])
+	}
+}
+
+func answers(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: answers PATTERN PATH")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	client := proxyClient{address: ts.Getenv(environmentPrefix + "HTTP")}
+	var text []byte
+	if !poll(context.Background(), 5*time.Second, func() bool {
+		text, err = client.get(context.Background(), args[1])
+		return err == nil && pattern.Match(text)
+	}) {
+		ts.Fatalf("%s: no %q in: %v %s", args[1], pattern, err, text)
 	}
 }
 

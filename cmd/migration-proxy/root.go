@@ -39,7 +39,38 @@ Exit codes:
 	for _, command := range root.Commands() {
 		documentEnvironment(command)
 	}
+	strict(root)
 	return root
+}
+
+// strict makes cobra's own commands refuse what they do not know with exit
+// code 2, as ours do; by themselves they print help and end with 0.
+func strict(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, command := range root.Commands() {
+		switch command.Name() {
+		case "help":
+			command.Run, command.RunE = nil, helpTopic
+			command.Example = "  migration-proxy help exit-codes"
+		case "completion":
+			command.Args = knownCommand
+			command.Example = "  source <(migration-proxy completion bash)"
+			command.RunE = func(*cobra.Command, []string) error { return wrongUsage("say for which shell") }
+			for _, shell := range command.Commands() {
+				shell.Args = exactly()
+			}
+		}
+	}
+}
+
+func helpTopic(cmd *cobra.Command, args []string) error {
+	topic, rest, err := cmd.Root().Find(args)
+	if err != nil || topic == cmd.Root() && len(rest) > 0 {
+		return wrongUsage("unknown help topic %q", strings.Join(args, " "))
+	}
+	topic.InitDefaultHelpFlag()
+	return topic.Help()
 }
 
 func newExitCodes() *cobra.Command {
