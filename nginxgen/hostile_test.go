@@ -245,7 +245,7 @@ func (m machine) provide(t *testing.T, files *migration.TLS) {
 		if strings.HasPrefix(*to, "/etc/migration-proxy/") {
 			continue // requireAccepted knows the document's own
 		}
-		path := m.dir + "/files" + *to
+		path := filepath.Join(m.dir, "files", filepath.Base(from)) + *to
 		content, err := os.ReadFile(from)
 		require.NoError(t, err)
 		*to = from
