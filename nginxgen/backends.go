@@ -46,7 +46,7 @@ func (d *draft) towardsBackends() directives {
 	}
 	lines = append(lines, timeouts(commonTimeout)...)
 	lines = append(lines, line("proxy_next_upstream_tries", strconv.Itoa(commonTries)))
-	lines = append(lines, requestHeaders()...)
+	lines = append(lines, d.requestHeaders()...)
 	lines = append(lines, d.commonTLS()...)
 	return append(lines, d.compressionAndCache()...)
 }
@@ -73,27 +73,6 @@ func milliseconds(d time.Duration) string {
 // wholeSeconds rounds up, for directives that know nothing finer.
 func wholeSeconds(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10) + "s"
-}
-
-// requestHeaders is what backends get besides the client's own headers. The
-// names with underscores reach some applications as the same header, so a
-// client must not be able to send them past ours.
-func requestHeaders() directives {
-	lines := directives{
-		line("proxy_set_header", "Host", "$mp_host"),
-		line("proxy_set_header", "Connection", "$mp_connection"),
-		line("proxy_set_header", "Upgrade", "$mp_upgrade"),
-		line("proxy_set_header", "X-Request-ID", "$mp_request_id"),
-		line("proxy_set_header", "X-Real-IP", "$mp_real_ip"),
-		line("proxy_set_header", "X-Forwarded-For", "$mp_forwarded_for"),
-		line("proxy_set_header", "X-Forwarded-Host", "$mp_forwarded_host"),
-		line("proxy_set_header", "X-Forwarded-Proto", "$mp_forwarded_proto"),
-		line("proxy_set_header", "X-Forwarded-Port", "$mp_forwarded_port"),
-	}
-	for _, name := range []string{"X_Real_IP", "X_Forwarded_For", "X_Forwarded_Host", "X_Forwarded_Proto", "X_Forwarded_Port"} {
-		lines = append(lines, line("proxy_set_header", name, ""))
-	}
-	return lines
 }
 
 // commonTLS is for every backend that is https; nginx's own defaults are SNI

@@ -3,35 +3,34 @@ package nginxgen
 // clientFacts says what is believed about the client, and under which names
 // the backends are told.
 func (d *draft) clientFacts() directives {
-	proto, port, realIP := "$http_x_forwarded_proto", "$http_x_forwarded_port", "$http_x_real_ip"
-	lines := d.realIP()
-	if len(lines) > 0 {
-		proto, port, realIP = "$mp_given_proto", "$mp_given_port", "$remote_addr"
+	lines := directives{
+		mapping("$http_x_request_id", "$mp_request_id", "", "$request_id", "default", "$http_x_request_id"),
+	}
+	proto, port := "$http_x_forwarded_proto", "$http_x_forwarded_port"
+	if d.trusts() {
+		lines = append(lines, d.trustedProxies()...)
+		proto, port = "$mp_given_proto", "$mp_given_port"
+	} else {
+		lines = append(lines, mapping("$http_x_real_ip", "$mp_real_ip", "", "$remote_addr", "default", "$http_x_real_ip"))
 	}
 	return append(lines,
-		mapping("$http_x_request_id", "$mp_request_id", "", "$request_id", "default", "$http_x_request_id"),
-		mapping("$http_x_forwarded_for", "$mp_forwarded_for",
-			"", "$realip_remote_addr", "default", "$http_x_forwarded_for, $realip_remote_addr"),
 		mapping(proto, "$mp_forwarded_proto", "", "$scheme", "default", proto),
 		mapping(port, "$mp_forwarded_port", "", "$server_port", "default", port),
-		mapping(realIP, "$mp_real_ip", "", "$remote_addr", "default", realIP),
 		// For our own use the scheme is one of two words, whatever was sent.
 		mapping("$mp_forwarded_proto", "$mp_client_scheme", `~*\Ahttps\z`, "https", `~*\Ahttp\z`, "http", "default", "$scheme"),
 	)
 }
 
-// realIP believes X-Forwarded-For from trusted proxies, and then what they
-// say in X-Forwarded-Proto and -Port; nobody else is believed. Without any
-// trusted proxy the headers are passed on as they came: whoever stands before
-// us set them, and nothing of ours depends on them.
-func (d *draft) realIP() directives {
-	trusted := d.table.Global().TrustedProxies
-	if len(trusted) == 0 {
-		return nil
-	}
+func (d *draft) trusts() bool { return len(d.table.Global().TrustedProxies) > 0 }
+
+// trustedProxies believes X-Forwarded-For from them, and then what they say in
+// X-Forwarded-Proto and -Port; nobody else is believed. Without any the
+// headers are passed on as they came: whoever stands before us set them, and
+// nothing of ours depends on them.
+func (d *draft) trustedProxies() directives {
 	lines := directives{line("real_ip_header", "X-Forwarded-For"), line("real_ip_recursive", "on")}
 	networks := directives{line("default", "0")}
-	for _, network := range trusted {
+	for _, network := range d.table.Global().TrustedProxies {
 		lines = append(lines, line("set_real_ip_from", network.String()))
 		networks = append(networks, line(network.String(), "1"))
 	}
@@ -39,5 +38,33 @@ func (d *draft) realIP() directives {
 		block("geo", []string{"$realip_remote_addr", "$mp_trusted"}, networks),
 		mapping("$mp_trusted", "$mp_given_proto", "1", "$http_x_forwarded_proto", "default", ""),
 		mapping("$mp_trusted", "$mp_given_port", "1", "$http_x_forwarded_port", "default", ""),
+		// Not $proxy_add_x_forwarded_for: that would append the client again.
+		mapping("$http_x_forwarded_for", "$mp_forwarded_for",
+			"", "$realip_remote_addr", "default", "$http_x_forwarded_for, $realip_remote_addr"),
 	)
+}
+
+// requestHeaders is what backends get besides the client's own headers. The
+// names with underscores reach some applications as the same header, so a
+// client must not be able to send them past ours.
+func (d *draft) requestHeaders() directives {
+	forwardedFor, realIP := "$proxy_add_x_forwarded_for", "$mp_real_ip"
+	if d.trusts() {
+		forwardedFor, realIP = "$mp_forwarded_for", "$remote_addr"
+	}
+	lines := directives{
+		line("proxy_set_header", "Host", "$mp_host"),
+		line("proxy_set_header", "Connection", "$mp_connection"),
+		line("proxy_set_header", "Upgrade", "$mp_upgrade"),
+		line("proxy_set_header", "X-Request-ID", "$mp_request_id"),
+		line("proxy_set_header", "X-Real-IP", realIP),
+		line("proxy_set_header", "X-Forwarded-For", forwardedFor),
+		line("proxy_set_header", "X-Forwarded-Host", "$mp_forwarded_host"),
+		line("proxy_set_header", "X-Forwarded-Proto", "$mp_forwarded_proto"),
+		line("proxy_set_header", "X-Forwarded-Port", "$mp_forwarded_port"),
+	}
+	for _, name := range []string{"X_Real_IP", "X_Forwarded_For", "X_Forwarded_Host", "X_Forwarded_Proto", "X_Forwarded_Port"} {
+		lines = append(lines, line("proxy_set_header", name, ""))
+	}
+	return lines
 }

@@ -17,6 +17,7 @@ type Params struct {
 	ListenNew  netip.AddrPort // traffic that goes to new, always
 	IPv6       bool           // listen on IPv6 too where the address is 0.0.0.0
 	Workers    int            // worker processes
+	OpenFiles  int            // that one worker may have; 0 is 65536
 	User       string         // whose rights workers take; "" when not started by root
 	ErrorLog   string         // a file, or "stderr"
 	Version    Version

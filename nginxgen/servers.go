@@ -101,7 +101,7 @@ func (d *draft) server(services []*migration.Service) *directive {
 // drain makes this config's workers ask their clients to reconnect while the
 // agent is about to replace them, see Version.NeedsDrain.
 func (d *draft) drain() *directive {
-	return block("if", []string{"-f", d.path("drain", digestMark)}, directives{line("set", "$mp_drain", "close")})
+	return block("if", []string{"!-f", d.path("serving", digestMark)}, directives{line("set", "$mp_drain", "close")})
 }
 
 // locations are a service's: where requests enter and go to new if their

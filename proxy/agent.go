@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 	"github.com/migration-proxy/migration-proxy/proxy/nginx"
@@ -20,8 +22,8 @@ import (
 // Options are an Agent's parts and times. Zero times mean the default.
 type Options struct {
 	// Params are passed on to nginxgen. RuntimeDir (absolute, at most 96
-	// bytes: a unix socket is put there) is required; Version and ErrorLog
-	// are the agent's to fill in.
+	// bytes: a unix socket is put there) is required; Version, ErrorLog and
+	// OpenFiles are the agent's to fill in.
 	Params  nginxgen.Params
 	Nginx   string // path or name of the binary
 	Version string // the program's own, for the status
@@ -86,8 +88,20 @@ func New(ctx context.Context, options Options) (*Agent, error) {
 	a.master = nginx.NewSupervisor(found, nginx.Options{Log: options.Log, QuitTimeout: options.QuitTimeout})
 	a.options.Params.Version = found.Version
 	a.options.Params.ErrorLog = a.dir.path("error.log")
+	a.options.Params.OpenFiles = openFiles()
 	a.view.Store(&view{started: time.Now()})
 	return a, nil
+}
+
+// openFiles is how many files one nginx worker may have: what we may allow it,
+// which in some containers is less than it would like.
+func openFiles() int {
+	const enough = 65536
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil || limit.Max > enough {
+		return enough
+	}
+	return int(limit.Max)
 }
 
 // Run keeps nginx serving the newest table that could be put in force, and

@@ -169,7 +169,7 @@ func (o *owner) clear(before, now string) {
 
 // load swaps, drains and reloads.
 func (o *owner) load(ctx context.Context, before, next string) error {
-	if err := errors.Join(o.dir.undrain(next), o.dir.swap(next)); err != nil {
+	if err := errors.Join(o.dir.keep(next), o.dir.swap(next)); err != nil {
 		return err
 	}
 	if o.stop == nil {
@@ -226,7 +226,7 @@ func (o *owner) putBack(ctx context.Context, before string, patience time.Durati
 		o.stop = nil
 		return why
 	}
-	err := errors.Join(o.dir.undrain(before), o.dir.swap(before))
+	err := errors.Join(o.dir.keep(before), o.dir.swap(before))
 	o.reload()
 	if err = errors.Join(err, o.readBack(ctx, before, patience)); err != nil {
 		o.options.Log.Error("the config before could not be put back", "digest", before, "error", err)

@@ -17,7 +17,7 @@
 //	lock                       one agent at a time
 //	conf/<digest>/nginx.conf   staged configs
 //	current -> conf/<digest>   the one that nginx loads
-//	drain/<digest>             workers of that config ask clients to reconnect
+//	serving/<digest>           taken away to make that config's workers drain
 //	weights/ shares/           see package weights
 //	nginx.pid admin.sock access.log error.log temp/
 //

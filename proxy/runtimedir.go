@@ -23,7 +23,7 @@ func (d runtimeDir) path(parts ...string) string {
 // open makes the directory and takes its lock, which the caller closes and
 // which a killed process gives back by itself.
 func (d runtimeDir) open() (*os.File, error) {
-	for _, name := range []string{"", "conf", "drain", "temp"} {
+	for _, name := range []string{"", "conf", "serving", "temp"} {
 		if err := readable(d.path(name)); err != nil {
 			return nil, fmt.Errorf("making the runtime directory: %w", err)
 		}
@@ -101,19 +101,21 @@ func (d runtimeDir) swap(digest string) error {
 	return nil
 }
 
-// drain tells the workers of a config to ask their clients to reconnect.
-func (d runtimeDir) drain(digest string) error {
-	if err := os.WriteFile(d.path("drain", digest), nil, 0o644); err != nil {
-		return fmt.Errorf("draining nginx config %s: %w", digest, err)
+// keep lets the workers of a config keep connections alive. It comes before
+// the config is loaded.
+func (d runtimeDir) keep(digest string) error {
+	if err := os.WriteFile(d.path("serving", digest), nil, 0o644); err != nil {
+		return fmt.Errorf("preparing nginx config %s: %w", digest, err)
 	}
 	return nil
 }
 
-// undrain takes that back, before the config is loaded again.
-func (d runtimeDir) undrain(digest string) error {
-	err := os.Remove(d.path("drain", digest))
+// drain makes the workers of a config ask their clients to reconnect. nginx
+// looks for the file at each request, and one that exists is found faster.
+func (d runtimeDir) drain(digest string) error {
+	err := os.Remove(d.path("serving", digest))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("ending the drain of nginx config %s: %w", digest, err)
+		return fmt.Errorf("draining nginx config %s: %w", digest, err)
 	}
 	return nil
 }
@@ -121,7 +123,7 @@ func (d runtimeDir) undrain(digest string) error {
 // forget removes all configs but the named ones.
 func (d runtimeDir) forget(but ...string) error {
 	var err error
-	for _, folder := range []string{"conf", "drain"} {
+	for _, folder := range []string{"conf", "serving"} {
 		entries, readErr := os.ReadDir(d.path(folder))
 		err = errors.Join(err, readErr)
 		for _, entry := range entries {

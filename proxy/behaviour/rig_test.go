@@ -111,6 +111,8 @@ func (r *rig) run(t *testing.T, config nginxgen.Config) {
 	params := r.params
 	conf := filepath.Join(params.RuntimeDir, "nginx.conf")
 	require.NoError(t, os.WriteFile(conf, config.Text, 0o644))
+	require.NoError(t, os.Mkdir(filepath.Join(params.RuntimeDir, "serving"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(params.RuntimeDir, "serving", config.Digest), nil, 0o644))
 	command := exec.Command(nginxPath(), "-p", params.RuntimeDir, "-e", "stderr", "-c", conf)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
