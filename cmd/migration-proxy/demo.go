@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -31,7 +32,8 @@ The exit code is 1 when any claim did not hold.`,
   migration-proxy demo --keep   # then try your own commands`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			// SIGPIPE too: "demo | head" must not leave a proxy behind.
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 			defer stop()
 			return demonstrate(ctx, cmd.OutOrStdout(), options)
 		},
@@ -55,22 +57,17 @@ type demo struct {
 	lost    int // POSTs that were in flight when new died
 }
 
+var errInterrupted = errors.New("interrupted; everything was cleaned up")
+
 func demonstrate(ctx context.Context, out io.Writer, options demoOptions) (err error) {
 	world, err := newDemoWorld(ctx, options.nginx)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return errInterrupted
+	case err != nil:
 		return err
 	}
-	defer func() {
-		if err == nil {
-			err = world.remove()
-			return
-		}
-		world.stop()
-		if ctx.Err() != nil {
-			_ = world.remove() // the interrupt is what to tell
-			err = fmt.Errorf("interrupted; everything was cleaned up")
-		}
-	}()
+	defer func() { err = world.leave(ctx, err) }()
 	d := &demo{demoWorld: world, out: out, enough: 1000}
 	if options.fast {
 		d.enough = 300

@@ -228,6 +228,19 @@ func (w *demoWorld) endProxy() {
 	}
 }
 
+// leave cleans up after a demonstration. One that failed keeps its logs.
+func (w *demoWorld) leave(ctx context.Context, failure error) error {
+	interrupted := failure != nil && ctx.Err() != nil
+	if failure != nil && !interrupted {
+		w.stop()
+		return failure
+	}
+	if err := w.remove(); err != nil || !interrupted {
+		return err
+	}
+	return errInterrupted
+}
+
 // remove stops all and leaves nothing behind.
 func (w *demoWorld) remove() error {
 	w.stop()
