@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// measureMemory looks at the processes after a start and one reload.
+func measureMemory(ctx context.Context, b *bed) error {
+	to, err := b.startBackends(ctx, anywhere)
+	if err != nil {
+		return err
+	}
+	defer to.stop()
+	rows := [][]string{{"services", "agent RSS", "nginx master RSS", "one worker RSS", "worker PSS", "all PSS"}}
+	for _, count := range b.sizes() {
+		cells, err := b.memory(ctx, services{count: count, backends: to})
+		if err != nil {
+			return fmt.Errorf("%d services: %w", count, err)
+		}
+		rows = append(rows, append([]string{fmt.Sprint(count)}, cells...))
+	}
+	return b.table(rows)
+}
+
+func (b *bed) memory(ctx context.Context, config services) ([]string, error) {
+	p, err := b.startPlane(ctx, config.yaml(), anywhere)
+	if err != nil {
+		return nil, err
+	}
+	defer p.stop()
+	config.timeout = "20s"
+	if err := p.replace(config.yaml()); err != nil {
+		return nil, err
+	}
+	if _, err := p.await(ctx, configInForce); err != nil {
+		return nil, err
+	}
+	var worker int
+	err = poll(ctx, 30*time.Second, func() (err error) { // the old one has to end first
+		worker, err = p.worker()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	master, err := p.master()
+	if err != nil {
+		return nil, err
+	}
+	var sizes [3]footprint
+	var all int64
+	for i, pid := range []int{p.pid(), master, worker} {
+		if sizes[i], err = memoryOf(pid); err != nil {
+			return nil, err
+		}
+		all += sizes[i].pss
+	}
+	return []string{megabytes(sizes[0].rss), megabytes(sizes[1].rss), megabytes(sizes[2].rss), megabytes(sizes[2].pss), megabytes(all)}, nil
+}

@@ -1,0 +1,7 @@
+-- Called once, when wrk has finished: it costs the run nothing.
+done = function(summary, latency, requests)
+    local e = summary.errors
+    io.write(string.format("REPORT %d %d %d %d %d\n", summary.requests,
+        e.connect + e.read + e.write + e.timeout + e.status,
+        summary.duration, latency:percentile(50), latency:percentile(99)))
+end

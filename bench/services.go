@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+)
+
+// services describes a migration config of many services, each with a header
+// rule and an IP rule.
+type services struct {
+	count    int
+	backends backends
+	shares   map[int]string // where it is not 50
+	timeout  string         // of the first one
+	https    bool           // towards new
+	caFile   string         // https: the services' own; "" is the system's roots
+	hashed   map[int]bool   // which decide by user
+}
+
+// hostOf is the name that clients know a service by.
+func hostOf(n int) string { return fmt.Sprintf("api-%d.old.example.com", n) }
+
+// yaml is the config's text.
+func (s services) yaml() string {
+	var text strings.Builder
+	text.WriteString("services:\n")
+	for n := range s.count {
+		s.write(&text, n)
+	}
+	return text.String()
+}
+
+func (s services) write(text *strings.Builder, n int) {
+	share, timeout, strategy, scheme := "50", "30s", "weight", "http"
+	if own, ok := s.shares[n]; ok {
+		share = own
+	}
+	if n == 0 && s.timeout != "" {
+		timeout = s.timeout
+	}
+	if s.hashed[n] {
+		strategy = "user_hash"
+	}
+	if s.https {
+		scheme = "https"
+	}
+	fmt.Fprintf(text, `  - name: api-%d
+    old_host: %s
+    old_backend: http://%s
+    new_host: api-%d.new.example.com
+    new_backend: %s://%s
+    timeout: %s
+`, n, hostOf(n), loopback(s.backends.old), n, scheme, loopback(s.backends.new), timeout)
+	if s.https && s.caFile != "" {
+		fmt.Fprintf(text, "    tls: {ca_file: %q}\n", s.caFile)
+	}
+	fmt.Fprintf(text, `    migration: {enabled: true, strategy: %s, percentage: %s}
+    canary:
+      header_rules: [{header: X-Migration-Target, value: new, target: new_cluster}]
+      ip_rules: [{cidr: 10.0.0.0/8, target: new_cluster}]
+`, strategy, share)
+}
