@@ -133,10 +133,10 @@ func startBroken(t *testing.T) broken {
 	text := "services:"
 	for _, s := range []struct{ name, backend, more string }{
 		{"refused", "http://" + freeAddress(t).String(), ""},
-		{"mute", "http://" + muteAddress(t), "    timeout: 500ms\n"},
+		{"mute", "http://" + muteAddress(t), "    timeout: 1500ms\n"},
 		{"untrusted", untrusted.URL(), ""},
 		{"live", new.URL(), ""},
-		{"hasty", new.URL(), "    timeout: 500ms\n"},
+		{"hasty", new.URL(), "    timeout: 1500ms\n"},
 		{"picky", new.URL(), "    fallback: {on_status: [429]}\n"},
 	} {
 		text += fmt.Sprintf(service, s.name, old.URL(), s.backend) + s.more

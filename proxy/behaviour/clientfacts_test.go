@@ -1,0 +1,100 @@
+package behaviour
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// forwarded is what a backend is told of the client. PORT stands for the port
+// that the proxy listens on, HOST for the name that the client called.
+type forwarded struct{ For, Proto, Port, RealIP, Host string }
+
+// TestClientFacts: whoever stands before us is believed when trusted_proxies
+// names it, and passed on unchanged, with nothing of ours depending on it,
+// when nobody is named.
+func TestClientFacts(t *testing.T) {
+	t.Parallel()
+	const (
+		nobody    = ""
+		loopback  = `global: {trusted_proxies: ["127.0.0.0/8", "10.0.0.0/8"]}`
+		elsewhere = `global: {trusted_proxies: ["192.0.2.0/24"]}`
+	)
+	given := "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\nX-Real-IP: 203.0.113.9\r\nX-Forwarded-Host: asked.example.org\r\n"
+	underscores := "X_Forwarded_For: 6.6.6.6\r\nx_forwarded_proto: https\r\nX_Real_IP: 6.6.6.6\r\nX_FORWARDED_HOST: evil\r\nX_Forwarded_Port: 1\r\n"
+	cases := []struct {
+		name, trusted, header string
+		want                  forwarded
+	}{
+		{"nothing said", nobody, "", forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", ""}},
+		{"passed on", nobody, given, forwarded{"203.0.113.7, 127.0.0.1", "https", "443", "203.0.113.9", "asked.example.org"}},
+		{"nothing said by the trusted", loopback, "", forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", ""}},
+		{"believed", loopback, given, forwarded{"203.0.113.7, 127.0.0.1", "https", "443", "203.0.113.7", "asked.example.org"}},
+		{"believed through a chain", loopback, "X-Forwarded-For: 203.0.113.7, 10.1.2.3\r\n", forwarded{"203.0.113.7, 10.1.2.3, 127.0.0.1", "http", "PORT", "203.0.113.7", ""}},
+		{"forged left of the client", loopback, "X-Forwarded-For: 10.6.6.6, 203.0.113.7\r\n", forwarded{"10.6.6.6, 203.0.113.7, 127.0.0.1", "http", "PORT", "203.0.113.7", ""}},
+		{"several lines", loopback, "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: 10.1.2.3\r\n", forwarded{"203.0.113.7, 10.1.2.3, 127.0.0.1", "http", "PORT", "203.0.113.7", ""}},
+		{"not believed", elsewhere, given, forwarded{"203.0.113.7, 127.0.0.1", "http", "PORT", "127.0.0.1", "asked.example.org"}},
+		// No backend gets the names with underscores, and X_Forwarded_For counts
+		// for nothing. The others nginx's $http_ variables cannot tell from the
+		// real ones: they count as much as those do.
+		{"underscores", nobody, underscores, forwarded{"127.0.0.1", "https", "1", "6.6.6.6", "evil"}},
+		{"underscores, believed", loopback, underscores, forwarded{"127.0.0.1", "https", "1", "127.0.0.1", "evil"}},
+		{"underscores, not believed", elsewhere, underscores, forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", "evil"}},
+	}
+	proxies := map[string]*rig{}
+	for _, trusted := range []string{nobody, loopback, elsewhere} {
+		proxies[trusted] = sides(t, trusted)
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			for _, host := range []string{"old.example.com", "new.example.com", "bare.example.com"} {
+				r := proxies[c.trusted]
+				echo := askEcho(t, r.params.Listen.String(), "POST / HTTP/1.1\r\nHost: "+host+"\r\n"+c.header+"Content-Length: 0\r\n\r\n")
+				for name, values := range echo.Header {
+					require.NotContains(t, name, "_")
+					require.Len(t, values, 1, name)
+				}
+				want := c.want
+				want.Port = strings.Replace(want.Port, "PORT", portOf(r), 1)
+				if host != "old.example.com" {
+					want.Host = host
+				}
+				got := forwarded{echo.Header.Get("X-Forwarded-For"), echo.Header.Get("X-Forwarded-Proto"), echo.Header.Get("X-Forwarded-Port"),
+					echo.Header.Get("X-Real-IP"), echo.Header.Get("X-Forwarded-Host")}
+				require.Equal(t, want, got, host)
+				require.Regexp(t, `\A[0-9a-f]{32}\z`, echo.Header.Get("X-Request-ID"))
+			}
+		})
+	}
+}
+
+func portOf(r *rig) string {
+	_, port, _ := strings.Cut(r.params.Listen.String(), ":")
+	return port
+}
+
+// TestRequestID: who traces requests already keeps the own id.
+func TestRequestID(t *testing.T) {
+	t.Parallel()
+	proxy := sides(t, "").params.Listen.String()
+	for _, host := range []string{"old.example.com", "new.example.com"} {
+		echo := askEcho(t, proxy, "GET / HTTP/1.1\r\nHost: "+host+"\r\nX-Request-ID: mine\r\n\r\n")
+		require.Equal(t, []string{"mine"}, echo.Header.Values("X-Request-ID"))
+	}
+}
+
+// TestNoTraceOfUs: without debug_headers an answer carries nothing that its
+// backend did not send.
+func TestNoTraceOfUs(t *testing.T) {
+	t.Parallel()
+	quiet, debug := sides(t, ""), sides(t, "global: {debug_headers: true}")
+	for _, side := range []string{"old", "new"} {
+		request := "GET / HTTP/1.1\r\nHost: " + side + ".example.com\r\n\r\n"
+		answer, _ := dial(t, quiet.params.Listen.String()).ask(t, request)
+		require.Empty(t, answer.without("Content-Type", "Content-Length", "Date", "X-Testbed-Backend", "Connection"))
+		answer, _ = dial(t, debug.params.Listen.String()).ask(t, request)
+		require.Equal(t, side, answer.value("X-Migration-Side"))
+		require.NotEmpty(t, answer.value("X-Migration-Reason"))
+	}
+}
