@@ -48,6 +48,9 @@ type dataPlane struct {
 // newDataPlane does all that can fail for good: what it refuses no waiting
 // would heal.
 func newDataPlane(ctx context.Context, options runOptions, log *slog.Logger) (*dataPlane, error) {
+	if err := trustedOwner(options.runtimeDir); err != nil {
+		return nil, err
+	}
 	params, err := options.params()
 	if err != nil {
 		return nil, err

@@ -2,9 +2,11 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // trust is where this machine keeps the certificates that it trusts.
@@ -57,4 +59,18 @@ func hasIPv6() bool {
 		return false
 	}
 	return listener.Close() == nil
+}
+
+// trustedOwner refuses a runtime directory that another user has made, as
+// anybody can below /tmp: what stands in it decides where requests go.
+func trustedOwner(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return nil // it will be made, or that will say what is wrong
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if ok && owner.Uid != 0 && int(owner.Uid) != os.Geteuid() {
+		return fmt.Errorf("runtime directory %s belongs to user %d; remove it, or choose another with --runtime-dir", dir, owner.Uid)
+	}
+	return nil
 }
