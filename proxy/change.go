@@ -150,6 +150,7 @@ func (o *owner) replace(ctx context.Context, before string, next *generation) er
 		err = o.readBack(ctx, digest, patience)
 	}
 	if err == nil {
+		o.master.AwaitReplaced()
 		o.clear(before, digest)
 		return nil
 	}

@@ -84,7 +84,7 @@ func (p processes) signal(signal syscall.Signal) {
 	}
 }
 
-// awaitClosed waits, one second at most, until orphans that were told to quit
+// awaitClosed waits, one second at most, until workers that were told to quit
 // have closed their listening sockets, so that a new master can have them.
 // nginx changes the worker's title just before it does.
 func (p processes) awaitClosed() {

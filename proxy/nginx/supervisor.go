@@ -44,6 +44,8 @@ type Supervisor struct {
 	errors  *errorLog
 	state   atomic.Pointer[State]
 	process atomic.Pointer[Process]
+	// replaced are the workers at the last Reload.
+	replaced atomic.Pointer[processes]
 }
 
 // NewSupervisor makes a supervisor that has no master yet.
@@ -208,9 +210,22 @@ func (s *Supervisor) watch(ctx context.Context, process *Process) bool {
 }
 
 // Reload lets the master load current/nginx.conf. That the signal was sent
-// says nothing about success: ask AwaitDigest. When no master is running, the
-// next one loads that config anyway.
-func (s *Supervisor) Reload() error { return s.signal(syscall.SIGHUP) }
+// says nothing about success: ask AwaitDigest and then AwaitReplaced. When no
+// master is running, the next one loads that config anyway.
+func (s *Supervisor) Reload() error {
+	old := members(s.State().PID)
+	s.replaced.Store(&old)
+	return s.signal(syscall.SIGHUP)
+}
+
+// AwaitReplaced waits, one second at most, until no worker from before the
+// last Reload accepts connections. nginx lets them go on for 100 ms beside the
+// new ones, and a busy machine for longer.
+func (s *Supervisor) AwaitReplaced() {
+	if old := s.replaced.Load(); old != nil {
+		old.awaitClosed()
+	}
+}
 
 // Reopen lets nginx open its log files again.
 func (s *Supervisor) Reopen() error { return s.signal(syscall.SIGUSR1) }

@@ -52,8 +52,13 @@ func TestStartReloadReopenEnd(t *testing.T) {
 	b.awaitDigest(t, "one")
 
 	b.use(t, "two", "")
+	old := members(s.State().PID)
+	require.Len(t, old, 2)
+	require.True(t, old.anyListening())
 	require.NoError(t, s.Reload())
 	b.awaitDigest(t, "two")
+	s.AwaitReplaced()
+	require.False(t, old.anyListening())
 	require.NoError(t, os.Rename(b.path("error.log"), b.path("error.log.1")))
 	require.NoError(t, s.Reopen())
 	await(t, "the log is opened again", func() bool { _, err := os.Stat(b.path("error.log")); return err == nil })
