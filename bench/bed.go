@@ -82,7 +82,9 @@ func (b *bed) findPrograms() error {
 		problems = errors.Join(problems, err)
 		*into = path
 	}
-	return problems
+	// To nginx itself $NGINX names sockets that it inherits; and the system's
+	// roots are those of the system.
+	return errors.Join(problems, os.Unsetenv("NGINX"), os.Unsetenv("SSL_CERT_FILE"))
 }
 
 // build makes the binary as the Makefile does.

@@ -69,10 +69,9 @@ func (b *bed) startPlane(ctx context.Context, config string, at place) (*plane, 
 	go p.readLog(stderr)
 	if err := p.awaitReady(ctx); err != nil {
 		p.stop()
-		return nil, fmt.Errorf("%w\n%s", err, p.lastWords())
+		return nil, err
 	}
-	_, err = p.await(ctx, configInForce)
-	return p, err
+	return p, nil
 }
 
 func freePorts(n int) ([]int, error) {
@@ -137,28 +136,11 @@ func (p *plane) await(ctx context.Context, msg string) (time.Time, error) {
 	}
 }
 
-func (p *plane) lastWords() string {
-	var text []string
-	for {
-		select {
-		case line, more := <-p.log:
-			if more {
-				text = append(text, line.text)
-				continue
-			}
-		default:
-		}
-		return strings.Join(text, "\n")
-	}
-}
-
 func (p *plane) awaitReady(ctx context.Context) error {
-	return poll(ctx, 5*time.Minute, func() error {
-		select {
-		case <-p.ended:
-			return final{errors.New("migration-proxy ended at once")}
-		default:
-		}
+	if _, err := p.await(ctx, configInForce); err != nil {
+		return err
+	}
+	return poll(ctx, 10*time.Second, func() error {
 		answer, err := http.Get("http://" + loopback(p.http) + "/ready")
 		if err != nil {
 			return err
