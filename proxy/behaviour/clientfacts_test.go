@@ -74,6 +74,23 @@ func portOf(r *rig) string {
 	return port
 }
 
+// TestHostOfAnAbsoluteTarget: it chooses the service, so the Host header
+// beside it must not tell the backend otherwise (RFC 9112, 3.2.2).
+func TestHostOfAnAbsoluteTarget(t *testing.T) {
+	t.Parallel()
+	proxy := sides(t, "").params.Listen.String()
+	for _, host := range []string{"evil.example.org", "old.example.com.evil.example.org", "xold.example.com", "new.example.com"} {
+		echo := askEcho(t, proxy, "GET http://old.example.com/x HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
+		require.Equal(t, []string{"old", "old.example.com"}, []string{echo.Backend, echo.Host})
+	}
+	echo := askEcho(t, proxy, "GET http://new.example.com/x HTTP/1.1\r\nHost: evil.example.org\r\n\r\n")
+	require.Equal(t, []string{"new", "new.example.com"}, []string{echo.Backend, echo.Header.Get("X-Forwarded-Host")})
+	for _, host := range []string{"old.example.com", "OLD.Example.com", "old.example.com:8443", "old.example.com.", "old.example.com.:80"} {
+		echo := askEcho(t, proxy, "GET /x HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
+		require.Equal(t, host, echo.Host, "as the client wrote it")
+	}
+}
+
 // TestRequestID: who traces requests already keeps the own id.
 func TestRequestID(t *testing.T) {
 	t.Parallel()
