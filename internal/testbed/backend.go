@@ -166,7 +166,7 @@ func (b *Backend) Revive() error {
 	if b.life != nil {
 		return nil
 	}
-	listener, err := net.Listen("tcp4", b.addr)
+	listener, err := listenAgain(b.addr)
 	if err != nil {
 		return fmt.Errorf("revive backend %s: %w", b.options.Name, err)
 	}

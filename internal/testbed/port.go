@@ -7,6 +7,8 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"syscall"
+	"time"
 )
 
 // Ports below 32768 are never taken by outgoing connections (Linux's default
@@ -52,4 +54,15 @@ func listenAnywhere() (net.Listener, error) {
 		last = err
 	}
 	return nil, fmt.Errorf("listen on loopback: %w", last)
+}
+
+// listenAgain waits while the address is in use: a process that is just being
+// started holds a copy of our closed listener, from its fork to its exec.
+func listenAgain(address string) (net.Listener, error) {
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		listener, err := net.Listen("tcp4", address)
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(deadline) {
+			return listener, err
+		}
+	}
 }
