@@ -65,6 +65,6 @@ need-nginx:
 need-bench:
 	@hack/need.sh wrk haproxy
 
-NGINX_VERSION = "$${NGINX:-nginx}" -v 2>&1 | sed 's/^nginx version: //'
+NGINX_VERSION = "$${MIGRATION_PROXY_NGINX:-nginx}" -v 2>&1 | sed 's/^nginx version: //'
 # The packages whose tests compare with golden files, and so know -update.
 GOLDEN_PACKAGES = $$(grep -rlE --include='*_test.go' '/internal/golden"|flag.Bool\("update"' . | xargs -n1 dirname | sort -u)

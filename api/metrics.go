@@ -8,20 +8,11 @@ import (
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
-// NewConfigReloads gives the counter of configs read, by result: "applied",
-// or the stage that refused it (load, generate, test, apply: see
-// status.Rejected). Hand it to Options.Collectors, too.
-func NewConfigReloads() *prometheus.CounterVec {
-	return prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "migration_proxy_config_reloads_total",
-		Help: "Configs read, by result: applied, or the stage that refused it (load, generate, test, apply).",
-	}, []string{"result"})
-}
-
 var (
 	descInfo = desc("build_info", "1, with the version as label.", "version")
 	descUp   = desc("nginx_up", "1 while nginx runs.")
 
+	descResults  = desc("config_reloads_total", "Configs read, by result: applied, or the stage that refused it (load, generate, test, apply).", "result")
 	descReady    = desc("ready", "1 when traffic may come to this replica.")
 	descInSync   = desc("config_in_sync", "1 when the newest config is the one that is served, 0 when it was refused or none is served.")
 	descSince    = desc("config_last_success_timestamp_seconds", "When the config that is served was put in force, in seconds since 1970; 0 when none is.")
@@ -46,7 +37,7 @@ type statusCollector struct{ current func() status.Status }
 // Describe implements prometheus.Collector.
 func (c statusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descInfo, descUp, descReady, descInSync, descSince, descReloads, descRestarts,
+		descInfo, descUp, descResults, descReady, descInSync, descSince, descReloads, descRestarts,
 		descPhase, descDesired, descObserved, descUnres,
 	} {
 		out <- d
@@ -66,6 +57,9 @@ func (c statusCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(descSince, unixSeconds(now.Config.Since))
 	out <- prometheus.MustNewConstMetric(descReloads, prometheus.CounterValue, float64(now.Nginx.Reloads))
 	out <- prometheus.MustNewConstMetric(descRestarts, prometheus.CounterValue, float64(now.Nginx.Restarts))
+	for result, count := range now.Config.Results {
+		out <- prometheus.MustNewConstMetric(descResults, prometheus.CounterValue, float64(count), result)
+	}
 	for i := range now.Services {
 		collectService(&now.Services[i], gauge)
 	}

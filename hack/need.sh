@@ -13,10 +13,11 @@ policy=/usr/sbin/policy-rc.d
 
 say() { echo "need.sh: $*" >&2; }
 
-# $NGINX, $WRK, $HAPROXY name a program elsewhere; /usr/sbin is not in
-# everybody's PATH.
+# MIGRATION_PROXY_NGINX, WRK, HAPROXY name a program elsewhere; /usr/sbin is not
+# in everybody's PATH. (NGINX has a meaning of its own to nginx.)
 found() {
   local chosen="${1^^}"
+  [ "$1" != nginx ] || chosen=MIGRATION_PROXY_NGINX
   if [ -n "${!chosen:-}" ]; then
     [ -x "${!chosen}" ] || { say "\$$chosen is ${!chosen}, which is not a program; correct or unset it"; exit 1; }
     return 0
@@ -87,7 +88,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 else
   say "missing: ${missing[*]}. Please run:"
   say "  sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}"
-  say "(on other systems the package may be called nginx), or set NGINX=/path/to/nginx"
+  say "(on other systems the package may be called nginx), or set MIGRATION_PROXY_NGINX=/path/to/nginx"
   exit 1
 fi
 for program in "$@"; do

@@ -15,16 +15,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
 
-// nginxPath is the nginx under test: NGINX names another than the PATH's.
-func nginxPath() string {
-	if path := os.Getenv("NGINX"); path != "" {
-		return path
-	}
-	return "nginx"
-}
-
 func nginxVersion(t testing.TB) nginxgen.Version {
-	out, err := exec.Command(nginxPath(), "-v").CombinedOutput()
+	out, err := exec.Command(testbed.Nginx(), "-v").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	version, err := nginxgen.ParseVersion(string(out))
 	require.NoError(t, err)
@@ -102,8 +94,7 @@ func (m machine) requireAccepted(t testing.TB, text []byte) {
 	).Replace(string(text))
 	conf := filepath.Join(m.dir, "nginx.conf")
 	require.NoError(t, os.WriteFile(conf, []byte(moved), 0o600))
-	command := exec.Command(nginxPath(), "-t", "-q", "-p", m.dir, "-e", "stderr", "-c", conf)
-	command.Env = []string{} // nginx has a meaning of its own for NGINX
+	command := exec.Command(testbed.Nginx(), "-t", "-q", "-p", m.dir, "-e", "stderr", "-c", conf)
 	out, err := command.CombinedOutput()
 	require.NoError(t, err, "nginx -t: %s", out)
 	require.Empty(t, string(out), "nginx -t warns")

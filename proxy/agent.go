@@ -32,7 +32,7 @@ type Options struct {
 
 	ReloadEvery     time.Duration // least time between two reloads; 1 s
 	ReadbackTimeout time.Duration // for a new config to be served; 10 s
-	DrainTime       time.Duration // before a reload, where nginx needs it; 500 ms
+	DrainTime       time.Duration // before a reload, where nginx needs it; 50 ms
 	QuitTimeout     time.Duration // for requests under way when Run ends; 30 s
 }
 
@@ -42,7 +42,7 @@ func (o *Options) fill() {
 	}
 	o.ReloadEvery = orDefault(o.ReloadEvery, time.Second)
 	o.ReadbackTimeout = orDefault(o.ReadbackTimeout, 10*time.Second)
-	o.DrainTime = orDefault(o.DrainTime, 500*time.Millisecond)
+	o.DrainTime = orDefault(o.DrainTime, 50*time.Millisecond)
 }
 
 func orDefault(d, fallback time.Duration) time.Duration {
@@ -89,7 +89,7 @@ func New(ctx context.Context, options Options) (*Agent, error) {
 	a.options.Params.Version = found.Version
 	a.options.Params.ErrorLog = a.dir.path("error.log")
 	a.options.Params.OpenFiles = openFiles()
-	a.view.Store(&view{started: time.Now()})
+	a.view.Store(&view{started: time.Now(), turned: time.Now()})
 	return a, nil
 }
 

@@ -100,6 +100,7 @@ func problems(err error) []string {
 func (o *owner) inForce(next *generation) {
 	if table := o.table(); table == nil || table.Digest() != next.table.Digest() || next.number != o.served.number {
 		o.since = time.Now()
+		o.results["applied"]++
 		o.options.Log.Info("config in force", "source", next.source, "digest", next.table.Digest(), "nginx_config", next.config.Digest)
 	}
 	o.served, o.failures = next, 0

@@ -68,6 +68,7 @@ type owner struct {
 	refused  int // the number of what was rejected
 	since    time.Time
 	reloads  int
+	results  map[string]uint64 // see status.Config.Results
 
 	helpers sync.WaitGroup
 	stop    func() // ends nginx; nil while it has not been started
@@ -78,6 +79,7 @@ func newOwner(a *Agent, store *weights.Store) *owner {
 		Agent: a, store: store,
 		verdicts: map[migration.Name]verdict{},
 		applied:  map[migration.Name]weights.State{},
+		results:  map[string]uint64{},
 	}
 }
 
@@ -197,6 +199,7 @@ func (o *owner) unreadable(stage, source string, problems []string) {
 // rejected too.
 func (o *owner) reject(what offer, stage string, problems []string) {
 	o.options.Log.Error("config rejected, the last good one stays in force", "source", what.source, "stage", stage, "problems", problems)
+	o.results[stage]++
 	if what.number < o.refused {
 		return
 	}

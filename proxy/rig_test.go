@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"go.uber.org/goleak"
 
 	"github.com/migration-proxy/migration-proxy/migration"
@@ -72,7 +74,7 @@ func (r *rig) agent() *Agent {
 
 func options(params nginxgen.Params) Options {
 	return Options{
-		Params: params, Nginx: "nginx", Version: "test", Log: slog.New(slog.DiscardHandler),
+		Params: params, Nginx: testbed.Nginx(), Version: "test", Log: slog.New(slog.DiscardHandler),
 		ReloadEvery: 200 * time.Millisecond, DrainTime: 50 * time.Millisecond,
 		ReadbackTimeout: 4 * time.Second, QuitTimeout: time.Second,
 	}

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"fmt"
+	"maps"
 	"net/netip"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 // view is what the owner lets others see. It is never changed.
 type view struct {
 	started  time.Time
+	turned   time.Time // when the owner published it
 	config   status.Config
 	served   *generation // nil, or with a table
 	digest   string      // of nginx's config, once it was read back
@@ -23,12 +26,10 @@ type view struct {
 func (o *owner) publish() {
 	next := &view{
 		started:  o.view.Load().started,
-		config:   status.Config{Since: o.since, Rejected: o.rejected},
+		turned:   time.Now(),
+		config:   status.Config{Since: o.since, Rejected: o.rejected, Results: maps.Clone(o.results)},
 		reloads:  o.reloads,
-		verdicts: make(map[migration.Name]verdict, len(o.verdicts)),
-	}
-	for name, verdict := range o.verdicts {
-		next.verdicts[name] = verdict
+		verdicts: maps.Clone(o.verdicts),
 	}
 	if o.served != nil {
 		next.digest = o.served.config.Digest
@@ -38,6 +39,19 @@ func (o *owner) publish() {
 		next.config.Source, next.config.Digest = o.served.source, o.served.table.Digest()
 	}
 	o.view.Store(next)
+}
+
+// mostTurn is how long the owner may be busy with one turn: thousands of
+// services that are new take seconds, but not this long.
+const mostTurn = time.Minute
+
+// Alive tells whether the agent still does its work; an error says since when
+// it does not.
+func (a *Agent) Alive() error {
+	if last := a.view.Load().turned; time.Since(last) > mostTurn {
+		return fmt.Errorf("the agent has done nothing since %s", last.Format(time.RFC3339))
+	}
+	return nil
 }
 
 // Table gives the table in force, or nil while there is none.

@@ -27,6 +27,9 @@ type Config struct {
 	Digest   string    `json:"digest"`             // migration.Table.Digest that is served
 	Since    time.Time `json:"since"`              // when it began to be served
 	Rejected *Rejected `json:"rejected,omitempty"` // the newest config, if it is not in force
+	// Results counts configs since the agent started: "applied", or the stage
+	// that refused them, see Rejected.
+	Results map[string]uint64 `json:"results"`
 }
 
 // InSync tells whether the newest config is the one that is served.

@@ -68,9 +68,8 @@ func newDataPlane(ctx context.Context, options runOptions, log *slog.Logger) (*d
 	if err := p.openAccessLog(); err != nil {
 		return nil, err
 	}
-	reloads := api.NewConfigReloads()
-	p.feed = p.newFeed(reloads)
-	return p, p.openAPI(reloads)
+	p.feed = p.newFeed()
+	return p, p.openAPI()
 }
 
 // params are what nginx's config says of this machine.
@@ -131,10 +130,10 @@ func (p *dataPlane) openAccessLog() error {
 	return nil
 }
 
-func (p *dataPlane) openAPI(reloads *prometheus.CounterVec) (err error) {
+func (p *dataPlane) openAPI() (err error) {
 	p.server, err = api.New(api.Options{
-		Alive: func() error { return nil }, Ready: p.ready, Status: p.status,
-		Collectors: []prometheus.Collector{p.counters, reloads}, Log: p.log,
+		Alive: p.agent.Alive, Ready: p.ready, Status: p.status,
+		Collectors: []prometheus.Collector{p.counters}, Log: p.log,
 	})
 	if err != nil {
 		return err

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy"
@@ -28,20 +26,18 @@ const lookEvery = 500 * time.Millisecond
 type feed struct {
 	agent    *proxy.Agent
 	counters *accesslog.Counters
-	results  *prometheus.CounterVec
 	log      *slog.Logger
 	source   string // the file
 	lastGood string // the file that remembers
 
-	mu       sync.Mutex
-	offered  *migration.Table
-	text     []byte   // of offered; nil once remembered
-	problems []string // of the newest version, when it could not be read
+	mu      sync.Mutex
+	offered *migration.Table
+	text    []byte // of offered; nil once remembered
 }
 
-func (p *dataPlane) newFeed(results *prometheus.CounterVec) *feed {
+func (p *dataPlane) newFeed() *feed {
 	return &feed{
-		agent: p.agent, counters: p.counters, results: results, log: p.log,
+		agent: p.agent, counters: p.counters, log: p.log,
 		source: p.options.file, lastGood: filepath.Join(p.options.runtimeDir, "last-good.yaml"),
 	}
 }
@@ -64,7 +60,6 @@ func (f *feed) take(text []byte, err error) {
 		f.refuse(err)
 		return
 	}
-	f.problems = nil
 	f.offer(table, f.source, text)
 }
 
@@ -77,12 +72,10 @@ func (f *feed) offer(table *migration.Table, source string, text []byte) {
 // refuse keeps what is in force. At the start nothing is: then it is what was
 // so last.
 func (f *feed) refuse(err error) {
-	f.problems = strings.Split(err.Error(), "\n")
-	f.results.WithLabelValues("load").Inc()
 	if f.offered == nil {
 		f.offerLastGood()
 	}
-	f.agent.Reject("load", f.source, f.problems)
+	f.agent.Reject("load", f.source, strings.Split(err.Error(), "\n"))
 }
 
 func (f *feed) offerLastGood() {
@@ -131,19 +124,14 @@ func (f *feed) keep(ctx context.Context) error {
 	}
 }
 
-// inForce remembers a config once it is served. A newer one that could not be
-// read is said again: the agent takes an older success for the end of it.
+// inForce remembers a config once it is served.
 func (f *feed) inForce(served *migration.Table) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.results.WithLabelValues("applied").Inc()
 	if served != f.offered {
 		return
 	}
 	f.countServices(served)
-	if f.problems != nil {
-		f.agent.Reject("load", f.source, f.problems)
-	}
 	if f.text == nil {
 		return
 	}

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
 // patience is how long a test waits for what must happen; it is never reached
@@ -34,7 +36,7 @@ type server struct {
 // startNginx writes testdata/nginx.conf's format, with extra appended.
 func startNginx(t *testing.T, extra string) *server {
 	t.Helper()
-	nginx, err := exec.LookPath("nginx")
+	nginx, err := exec.LookPath(testbed.Nginx())
 	if err != nil {
 		nginx = "/usr/sbin/nginx"
 	}

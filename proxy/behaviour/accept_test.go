@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
@@ -119,7 +120,7 @@ client_body_temp_path %[1]s/temp; proxy_temp_path %[1]s/temp; fastcgi_temp_path 
 func startNginx(t *testing.T, dir, text string) {
 	conf := filepath.Join(dir, "nginx.conf")
 	require.NoError(t, os.WriteFile(conf, []byte(text), 0o600))
-	command := exec.Command(nginxPath(), "-p", dir, "-e", "stderr", "-c", conf)
+	command := exec.Command(testbed.Nginx(), "-p", dir, "-e", "stderr", "-c", conf)
 	command.Env = []string{}
 	var stderr bytes.Buffer
 	command.Stderr = &stderr

@@ -22,16 +22,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/proxy/weights"
 )
 
-// nginxPath is the nginx under test: NGINX names another than the PATH's.
-func nginxPath() string {
-	if path := os.Getenv("NGINX"); path != "" {
-		return path
-	}
-	return "nginx"
-}
-
 func nginxVersion(t testing.TB) nginxgen.Version {
-	out, err := exec.Command(nginxPath(), "-v").CombinedOutput()
+	out, err := exec.Command(testbed.Nginx(), "-v").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	version, err := nginxgen.ParseVersion(string(out))
 	require.NoError(t, err)
@@ -113,10 +105,9 @@ func (r *rig) run(t *testing.T, config nginxgen.Config) {
 	require.NoError(t, os.WriteFile(conf, config.Text, 0o644))
 	require.NoError(t, os.Mkdir(filepath.Join(params.RuntimeDir, "serving"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(params.RuntimeDir, "serving", config.Digest), nil, 0o644))
-	command := exec.Command(nginxPath(), "-p", params.RuntimeDir, "-e", "stderr", "-c", conf)
+	command := exec.Command(testbed.Nginx(), "-p", params.RuntimeDir, "-e", "stderr", "-c", conf)
 	var stderr bytes.Buffer
 	command.Stderr = &stderr
-	command.Env = []string{} // a variable NGINX would mean sockets to inherit
 	require.NoError(t, command.Start())
 	exited := make(chan struct{})
 	go func() { defer close(exited); _ = command.Wait() }()
@@ -158,7 +149,7 @@ func nginxAccepts(t testing.TB, table *migration.Table, params nginxgen.Params) 
 	require.NoError(t, err)
 	conf := filepath.Join(params.RuntimeDir, "nginx.conf")
 	require.NoError(t, os.WriteFile(conf, config.Text, 0o644))
-	out, err := exec.Command(nginxPath(), "-t", "-q", "-p", params.RuntimeDir, "-e", "stderr", "-c", conf).CombinedOutput()
+	out, err := exec.Command(testbed.Nginx(), "-t", "-q", "-p", params.RuntimeDir, "-e", "stderr", "-c", conf).CombinedOutput()
 	if err != nil || len(out) > 0 {
 		return fmt.Errorf("nginx -t: %v: %s\n%s", err, out, config.Text)
 	}

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -72,7 +73,7 @@ func (n *Nginx) Test(ctx context.Context, conf string) error {
 	ctx, cancel := context.WithTimeout(ctx, longestTest)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, n.Path, "-t", "-p", n.Dir, "-c", conf, "-e", "stderr")
-	cmd.Dir = n.Dir
+	cmd.Dir, cmd.Env = n.Dir, environment()
 	output, err := cmd.CombinedOutput()
 	if problems := complaints(string(output)); len(problems) > 0 {
 		return problems
@@ -81,6 +82,12 @@ func (n *Nginx) Test(ctx context.Context, conf string) error {
 		return fmt.Errorf("nginx -t: %w: %s", err, bytes.TrimSpace(output))
 	}
 	return nil
+}
+
+// environment is ours without NGINX, which names sockets to inherit, and which
+// somebody may have set to the path of a binary.
+func environment() []string {
+	return slices.DeleteFunc(os.Environ(), func(entry string) bool { return strings.HasPrefix(entry, "NGINX=") })
 }
 
 // speech is what stands before nginx's words: "nginx: [emerg] " or
@@ -106,7 +113,7 @@ func (n *Nginx) start() (*Process, error) {
 		}
 	}
 	cmd := exec.Command(n.Path, "-p", n.Dir, "-c", n.conf(), "-e", n.path("error.log"))
-	cmd.Dir = n.Dir
+	cmd.Dir, cmd.Env = n.Dir, environment()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting nginx: %w", err)

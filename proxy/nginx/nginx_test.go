@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"go.uber.org/goleak"
 )
 
@@ -29,7 +31,7 @@ func newBench(t *testing.T) *bench {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	require.NoError(t, os.Chmod(dir, 0o755))
-	found, err := Find(t.Context(), "nginx", dir)
+	found, err := Find(t.Context(), testbed.Nginx(), dir)
 	require.NoError(t, err)
 	return &bench{found, freePort(t)}
 }
