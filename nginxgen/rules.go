@@ -87,6 +87,11 @@ func geoNetworks(network netip.Prefix) []netip.Prefix {
 	return []netip.Prefix{netip.PrefixFrom(network.Addr(), 1), netip.PrefixFrom(upper, 1)}
 }
 
+// matchLimit bounds what a client's header may cost: a pattern like (a*)*b
+// backtracks without end. PCRE's own limit is a hundred times this, a quarter
+// of a second of the worker. Beyond it the pattern does not match.
+const matchLimit = "(*LIMIT_MATCH=100000)"
+
 // headerToken is one map for consecutive rules on one header; nginx tries the
 // expressions in the order written. The first line keeps absent headers from
 // matching an expression.
@@ -95,7 +100,7 @@ func (d *draft) headerToken(rules []migration.HeaderRule, first int, otherwise s
 	for i, rule := range rules {
 		expression := migration.ExactPCRE(rule.Value)
 		if rule.Pattern != nil {
-			expression = rule.Pattern.PCRE()
+			expression = matchLimit + rule.Pattern.PCRE()
 		}
 		reason := migration.Reason{Code: migration.ReasonHeaderRule, Rule: first + i}
 		body = append(body, line("~"+expression, d.ruleToken(rule.Target, reason.String())))
