@@ -1,0 +1,29 @@
+// Package health asks both sides of each service whether they are well, the
+// way traffic would ask: same Host, server name, trust and client
+// certificate.
+//
+// Takes: Targets (For makes them of a migration.Service), a function that
+// gives a backend's addresses, and word of who is to be probed on demand.
+// Gives: a Result per service and side, after thresholds, and a call when a
+// verdict changes.
+// Refuses: to have two probes under way at one target, or more than
+// Options.Workers at all: when many targets hang, probes come late, not in
+// numbers. What goes wrong on this machine (no descriptors, an unreadable
+// certificate) is nobody's ill health: it is told in LastError and judges
+// nothing.
+//
+// A probe asks one address on a new connection and goes to the next with the
+// next probe. With one of two addresses dead, successes and failures alternate
+// and the verdict stays what it was. It lasts as long as Timeout allows, from
+// connecting to the end of the response's header:
+//
+//	path given      GET; healthy by status. Redirects are not followed.
+//	https, no path  TCP and TLS handshake
+//	http, no path   TCP connection
+//
+// The certificate is judged as nginx judges it: also by its common name, when
+// it carries no DNS name. Files are read again when they have changed; while
+// they cannot be read, what was read last is used, as nginx does.
+//
+// Only cmd and package proxy import it.
+package health
