@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
@@ -23,22 +26,25 @@ func measureLosses(ctx context.Context, b *bed) error {
 		weights, structures = 50, 3
 	}
 	rows := [][]string{{"", "changes", "POST requests", "lost", "not 200", "new workers"}}
-	for _, kind := range []struct {
-		name   string
-		change func(services, int) services
-		every  time.Duration
-		times  int
-	}{
-		{"weight", withShare, 20 * time.Millisecond, weights},
-		{"structure", withTimeout, betweenReloads, structures},
+	for _, series := range []series{
+		{"weight", weights, 20 * time.Millisecond, withShare},
+		{"structure", structures, betweenReloads, withTimeout},
 	} {
-		cells, err := b.losses(ctx, services{count: 1, backends: to}, kind.times, kind.every, kind.change)
+		cells, err := b.losses(ctx, services{count: 1, backends: to}, series)
 		if err != nil {
-			return fmt.Errorf("%s: %w", kind.name, err)
+			return fmt.Errorf("%s: %w", series.name, err)
 		}
-		rows = append(rows, append([]string{kind.name}, cells...))
+		rows = append(rows, append([]string{series.name}, cells...))
 	}
 	return b.table(rows)
+}
+
+// series is a number of changes, one after another.
+type series struct {
+	name   string
+	count  int
+	every  time.Duration
+	change func(services, int) services // the n-th
 }
 
 func withShare(s services, n int) services {
@@ -51,52 +57,57 @@ func withTimeout(s services, n int) services {
 	return s
 }
 
-func (b *bed) losses(ctx context.Context, config services, times int, every time.Duration, change func(services, int) services) ([]string, error) {
+func (b *bed) losses(ctx context.Context, config services, series series) ([]string, error) {
 	p, err := b.startPlane(ctx, config.yaml(), anywhere)
 	if err != nil {
 		return nil, err
 	}
 	defer p.stop()
-	before, err := p.workers()
-	if err != nil {
-		return nil, err
-	}
 	loading, end := context.WithCancel(ctx)
 	defer end()
-	type result struct {
-		*testbed.Report
-		err error
+	load := testbed.Load{
+		URL: "http://" + loopback(p.port) + "/", Host: hostOf(0), Method: http.MethodPost, Body: "payment", Connections: 16,
 	}
-	done := make(chan result, 1)
-	go func() {
-		report, err := testbed.Load{
-			URL: "http://" + loopback(p.port) + "/", Host: hostOf(0), Method: http.MethodPost, Body: "payment", Connections: 16,
-		}.Run(loading)
-		done <- result{report, err}
-	}()
-	seen := map[int]bool{}
-	for n := range times {
-		if err := p.apply(ctx, change(config, n+1).yaml(), every); err != nil {
-			return nil, err
+	ended := errgroup.Group{}
+	var report *testbed.Report
+	ended.Go(func() (err error) {
+		report, err = load.Run(loading)
+		return err
+	})
+	workers, err := p.workersDuring(ctx, config, series)
+	end()
+	if err := errors.Join(err, ended.Wait()); err != nil {
+		return nil, err
+	}
+	for text, count := range report.Errors {
+		b.printf("lost %d: %s\n", count, text)
+	}
+	return []string{fmt.Sprint(series.count), fmt.Sprint(report.Sent), fmt.Sprint(report.Lost()),
+		fmt.Sprint(report.Sent - report.Lost() - report.Statuses[http.StatusOK]), fmt.Sprint(workers)}, nil
+}
+
+// workersDuring makes the changes, and counts the workers that were started.
+func (p *plane) workersDuring(ctx context.Context, config services, series series) (int, error) {
+	before, err := p.workers()
+	if err != nil {
+		return 0, err
+	}
+	started := map[int]bool{}
+	for n := range series.count {
+		if err := p.apply(ctx, series.change(config, n+1).yaml(), series.every); err != nil {
+			return 0, err
 		}
 		workers, err := p.workers()
 		if err != nil {
-			return nil, err
+			return 0, err
 		}
 		for _, pid := range workers {
-			seen[pid] = seen[pid] || !slices.Contains(before, pid)
+			if !slices.Contains(before, pid) {
+				started[pid] = true
+			}
 		}
 	}
-	end()
-	load := <-done
-	if load.err != nil {
-		return nil, load.err
-	}
-	for text, count := range load.Errors {
-		b.printf("lost %d: %s\n", count, text)
-	}
-	return []string{fmt.Sprint(times), fmt.Sprint(load.Sent), fmt.Sprint(load.Lost()),
-		fmt.Sprint(load.Sent - load.Lost() - load.Statuses[http.StatusOK]), fmt.Sprint(fresh(seen))}, nil
+	return len(started), nil
 }
 
 // apply makes a change, waits until it is in force, and a little more.
@@ -108,14 +119,4 @@ func (p *plane) apply(ctx context.Context, config string, every time.Duration) e
 		return err
 	}
 	return pause(ctx, every)
-}
-
-func fresh(seen map[int]bool) int {
-	count := 0
-	for _, isNew := range seen {
-		if isNew {
-			count++
-		}
-	}
-	return count
 }

@@ -59,23 +59,25 @@ func (b *bed) weightChanges(ctx context.Context, count int, to backends) (*weigh
 		changes = 10
 	}
 	for range changes {
-		if err := times.change(ctx, p, client, full, "new"); err != nil {
-			return nil, err
-		}
-		if err := times.change(ctx, p, client, zero, "old"); err != nil {
-			return nil, err
+		for _, to := range []target{{full, "new"}, {zero, "old"}} {
+			if err := times.change(ctx, p, client, to); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return times, nil
 }
 
+// target is a config, and who answers once it is in force.
+type target struct{ config, side string }
+
 // change makes one and waits until the proxy has nothing more to do.
-func (w *weightTimes) change(ctx context.Context, p *plane, client *asker, config, side string) error {
+func (w *weightTimes) change(ctx context.Context, p *plane, client *asker, to target) error {
 	begun := time.Now()
-	if err := p.replace(config); err != nil {
+	if err := p.replace(to.config); err != nil {
 		return err
 	}
-	served, err := client.await(ctx, side)
+	served, err := client.await(ctx, to.side)
 	if err != nil {
 		return err
 	}
