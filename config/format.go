@@ -27,7 +27,7 @@ type global struct {
 type service struct {
 	Name        migration.Name       `yaml:"name" required:"true" doc:"Unique name, as metrics, logs and annotations have it."`
 	OldHost     oldHost              `yaml:"old_host" required:"true" doc:"Host that clients ask for; may begin with *. for any labels before the rest."`
-	OldBackend  migration.Backend    `yaml:"old_backend" required:"true" doc:"host:port or scheme://host[:port] of the old Service."`
+	OldBackend  migration.Backend    `yaml:"old_backend" required:"true" doc:"host:port or scheme://host[:port] of the old Service; https is not verified."`
 	NewHost     migration.Host       `yaml:"new_host" required:"true" doc:"Host header and SNI towards new."`
 	NewBackend  migration.Backend    `yaml:"new_backend" required:"true" doc:"host:port or scheme://host[:port] of new; port 443 means https unless a scheme is written."`
 	PathPrefix  migration.PathPrefix `yaml:"path_prefix" default:"/" doc:"Paths that are meant, element by element; (old_host, path_prefix) is unique."`

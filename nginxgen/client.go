@@ -7,8 +7,7 @@ func (d *draft) clientFacts() directives {
 		// The Host header as the client wrote it, unless an absolute target
 		// ("GET http://a/") made it count for nothing: a service must not be
 		// asked for by another name than the one it was found by.
-		mapping("$host;$http_host", "$mp_called_host",
-			`~*\A(?<mp_found>[^;]+);\k<mp_found>\.?(?::[0-9]*)?\z`, "$http_host", "default", "$host"),
+		mapping("$request", "$mp_called_host", `~\A[^ ]+ [^/]`, "$host", "default", "$http_host"),
 		mapping("$http_x_request_id", "$mp_request_id", "", "$request_id", "default", "$http_x_request_id"),
 	}
 	proto, port := "$http_x_forwarded_proto", "$http_x_forwarded_port"
