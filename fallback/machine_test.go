@@ -2,6 +2,7 @@ package fallback_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -132,10 +133,10 @@ func TestConfigureForgetsCountsOfOtherRules(t *testing.T) {
 	}
 	three := with(func(c *fallback.Config) { c.MaxFailures = 3 })
 	require.False(t, m.Configure(three, start).Happened())
-	for range 3 {
-		m.Request(busy, nil, start)
+	for range 2 {
+		require.False(t, m.Request(busy, nil, start).Happened())
 	}
-	require.True(t, m.State().Tripped())
+	require.True(t, m.Request(busy, nil, start).Happened())
 	off := with(func(c *fallback.Config) { c.MaxFailures, c.Idle = 3, true })
 	require.Equal(t, fallback.UserEdited, m.Configure(off, start).Code)
 	require.False(t, m.Request(busy, nil, start).Happened())
@@ -159,6 +160,25 @@ func TestRestart(t *testing.T) {
 	require.True(t, m.State().Tripped())
 	require.Equal(t, start.Add(5*time.Minute), m.State().Until)
 	require.Contains(t, m.State().Reason(), "5 of 5 requests to new failed")
+}
+
+// TestRestartKeepsWhatIsOdd: the clock that programs have, and texts that are
+// long, cut within a letter or no text at all.
+func TestRestartKeepsWhatIsOdd(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{strings.Repeat("x", 1000), "x" + strings.Repeat("é", 500), strings.Repeat("\xff\xfe-", 400)} {
+		m := fallback.New(config, fallback.State{})
+		now := time.Now()
+		m.Tick(fallback.Probes{Error: text}, now)
+		for range 5 {
+			m.Request(busy, []byte(text), now)
+		}
+		require.True(t, m.State().Tripped())
+		require.Len(t, m.State().Evidence.RequestIDs, fallback.MostIDs)
+		restart(t, m)
+		m.Command(fallback.Trip, text, now)
+		require.True(t, restart(t, m).State().Manual)
+	}
 }
 
 func restart(t *testing.T, m *fallback.Machine) *fallback.Machine {
@@ -195,6 +215,56 @@ func TestLateNewsDoNotLengthenATrip(t *testing.T) {
 		require.False(t, m.Request(busy, nil, now).Happened())
 	}
 	require.Equal(t, fallback.ByFailures, m.Request(busy, nil, now).Code)
+}
+
+// TestPhasesCountFromZero, also when the hold-off is shorter than the window.
+func TestPhasesCountFromZero(t *testing.T) {
+	t.Parallel()
+	short := with(func(c *fallback.Config) { c.RecoveryTime = time.Second })
+	m := fallback.New(short, fallback.State{})
+	for range 5 {
+		m.Request(busy, nil, start)
+	}
+	now := start.Add(2 * time.Second)
+	require.Equal(t, fallback.RecoveryStarted, m.Tick(fallback.Probes{New: fallback.Healthy}, now).Code)
+	require.False(t, m.Request(busy, nil, now).Happened())
+}
+
+// TestProbesOfTheLastRecoveryDoNotCount for a service that is probed on demand.
+func TestProbesOfTheLastRecoveryDoNotCount(t *testing.T) {
+	t.Parallel()
+	m := fallback.New(config, fallback.State{})
+	for range 5 {
+		m.Request(busy, nil, start)
+	}
+	now := start.Add(5 * time.Minute)
+	m.Tick(fallback.Probes{New: fallback.Healthy}, now)
+	for range 5 {
+		m.Request(busy, nil, now)
+	}
+	require.True(t, m.State().Tripped())
+	require.False(t, m.Configure(config, now.Add(time.Hour)).Happened())
+}
+
+// TestRatioIsOfTheWindow: requests before it count for nothing, those within
+// it for all.
+func TestRatioIsOfTheWindow(t *testing.T) {
+	t.Parallel()
+	half := with(func(c *fallback.Config) { c.Ratio = 0.5 })
+	for goodOnes, trips := range map[int]bool{0: true, 5: true, 6: false} {
+		m := fallback.New(half, fallback.State{})
+		for i := range 10 * time.Minute / time.Second {
+			m.Request(good, nil, start.Add(i*time.Second))
+		}
+		now := start.Add(11 * time.Minute)
+		for range goodOnes {
+			m.Request(good, nil, now)
+		}
+		for range 5 {
+			m.Request(busy, nil, now)
+		}
+		require.Equal(t, trips, m.State().Tripped(), "%d good, 5 bad", goodOnes)
+	}
 }
 
 func BenchmarkRequest(b *testing.B) {

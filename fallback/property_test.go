@@ -40,6 +40,15 @@ func TestCountsAreExact(t *testing.T) {
 	})
 }
 
+func TestWindowIsOpenAtItsEnd(t *testing.T) {
+	t.Parallel()
+	counts := fallback.NewCounts(2, time.Minute)
+	counts.Add(fallback.Outcome{}, fallback.FailureReset, nil, start)
+	counts.Add(fallback.Outcome{}, fallback.FailureReset, nil, start.Add(time.Minute-1))
+	require.True(t, counts.Reached(0, start.Add(time.Minute-1)))
+	require.False(t, counts.Reached(0, start.Add(time.Minute)))
+}
+
 // TestCountsWithoutAClock: whatever the times, no more failures than happened
 // since the clock last went back, and no panic.
 func TestCountsWithoutAClock(t *testing.T) {

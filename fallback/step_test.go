@@ -89,6 +89,7 @@ func TestArrows(t *testing.T) {
 		{"trial passed", config, trial, fallback.Sample{}, time.Minute, fallback.Normal, fallback.Recovered, 1, 11 * time.Minute},
 		{"trial, failing", config, trial, failing, time.Second, fallback.FallenBack, fallback.ByFailures, 2, 20*time.Minute + time.Second},
 		{"trial, failing, the last doubling", config, in(fallback.Recovering, 3, time.Minute), failing, 0, fallback.FallenBack, fallback.ByFailures, 3, 40 * time.Minute},
+		{"trial over, and at that moment failing", config, trial, failing, time.Minute, fallback.FallenBack, fallback.ByFailures, 2, 21 * time.Minute},
 		{"trial, sick", probed, trial, sick, time.Second, fallback.FallenBack, fallback.ByProbes, 2, 20*time.Minute + time.Second},
 		{"trial, failing, old down", config, trial, oldDown(failing), time.Second, fallback.Recovering, fallback.HeldBack, 1, time.Minute},
 		{"trial, idle", idle, trial, failing, 0, fallback.Normal, fallback.UserEdited, 0, 0},
@@ -128,6 +129,15 @@ func TestArrows(t *testing.T) {
 			_ = again
 		})
 	}
+}
+
+func TestHeldEndsWithItsCause(t *testing.T) {
+	t.Parallel()
+	s, _ := fallback.Step(config, fallback.State{}, oldDown(failing), start)
+	require.True(t, s.Held)
+	s, transition := fallback.Step(config, s, oldDown(fallback.Sample{}), start)
+	require.False(t, s.Held)
+	require.False(t, transition.Happened())
 }
 
 // TestClockJumps: however far the clock goes, no wait is longer than its

@@ -266,6 +266,45 @@ func TestBlame(t *testing.T) {
 	require.Equal(t, fallback.FailureReset, kindOf(t, blame(live, fallback.FailureReset, net.ErrClosed)))
 }
 
+// TestEndsAtOnce: a probe under way does not hold up the end, and blames nobody.
+func TestEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	arrived := make(chan struct{})
+	backend := start(t, testbed.Options{})
+	backend.Answer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		testbed.Do("hang").ServeHTTP(w, r)
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	go func() {
+		<-arrived
+		cancel()
+	}()
+	err := newProber("").probe(ctx, plain("/"), netip.MustParseAddrPort(backend.Addr()))
+	require.ErrorContains(t, err, "not probed")
+	require.Equal(t, context.Canceled, ctx.Err(), "not the minute's end")
+}
+
+// BenchmarkProbeTLS is the price of one probe with a handshake, both ends.
+func BenchmarkProbeTLS(b *testing.B) {
+	authority, err := testbed.NewAuthority()
+	require.NoError(b, err)
+	certificate, err := authority.Server("sni.new")
+	require.NoError(b, err)
+	caFile, err := authority.WriteCA(b.TempDir())
+	require.NoError(b, err)
+	backend, err := testbed.Start(testbed.Options{Certificate: certificate})
+	require.NoError(b, err)
+	defer backend.Kill()
+	p, spec, addr := newProber(""), secure("/healthz", caFile), netip.MustParseAddrPort(backend.Addr())
+	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
+	defer cancel()
+	for b.Loop() {
+		require.NoError(b, p.probe(ctx, spec, addr))
+	}
+}
+
 // TestRealProbesEndToEnd: a backend that dies and comes back, seen by a
 // Checker with real sockets.
 func TestRealProbesEndToEnd(t *testing.T) {

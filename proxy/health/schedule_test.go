@@ -256,6 +256,23 @@ func TestAnswersToAnOldQuestionDoNotCount(t *testing.T) {
 	})
 }
 
+func TestTakenAwayWhileBusyIsForgotten(t *testing.T) {
+	t.Parallel()
+	s := &script{}
+	running(t, Options{}, s, func(c *Checker) {
+		c.Set([]Target{target(api)})
+		pass(15 * time.Second)
+		s.hang()
+		for asked := s.count(); s.count() == asked; {
+			pass(100 * time.Millisecond)
+		}
+		c.Set(nil)
+		require.Empty(t, c.Snapshot())
+		c.Set([]Target{target(api)})
+		require.Equal(t, Result{}, c.Result(api))
+	})
+}
+
 func TestNoAddressIsDown(t *testing.T) {
 	t.Parallel()
 	nowhere := target(Key{"api", migration.Old})
