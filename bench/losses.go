@@ -32,7 +32,7 @@ func measureLosses(ctx context.Context, b *bed) error {
 	} {
 		cells, err := b.losses(ctx, services{count: 1, backends: to}, series)
 		if err != nil {
-			return fmt.Errorf("%s: %w", series.name, err)
+			return errors.Join(b.table(rows), fmt.Errorf("%s: %w", series.name, err))
 		}
 		rows = append(rows, append([]string{series.name}, cells...))
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -17,7 +18,7 @@ func measureMemory(ctx context.Context, b *bed) error {
 	for _, count := range b.sizes() {
 		cells, err := b.memory(ctx, services{count: count, backends: to})
 		if err != nil {
-			return fmt.Errorf("%d services: %w", count, err)
+			return errors.Join(b.table(rows), fmt.Errorf("%d services: %w", count, err))
 		}
 		rows = append(rows, append([]string{fmt.Sprint(count)}, cells...))
 	}

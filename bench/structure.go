@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -35,7 +36,7 @@ func measureStructure(ctx context.Context, b *bed) error {
 			kind.count, kind.backends = count, to
 			cells, err := b.structureChanges(ctx, kind.services)
 			if err != nil {
-				return fmt.Errorf("%d services, %s: %w", count, kind.name, err)
+				return errors.Join(b.table(rows), fmt.Errorf("%d services, %s: %w", count, kind.name, err))
 			}
 			rows = append(rows, append([]string{kind.name, fmt.Sprint(count)}, cells...))
 		}

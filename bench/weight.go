@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -18,7 +19,7 @@ func measureWeight(ctx context.Context, b *bed) error {
 	for _, count := range b.sizes() {
 		times, err := b.weightChanges(ctx, count, to)
 		if err != nil {
-			return fmt.Errorf("%d services: %w", count, err)
+			return errors.Join(b.table(rows), fmt.Errorf("%d services: %w", count, err))
 		}
 		rows = append(rows, append([]string{fmt.Sprint(count)}, times.cells()...))
 	}
