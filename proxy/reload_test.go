@@ -1,0 +1,75 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
+	"github.com/migration-proxy/migration-proxy/migration"
+)
+
+// TestChangesUnderLoad: 16 keep-alive clients post as fast as they can, and
+// repeat nothing. 500 changes of the weight lose no request and fork no
+// worker; each of 20 reloads loses at most one where nginx needs a drain, and
+// none where it does not.
+func TestChangesUnderLoad(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.options.ReloadEvery = 10 * time.Millisecond
+	r.run()
+	r.offer(r.service("api", full/2))
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	reports := make(chan *testbed.Report, 1)
+	lost := make(chan testbed.Answer, 1000)
+	go func() {
+		report, err := testbed.Load{
+			URL: "http://" + r.params.Listen.String(), Host: "api.old.test", Method: "POST", Body: "pay",
+			Connections: 16, Duration: time.Minute,
+			Each: func(a testbed.Answer) {
+				if a.Err != nil || a.Status != 200 {
+					lost <- a
+				}
+			},
+		}.Run(ctx)
+		if err != nil {
+			t.Error(err)
+		}
+		reports <- report
+	}()
+
+	workers := r.workers()
+	for i := range 500 {
+		r.offer(r.service("api", migration.Share(1000*(i%10))))
+	}
+	require.Empty(t, lost, "by weight changes")
+	require.Equal(t, workers, r.workers())
+
+	most := 0
+	if r.options.Params.Version.NeedsDrain() {
+		most = 1
+	}
+	began := time.Now()
+	for i := range 20 {
+		r.offer(r.service("api", full/2), r.service(fmt.Sprintf("more%d", i), 0))
+		require.LessOrEqual(t, len(lost), most*(i+1), "after %d reloads", i+1)
+	}
+	stop()
+	report, reloads := <-reports, time.Since(began)
+	require.GreaterOrEqual(t, r.Snapshot().Nginx.Reloads, 20)
+	require.Greater(t, report.Sent, 5000)
+	t.Logf("20 reloads in %s", reloads)
+	t.Logf("%d POSTs at %.0f/s, %d lost, %d connections", report.Sent, report.Rate(), len(lost), report.Connections)
+}
+
+// workers are the nginx workers' process ids.
+func (r *rig) workers() string {
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", r.Snapshot().Nginx.PID))
+	require.NoError(r.t, err)
+	return string(children)
+}
