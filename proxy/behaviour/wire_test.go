@@ -155,7 +155,6 @@ func startWire(t testing.TB) *wire {
 	return w
 }
 
-func (w *wire) endpoint() netip.AddrPort { return netip.MustParseAddrPort(w.address) }
 
 // serve answers one request after the other until one asks to end, or its
 // answer ends with the connection.
