@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http/httputil"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -154,7 +153,6 @@ func startWire(t testing.TB) *wire {
 	}()
 	return w
 }
-
 
 // serve answers one request after the other until one asks to end, or its
 // answer ends with the connection.
