@@ -84,7 +84,7 @@ var rules = []func(moment) (next State, speaks bool){
 // It depends on nothing else, and may be called as often as one likes: a
 // sample that was judged before changes nothing more.
 func Step(c Config, s State, in Sample, now time.Time) (State, Transition) {
-	now = now.Round(0).UTC() // deadlines are wall clock, or a restart would lose them
+	now = now.UTC() // without the monotonic part, which a restart would lose
 	m := moment{c, s.within(c, now), in, now}
 	for _, rule := range rules {
 		next, speaks := rule(m)

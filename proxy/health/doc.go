@@ -21,8 +21,11 @@
 //	https, no path  TCP and TLS handshake
 //	http, no path   TCP connection
 //
+// With TLS 1.3 a server refuses a client's certificate after the handshake:
+// only a probe with a path sees it.
+//
 // The certificate is judged as nginx judges it: also by its common name, when
-// it carries no DNS name. Files are read again when they have changed; while
+// it carries no DNS name (tried on 1.22.1). Files are read again when they have changed; while
 // they cannot be read, what was read last is used, as nginx does.
 //
 // Only cmd and package proxy import it.

@@ -24,9 +24,11 @@ type Result struct {
 	LastAt    time.Time // of the last probe's end
 }
 
-// Down tells whether nobody is there: unhealthy, and not because of a status.
+// Down tells whether nobody is there: unhealthy, as not even a connection is
+// made. A status, a slow answer or a certificate may be the probe's fault (old
+// need not have new's health path), and trips are held back by this.
 func (r Result) Down() bool {
-	return r.Health == fallback.Unhealthy && r.LastFailure != fallback.FailureStatus
+	return r.Health == fallback.Unhealthy && r.LastFailure == fallback.FailureConnect
 }
 
 // failed is a probe's failure by the other side's doing.

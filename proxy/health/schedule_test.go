@@ -313,6 +313,19 @@ func TestThousandsOfTargetsThatHang(t *testing.T) {
 	})
 }
 
+// TestDown: trips are held back by it, so it must not come from a probe that
+// asks the wrong question.
+func TestDown(t *testing.T) {
+	t.Parallel()
+	for failure, down := range map[fallback.Failure]bool{
+		fallback.FailureConnect: true, fallback.FailureTLS: false, fallback.FailureTimeout: false,
+		fallback.FailureReset: false, fallback.FailureStatus: false,
+	} {
+		require.Equal(t, down, Result{Health: fallback.Unhealthy, LastFailure: failure}.Down(), failure)
+		require.False(t, Result{LastFailure: failure}.Down())
+	}
+}
+
 func TestFor(t *testing.T) {
 	t.Parallel()
 	service := &migration.Service{
