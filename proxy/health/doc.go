@@ -25,8 +25,8 @@
 // only a probe with a path sees it.
 //
 // The certificate is judged as nginx judges it: also by its common name, when
-// it carries no DNS name (tried on 1.22.1). Files are read again when they have changed; while
-// they cannot be read, what was read last is used, as nginx does.
+// it carries no DNS name (tried on 1.22.1). Files are read again when they have
+// changed; while they cannot be read, what was read last is used, as nginx does.
 //
 // Only cmd and package proxy import it.
 package health
