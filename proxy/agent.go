@@ -62,6 +62,7 @@ type Agent struct {
 	names   *resolve.Resolver
 	inbox   inbox
 	view    atomic.Pointer[view]
+	opened  chan struct{}
 }
 
 // mostPath is how long a unix socket's path may be, without its final zero.
@@ -84,6 +85,7 @@ func New(ctx context.Context, options Options) (*Agent, error) {
 		nginx:   found,
 		names:   resolve.New(options.Resolve),
 		inbox:   inbox{wake: make(chan struct{}, 1)},
+		opened:  make(chan struct{}),
 	}
 	a.master = nginx.NewSupervisor(found, nginx.Options{Log: options.Log, QuitTimeout: options.QuitTimeout})
 	a.options.Params.Version = found.Version
@@ -118,6 +120,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	close(a.opened)
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -126,6 +129,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	newOwner(a, store).run(ctx)
 	return nil
 }
+
+// Opened is closed when Run has made the runtime directory and has it for
+// itself: from then on others may use it.
+func (a *Agent) Opened() <-chan struct{} { return a.opened }
 
 // Offer hands over the newest table, and where it came from. It will be put
 // in force, unless a newer one comes first; Snapshot tells how that went.
@@ -140,8 +147,8 @@ func (a *Agent) Reject(stage, source string, problems []string) {
 }
 
 // SetFallback puts the fallback's verdict on a service in force at once:
-// FallenBack and Recovering send all its traffic to old, any other phase lets
-// its share decide.
+// FallenBack sends all its traffic to old, any other phase lets its share
+// decide.
 func (a *Agent) SetFallback(name migration.Name, phase status.Phase, reason string) {
 	a.inbox.put(func(o *owner) { o.fallback(name, verdict{phase, reason}) })
 }

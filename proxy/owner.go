@@ -34,9 +34,8 @@ type verdict struct {
 	reason string
 }
 
-func (v verdict) tripped() bool {
-	return v.phase == status.FallenBack || v.phase == status.Recovering
-}
+// tripped: Recovering is a trial with traffic.
+func (v verdict) tripped() bool { return v.phase == status.FallenBack }
 
 // tidyEvery is how often unused shares and stale weights are looked for.
 const tidyEvery = 5 * time.Second

@@ -62,6 +62,11 @@ func (a *Agent) Table() *migration.Table {
 	return nil
 }
 
+// Addresses gives where a backend is now, in a stable order.
+func (a *Agent) Addresses(b migration.Backend) []netip.AddrPort {
+	return a.names.Snapshot([]migration.Backend{b}).Endpoints[b]
+}
+
 // Snapshot tells how things stand. What is counted from the access log (rates,
 // latencies, observed shares, Log) is for the caller to add.
 func (a *Agent) Snapshot() status.Status {
@@ -114,7 +119,7 @@ func phase(s *migration.Service, v verdict) (status.Phase, string) {
 	switch {
 	case !s.Enabled:
 		return status.Disabled, "migration.enabled is false"
-	case v.tripped():
+	case v.phase == status.FallenBack || v.phase == status.Recovering:
 		return v.phase, v.reason
 	}
 	return status.Migrating, v.reason

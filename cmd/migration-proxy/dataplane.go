@@ -21,6 +21,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 	"github.com/migration-proxy/migration-proxy/proxy"
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
+	"github.com/migration-proxy/migration-proxy/proxy/guard"
+	"github.com/migration-proxy/migration-proxy/proxy/health"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -30,14 +32,18 @@ const forwardChunks = 16
 
 // dataPlane is the proxy put together:
 //
-//	file -> feed -> agent -> nginx -> access.log -> tail -> counters, standard output
-//	                  |                                        |
-//	                  +-------------- status ------------------+--> HTTP API
+//	file -> feed -> agent -> nginx -> access.log ----> tail -> counters, standard output
+//	                 |  ^      |                         |         |
+//	                 |  |      +--> failures.sock -> guard <- probes
+//	                 |  +--------- verdicts -----------+          |
+//	                 +------------- status -----------------------+--> HTTP API
 type dataPlane struct {
 	options   runOptions
 	log       *slog.Logger
 	agent     *proxy.Agent
 	feed      *feed
+	guard     *guard.Guard
+	probes    *health.Checker
 	counters  *accesslog.Counters
 	forwarder *accesslog.Forwarder // nil: the access log is off
 	server    *api.Server
@@ -68,8 +74,18 @@ func newDataPlane(ctx context.Context, options runOptions, log *slog.Logger) (*d
 	if err := p.openAccessLog(); err != nil {
 		return nil, err
 	}
+	p.openGuard(params.CAFile)
 	p.feed = p.newFeed()
 	return p, p.openAPI()
+}
+
+// openGuard lets the second net watch: what it saw before a restart it knows.
+func (p *dataPlane) openGuard(roots string) {
+	p.probes = health.New(health.Options{Roots: roots, OnChange: func(key health.Key) { p.guard.Probed(key) }})
+	p.guard = guard.New(guard.Options{
+		StateFile: filepath.Join(p.options.runtimeDir, "fallback.json"),
+		Verdict:   p.agent.SetFallback, Addresses: p.agent.Addresses, Health: p.probes, Log: p.log,
+	})
 }
 
 // params are what nginx's config says of this machine.
@@ -133,7 +149,7 @@ func (p *dataPlane) openAccessLog() error {
 func (p *dataPlane) openAPI() (err error) {
 	p.server, err = api.New(api.Options{
 		Alive: p.agent.Alive, Ready: p.ready, Status: p.status,
-		Collectors: []prometheus.Collector{p.counters}, Log: p.log,
+		Collectors: []prometheus.Collector{p.counters, p.guard}, Log: p.log,
 	})
 	if err != nil {
 		return err
@@ -180,13 +196,36 @@ func (p *dataPlane) run(ctx context.Context) error {
 	group.Go(func() error { return p.readLog(last) })
 	group.Go(func() error { return config.NewFile(p.options.file).Run(failed, p.feed.take) })
 	group.Go(func() error { return p.feed.keep(failed) })
+	p.watch(failed, group)
 	return group.Wait()
+}
+
+// watch is the second net: failures as they happen, probes, time, and the
+// operator's word.
+func (p *dataPlane) watch(ctx context.Context, group *errgroup.Group) {
+	urgent := &accesslog.Urgent{
+		Path: filepath.Join(p.options.runtimeDir, "failures.sock"), OnEvent: p.guard.Urgent, Log: p.log,
+	}
+	once := func(run func() error) {
+		group.Go(func() error {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-p.agent.Opened():
+				return run()
+			}
+		})
+	}
+	once(func() error { return urgent.Run(ctx) })
+	once(func() error { p.probes.Run(ctx); return nil })
+	once(func() error { p.guard.Run(ctx); return nil })
+	once(func() error { return p.guard.Serve(ctx, p.options.runtimeDir) })
 }
 
 // readLog counts and passes on what nginx writes about requests, from now on:
 // what a predecessor has read is not read again.
 func (p *dataPlane) readLog(ctx context.Context) error {
-	intake := &accesslog.Intake{Counters: p.counters, Forwarder: p.forwarder, Log: p.log}
+	intake := &accesslog.Intake{Counters: p.counters, Forwarder: p.forwarder, OnEvent: p.guard.Batch, Log: p.log}
 	tail := &accesslog.Tail{
 		Path: filepath.Join(p.options.runtimeDir, "access.log"), AtEnd: true,
 		Reopen: p.agent.Reopen, Consume: intake.Consume, Log: p.log,

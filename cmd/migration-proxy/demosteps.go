@@ -12,6 +12,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // demoPatience is how long the demo waits for what should take a moment.
@@ -216,7 +217,23 @@ func (d *demo) newDies(ctx context.Context) error {
 	d.claim(seen.failed[http.MethodGet] == 0, "%d of %d GETs failed: old answers instead", seen.failed[http.MethodGet], seen.gets)
 	d.lost = seen.failed[http.MethodPost]
 	d.claim(d.lost <= demoConnections, "%d of %d POSTs failed%s", d.lost, posts, d.excuse())
+	shop := d.shop(ctx)
+	d.claim(shop.Phase == status.FallenBack, "shop is %s: %s", shop.Phase, shop.Reason)
 	return d.command(ctx, "status", "--service", "shop")
+}
+
+// shop is how the proxy says that the service is.
+func (d *demo) shop(ctx context.Context) status.Service {
+	now, _, err := d.client().status(ctx)
+	if err != nil {
+		return status.Service{}
+	}
+	for _, service := range now.Services {
+		if service.Name == "shop" {
+			return service
+		}
+	}
+	return status.Service{}
 }
 
 // excuse explains the only failure that there may be: PRODUCT never sends
@@ -229,10 +246,12 @@ func (d *demo) excuse() string {
 }
 
 func (d *demo) newReturns(ctx context.Context) error {
-	d.step("New is back, and gets its half again")
+	d.step("New is back; nobody types anything")
 	if err := d.new.Revive(); err != nil {
 		return err
 	}
+	back := poll(ctx, demoPatience, func() bool { return d.shop(ctx).Phase != status.FallenBack })
+	d.claim(back, "shop is %s: %s", d.shop(ctx).Phase, d.shop(ctx).Reason)
 	return d.watchShare(ctx, 50)
 }
 

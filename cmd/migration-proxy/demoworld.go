@@ -47,6 +47,9 @@ services:
     canary:
       header_rules:
         - {header: X-Migration-Target, value: new, target: new_cluster}
+    # Seconds instead of minutes, so that the demo can show the way back.
+    fallback: {max_failures: 5, failure_window: 3, recovery_time: 2}
+    health_check: {interval: 250ms, timeout: 1s}
   - name: account
     old_host: account.example.com
     old_backend: http://%[1]s

@@ -15,6 +15,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy"
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
+	"github.com/migration-proxy/migration-proxy/proxy/guard"
 )
 
 // lookEvery is how often the feed sees what became of what it offered.
@@ -25,6 +26,7 @@ const lookEvery = 500 * time.Millisecond
 // serves that one.
 type feed struct {
 	agent    *proxy.Agent
+	guard    *guard.Guard
 	counters *accesslog.Counters
 	log      *slog.Logger
 	source   string // the file
@@ -37,7 +39,7 @@ type feed struct {
 
 func (p *dataPlane) newFeed() *feed {
 	return &feed{
-		agent: p.agent, counters: p.counters, log: p.log,
+		agent: p.agent, guard: p.guard, counters: p.counters, log: p.log,
 		source: p.options.file, lastGood: filepath.Join(p.options.runtimeDir, "last-good.yaml"),
 	}
 }
@@ -66,6 +68,7 @@ func (f *feed) take(text []byte, err error) {
 func (f *feed) offer(table *migration.Table, source string, text []byte) {
 	f.offered, f.text = table, text
 	f.countServices(f.agent.Table(), table)
+	f.guard.SetTable(table, time.Now()) // first: what had fallen back stays so
 	f.agent.Offer(table, source)
 }
 

@@ -63,7 +63,7 @@ func For(s *migration.Service, addresses func(migration.Backend) []netip.AddrPor
 func oldSpec(s *migration.Service) Spec {
 	spec := Spec{
 		Backend: s.OldBackend, Host: string(s.OldHost), ServerName: string(s.OldHost),
-		TLS: migration.TLS{Verify: true}, Check: *s.HealthCheck,
+		Check: *s.HealthCheck, // its certificate is not verified for traffic, either
 	}
 	if s.OldHost.Wildcard() {
 		spec.Backend.Scheme, spec.Check.Path = migration.HTTP, ""

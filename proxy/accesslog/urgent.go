@@ -1,0 +1,95 @@
+package accesslog
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+)
+
+// Urgent receives the lines that nginx sends at once, each a syslog datagram:
+// the failures of new. When they come faster than they are read nginx drops
+// them, and waits for nothing.
+type Urgent struct {
+	Path    string // of the unix datagram socket
+	OnEvent func(event *Event, now time.Time)
+	Log     *slog.Logger
+}
+
+// checkEvery is how often Run looks whether the socket is still where nginx
+// looks for it.
+const checkEvery = time.Second
+
+// Run listens until ctx ends. A socket whose file has been removed is made
+// again.
+func (u *Urgent) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		if err := u.listen(ctx); err != nil {
+			u.Log.Error("failures are not heard at once; trying again", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(checkEvery):
+			}
+		}
+	}
+	return nil
+}
+
+// listen serves one socket until ctx ends or its file is gone.
+func (u *Urgent) listen(ctx context.Context) error {
+	if err := os.Remove(u.Path); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("urgent log: %w", err)
+	}
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: u.Path, Net: "unixgram"})
+	if err != nil {
+		return fmt.Errorf("urgent log: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	// nginx's workers, of another user than ours perhaps, must be able to write.
+	if err := os.Chmod(u.Path, 0o666); err != nil {
+		return fmt.Errorf("urgent log: %w", err)
+	}
+	_ = conn.SetReadBuffer(1 << 20) // as much as the system grants
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	buffer := make([]byte, 64<<10)
+	for ctx.Err() == nil {
+		if err := conn.SetReadDeadline(time.Now().Add(checkEvery)); err != nil {
+			return fmt.Errorf("urgent log: %w", err)
+		}
+		n, err := conn.Read(buffer)
+		switch {
+		case err == nil:
+			u.datagram(buffer[:n])
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return fmt.Errorf("urgent log: %w", err)
+		case gone(u.Path):
+			return nil
+		}
+	}
+	return nil
+}
+
+func gone(path string) bool {
+	_, err := os.Lstat(path)
+	return os.IsNotExist(err)
+}
+
+// datagram is "<190>Jan  1 12:00:00 migration: LINE". What is no line of ours
+// is not counted here: the batches tell.
+func (u *Urgent) datagram(text []byte) {
+	_, line, ok := bytes.Cut(text, []byte(urgentTag+": "))
+	if !ok {
+		return
+	}
+	if event, err := Parse(append(line, '\n')); err == nil {
+		u.OnEvent(&event, time.Now())
+	}
+}
+
+// urgentTag is the syslog tag that nginxgen lets nginx write.
+const urgentTag = "migration"
