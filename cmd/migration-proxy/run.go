@@ -119,6 +119,12 @@ func runProxy(cmd *cobra.Command, options runOptions) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
+	// Who reads our standard output or error may go; by default that would
+	// end us. Writes then fail, and lines are dropped and counted. Not
+	// ignored: nginx would inherit that.
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE)
+	defer signal.Stop(broken)
 	plane, err := newDataPlane(cmd.Context(), options, log)
 	if err != nil {
 		return err
