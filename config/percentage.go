@@ -34,10 +34,7 @@ func SetPercentage(name string, text []byte, service migration.Name, share migra
 	if before.Service(service).Share == share && find(node, "migration", "percentage") != nil {
 		return text, nil
 	}
-	want, err := withShare(before, service, share)
-	if err != nil {
-		return nil, err
-	}
+	want := before.WithShare(service, share)
 	changed := write(text, node, share)
 	after, err := Load(name, changed)
 	if err != nil || after.Digest() != want.Digest() {
@@ -57,17 +54,6 @@ func findService(file string, root *yaml.Node, table *migration.Table, name migr
 		known = append(known, string(s.Name))
 	}
 	return nil, fmt.Errorf("%s has no service %q%s", file, name, meant(string(name), known))
-}
-
-// withShare is the table that the edit must lead to.
-func withShare(table *migration.Table, name migration.Name, share migration.Share) (*migration.Table, error) {
-	services := slices.Clone(table.Services())
-	for i := range services {
-		if services[i].Name == name {
-			services[i].Share = share
-		}
-	}
-	return migration.NewTable(table.Global(), services)
 }
 
 // write replaces the number, or inserts the key before the first of its
@@ -141,11 +127,7 @@ func offset(text []byte, node *yaml.Node) int {
 	for line := 1; line < node.Line && at < len(text); line++ {
 		at += lineLength(text[at:])
 	}
-	for col := 1; col < node.Column && at < len(text); col++ {
-		_, size := utf8.DecodeRune(text[at:])
-		at += size
-	}
-	return at
+	return at + columns(text[at:], node.Column-1)
 }
 
 // lineLength is the number of bytes up to and with the line's end.

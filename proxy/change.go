@@ -3,6 +3,8 @@ package proxy
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/migration"
@@ -14,7 +16,10 @@ import (
 // stage, nginx -t.
 func (o *owner) prepare(ctx context.Context) {
 	o.dirty = false
-	wanted, served := *o.wanted, o.digest()
+	wanted, served := *o.wanted, o.served
+	if o.digest() == "" {
+		served = nil
+	}
 	o.start(func() func() {
 		next, stage, err := o.produce(ctx, wanted, served)
 		return func() { o.prepared(ctx, next, stage, err) }
@@ -30,14 +35,19 @@ func (o *owner) digest() string {
 	return o.served.config.Digest
 }
 
-// produce makes a generation of an offer. Its error belongs to the stage.
-func (a *Agent) produce(ctx context.Context, wanted offer, served string) (next *generation, stage string, err error) {
+// produce makes a generation of an offer; served is the one in force, nil if
+// there is none. Its error belongs to the stage.
+func (a *Agent) produce(ctx context.Context, wanted offer, served *generation) (next *generation, stage string, err error) {
 	addresses := a.names.Resolve(ctx, backends(wanted.table))
 	next = &generation{offer: wanted, endpoints: addresses.Endpoints}
+	if served.sameText(next) {
+		next.config = served.config
+		return next, "", nil
+	}
 	if next.config, err = nginxgen.Generate(wanted.table, next.endpoints, a.options.Params); err != nil {
 		return next, "generate", err
 	}
-	if next.config.Digest == served {
+	if served != nil && next.config.Digest == served.config.Digest {
 		return next, "", nil
 	}
 	file, err := a.dir.stage(next.config)
@@ -48,6 +58,13 @@ func (a *Agent) produce(ctx context.Context, wanted offer, served string) (next 
 	err = a.nginx.Test(ctx, file)
 	next.took = time.Since(began)
 	return next, "test", err
+}
+
+// sameText tells, without writing it, that nginx's config would be the same:
+// writing takes 0.3 s for 5,000 services, and most changes are of a share.
+func (g *generation) sameText(next *generation) bool {
+	return g != nil && g.table != nil && g.table.SameStructure(next.table) &&
+		maps.EqualFunc(g.endpoints, next.endpoints, slices.Equal)
 }
 
 func backends(table *migration.Table) []migration.Backend {

@@ -41,5 +41,6 @@ func TestWhatHoldsWhileATableIsOnItsWayIn(t *testing.T) {
 	require.False(t, meanwhile(&off, &on, verdict{}).Enabled, "not before the other backend is in force")
 	on = with(2000, true, same)
 	require.True(t, meanwhile(&off, &on, verdict{}).Enabled)
-	require.True(t, meanwhile(&off, &on, verdict{phase: status.Recovering}).Tripped)
+	require.True(t, meanwhile(&off, &on, verdict{phase: status.FallenBack}).Tripped)
+	require.False(t, meanwhile(&off, &on, verdict{phase: status.Recovering}).Tripped, "a trial with traffic")
 }

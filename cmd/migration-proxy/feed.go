@@ -33,6 +33,7 @@ type feed struct {
 	lastGood string // the file that remembers
 
 	mu      sync.Mutex
+	loader  config.Loader
 	offered *migration.Table
 	text    []byte // of offered; nil once remembered
 }
@@ -56,7 +57,7 @@ func (f *feed) take(text []byte, err error) {
 	defer f.mu.Unlock()
 	var table *migration.Table
 	if err == nil {
-		table, err = config.Load(f.source, text)
+		table, err = f.loader.Load(f.source, text)
 	}
 	if err != nil {
 		f.refuse(err)
@@ -66,10 +67,16 @@ func (f *feed) take(text []byte, err error) {
 }
 
 func (f *feed) offer(table *migration.Table, source string, text []byte) {
+	first := f.offered == nil
 	f.offered, f.text = table, text
-	f.countServices(f.agent.Table(), table)
-	f.guard.SetTable(table, time.Now()) // first: what had fallen back stays so
+	if first { // before the agent: what had fallen back stays so
+		f.guard.SetTable(table, time.Now())
+	}
 	f.agent.Offer(table, source)
+	f.countServices(f.agent.Table(), table)
+	if !first {
+		f.guard.SetTable(table, time.Now())
+	}
 }
 
 // refuse keeps what is in force. At the start nothing is: then it is what was
