@@ -12,7 +12,7 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check golden bench fuzz clean need-go need-nginx need-bench
+.PHONY: help build demo test check golden faults bench fuzz clean need-go need-nginx need-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ check: need-go need-nginx ## Format, vet, staticcheck, import arrows, generated 
 
 golden: need-go need-nginx ## Rewrite the golden files; then read git diff
 	$(GO) test $(GOLDEN_PACKAGES) -update
+
+faults: need-go need-nginx ## Break everything around the proxy for minutes and count what is lost (docs/reliability.md)
+	@echo "make faults: about 12 minutes; the table goes to bin/faults.md"
+	@mkdir -p bin
+	MIGRATION_PROXY_FAULTS=long MIGRATION_PROXY_FAULTS_TABLE=$(CURDIR)/bin/faults.md \
+	  $(GO) test -count=1 -v -timeout 60m -parallel 1 ./faults
 
 bench: build need-nginx need-bench ## Measure our nginx config against hand-written nginx and HAProxy
 	$(GO) test -run '^$$' -bench . ./...
