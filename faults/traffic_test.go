@@ -17,15 +17,14 @@ import (
 // traffic is clients that GET and POST, keep their connections, and repeat
 // nothing. Each POST has an id.
 type traffic struct {
-	t         *testing.T
-	stop      context.CancelFunc
-	loads     sync.WaitGroup
-	id        string
-	sent      map[string]int
-	mu        sync.Mutex
-	failures  map[string][]failure
-	answered  atomic.Int64
-	connected int
+	t        *testing.T
+	stop     context.CancelFunc
+	loads    sync.WaitGroup
+	id       string
+	sent     map[string]int
+	mu       sync.Mutex
+	failures map[string][]failure
+	answered atomic.Int64
 }
 
 // failure is a request that got no answer, or a 5xx, and when that was known.
@@ -49,7 +48,6 @@ func (w *world) clients(service string, r rates) *traffic { return clients(w.t, 
 func clients(t *testing.T, listen, service string, r rates) *traffic {
 	ctx, stop := context.WithCancel(context.Background())
 	c := &traffic{t: t, stop: stop, id: fmt.Sprintf("%s-%d", service, ids.Add(1)), sent: map[string]int{}, failures: map[string][]failure{}}
-	c.connected = r.connections
 	for method, rate := range map[string]float64{http.MethodGet: r.get, http.MethodPost: r.post} {
 		load := testbed.Load{
 			URL: "http://" + listen + "/", Host: service + ".example.com", Method: method, Rate: rate,
@@ -94,13 +92,6 @@ func (c *traffic) flows(more int64) {
 	c.t.Helper()
 	wanted := c.answered.Load() + more
 	require.Eventually(c.t, func() bool { return c.answered.Load() >= wanted }, patience, 2*time.Millisecond, "no traffic")
-}
-
-// failed is how many requests of all methods have failed so far.
-func (c *traffic) failed() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.failures[http.MethodGet]) + len(c.failures[http.MethodPost])
 }
 
 // end stops the clients and gives what came of them, but what status says.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,8 +15,9 @@ import (
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
-// trips after five failures, and tries new again after two seconds.
-const trips = "    fallback: {max_failures: 5, failure_window: 30, recovery_time: 2%s}"
+// trips after five failures, tries new again after two seconds, and believes
+// it after three.
+const trips = "    fallback: {max_failures: 5, failure_window: 3, recovery_time: 2%s}"
 
 // tripConnections is how many requests of a method are under way at most.
 const tripConnections = 8
@@ -25,95 +25,124 @@ const tripConnections = 8
 // failingNew answers well until it is told to fail, and then notes when it is
 // asked.
 type failingNew struct {
-	fails http.Handler
-	every int64 // fails one request in so many; 0 is none
 	mu    sync.Mutex
-	asked []time.Time // of requests that it failed
-	count atomic.Int64
+	how   http.Handler
+	every int64 // fails one request in so many; 0 is none
+	count int64
+	asked []time.Time // when requests came that it failed
 }
 
-func (f *failingNew) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f.mu.Lock()
-	fails := f.every > 0 && f.count.Add(1)%f.every == 0
-	if fails {
-		f.asked = append(f.asked, time.Now())
-	}
-	f.mu.Unlock()
-	if fails {
-		f.fails.ServeHTTP(w, r)
-		return
-	}
-	testbed.Do("").ServeHTTP(w, r)
-}
+func (f *failingNew) ServeHTTP(w http.ResponseWriter, r *http.Request) { f.next().ServeHTTP(w, r) }
 
-func (f *failingNew) failEach(n int64) {
+func (f *failingNew) next() http.Handler {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.every = n
+	f.count++
+	if f.every == 0 || f.count%f.every != 0 {
+		return testbed.Do("")
+	}
+	f.asked = append(f.asked, time.Now())
+	return f.how
 }
 
-// afterFifth is how many requests reached new after the fifth that it failed,
-// until a moment, and how long after it the last of them came.
-func (f *failingNew) afterFifth(until time.Time) (number int, last time.Duration) {
+// fail fails one request in so many from now on.
+func (f *failingNew) fail(how http.Handler, every int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.how, f.every = how, every
+}
+
+// failed is how many requests it has failed.
+func (f *failingNew) failed() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.asked)
+}
+
+// lastAfterFifth tells how long after the fifth request that it failed the
+// last one came; nothing when it did not see five.
+func (f *failingNew) lastAfterFifth(until time.Time) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last := time.Duration(-1)
 	for i, at := range f.asked {
 		if i >= 5 && at.Before(until) {
-			number, last = number+1, at.Sub(f.asked[4])
+			last = at.Sub(f.asked[4])
 		}
 	}
-	return number, last
+	if last < 0 {
+		return ""
+	}
+	return fmt.Sprintf(", the last %d ms later", last.Milliseconds())
+}
+
+// tripping is a failure of new under load.
+type tripping struct {
+	name        string
+	begin, heal func(*pair, *failingNew)
+	most        int // failed POSTs; GETs never fail
+}
+
+// fails makes new fail every request as a script says.
+func fails(script string) func(*pair, *failingNew) {
+	return func(_ *pair, f *failingNew) { f.fail(testbed.Do(script), 1) }
+}
+
+func isWell(_ *pair, f *failingNew) { f.fail(nil, 0) }
+
+// Five, and those under way: each was sent before the trip.
+const mostPosts = 5 + 2*tripConnections
+
+var trippings = []tripping{
+	{"is killed, refuses", func(p *pair, _ *failingNew) { p.new.Kill() }, func(p *pair, _ *failingNew) { require.NoError(p.t, p.new.Revive()) }, tripConnections},
+	{"503", fails("status/503"), isWell, mostPosts},
+	{"resets", fails("reset"), isWell, mostPosts},
+	{"reads the request and hangs", fails("hang"), isWell, mostPosts},
 }
 
 // TestTrip: new fails under load, five failures trip it, new heals, it
 // recovers. A probe during the hold-off may reach new; no client does.
 func TestTrip(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		name        string
-		begin, heal func(*pair, *failingNew)
-		most        int // failed POSTs; GETs never fail
-	}{
-		{"is killed, refuses", func(p *pair, _ *failingNew) { p.new.Kill() }, func(p *pair, _ *failingNew) { require.NoError(p.t, p.new.Revive()) }, tripConnections},
-		{"503", func(_ *pair, f *failingNew) { f.failEach(1) }, func(_ *pair, f *failingNew) { f.failEach(0) }, 5 + 2*tripConnections},
-		{"resets", func(_ *pair, f *failingNew) { f.fails = testbed.Do("reset"); f.failEach(1) }, func(_ *pair, f *failingNew) { f.failEach(0) }, 5 + 2*tripConnections},
-		{"hangs", func(_ *pair, f *failingNew) { f.fails = testbed.Do("hang"); f.failEach(1) }, func(_ *pair, f *failingNew) { f.failEach(0) }, 5 + 2*tripConnections},
-	} {
+	for _, c := range trippings {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			p, f := newTripping(t, "")
-			clients := p.clients("api", rates{get: 300, post: 150, connections: tripConnections})
-			clients.flows(100)
-			failedBefore := p.metric("upstream_failures_total{", `side="new"`)
-			since := time.Now()
-			c.begin(p, f)
-			p.awaitPhase(status.FallenBack)
-			toTrip := time.Since(since)
-			failedTrying := p.metric("upstream_failures_total{", `side="new"`) - failedBefore
-			pause(time.Second)
-			number, last := f.afterFifth(time.Now())
-			healed := time.Now()
-			c.heal(p, f)
-			p.awaitPhase(status.Migrating)
-			toRecover := time.Since(healed)
-			clients.flows(200)
-			result := clients.end(since, time.Time{}, p.old, p.new)
-			result.group, result.name = "8. Trip", c.name
-			result.says = fmt.Sprintf("FallenBack after %d ms, %.0f failures counted by then; %d reached new after the fifth failed, the last %d ms later; Migrating %.1f s after new was well",
-				toTrip.Milliseconds(), failedTrying, number, last.Milliseconds(), toRecover.Seconds())
-			results.add(t, result)
-			t.Log(clients.kinds())
-			require.Zero(t, result.get.failed, "failed GETs")
-			require.Zero(t, result.duplicates, "duplicated POSTs")
-			require.LessOrEqual(t, result.post.failed, c.most, "failed POSTs")
-			require.LessOrEqual(t, number, 2*tripConnections*2, "5 and those under way, and a probe or two")
+			c.run(t)
 		})
 	}
 }
 
+func (c tripping) run(t *testing.T) {
+	p, f := newTripping(t, "")
+	clients := p.clients("api", rates{get: 300, post: 150, connections: tripConnections})
+	clients.flows(100)
+	since := time.Now()
+	c.begin(p, f)
+	p.awaitPhase(status.FallenBack)
+	toTrip := time.Since(since)
+	pause(time.Second) // all are in the access log
+	failed := int(p.metric("upstream_failures_total{", `side="new"`))
+	healed := time.Now()
+	c.heal(p, f)
+	p.awaitPhase(status.Recovering)
+	toTry := time.Since(healed)
+	p.awaitPhase(status.Migrating)
+	toBelieve := time.Since(healed)
+	clients.flows(200)
+	result := clients.end(since, time.Time{}, p.old, p.new)
+	result.group, result.name = "8. Trip (max_failures: 5)", c.name
+	result.says = fmt.Sprintf("FallenBack after %d ms; %d requests tried new after the fifth failure%s; Recovering %.1f s and Migrating %.1f s after new was well",
+		toTrip.Milliseconds(), max(0, failed-5), f.lastAfterFifth(healed), toTry.Seconds(), toBelieve.Seconds())
+	results.add(t, result)
+	t.Log(clients.kinds())
+	require.Zero(t, result.get.failed, "failed GETs")
+	require.Zero(t, result.duplicates, "duplicated POSTs")
+	require.LessOrEqual(t, result.post.failed, c.most, "failed POSTs")
+}
+
 func newTripping(t *testing.T, more string) (*pair, *failingNew) {
 	p := newPair(t)
-	f := &failingNew{fails: testbed.Do("status/503")}
+	f := &failingNew{}
 	p.new.Answer(f)
 	p.start(p.api(all, fmt.Sprintf(trips, more), hasty))
 	return p, f
@@ -129,14 +158,13 @@ func (p *pair) awaitPhase(phase status.Phase) {
 func TestRatio(t *testing.T) {
 	t.Parallel()
 	p, f := newTripping(t, ", failure_ratio: 0.05")
-	f.failEach(1000)
+	f.fail(testbed.Do("status/503"), 1000)
 	clients := p.clients("api", rates{get: 2000, post: 1000, connections: tripConnections})
 	clients.flows(int64(takes(8*time.Second, time.Minute).Seconds()) * 1000)
-	require.Greater(t, len(f.asked), 5)
+	require.Greater(t, f.failed(), 5)
 	require.Equal(t, status.Migrating, p.row("api").Phase, "1 in 1,000")
-	f.failEach(10)
+	f.fail(testbed.Do("status/503"), 10)
 	p.awaitPhase(status.FallenBack)
-	clients.stop()
 }
 
 // TestFallenBackSurvives: a killed agent's successor does not forget.
@@ -144,7 +172,7 @@ func TestFallenBackSurvives(t *testing.T) {
 	t.Parallel()
 	p, f := newTripping(t, "")
 	p.clients("api", rates{get: 100, post: 50, connections: 4})
-	f.failEach(1)
+	f.fail(testbed.Do("status/503"), 1)
 	p.awaitPhase(status.FallenBack)
 	before := p.new.Total()
 	p.killAgent()
@@ -152,6 +180,6 @@ func TestFallenBackSurvives(t *testing.T) {
 	now := p.await("served", func(s status.Status) bool { return s.Ready && len(s.Services) > 0 })
 	require.NotEqual(t, status.Migrating, now.Services[0].Phase)
 	require.LessOrEqual(t, p.new.Total()-before, 2, "probes at most")
-	f.failEach(0)
+	f.fail(nil, 0)
 	p.awaitPhase(status.Migrating)
 }

@@ -259,7 +259,7 @@ func (w *world) row(name string) status.Service {
 // says is what status and metrics tell of a service.
 func (w *world) says(name string) string {
 	row, label := w.row(name), fmt.Sprintf("service=%q", name)
-	text := fmt.Sprintf("%s", row.Phase)
+	text := string(row.Phase)
 	for _, side := range []string{"new", "old"} {
 		for _, kind := range []string{"connect", "timeout", "reset", "status"} {
 			if n := w.metric("upstream_failures_total{", label, fmt.Sprintf("side=%q", side), fmt.Sprintf("kind=%q", kind)); n > 0 {
