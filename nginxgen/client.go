@@ -4,10 +4,14 @@ package nginxgen
 // the backends are told.
 func (d *draft) clientFacts() directives {
 	lines := directives{
+		// "" for the usual target; "absolute" for "http://a/", and "absolute?"
+		// for "http://a?q": of that one nginx forgets the bytes, and would ask
+		// the backend for the file that try_files found.
+		mapping("$request", "$mp_target", `~\A[^ ]+ [^/]+(?://[^/? ]*(?<mp_pathless>\?)?)?`, "absolute$mp_pathless", "default", ""),
 		// The Host header as the client wrote it, unless an absolute target
-		// ("GET http://a/") made it count for nothing: a service must not be
-		// asked for by another name than the one it was found by.
-		mapping("$request", "$mp_called_host", `~\A[^ ]+ [^/]`, "$host", "default", "$http_host"),
+		// made it count for nothing: a service must not be asked for by another
+		// name than the one it was found by.
+		mapping("$mp_target", "$mp_called_host", "", "$http_host", "default", "$host"),
 		mapping("$http_x_request_id", "$mp_request_id", "", "$request_id", "default", "$http_x_request_id"),
 	}
 	proto, port := "$http_x_forwarded_proto", "$http_x_forwarded_port"
@@ -67,8 +71,12 @@ func (d *draft) requestHeaders() directives {
 		line("proxy_set_header", "X-Forwarded-Proto", "$mp_forwarded_proto"),
 		line("proxy_set_header", "X-Forwarded-Port", "$mp_forwarded_port"),
 	}
-	for _, name := range []string{"X_Real_IP", "X_Forwarded_For", "X_Forwarded_Host", "X_Forwarded_Proto", "X_Forwarded_Port"} {
-		lines = append(lines, line("proxy_set_header", name, ""))
+	for _, words := range [][2]string{{"Real", "IP"}, {"Forwarded", "For"}, {"Forwarded", "Host"}, {"Forwarded", "Proto"}, {"Forwarded", "Port"}} {
+		for _, separators := range [][2]string{{"_", "_"}, {"_", "-"}, {"-", "_"}} {
+			name := "X" + separators[0] + words[0] + separators[1] + words[1]
+			lines = append(lines, line("proxy_set_header", name, ""))
+		}
 	}
-	return lines
+	// Some servers take these for their framing, which nginx does not.
+	return append(lines, line("proxy_set_header", "Transfer_Encoding", ""), line("proxy_set_header", "Content_Length", ""))
 }

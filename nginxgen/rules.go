@@ -37,9 +37,17 @@ func (d *draft) token(s *migration.Service) []string {
 			steps = append(steps, expression)
 		}
 	}
-	port := strconv.Itoa(int(d.params.ListenNew.Port()))
+	usual, port := strconv.Itoa(int(d.params.Listen.Port())), strconv.Itoa(int(d.params.ListenNew.Port()))
 	direct := d.ruleToken(migration.New, string(migration.ReasonDirect))
-	return append(steps, d.share("token", "map", "$server_port", directives{line(port, direct), line("default", expression)}))
+	onlyOld := d.ruleToken(migration.Old, string(migration.ReasonStrategy))
+	return append(steps, d.share("token", "map", "$mp_target$server_port", directives{
+		line(port, direct),
+		line("absolute"+port, direct),
+		// Only old gets these as they were sent, see clientFacts.
+		line("absolute?"+usual, onlyOld),
+		line("absolute?"+port, onlyOld),
+		line("default", expression),
+	}))
 }
 
 func (d *draft) strategyToken(s *migration.Service) string {
