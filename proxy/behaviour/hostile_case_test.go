@@ -51,7 +51,8 @@ type hostileCase struct {
 	waits, trusted  bool
 	shown           []string
 	reasons         []string
-	outcomes        map[string]string // by way.label
+	wanted          []string          // as in the file
+	outcomes        map[string]string // as it was, by way.label
 }
 
 func parseHostile(t *testing.T, file string) hostilePage {
@@ -70,9 +71,11 @@ func parseHostileCase(t *testing.T, text string) hostileCase {
 	c := hostileCase{name: lines[0], requests: 1}
 	for _, line := range lines[1:] {
 		kind, rest := line[:1], strings.TrimPrefix(line[1:], " ")
-		if kind != "=" {
-			c.lines = append(c.lines, line)
+		if kind == "=" {
+			c.wanted = append(c.wanted, rest)
+			continue
 		}
+		c.lines = append(c.lines, line)
 		switch kind {
 		case ">":
 			c.request += expand(t, rest) + "\r\n"
@@ -87,7 +90,7 @@ func parseHostileCase(t *testing.T, text string) hostileCase {
 		case "%":
 			c.option(t, rest)
 		default:
-			require.Contains(t, "#=", kind, "%s: %s", c.name, line)
+			require.Equal(t, "#", kind, "%s: %s", c.name, line)
 		}
 	}
 	return c
@@ -150,30 +153,42 @@ var (
 
 // readable takes apart a single request that leaves no doubt what it asks
 // for, to ask explain.
-func (c hostileCase) readable() (migration.Request, bool) {
+func (c hostileCase) readable() (request migration.Request, forwardedFor string, ok bool) {
 	head, _, ended := strings.Cut(c.request, "\r\n\r\n")
 	start := readableStart.FindStringSubmatch(head + "\r\n")
 	if start == nil || !ended || c.requests != 1 {
-		return migration.Request{}, false
+		return request, "", false
 	}
-	request := migration.Request{Target: start[1], Header: map[string]string{}, Dice: "any"}
+	request = migration.Request{Target: start[1], Header: map[string]string{}, Dice: "any"}
 	hosts := 0
 	for _, line := range strings.Split(head, "\r\n")[1:] {
 		part := readableHeader.FindStringSubmatch(line)
 		if part == nil {
-			return request, false
+			return request, "", false
 		}
 		key := strings.ReplaceAll(strings.ToLower(part[1]), "-", "_")
 		if _, twice := request.Header[key]; twice {
-			return request, false
+			return request, "", false
 		}
 		request.Header[key] = strings.TrimSpace(part[2])
+		if strings.EqualFold(part[1], "X-Forwarded-For") {
+			forwardedFor = request.Header[key]
+		}
 		if key == "host" {
 			hosts++
 		}
 	}
 	request.Host = request.Header["host"]
-	return request, hosts == 1
+	return request, forwardedFor, hosts == 1
+}
+
+// isWanted tells whether the file says that this arrives.
+func (c hostileCase) isWanted(w *way, arrived string) bool {
+	return slices.ContainsFunc(c.wanted, func(line string) bool {
+		who, _, named := strings.Cut(line, ": ")
+		theirs := who == w.label || who == "ours" && w.side != ""
+		return strings.HasSuffix(line, " closed"+arrived) && (theirs || !named || strings.Contains(who, " closed"))
+	})
 }
 
 // sentinel asks, on the connection of a case, whether it is still in step.
@@ -181,18 +196,26 @@ const sentinel = "GET /sentinel HTTP/1.1\r\nHost: shop.example.com\r\nConnection
 
 // exchange sends the request and says what the client got: the statuses, and
 // whether the connection then still served the next request.
-func (c hostileCase) exchange(t *testing.T, to string) string {
-	l := dial(t, to)
+func (c hostileCase) exchange(t *testing.T, w *way, before int) string {
+	l := dial(t, w.address)
+	require.NoError(t, l.SetDeadline(time.Now().Add(patience/2)))
 	sent := make(chan struct{})
 	go func() { defer close(sent); _, _ = io.WriteString(l.Conn, c.request) }()
 	if c.waits {
 		<-sent
+		// A part of it may be under way to a backend, see "streamed to old".
+		for deadline := time.Now().Add(time.Second); !c.isWanted(w, c.describe(w, w.witness.since(before))) && time.Now().Before(deadline); {
+			time.Sleep(quick)
+		}
 		require.NoError(t, l.Conn.(*net.TCPConn).CloseWrite())
 	}
 	var got []string
 	for range c.requests {
 		said, open := c.readOne(l)
 		got = append(got, said)
+		if said == "101" {
+			return "101 taken over"
+		}
 		if !open {
 			rest, _ := io.ReadAll(l.reader)
 			if len(rest) > 0 {
@@ -231,7 +254,7 @@ func (c hostileCase) readOne(l *line) (said string, open bool) {
 			said += fmt.Sprintf(" %s=%q", name, answer.value(name))
 		}
 	}
-	return said, said != "101" && !strings.Contains(strings.ToLower(answer.value("Connection")), "close") && answer.Framing != "close"
+	return said, !strings.Contains(strings.ToLower(answer.value("Connection")), "close") && answer.Framing != "close"
 }
 
 // describe says what arrived where.
@@ -246,7 +269,7 @@ func (c hostileCase) describe(w *way, arrived []arrival) string {
 		}
 		out += fmt.Sprintf("; %s: %s", place, short(a.Start))
 		if a.Framing != "none" {
-			out += fmt.Sprintf(" %s %q", a.Framing, short(a.Body))
+			out += fmt.Sprintf(" %s %q", a.Framing, a.Body)
 		}
 		for _, name := range c.shown {
 			if !strings.HasPrefix(name, "< ") {
@@ -254,10 +277,11 @@ func (c hostileCase) describe(w *way, arrived []arrival) string {
 			}
 		}
 	}
-	return strings.ReplaceAll(out, "backend:", "site:")
+	return out
 }
 
 func short(text string) string {
+	text = strings.Trim(strconv.QuoteToASCII(text), `"`)
 	if len(text) <= 120 {
 		return text
 	}
@@ -289,12 +313,8 @@ func (w *witness) begin(answer string) int {
 	return len(w.arrived)
 }
 
-// since gives what arrived. What a client did not finish may arrive after the
-// client is gone: then it is waited for.
-func (w *witness) since(before int, late bool) []arrival {
-	if late {
-		time.Sleep(20 * time.Millisecond)
-	}
+// since gives what arrived.
+func (w *witness) since(before int) []arrival {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.arrived[before:])
@@ -328,17 +348,18 @@ func (w *witness) serve(conn net.Conn, a arrival) {
 			_, _ = io.WriteString(conn, "HTTP/1.1 299 In Step\r\nContent-Length: 0\r\n\r\n")
 			continue
 		}
-		whole := a.readBody(reader, true) == nil
-		if !whole {
-			a.Framing = "cut " + a.Framing
+		place := w.begun(a)
+		if tooLong(a.message) {
+			_, _ = io.Copy(io.Discard, reader) // until the client has gone
+			return
 		}
-		answer := w.record(a)
+		if a.readBody(reader, true) != nil {
+			return
+		}
+		answer := w.ended(place, a)
 		if strings.HasPrefix(a.Start, "HEAD ") {
 			answer, _, _ = strings.Cut(answer, "\r\n\r\n")
 			answer += "\r\n\r\n"
-		}
-		if !whole {
-			return
 		}
 		if _, err := io.WriteString(conn, answer); err != nil || !staysOpen(a.message, answer) {
 			return
@@ -346,10 +367,23 @@ func (w *witness) serve(conn net.Conn, a arrival) {
 	}
 }
 
-func (w *witness) record(a arrival) string {
+// tooLong are bodies that are announced and never come.
+func tooLong(m message) bool { return len(m.value("Content-Length")) > 7 }
+
+// begun keeps a request of which the head is there.
+func (w *witness) begun(a arrival) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	a.Framing = "unfinished"
 	w.arrived = append(w.arrived, a)
+	return len(w.arrived) - 1
+}
+
+// ended keeps the whole of it, and gives the answer.
+func (w *witness) ended(place int, a arrival) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.arrived[place] = a
 	return w.answer
 }
 

@@ -110,6 +110,8 @@ var differs = map[string]string{
 	"larger bodies":    "no limit unless max_body_size sets one; plain nginx has 1m",
 	"websockets":       "they are upgraded",
 	"names translated": "Location names the host that the client knows",
+	"no path":          "of http://HOST?QUERY nginx keeps no bytes, and would ask new for the file that try_files found; old gets it",
+	"answers":          "X-Accel-Redirect is the client's, as it was without us; plain nginx obeys it",
 	"rules":            "a rule of the service spoke",
 }
 
@@ -153,9 +155,12 @@ func (c *hostileCase) send(t *testing.T, ways []*way) {
 			continue
 		}
 		before := w.witness.begin(c.answer)
-		answered := c.exchange(t, w.address)
-		arrived := w.witness.since(before, c.waits)
+		answered := c.exchange(t, w, before)
+		arrived := w.witness.since(before)
 		c.outcomes[w.label] = answered + c.describe(w, arrived)
+		if w.side == migration.Old {
+			c.nameServices(arrived)
+		}
 		if w.side != "" {
 			c.requireSafe(t, w, arrived, answered)
 		}
@@ -167,6 +172,17 @@ func (c *hostileCase) send(t *testing.T, ways []*way) {
 	}
 }
 
+// nameServices makes plain nginx's one backend the services that we found.
+func (c *hostileCase) nameServices(ours []arrival) {
+	for _, a := range ours {
+		c.outcomes["plain"] = strings.Replace(c.outcomes["plain"], "; backend:", "; "+a.service+":", 1)
+	}
+	c.outcomes["plain"] = strings.ReplaceAll(c.outcomes["plain"], "; backend:", "; site:")
+}
+
+// choosesSide are the reasons why a request may leave the side of the others.
+func choosesSide(reason string) bool { return reason == "rules" || reason == "no path" }
+
 // requireSafe is what holds for every request, whatever it looks like.
 func (c *hostileCase) requireSafe(t *testing.T, w *way, arrived []arrival, answered string) {
 	context := fmt.Sprintf("%s, %s: %s", c.name, w.label, c.outcomes[w.label])
@@ -176,14 +192,15 @@ func (c *hostileCase) requireSafe(t *testing.T, w *way, arrived []arrival, answe
 		sides[a.side] = true
 		require.LessOrEqual(t, len(a.values("Content-Length"))+len(a.values("Transfer-Encoding")), 1, "%s: framed twice", context)
 		require.Len(t, a.values("Host"), 1, context)
+		require.Equal(t, strings.Contains(c.request, "/safe/"), strings.Contains(a.Start, "/safe/"), "%s: a backend was asked for our file", context)
 	}
 	require.LessOrEqual(t, len(sides), 1, "%s: both sides saw it", context)
-	request, plain := c.readable()
+	request, forwardedFor, plain := c.readable()
 	if !plain {
-		require.False(t, sides[w.side.Other()], "%s: it chose its side", context)
+		require.True(t, len(sides) == 0 || sides[w.side] || slices.ContainsFunc(c.reasons, choosesSide), "%s: it chose its side", context)
 		return
 	}
-	request.Client = migration.ClientAddress(loopback, request.Header["x_forwarded_for"], w.table.Global().TrustedProxies)
+	request.Client = migration.ClientAddress(loopback, forwardedFor, w.table.Global().TrustedProxies)
 	c.requireExplained(t, w.table.Decide(request), arrived, answered, context)
 }
 
@@ -213,7 +230,12 @@ var ourToken = regexp.MustCompile(`\A(|bucket/[0-9]{1,2}/[0-9]{1,2}|(new|old)/(h
 func (w *way) requireQuiet(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(w.dir, "error.log"))
 	require.NoError(t, err)
-	require.NotRegexp(t, `\[(alert|crit|emerg)\]`, string(text))
+	for line := range strings.Lines(string(text)) {
+		// Only root may raise the limit; and no agent reads the failures here.
+		if !strings.Contains(line, "setrlimit") && !strings.HasSuffix(line, ": connect() failed (2: No such file or directory)\n") {
+			require.NotRegexp(t, `\[(alert|crit|emerg)\]`, line)
+		}
+	}
 	if w.side == "" {
 		return
 	}
