@@ -72,6 +72,7 @@ func (r *rig) elsewhere(h helper, before ...string) *exec.Cmd {
 	cmd.Env = append(os.Environ(), helperVariable+"="+string(text))
 	cmd.Stderr = os.Stderr
 	require.NoError(r.t, cmd.Start())
+	r.t.Cleanup(func() { _ = cmd.Process.Kill() }) // also when the test fails before it has done so
 	return cmd
 }
 
