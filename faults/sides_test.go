@@ -32,7 +32,7 @@ func TestOneSideDies(t *testing.T) {
 				old: backend(t, testbed.Options{Name: "old"}), new: w.secured("new").Backend,
 			}
 			deaths = append(deaths, d)
-			services = append(services, w.service(d.service, d.old.URL(), d.new.URL(), text, noTrip, hasty))
+			services = append(services, w.service(d.service, d.old.URL(), d.new.URL(), text, noTrip, patient))
 		}
 	}
 	w.start(services...)

@@ -73,7 +73,7 @@ func (f *failingNew) lastAfterFifth(until time.Time) string {
 	if last < 0 {
 		return ""
 	}
-	return fmt.Sprintf(", the last %d ms later", last.Milliseconds())
+	return fmt.Sprintf(", the last %d ms after the fifth came", last.Milliseconds())
 }
 
 // tripping is a failure of new under load.

@@ -85,6 +85,7 @@ const (
 	none    = "    migration: {enabled: true, percentage: 0}"
 	noTrip  = "    fallback: {max_failures: 100000}"
 	hasty   = "    timeout: 500ms"
+	patient = "    timeout: 10s"
 	pattern = "services:\n"
 )
 
