@@ -24,6 +24,9 @@ func (d *draft) clientFacts() directives {
 	return append(lines,
 		mapping(proto, "$mp_forwarded_proto", "", "$scheme", "default", proto),
 		mapping(port, "$mp_forwarded_port", "", "$server_port", "default", port),
+		// Where a translated redirect leads to: what stands after the port in a
+		// Host header ("a:80@evil") was never looked at.
+		mapping("$mp_called_host", "$mp_client_authority", `~\A[^:@]+(?::[0-9]+)?\z`, "$mp_called_host", "default", "$host"),
 		// For our own use the scheme is one of two words, whatever was sent.
 		mapping("$mp_forwarded_proto", "$mp_client_scheme", `~*\Ahttps\z`, "https", `~*\Ahttp\z`, "http", "default", "$scheme"),
 	)

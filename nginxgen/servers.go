@@ -160,7 +160,7 @@ func (d *draft) towardsNew(s *migration.Service) directives {
 	lines = append(lines,
 		line("proxy_pass", string(s.NewBackend.Scheme)+"://"+group(s, migration.New)),
 		line("proxy_redirect", `~*\A(?:https?:)?//`+regexp.QuoteMeta(string(s.NewHost))+`(?::[0-9]+)?(?<mp_rest>[/?#].*)?\z`,
-			"$mp_client_scheme://$mp_called_host$mp_rest"),
+			"$mp_client_scheme://$mp_client_authority$mp_rest"),
 		line("proxy_cookie_domain", string(s.NewHost), "$host"))
 	lines = append(lines, d.serviceTLS(s)...)
 	return append(lines, limits(s)...)
