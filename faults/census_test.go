@@ -47,6 +47,17 @@ func (w *world) census() census {
 	return c
 }
 
+// descriptors is what the agent has open.
+func (w *world) descriptors() []string {
+	var open []string
+	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", w.agent.Process.Pid))
+	for _, link := range links {
+		target, _ := os.Readlink(link)
+		open = append(open, target)
+	}
+	return open
+}
+
 func entries(dir string) int {
 	list, _ := os.ReadDir(dir)
 	return len(list)
@@ -86,19 +97,19 @@ func parentOf(pid int) (parent int, state string) {
 
 // requireNothingLeft waits until the proxy holds about what it held before.
 // Idle connections to backends last four seconds, threads of Go for ever, the
-// config before the last is kept.
+// config before the last is kept, and the API and probes have connections.
 func (w *world) requireNothingLeft(before census) {
 	w.t.Helper()
 	var now census
 	enough := func() bool {
 		now = w.census()
-		return now.agentThreads <= before.agentThreads+10 && now.agentFiles <= before.agentFiles+3 &&
+		return now.agentThreads <= before.agentThreads+10 && now.agentFiles <= before.agentFiles+6 &&
 			len(now.workers) == workers && now.workerFiles <= before.workerFiles+3 &&
 			now.zombies == 0 && now.files <= before.files+20
 	}
 	for deadline := time.Now().Add(patience); !enough() && time.Now().Before(deadline); {
 		time.Sleep(50 * time.Millisecond)
 	}
-	require.True(w.t, enough(), "something leaked:\nbefore: %s\nnow:    %s", before, now)
+	require.True(w.t, enough(), "something leaked:\nbefore: %s\nnow:    %s\nthe agent's descriptors: %v", before, now, w.descriptors())
 	w.t.Logf("before: %s; now: %s", before, now)
 }
