@@ -21,17 +21,25 @@ func loadTable(cmd *cobra.Command, file string) (*migration.Table, error) {
 
 func readConfig(cmd *cobra.Command, file string) (string, []byte, error) {
 	if file == "-" {
-		text, err := io.ReadAll(cmd.InOrStdin())
-		if err != nil {
-			return "", nil, fmt.Errorf("read standard input: %w", err)
-		}
-		return "<stdin>", text, nil
+		text, err := readAll(cmd.InOrStdin())
+		return "<stdin>", text, err
 	}
-	text, err := os.ReadFile(file)
+	source, err := os.Open(file)
 	if err != nil {
 		return "", nil, fmt.Errorf("read config: %w", err)
 	}
-	return file, text, nil
+	defer func() { _ = source.Close() }() // only read
+	text, err := readAll(source)
+	return file, text, err
+}
+
+// readAll ends, whatever the file is: Load refuses what is too long.
+func readAll(source io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(source, config.MaxBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
+	return text, nil
 }
 
 // completeFile offers YAML files for the first argument.
