@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -70,17 +71,16 @@ func (b *bed) findPrograms() error {
 		return err
 	}
 	var problems error
-	for name, into := range map[string]*string{"nginx": &b.nginx, "haproxy": &b.haproxy, "wrk": &b.wrk} {
-		chosen := os.Getenv(strings.ToUpper(name))
-		if chosen == "" {
-			chosen = name
-		}
-		path, err := exec.LookPath(chosen)
+	for _, program := range []struct {
+		variable, name string
+		into           *string
+	}{{"MIGRATION_PROXY_NGINX", "nginx", &b.nginx}, {"HAPROXY", "haproxy", &b.haproxy}, {"WRK", "wrk", &b.wrk}} {
+		path, err := exec.LookPath(cmp.Or(os.Getenv(program.variable), program.name))
 		if err != nil {
-			err = fmt.Errorf("%w; install it (make bench does on Debian) or set $%s", err, strings.ToUpper(name))
+			err = fmt.Errorf("%w; install it (make bench does on Debian) or set $%s", err, program.variable)
 		}
 		problems = errors.Join(problems, err)
-		*into = path
+		*program.into = path
 	}
 	// To nginx itself $NGINX names sockets that it inherits; and the system's
 	// roots are those of the system.

@@ -3,8 +3,8 @@
 // and prints tables (docs/performance.md has a set of them, and says how to
 // read one).
 //
-// Takes: the repository it is started in, nginx, haproxy and wrk ($NGINX,
-// $HAPROXY and $WRK name other ones), and for one optional part valgrind.
+// Takes: the repository it is started in, nginx, haproxy and wrk
+// ($MIGRATION_PROXY_NGINX, $HAPROXY and $WRK name other ones), and for one optional part valgrind.
 // Gives: tables on standard output. What is compared is measured in turns
 // within one run, and the medians over the rounds are printed: another machine
 // or another hour gives other microseconds, but much the same ratios.

@@ -1,5 +1,3 @@
-//go:build secondnet
-
 package faults
 
 import (

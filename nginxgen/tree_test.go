@@ -97,6 +97,32 @@ func TestRenderQuotes(t *testing.T) {
 	}
 }
 
+// FuzzTextIsTheTree: so it is for every config that loads.
+func FuzzTextIsTheTree(f *testing.F) {
+	inputs, err := filepath.Glob("testdata/*/input.yaml")
+	require.NoError(f, err)
+	for _, input := range inputs {
+		text, err := os.ReadFile(input)
+		require.NoError(f, err)
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		table, err := config.Load("fuzz", text)
+		if err != nil {
+			return
+		}
+		built := newDraft(table, literalEndpoints(table), Params{RuntimeDir: "/run/mp", Workers: 1, Version: Version{1, 22, 1}}).tree()
+		printed, err := render(built)
+		require.NoError(t, err)
+		requireSame(t, built, printed)
+		seen := map[string]bool{}
+		collect(built, seen)
+		for name := range seen {
+			require.Contains(t, known, name)
+		}
+	})
+}
+
 func goldenTables(t *testing.T) []*migration.Table {
 	inputs, err := filepath.Glob("testdata/*/input.yaml")
 	require.NoError(t, err)
