@@ -13,9 +13,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// MaxBytes is the longest text that Load accepts; who reads one byte more lets
-// it say so. A ConfigMap holds 1 MiB; a local file may be larger.
-const MaxBytes = 4 << 20
+// maxBytes is the longest text that Load accepts. A ConfigMap holds 1 MiB; a local file may be larger.
+const maxBytes = 4 << 20
 
 // bom is the byte order mark that some editors put before UTF-8.
 const bom = "\ufeff"
@@ -59,7 +58,7 @@ func next(decoder *yaml.Decoder) (*yaml.Node, error) {
 }
 
 func checkBytes(text []byte) (Problem, bool) {
-	if len(text) > MaxBytes {
+	if len(text) > maxBytes {
 		return Problem{Line: 1, Col: 1, Message: "the text is larger than 4 MiB; a ConfigMap holds 1 MiB"}, false
 	}
 	if utf8.Valid(text) {

@@ -94,7 +94,7 @@ func (w *watch) loop(ctx context.Context, every time.Duration) {
 // first, so that a change after the reading is seen.
 func (w *watch) look() {
 	w.follow()
-	text, err := read(w.path)
+	text, err := ReadFile(w.path)
 	failure := ""
 	if err != nil {
 		failure = err.Error()
@@ -144,9 +144,9 @@ func collectDirs(path string, into map[string]bool, links int) {
 	}
 }
 
-// read gives at most one byte more than Load takes, which then says that it
-// is too much. Only a regular file is read: a pipe would block for ever.
-func read(path string) ([]byte, error) {
+// ReadFile reads a config as File does. Only a regular file is read: a pipe
+// would block for ever.
+func ReadFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("read config: %w", err)
@@ -159,7 +159,13 @@ func read(path string) ([]byte, error) {
 		return nil, fmt.Errorf("read config: %w", err)
 	}
 	defer func() { _ = file.Close() }() // only read
-	text, err := io.ReadAll(io.LimitReader(file, MaxBytes+1))
+	return ReadAll(file)
+}
+
+// ReadAll ends, whatever the source is: it gives at most one byte more than
+// Load takes, which then says that it is too much.
+func ReadAll(source io.Reader) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(source, maxBytes+1))
 	if err != nil {
 		return nil, fmt.Errorf("read config: %w", err)
 	}

@@ -206,12 +206,8 @@ func (o *owner) reject(what offer, stage string, problems []string) {
 	o.rejected = &status.Rejected{At: time.Now(), Stage: stage, Problems: problems}
 }
 
-func (o *owner) fallback(name migration.Name, new verdict) {
-	if old := o.verdicts[name]; old != new {
-		o.options.Log.Warn("fallback", "service", name, "phase", new.phase, "reason", new.reason)
-	}
-	o.verdicts[name] = new
-}
+// fallback takes a verdict over; who made it has said why in the log.
+func (o *owner) fallback(name migration.Name, new verdict) { o.verdicts[name] = new }
 
 // tidy takes away what nobody uses any more.
 func (o *owner) tidy(now time.Time) {

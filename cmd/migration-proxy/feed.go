@@ -47,7 +47,7 @@ func (p *dataPlane) newFeed() *feed {
 
 // reread takes the file's content, be it new or not.
 func (f *feed) reread() {
-	text, err := os.ReadFile(f.source)
+	text, err := config.ReadFile(f.source)
 	f.take(text, err)
 }
 

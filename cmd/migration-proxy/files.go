@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"os"
 
 	"github.com/migration-proxy/migration-proxy/config"
@@ -21,7 +20,7 @@ func loadTable(cmd *cobra.Command, file string) (*migration.Table, error) {
 
 func readConfig(cmd *cobra.Command, file string) (string, []byte, error) {
 	if file == "-" {
-		text, err := readAll(cmd.InOrStdin())
+		text, err := config.ReadAll(cmd.InOrStdin())
 		return "<stdin>", text, err
 	}
 	source, err := os.Open(file)
@@ -29,17 +28,8 @@ func readConfig(cmd *cobra.Command, file string) (string, []byte, error) {
 		return "", nil, fmt.Errorf("read config: %w", err)
 	}
 	defer func() { _ = source.Close() }() // only read
-	text, err := readAll(source)
+	text, err := config.ReadAll(source)
 	return file, text, err
-}
-
-// readAll ends, whatever the file is: Load refuses what is too long.
-func readAll(source io.Reader) ([]byte, error) {
-	text, err := io.ReadAll(io.LimitReader(source, config.MaxBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read config: %w", err)
-	}
-	return text, nil
 }
 
 // completeFile offers YAML files for the first argument.

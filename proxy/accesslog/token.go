@@ -49,6 +49,12 @@ func (e *Event) readBucket(tail []byte) error {
 	return nil
 }
 
+// reasons are those that a token may carry.
+var reasons = []migration.Code{
+	migration.ReasonHeaderRule, migration.ReasonIPRule, migration.ReasonDirect, migration.ReasonStrategy,
+	migration.ReasonDisabled, migration.ReasonTripped, migration.ReasonWeight, migration.ReasonUserHash,
+}
+
 // reason reads "header_rule[0]" or "direct", as migration.Reason prints it.
 func reason(text []byte) (migration.Code, int) {
 	name, index, indexed := bytes.Cut(text, []byte("["))
@@ -58,23 +64,10 @@ func reason(text []byte) (migration.Code, int) {
 			rule = n
 		}
 	}
-	switch string(name) {
-	case "header_rule":
-		return migration.ReasonHeaderRule, rule
-	case "ip_rule":
-		return migration.ReasonIPRule, rule
-	case "direct":
-		return migration.ReasonDirect, rule
-	case "strategy":
-		return migration.ReasonStrategy, rule
-	case "disabled":
-		return migration.ReasonDisabled, rule
-	case "tripped":
-		return migration.ReasonTripped, rule
-	case "weight":
-		return migration.ReasonWeight, rule
-	case "user_hash":
-		return migration.ReasonUserHash, rule
+	for _, code := range reasons {
+		if string(name) == string(code) {
+			return code, rule
+		}
 	}
 	return ReasonOther, rule
 }
