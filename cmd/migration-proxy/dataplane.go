@@ -193,7 +193,7 @@ func (p *dataPlane) run(ctx context.Context) error {
 		return p.agent.Run(failed)
 	})
 	group.Go(func() error { return p.server.Run(last, p.listener) })
-	group.Go(func() error { return p.readLog(last) })
+	group.Go(p.onceOpened(last, p.readLog))
 	group.Go(func() error { return config.NewFile(p.options.file).Run(failed, p.feed.take) })
 	group.Go(func() error { return p.feed.keep(failed) })
 	p.watch(failed, group)
@@ -206,20 +206,23 @@ func (p *dataPlane) watch(ctx context.Context, group *errgroup.Group) {
 	urgent := &accesslog.Urgent{
 		Path: filepath.Join(p.options.runtimeDir, "failures.sock"), OnEvent: p.guard.Urgent, Log: p.log,
 	}
-	once := func(run func() error) {
-		group.Go(func() error {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-p.agent.Opened():
-				return run()
-			}
-		})
+	group.Go(p.onceOpened(ctx, urgent.Run))
+	group.Go(func() error { p.probes.Run(ctx); return nil })
+	group.Go(p.onceOpened(ctx, func(ctx context.Context) error { p.guard.Run(ctx); return nil }))
+	group.Go(p.onceOpened(ctx, func(ctx context.Context) error { return p.guard.Serve(ctx, p.options.runtimeDir) }))
+}
+
+// onceOpened lets a part that uses the runtime directory wait until the agent
+// has it. One that cannot be opened is then told by the agent alone.
+func (p *dataPlane) onceOpened(ctx context.Context, run func(context.Context) error) func() error {
+	return func() error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.agent.Opened():
+			return run(ctx)
+		}
 	}
-	once(func() error { return urgent.Run(ctx) })
-	once(func() error { p.probes.Run(ctx); return nil })
-	once(func() error { p.guard.Run(ctx); return nil })
-	once(func() error { return p.guard.Serve(ctx, p.options.runtimeDir) })
 }
 
 // readLog counts and passes on what nginx writes about requests, from now on:
