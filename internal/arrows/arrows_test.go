@@ -21,6 +21,7 @@ var (
 	otherTests = []string{Anything}
 
 	kubernetes        = []string{"k8s.io/api", "k8s.io/apimachinery"}
+	clientGo          = "k8s.io/client-go"
 	controllerRuntime = "sigs.k8s.io/controller-runtime"
 	prometheus        = "github.com/prometheus/client_golang"
 	fsnotify          = "github.com/fsnotify/fsnotify"
@@ -36,8 +37,8 @@ var rooms = map[string]Room{
 		Tests:   pureTests, Pure: true,
 	},
 	"ingressgen": {
-		Imports: slices.Concat([]string{"migration"}, kubernetes),
-		Tests:   pureTests, Pure: true,
+		Imports: slices.Concat([]string{"migration", "status"}, kubernetes),
+		Tests:   slices.Concat(pureTests, []string{"sigs.k8s.io/yaml", "github.com/evanphx/json-patch"}), Pure: true,
 	},
 	"config": {
 		Imports: []string{
@@ -51,23 +52,35 @@ var rooms = map[string]Room{
 		Tests:   otherTests,
 	},
 	"api": {Imports: []string{"migration", "fallback", "status", prometheus}, Tests: otherTests},
+	// cluster is what the parts ask of the Kubernetes API in common.
+	"cluster": {
+		Imports: slices.Concat([]string{"status", clientGo}, kubernetes),
+		Tests:   otherTests,
+	},
 	"certs": {
-		Imports: slices.Concat([]string{"github.com/cert-manager/cert-manager", controllerRuntime}, kubernetes),
+		Imports: slices.Concat([]string{"github.com/cert-manager/cert-manager", controllerRuntime, prometheus}, kubernetes),
 		Tests:   otherTests,
 	},
 	"webhook": {
-		Imports: slices.Concat([]string{"migration", "config", "ingressgen", controllerRuntime}, kubernetes),
+		Imports: slices.Concat([]string{"migration", "status", "config", "ingressgen", "cluster", clientGo, controllerRuntime, prometheus}, kubernetes),
 		Tests:   otherTests,
 	},
 	"watcher": {
-		Imports: slices.Concat([]string{"migration", "config", "fallback", "status", "ingressgen", "certs", controllerRuntime}, kubernetes),
+		Imports: slices.Concat([]string{"migration", "config", "fallback", "status", "ingressgen", "cluster", clientGo, controllerRuntime, prometheus}, kubernetes),
 		Tests:   otherTests,
 	},
 	// internal serves tests and the demo. It knows the nouns and no room.
-	"internal": {Imports: slices.Concat([]string{"migration"}, testLibraries), Tests: otherTests},
+	"internal": {
+		Imports: slices.Concat([]string{
+			"migration", clientGo, controllerRuntime, "sigs.k8s.io/yaml", "github.com/miekg/dns", "golang.org/x/sys",
+		}, kubernetes, testLibraries),
+		Tests: otherTests,
+	},
 	// A black box has no room of ours, only clients and our test tools.
 	"e2e": {
-		Imports: slices.Concat([]string{"internal", "k8s.io/client-go", controllerRuntime}, kubernetes, testLibraries),
+		Imports: slices.Concat([]string{
+			"internal", clientGo, controllerRuntime, "sigs.k8s.io/yaml", "github.com/cert-manager/cert-manager", "golang.org/x/sync",
+		}, kubernetes, testLibraries),
 	},
 	"cmd":   {Imports: []string{Anything}},
 	"bench": {Imports: []string{Anything}},

@@ -1,0 +1,12 @@
+// Package cluster is what the parts ask of the Kubernetes API in common: one
+// named ConfigMap followed, the proxy's replicas found and asked, and the
+// names that our own objects have.
+//
+// Takes: a client of the cluster. Gives: each version of a ConfigMap as it
+// comes (the API server's word, not a mounted file's: that takes a minute),
+// the replicas' endpoints and their status.Status. Refuses: to write
+// anything, and to read more than the named objects.
+//
+// It imports status and client-go. The data plane's composition, webhook,
+// watcher and the CLI may import it.
+package cluster

@@ -1,0 +1,23 @@
+// Package ingressgen computes what an opted-in Ingress must become, and the
+// objects that go with it: the proxy Service and its EndpointSlices in the
+// Ingress's namespace, and the companion Ingress of mode canary.
+//
+// Takes: an Ingress as it is (rewritten or not), and a View: the migration
+// table and what the replicas serve. Gives: a Report with the smallest list of
+// JSON Patch edits that leads from what is to what must be, warnings for what
+// is not rewritten, and the reason of each decision. Refuses: to touch what it
+// was not asked to: paths, hosts, annotations and fields that belong to no
+// service of the table, list order, fields that it does not know.
+//
+// Rewrite is the one function. It first undoes, in its mind, what an earlier
+// one did (annotation original says what that was), then decides for the
+// Ingress as the user wrote it. So it is idempotent, and Restore is a Rewrite
+// of an Ingress that has not opted in:
+//
+//	Restore(Rewrite(x)) == x          also when the user edited it in between
+//	Rewrite(Rewrite(x)) == Rewrite(x)
+//
+// The package is pure: no client, clock or log. It imports migration, status
+// and the API types. The webhook answers with the edits, the watcher sends
+// them; both and the CLI may import it.
+package ingressgen
