@@ -7,6 +7,9 @@
 // the replicas' endpoints and their status.Status. Refuses: to write
 // anything, and to read more than the named objects.
 //
+// Following needs the verbs get, list and watch on the one ConfigMap
+// (resourceNames works); asking through the API server needs get on pods/proxy.
+//
 // It imports status and client-go. The data plane's composition, webhook,
 // watcher and the CLI may import it.
 package cluster

@@ -1,0 +1,35 @@
+package cluster
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// ConfigText is the migration config in a version of the ConfigMap, as Follow
+// gives it. The error says what is missing and how to write it.
+func (o Object) ConfigText(configMap *corev1.ConfigMap) ([]byte, error) {
+	if configMap == nil {
+		return nil, fmt.Errorf("ConfigMap %s does not exist yet; create it with "+
+			"'kubectl create configmap %s --namespace %s --from-file=%s'", o, o.Name, o.Namespace, ConfigKey)
+	}
+	if text, ok := configMap.Data[ConfigKey]; ok {
+		return []byte(text), nil
+	}
+	if text, ok := configMap.BinaryData[ConfigKey]; ok { // what is not UTF-8; Load says where
+		return text, nil
+	}
+	return nil, fmt.Errorf("ConfigMap %s has no key %q (it has %s); put the migration config there",
+		o, ConfigKey, keys(configMap))
+}
+
+func keys(configMap *corev1.ConfigMap) string {
+	found := slices.Sorted(maps.Keys(configMap.Data))
+	if len(found) == 0 {
+		return "none"
+	}
+	return strings.Join(found, ", ")
+}
