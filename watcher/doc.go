@@ -1,0 +1,30 @@
+// Package watcher is the loop that keeps the cluster as the migration config
+// and the proxies' health want it. One instance runs: the leader's.
+//
+// Takes: the migration ConfigMap, the Ingresses of all namespaces, the
+// EndpointSlices of the proxy Service, each replica's /status once a second,
+// and the pause in ConfigMap migration-state.
+//
+// Gives: the cluster's state in migration-state (and the last valid config
+// beside it), the edits of package ingressgen on each opted-in Ingress, the
+// companion Ingress of mode canary, the proxy's Service and EndpointSlices in
+// every namespace that needs them, Events, and metrics.
+//
+// Refuses: to write what is as it must be already, to touch a Service, a slice
+// or an Ingress of a name it wants that it did not make, and to remember:
+// what a new leader needs stands in the cluster, in migration-state and in the
+// annotation original. What it keeps in memory only spares work or time.
+//
+// The parts, from the inside out:
+//
+//	word.go verdict.go   pure: what the replicas said, what follows for each service
+//	change.go index.go   pure: what a new view changes, and for which Ingresses
+//	ownership.go         pure: managedFields as they were before our write
+//	owner.go             one goroutine owns the state and publishes the view
+//	ingresses.go         a queue of Ingresses, brought to what the view wants
+//	mirror.go            a queue of namespaces, with the proxy's Service and slices
+//	asker.go             the replicas' status, once a second or when it matters
+//
+// It imports the pure rooms, config, cluster, client-go and Prometheus. Only
+// cmd imports it.
+package watcher
