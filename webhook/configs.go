@@ -1,0 +1,119 @@
+package webhook
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/json"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+)
+
+// configs refuses a migration config that would not load.
+type configs struct {
+	name string // the ConfigMap that the proxies read
+	view *View
+}
+
+// decide tells all problems at once. What an edit does not touch it does not
+// answer for: the text may have become invalid with a new version of this
+// program, and its labels must be editable still.
+func (h *configs) decide(_ context.Context, request admission.Request) (answer, error) {
+	if request.Operation == admissionv1.Delete {
+		return pass(resultAllowed, "the proxies go on with the last good config; to end a migration set enabled: false, "+
+			"or use migration-proxy restore --all"), nil
+	}
+	newer, err := decodeConfigMap(request.Object.Raw)
+	if err != nil {
+		return answer{}, err
+	}
+	older, err := decodeConfigMap(request.OldObject.Raw)
+	if err != nil {
+		return answer{}, err
+	}
+	if request.Name != h.name && newer.Labels[ingressgen.LabelConfig] != "true" {
+		return pass(resultAllowed), nil // its label was just taken away
+	}
+	return h.judge(newer, older), nil
+}
+
+// decodeConfigMap gives an empty one for nothing: there is no old object when
+// one is created.
+func decodeConfigMap(raw []byte) (*corev1.ConfigMap, error) {
+	var configMap corev1.ConfigMap
+	if len(raw) == 0 {
+		return &configMap, nil
+	}
+	if err := json.Unmarshal(raw, &configMap); err != nil {
+		return nil, fmt.Errorf("read the ConfigMap: %w", err)
+	}
+	return &configMap, nil
+}
+
+func (h *configs) judge(newer, older *corev1.ConfigMap) answer {
+	object := cluster.Object{Namespace: newer.Namespace, Name: newer.Name}
+	text, err := object.ConfigText(newer)
+	if err != nil {
+		return denied(newer.Name, []metav1.StatusCause{{Field: "data", Message: err.Error()}})
+	}
+	table, err := config.Load(cluster.ConfigKey, text)
+	before, _ := object.ConfigText(older)
+	switch {
+	case err != nil && string(before) == string(text):
+		first, _, _ := strings.Cut(err.Error(), "\n")
+		return pass(resultAllowed, "the config was invalid before and is still, the proxies go on with the last good one: "+first)
+	case err != nil:
+		return denied(newer.Name, causes(err))
+	}
+	warnings := slices.Concat(otherKeys(newer), risks(h.view.now.Load().table, table))
+	return pass(resultAllowed, warnings...)
+}
+
+func otherKeys(configMap *corev1.ConfigMap) []string {
+	keys := slices.Concat(slices.Collect(maps.Keys(configMap.Data)), slices.Collect(maps.Keys(configMap.BinaryData)))
+	keys = slices.DeleteFunc(keys, func(key string) bool { return key == cluster.ConfigKey })
+	if len(keys) == 0 {
+		return nil
+	}
+	slices.Sort(keys)
+	return []string{fmt.Sprintf("only key %s is read, and not %s", cluster.ConfigKey, strings.Join(keys, ", "))}
+}
+
+// causes are the problems, each with its place as the field: kubectl edit
+// opens the editor again with them on top.
+func causes(err error) []metav1.StatusCause {
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		return []metav1.StatusCause{{Field: cluster.ConfigKey, Message: err.Error()}}
+	}
+	found := make([]metav1.StatusCause, len(problems))
+	for i, problem := range problems {
+		place, message, _ := strings.Cut(problem.String(), ": ")
+		found[i] = metav1.StatusCause{Type: metav1.CauseTypeFieldValueInvalid, Field: place, Message: message}
+	}
+	return found
+}
+
+// denied is 422 Invalid, by which kubectl shows each cause on a line of its
+// own. Other clients show the message, which has them all too.
+func denied(name string, causes []metav1.StatusCause) answer {
+	lines := make([]string, len(causes))
+	for i, cause := range causes {
+		lines[i] = cause.Field + ": " + cause.Message
+	}
+	response := admission.Denied(strings.Join(lines, "\n"))
+	response.Result.Code, response.Result.Reason = http.StatusUnprocessableEntity, metav1.StatusReasonInvalid
+	response.Result.Details = &metav1.StatusDetails{Kind: "ConfigMap", Name: name, Causes: causes}
+	return answer{response, resultDenied}
+}

@@ -1,0 +1,76 @@
+package webhook
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/json"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+// ingresses rewrites opted-in Ingresses.
+type ingresses struct {
+	view  *View
+	ports *ports
+	self  string // whose requests pass: the watcher's
+	log   *slog.Logger
+}
+
+// decide answers with the edits that the Ingress needs. An error means that
+// they are not known; the Ingress then passes as it came.
+func (h *ingresses) decide(ctx context.Context, request admission.Request) (answer, error) {
+	if request.UserInfo.Username == h.self || request.SubResource != "" {
+		return pass(resultPassed), nil
+	}
+	ingress, err := decode(request.Object.Raw, request.Namespace)
+	if err != nil {
+		return answer{}, err
+	}
+	if ingress.DeletionTimestamp != nil {
+		return pass(resultPassed), nil
+	}
+	if err := h.view.Synced(); err != nil {
+		return answer{}, err
+	}
+	now := h.view.now.Load()
+	lost := lostOriginal(ingress, request.OldObject.Raw)
+	report := ingressgen.Rewrite(ingress, ingressgen.View{
+		Table: now.table, State: now.state, Port: h.ports.of(ctx, ingress.Namespace),
+	})
+	return h.edited(request, report, append(lost, report.Edits...))
+}
+
+func decode(raw []byte, namespace string) (*networkingv1.Ingress, error) {
+	var ingress networkingv1.Ingress
+	if err := json.Unmarshal(raw, &ingress); err != nil {
+		return nil, fmt.Errorf("read the Ingress: %w", err)
+	}
+	ingress.Namespace = cmp.Or(ingress.Namespace, namespace)
+	return &ingress, nil
+}
+
+// edited is the answer for a report.
+func (h *ingresses) edited(request admission.Request, report ingressgen.Report, edits []ingressgen.Edit) (answer, error) {
+	if len(edits) == 0 {
+		return pass(resultUnchanged, report.Warnings...), nil
+	}
+	patch, err := json.Marshal(edits)
+	if err != nil {
+		return answer{}, fmt.Errorf("write the edits: %w", err)
+	}
+	result := resultReverted
+	if report.Phase == status.Migrating {
+		result = resultRewritten
+	}
+	h.log.Debug("Ingress edited at admission", "ingress", request.Namespace+"/"+cmp.Or(request.Name, "(new)"),
+		"result", result, "phase", report.Phase, "reason", report.Reason, "edits", len(edits))
+	given := pass(result, report.Warnings...)
+	given.response.Patch, given.response.PatchType = patch, new(jsonPatch)
+	return given, nil
+}

@@ -1,0 +1,55 @@
+package webhook
+
+import (
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+)
+
+// lostOriginal heals an Ingress whose writer threw away annotation original,
+// by which alone it can be restored, but kept what points at the proxy:
+// somebody cleaned up what they had got from the cluster and wrote it back.
+// The annotation is put back, into the Ingress and by the edits that are
+// given, before anything is decided.
+func lostOriginal(ingress *networkingv1.Ingress, old []byte) []ingressgen.Edit {
+	const name = ingressgen.AnnotationOriginal
+	if _, kept := ingress.Annotations[name]; kept || len(old) == 0 || !throughProxy(ingress) {
+		return nil
+	}
+	before, err := decode(old, ingress.Namespace)
+	if err != nil || before.Annotations[name] == "" {
+		return nil
+	}
+	var edits []ingressgen.Edit
+	if ingress.Annotations == nil {
+		ingress.Annotations = map[string]string{}
+		edits = append(edits, ingressgen.Edit{Op: "add", Path: "/metadata/annotations", Value: map[string]string{}})
+	}
+	ingress.Annotations[name] = before.Annotations[name]
+	return append(edits, ingressgen.Edit{
+		Op: "add", Path: "/metadata/annotations/" + strings.ReplaceAll(name, "/", "~1"), Value: before.Annotations[name],
+	})
+}
+
+func throughProxy(ingress *networkingv1.Ingress) bool {
+	isProxy := func(backend *networkingv1.IngressBackend) bool {
+		return backend != nil && backend.Service != nil && backend.Service.Name == cluster.ProxyService
+	}
+	if isProxy(ingress.Spec.DefaultBackend) {
+		return true
+	}
+	for _, rule := range ingress.Spec.Rules {
+		if rule.HTTP == nil {
+			continue
+		}
+		for i := range rule.HTTP.Paths {
+			if isProxy(&rule.HTTP.Paths[i].Backend) {
+				return true
+			}
+		}
+	}
+	return false
+}
