@@ -17,7 +17,9 @@ const indexText = `migration proxy
 /health   200 while the process does its work
 /ready    200 when traffic may come, 503 with the reason when not
 /metrics  for Prometheus
-/status   the whole state as JSON; ?service=NAME for one service
+`
+
+const indexStatus = `/status   the whole state as JSON; ?service=NAME for one service
 `
 
 // readOnly refuses whatever could be meant to change something, on any path.
@@ -33,9 +35,11 @@ func readOnly(next http.Handler) http.Handler {
 	})
 }
 
-func index(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = fmt.Fprint(w, indexText)
+func index(text string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = fmt.Fprint(w, text)
+	})
 }
 
 // condition answers 200 {"NAME":true}, or 503 {"NAME":false,"reason":"..."}.
@@ -96,8 +100,10 @@ func metricsHandler(options Options) (http.Handler, error) {
 	all := append([]prometheus.Collector{
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		statusCollector{options.Status},
 	}, options.Collectors...)
+	if options.Status != nil {
+		all = append(all, statusCollector{options.Status})
+	}
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("register the metrics: %w", err)

@@ -29,7 +29,8 @@ type Options struct {
 	Alive func() error
 	// Ready returns nil when traffic may come; an error is shown by /ready.
 	Ready func() error
-	// Status gives the replica's state now.
+	// Status gives the replica's state now; nil: there is no /status and none
+	// of its metrics.
 	Status func() status.Status
 	// Collectors are scraped besides those of the process, the Go runtime and
 	// the status.
@@ -50,11 +51,15 @@ func New(options Options) (*Server, error) {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/{$}", index)
 	mux.Handle("/health", condition("alive", options.Alive))
 	mux.Handle("/ready", condition("ready", options.Ready))
 	mux.Handle("/metrics", metrics)
-	mux.Handle("/status", statusHandler(options.Status))
+	listed := indexText
+	if options.Status != nil {
+		mux.Handle("/status", statusHandler(options.Status))
+		listed += indexStatus
+	}
+	mux.Handle("/{$}", index(listed))
 	return &Server{handler: readOnly(mux), log: options.Log}, nil
 }
 
