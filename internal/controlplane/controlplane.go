@@ -3,9 +3,15 @@ package controlplane
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
 
 	"k8s.io/client-go/rest"
+
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
 // Options says what Start starts. The zero value is etcd and kube-apiserver
@@ -18,8 +24,9 @@ type Options struct {
 	// use. Zero: 127.0.0.1, which no EndpointSlice may contain; see Isolate.
 	Address netip.Addr
 	// ControllerManager also starts kube-controller-manager: Deployments,
-	// EndpointSlices, garbage collection, namespace deletion, Jobs. Only with
-	// it do Pods need a service account that exists.
+	// EndpointSlices, garbage collection, namespace deletion, Jobs. Without
+	// it the ClusterRoles view, edit and admin are empty, and Pods need no
+	// service account that exists.
 	ControllerManager bool
 	// CertManager also installs cert-manager's CRDs and runs its controllers
 	// and its CA injector (without its webhook).
@@ -27,45 +34,93 @@ type Options struct {
 }
 
 // ControlPlane is a control plane that runs.
-type ControlPlane struct{}
+type ControlPlane struct {
+	options    Options
+	temporary  bool // options.Dir is ours to remove
+	authority  *authority
+	server     netip.AddrPort // the API server's
+	store      netip.AddrPort // etcd's
+	admin      *rest.Config
+	apiserver  *process
+	others     []*process // in the order of their start
+	kubeconfig string
+}
 
-// Start starts what the options say and waits until it serves (3 to 10 s). An
-// error names the program and where its log is.
+// Start starts what the options say and waits until it serves (4 s, with
+// controllers 8 s). An error has the end of the log of what failed.
 func Start(ctx context.Context, o Options) (*ControlPlane, error) {
-	return nil, errors.New("not yet")
+	c := &ControlPlane{options: o}
+	for _, step := range []func(context.Context) error{
+		c.prepare, c.identify, c.startStore, c.StartAPIServer, c.startControllers, c.startCertManager,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("start a control plane: %w", err), c.Stop())
+		}
+	}
+	return c, nil
 }
 
-// Config is the administrator's; a copy, to be changed at will.
-func (c *ControlPlane) Config() *rest.Config { return nil }
-
-// Kubeconfig is the path of the administrator's kubeconfig.
-func (c *ControlPlane) Kubeconfig() string { return "" }
-
-// User gives the client configuration of a user with a certificate; RBAC
-// decides what it may do (nothing, until a binding says so).
-func (c *ControlPlane) User(name string, groups ...string) (*rest.Config, error) {
-	return nil, errors.New("not yet")
+// prepare makes the folder and chooses the addresses.
+func (c *ControlPlane) prepare(context.Context) error {
+	if !c.options.Address.IsValid() {
+		c.options.Address = loopback
+	}
+	if c.options.Dir == "" {
+		dir, err := os.MkdirTemp("", "controlplane-")
+		if err != nil {
+			return err
+		}
+		c.options.Dir, c.temporary = dir, true
+	}
+	if err := os.MkdirAll(c.options.Dir, 0o755); err != nil {
+		return err
+	}
+	server, err := testbed.FreePort()
+	if err != nil {
+		return err
+	}
+	store, err := testbed.FreePort()
+	c.server = netip.AddrPortFrom(c.options.Address, uint16(server))
+	c.store = netip.AddrPortFrom(loopback, uint16(store))
+	return err
 }
 
-// ServiceAccount gives the client configuration of that account, which must
-// exist, with a token of one hour. The API server sees it as
-// system:serviceaccount:NAMESPACE:NAME.
-func (c *ControlPlane) ServiceAccount(ctx context.Context, namespace, name string) (*rest.Config, error) {
-	return nil, errors.New("not yet")
-}
+// Server is where the API server listens.
+func (c *ControlPlane) Server() netip.AddrPort { return c.server }
 
-// Namespace creates a namespace with a name that nothing else has, so that
-// tests that run at the same time do not meet.
-func (c *ControlPlane) Namespace(ctx context.Context, prefix string) (string, error) {
-	return "", errors.New("not yet")
+func (c *ControlPlane) startStore(ctx context.Context) error {
+	peers, err := testbed.FreePort()
+	if err != nil {
+		return err
+	}
+	clients, peer := "http://"+c.store.String(), "http://127.0.0.1:"+strconv.Itoa(peers)
+	store, err := launch(c.options.Dir, "etcd", "--data-dir", filepath.Join(c.options.Dir, "etcd"), "--unsafe-no-fsync",
+		"--listen-client-urls", clients, "--advertise-client-urls", clients,
+		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
+	if err != nil {
+		return err
+	}
+	c.others = append(c.others, store)
+	return nil // kube-apiserver waits for it
 }
 
 // StopAPIServer ends the API server, as an outage does; data and address stay.
-func (c *ControlPlane) StopAPIServer() error { return errors.New("not yet") }
+func (c *ControlPlane) StopAPIServer() error {
+	c.apiserver.kill()
+	return nil
+}
 
-// StartAPIServer brings it back, on the same address with the same data, and
-// waits until it serves.
-func (c *ControlPlane) StartAPIServer(ctx context.Context) error { return errors.New("not yet") }
-
-// Stop ends all programs and removes the temporary folder, if it was one.
-func (c *ControlPlane) Stop() error { return nil }
+// Stop ends all programs and removes the folder, if it was a temporary one.
+func (c *ControlPlane) Stop() error {
+	for i := len(c.others) - 1; i > 0; i-- {
+		c.others[i].kill()
+	}
+	c.apiserver.kill()
+	if len(c.others) > 0 {
+		c.others[0].kill()
+	}
+	if !c.temporary {
+		return nil
+	}
+	return os.RemoveAll(c.options.Dir)
+}

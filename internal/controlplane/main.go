@@ -1,5 +1,11 @@
 package controlplane
 
+import (
+	"context"
+	"fmt"
+	"os"
+)
+
 // Tests is what of testing.M is needed.
 type Tests interface{ Run() int }
 
@@ -11,4 +17,17 @@ type Tests interface{ Run() int }
 //	func TestMain(m *testing.M) {
 //		os.Exit(controlplane.Main(m, controlplane.Options{}, &plane))
 //	}
-func Main(m Tests, o Options, plane **ControlPlane) int { return 1 }
+func Main(m Tests, o Options, plane **ControlPlane) int {
+	started, err := Start(context.Background(), o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	*plane = started
+	status := m.Run()
+	if err := started.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, "stop the control plane:", err)
+		return 1
+	}
+	return status
+}

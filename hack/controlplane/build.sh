@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# Builds the programs of a Kubernetes control plane from the Go module proxy,
+# into bin/controlplane. What is there and has not changed is left alone.
+#
+#   hack/controlplane/build.sh           # all
+#   hack/controlplane/build.sh kubectl   # only these
+#
+# With KUBEBUILDER_ASSETS set, the programs in that folder are used instead of
+# our own etcd, kube-apiserver and kubectl.
+#
+# No -trimpath and no CGO settings: other flags would compile all of it again.
+set -eu
+cd "$(dirname "$0")"
+out=$(cd ../.. && pwd)/bin/controlplane
+GO=${GO:-go}
+
+# program -> folder of its module, package, time of a first build on 2 cores
+declare -A module=([helm]=helm [cert-manager]=cert-manager)
+declare -A package=([helm]=helm.sh/helm/v4/cmd/helm [cert-manager]=.)
+declare -A takes=(
+  [kube-apiserver]="about 7 minutes" [etcd]="40 s" [kube-controller-manager]="about 3 minutes"
+  [kubectl]="1 minute" [helm]="1 minute" [cert-manager]="2 minutes"
+)
+all=(etcd kube-apiserver kube-controller-manager kubectl helm cert-manager)
+
+say() { echo "controlplane: $*"; }
+
+version() { (cd "$1" && $GO list -m -f '{{.Version}}' "$2"); }
+
+kubernetes=$(version . k8s.io/kubernetes)
+IFS=. read -r major minor _ <<<"${kubernetes#v}"
+stamp=k8s.io/component-base/version
+flags="-s -w -X $stamp.gitVersion=$kubernetes -X $stamp.gitMajor=$major -X $stamp.gitMinor=$minor -X $stamp.gitTreeState=clean"
+
+# What a program is made of: when that changes, it is built again.
+made_of() {
+  local folder=${module[$1]:-.} sources=${module[$1]:-$1}
+  { echo "$flags"; $GO version; cat "$folder"/go.mod "$folder"/go.sum; find "$sources" -name '*.go' -print0 | sort -z | xargs -0r cat; } | sha256sum
+}
+
+build() {
+  local name=$1 began=$SECONDS ldflags=$flags
+  local want; want=$(made_of "$name")
+  [ ! -x "$out/$name" ] || [ "$want" != "$(cat "$out/.$name.sum" 2>/dev/null)" ] || return 0
+  [ "$name" != helm ] || ldflags="$flags -X helm.sh/helm/v4/internal/version.version=$(version helm helm.sh/helm/v4)"
+  say "building $name, ${takes[$name]} the first time on 2 cores ..."
+  (cd "${module[$name]:-.}" && $GO build -ldflags "$ldflags" -o "$out/$name" "${package[$name]:-./$name}")
+  echo "$want" >"$out/.$name.sum"
+  say "building $name ... done in $((SECONDS - began)) s"
+}
+
+# The module carries the CRDs that belong to its controllers.
+crds() {
+  local from; from=$(cd cert-manager && $GO list -m -f '{{.Dir}}' github.com/cert-manager/cert-manager)
+  mkdir -p "$out/crds"
+  install -m 0644 "$from"/deploy/crds/*.yaml "$out/crds/"
+}
+
+given() { # is the program in KUBEBUILDER_ASSETS?
+  [ -n "${KUBEBUILDER_ASSETS:-}" ] && [ -x "$KUBEBUILDER_ASSETS/$1" ]
+}
+
+mkdir -p "$out"
+[ "$#" -gt 0 ] || set -- "${all[@]}"
+for name in "$@"; do
+  [ -n "${takes[$name]:-}" ] || { say "does not know '$name', only: ${all[*]}" >&2; exit 2; }
+  if given "$name"; then
+    say "$name: using $KUBEBUILDER_ASSETS/$name"
+    continue
+  fi
+  build "$name"
+  [ "$name" != cert-manager ] || crds
+done

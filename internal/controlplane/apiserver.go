@@ -1,0 +1,75 @@
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/rest"
+)
+
+// serviceRange is where ClusterIPs come from.
+const serviceRange = "10.96.0.0/16"
+
+var (
+	loopback            = netip.MustParseAddr("127.0.0.1")
+	firstServiceAddress = net.IPv4(10, 96, 0, 1) // Service kubernetes
+)
+
+// StartAPIServer brings it back, on the same address with the same data, and
+// waits until it serves.
+func (c *ControlPlane) StartAPIServer(ctx context.Context) error {
+	server, err := launch(c.options.Dir, "kube-apiserver", c.apiserverArguments()...)
+	if err != nil {
+		return err
+	}
+	c.apiserver = server
+	return server.until(ctx, func(ctx context.Context) error { return readyz(ctx, c.admin) })
+}
+
+func (c *ControlPlane) apiserverArguments() []string {
+	file := func(name string) string { return filepath.Join(c.options.Dir, name) }
+	arguments := []string{
+		"--etcd-servers=http://" + c.store.String(),
+		"--bind-address=" + c.options.Address.String(),
+		"--advertise-address=" + c.options.Address.String(),
+		"--secure-port=" + strconv.Itoa(int(c.server.Port())),
+		"--tls-cert-file=" + file("server.crt"), "--tls-private-key-file=" + file("server.key"),
+		"--client-ca-file=" + file("ca.crt"),
+		"--authorization-mode=RBAC",
+		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+		"--service-account-key-file=" + file("sa.key"), "--service-account-signing-key-file=" + file("sa.key"),
+		"--service-cluster-ip-range=" + serviceRange,
+		"--allow-privileged=true",
+		// Webhooks named by Service are called at their endpoints: nothing
+		// routes ClusterIPs to us.
+		"--enable-aggregator-routing=true",
+		// Pods have the addresses of a world that nothing leads out of.
+		"--kubelet-preferred-address-types=InternalIP",
+	}
+	if c.options.Address.IsLoopback() {
+		// It would try to make 127.0.0.1 an endpoint, and log an error each time.
+		arguments = append(arguments, "--endpoint-reconciler-type=none")
+	}
+	if !c.options.ControllerManager {
+		// Nobody makes the service account without which it refuses Pods.
+		arguments = append(arguments, "--disable-admission-plugins=ServiceAccount")
+	}
+	return arguments
+}
+
+func readyz(ctx context.Context, config *rest.Config) error {
+	client, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return err
+	}
+	answer, err := client.RESTClient().Get().AbsPath("/readyz").Do(ctx).Raw()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, answer)
+	}
+	return nil
+}
