@@ -12,10 +12,10 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check golden faults bench fuzz clean need-go need-nginx need-bench
+.PHONY: help build demo test check golden faults bench fuzz controlplane clean need-go need-nginx need-bench
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: need-go ## Build bin/migration-proxy
 	@mkdir -p $(dir $(BINARY))
@@ -58,6 +58,9 @@ fuzz: need-go need-nginx ## Run each fuzz target for FUZZTIME (20s)
 	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
 	  done; \
 	done
+
+controlplane: need-go ## Build etcd, Kubernetes, Helm and cert-manager for tests (15 minutes the first time)
+	@GO=$(GO) hack/controlplane/build.sh
 
 clean: ## Remove what was built
 	rm -rf bin

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that programs we do not build are there: nginx, wrk, haproxy, go.
+# Makes sure that programs we do not build are there: nginx, wrk, haproxy, ip, go.
 #
 #   hack/need.sh go nginx        # silent, status 0, when all are there
 #
@@ -8,7 +8,7 @@
 # started, and a policy-rc.d that is already there is left as it is.
 set -eu
 
-declare -A package=([nginx]=nginx-light [wrk]=wrk [haproxy]=haproxy)
+declare -A package=([nginx]=nginx-light [wrk]=wrk [haproxy]=haproxy [ip]=iproute2)
 policy=/usr/sbin/policy-rc.d
 
 say() { echo "need.sh: $*" >&2; }
@@ -17,7 +17,7 @@ say() { echo "need.sh: $*" >&2; }
 # in everybody's PATH. (NGINX has a meaning of its own to nginx.)
 found() {
   local chosen="${1^^}"
-  [ "$1" != nginx ] || chosen=MIGRATION_PROXY_NGINX
+  case "$1" in nginx | ip) chosen=MIGRATION_PROXY_$chosen ;; esac
   if [ -n "${!chosen:-}" ]; then
     [ -x "${!chosen}" ] || { say "\$$chosen is ${!chosen}, which is not a program; correct or unset it"; exit 1; }
     return 0
@@ -78,7 +78,7 @@ for program in "$@"; do
     exit 2
   elif ! found "$program"; then
     missing+=("${package[$program]}")
-    [ "$program" = wrk ] || services+=("$program")
+    case "$program" in wrk | ip) ;; *) services+=("$program") ;; esac
   fi
 done
 [ "${#missing[@]}" -gt 0 ] || exit 0

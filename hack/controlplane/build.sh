@@ -13,6 +13,7 @@ set -eu
 cd "$(dirname "$0")"
 out=$(cd ../.. && pwd)/bin/controlplane
 GO=${GO:-go}
+export GOFLAGS="${GOFLAGS:-} -buildvcs=false" # another user's clone
 
 # program -> folder of its module, package, time of a first build on 2 cores
 declare -A module=([helm]=helm [cert-manager]=cert-manager)

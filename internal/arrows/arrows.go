@@ -37,15 +37,15 @@ var impure = []string{
 }
 
 // Check gives one line, "file: import: why", for each import in the tree that
-// the table does not allow. Folders named testdata or beginning with a dot
-// are skipped, as the go command does.
+// the table does not allow. Folders named testdata or beginning with a dot,
+// and other modules, are skipped, as the go command does.
 func Check(tree fs.FS, table map[string]Room) ([]string, error) {
 	var found []string
 	err := fs.WalkDir(tree, ".", func(file string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && skipped(entry.Name()):
+		case entry.IsDir() && (skipped(entry.Name()) || otherModule(tree, file)):
 			return fs.SkipDir
 		case entry.IsDir() || path.Ext(file) != ".go":
 			return nil
@@ -60,6 +60,11 @@ func Check(tree fs.FS, table map[string]Room) ([]string, error) {
 
 func skipped(folder string) bool {
 	return folder == "testdata" || folder != "." && strings.HasPrefix(folder, ".")
+}
+
+func otherModule(tree fs.FS, folder string) bool {
+	_, err := fs.Stat(tree, path.Join(folder, "go.mod"))
+	return folder != "." && err == nil
 }
 
 func importsOf(tree fs.FS, file string) ([]string, error) {
