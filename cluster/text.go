@@ -13,8 +13,8 @@ import (
 // gives it. The error says what is missing and how to write it.
 func (o Object) ConfigText(configMap *corev1.ConfigMap) ([]byte, error) {
 	if configMap == nil {
-		return nil, fmt.Errorf("ConfigMap %s does not exist yet; create it with "+
-			"'kubectl create configmap %s --namespace %s --from-file=%s'", o, o.Name, o.Namespace, ConfigKey)
+		return nil, fmt.Errorf("ConfigMap %s does not exist yet; create it with 'kubectl apply -f FILE': "+
+			"the migration config is its key %s, and label migration-proxy.io/config=true has edits checked", o, ConfigKey)
 	}
 	if text, ok := configMap.Data[ConfigKey]; ok {
 		return []byte(text), nil

@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/migration-proxy/migration-proxy/api"
-	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 	"github.com/migration-proxy/migration-proxy/proxy"
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
@@ -32,11 +31,11 @@ const forwardChunks = 16
 
 // dataPlane is the proxy put together:
 //
-//	file -> feed -> agent -> nginx -> access.log ----> tail -> counters, standard output
-//	                 |  ^      |                         |         |
-//	                 |  |      +--> failures.sock -> guard <- probes
-//	                 |  +--------- verdicts -----------+          |
-//	                 +------------- status -----------------------+--> HTTP API
+//	source -> feed -> agent -> nginx -> access.log ----> tail -> counters, standard output
+//	                   |  ^      |                         |         |
+//	                   |  |      +--> failures.sock -> guard <- probes
+//	                   |  +--------- verdicts -----------+          |
+//	                   +------------- status -----------------------+--> HTTP API
 type dataPlane struct {
 	options   runOptions
 	log       *slog.Logger
@@ -64,6 +63,7 @@ func newDataPlane(ctx context.Context, options runOptions, log *slog.Logger) (*d
 	p := &dataPlane{options: options, log: log, counters: accesslog.NewCounters(time.Now())}
 	p.agent, err = proxy.New(ctx, proxy.Options{
 		Params: params, Nginx: options.nginx, Version: versionText(), Log: log,
+		OnComplaint: func(line string) { p.guard.Complaint(line, time.Now()) },
 	})
 	if err != nil {
 		return nil, err
@@ -75,7 +75,11 @@ func newDataPlane(ctx context.Context, options runOptions, log *slog.Logger) (*d
 		return nil, err
 	}
 	p.openGuard(params.CAFile)
-	p.feed = p.newFeed()
+	from, err := options.source(log)
+	if err != nil {
+		return nil, err
+	}
+	p.feed = p.newFeed(from)
 	return p, p.openAPI()
 }
 
@@ -85,6 +89,7 @@ func (p *dataPlane) openGuard(roots string) {
 	p.guard = guard.New(guard.Options{
 		StateFile: filepath.Join(p.options.runtimeDir, "fallback.json"),
 		Verdict:   p.agent.SetFallback, Addresses: p.agent.Addresses, Health: p.probes, Log: p.log,
+		Broken: p.counters.AddBroken,
 	})
 }
 
@@ -194,7 +199,7 @@ func (p *dataPlane) run(ctx context.Context) error {
 	})
 	group.Go(func() error { return p.server.Run(last, p.listener) })
 	group.Go(p.onceOpened(last, p.readLog))
-	group.Go(func() error { return config.NewFile(p.options.file).Run(failed, p.feed.take) })
+	group.Go(func() error { return p.feed.run(failed) })
 	group.Go(func() error { return p.feed.keep(failed) })
 	p.watch(failed, group)
 	return group.Wait()
@@ -248,19 +253,20 @@ func (p *dataPlane) readLog(ctx context.Context) error {
 	return err
 }
 
-// obey turns signals into deeds until ctx ends, and then on for the one that
-// says "at once".
-func (p *dataPlane) obey(ctx context.Context, signals <-chan os.Signal, quit func()) {
+// obey turns signals into deeds, also while the proxy ends: for the one that
+// says "at once". A proxy that was told to end goes on as before for the time
+// of --drain, but for /ready: load balancers need it to notice.
+func (p *dataPlane) obey(signals <-chan os.Signal, quit func()) {
 	for received := range signals {
 		switch {
 		case received == syscall.SIGHUP:
 			p.feed.reread()
-		case ctx.Err() == nil:
-			p.log.Info("Shutting down, requests under way may finish; a second signal does not wait", "signal", received.String())
-			p.draining.Store(true)
-			quit()
+		case !p.draining.Swap(true):
+			p.log.Info("Shutting down, requests under way may finish; a second signal does not wait", "signal", received.String(), "drain", p.options.drain)
+			time.AfterFunc(p.options.drain, quit)
 		default:
 			p.log.Warn("Shutting down at once", "signal", received.String())
+			quit()
 			p.hurry()
 		}
 	}

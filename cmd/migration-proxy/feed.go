@@ -21,49 +21,54 @@ import (
 // lookEvery is how often the feed sees what became of what it offered.
 const lookEvery = 500 * time.Millisecond
 
-// feed hands each version of the config file to the agent, and remembers the
-// last one that was served: a proxy that starts while the file is invalid
-// serves that one.
+// feed hands each version of the config to the agent, and remembers the last
+// one that was served: a proxy that starts while the newest is invalid serves
+// that one.
 type feed struct {
 	agent    *proxy.Agent
 	guard    *guard.Guard
 	counters *accesslog.Counters
 	log      *slog.Logger
-	source   string // the file
+	source   source
 	lastGood string // the file that remembers
 
 	mu      sync.Mutex
 	loader  config.Loader
 	offered *migration.Table
-	text    []byte // of offered; nil once remembered
+	text    []byte   // of offered; nil once remembered
+	refused []string // the problems of the newest version; nil if it was offered
 }
 
-func (p *dataPlane) newFeed() *feed {
+func (p *dataPlane) newFeed(from source) *feed {
 	return &feed{
 		agent: p.agent, guard: p.guard, counters: p.counters, log: p.log,
-		source: p.options.file, lastGood: filepath.Join(p.options.runtimeDir, "last-good.yaml"),
+		source: from, lastGood: filepath.Join(p.options.runtimeDir, "last-good.yaml"),
 	}
 }
 
-// reread takes the file's content, be it new or not.
+// run feeds the agent until ctx ends.
+func (f *feed) run(ctx context.Context) error { return f.source.Run(ctx, f.take) }
+
+// reread takes the content that is known, be it new or not.
 func (f *feed) reread() {
-	text, err := config.ReadFile(f.source)
+	text, err := f.source.Read()
 	f.take(text, err)
 }
 
-// take is the newest version of the file, or why there is none.
+// take is the newest version of the config, or why there is none.
 func (f *feed) take(text []byte, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var table *migration.Table
 	if err == nil {
-		table, err = f.loader.Load(f.source, text)
+		table, err = f.loader.Load(f.source.String(), text)
 	}
 	if err != nil {
-		f.refuse(err)
+		f.refuse(strings.Split(err.Error(), "\n"))
 		return
 	}
-	f.offer(table, f.source, text)
+	f.refused = nil
+	f.offer(table, f.source.String(), text)
 }
 
 func (f *feed) offer(table *migration.Table, source string, text []byte) {
@@ -81,23 +86,47 @@ func (f *feed) offer(table *migration.Table, source string, text []byte) {
 
 // refuse keeps what is in force. At the start nothing is: then it is what was
 // so last.
-func (f *feed) refuse(err error) {
+func (f *feed) refuse(problems []string) {
 	if f.offered == nil {
-		f.offerLastGood()
+		text, err := os.ReadFile(f.lastGood)
+		if err == nil { // else there was none
+			f.offerLastGood(f.lastGood, text)
+		}
 	}
-	f.agent.Reject("load", f.source, strings.Split(err.Error(), "\n"))
+	f.refused = problems
+	f.agent.Reject("load", f.source.String(), problems)
 }
 
-func (f *feed) offerLastGood() {
-	text, err := os.ReadFile(f.lastGood)
+func (f *feed) offerLastGood(name string, text []byte) bool {
+	table, err := config.Load(name, text)
 	if err != nil {
-		return // there was none
+		return false // of another version of this program
 	}
-	table, err := config.Load(f.lastGood, text)
-	if err != nil {
-		return // of another version of this program
+	f.offer(table, name, nil)
+	return true
+}
+
+// askOthers looks for the last good config elsewhere, as long as nothing is
+// known here.
+func (f *feed) askOthers(ctx context.Context) {
+	if !f.helpless() {
+		return
 	}
-	f.offer(table, f.lastGood, nil)
+	name, text := f.source.LastGood(ctx)
+	if text == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.offered == nil && f.offerLastGood(name, text) {
+		f.agent.Reject("load", f.source.String(), f.refused) // still what is wrong with the newest
+	}
+}
+
+func (f *feed) helpless() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.offered == nil && f.refused != nil
 }
 
 // countServices: requests are counted for the services that nginx may know.
@@ -125,6 +154,7 @@ func (f *feed) keep(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		f.askOthers(ctx)
 		served := f.agent.Table()
 		if served == nil || served == seen {
 			continue
@@ -146,7 +176,7 @@ func (f *feed) inForce(served *migration.Table) {
 		return
 	}
 	if err := remember(f.lastGood, f.text); err != nil {
-		f.log.Error("A restart will not know this config while the file is invalid", "error", err)
+		f.log.Error("A restart will not know this config while the newest is invalid", "error", err)
 	}
 	f.text = nil
 }

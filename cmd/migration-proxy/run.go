@@ -10,18 +10,26 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
 )
 
 // longestDir leaves room for the name of a unix socket in it: the kernel
 // takes 107 bytes in all.
 const longestDir = 90
 
+// mostDrain is far above what any load balancer needs to notice.
+const mostDrain = 10 * time.Minute
+
 type runOptions struct {
 	listeners
+	cluster                 clusterOptions // of the ConfigMap, if file is ""
 	http                    listenAddress
 	file, runtimeDir, nginx string
+	drain                   time.Duration
 	workers                 string
 	accessLog               string
 	logFormat, logLevel     string
@@ -32,16 +40,18 @@ type runOptions struct {
 func newRun() *cobra.Command {
 	options := runOptions{http: listenOn(8080)}
 	cmd := &cobra.Command{
-		Use:   "run --local-config FILE",
-		Short: "Run the proxy: one supervised nginx that serves FILE",
-		Long: `Run the proxy: one supervised nginx that serves FILE, and goes on serving it
-while FILE is edited. A changed percentage is in force in milliseconds and
-drops nothing. A bad edit is refused, logged with line and column, and changes
-nothing: the last good config stays in force, also over a restart.
+		Use:   "run [--local-config FILE]",
+		Short: "Run the proxy: one supervised nginx that serves the config",
+		Long: `Run the proxy: one supervised nginx that serves the migration config, from
+FILE or else from the cluster's ConfigMap, and goes on serving it while it is
+edited. A changed percentage is in force in milliseconds and drops nothing. A
+bad edit is refused, logged with line and column, and changes nothing: the
+last good config stays in force, also over a restart or without API server.
 
-SIGTERM and SIGINT let the requests under way finish, a second one does not
-wait for them. SIGHUP reads FILE again.`,
-		Example: `  migration-proxy run --local-config migration.yaml
+SIGTERM and SIGINT let the requests under way finish, and with --drain new ones
+come in for that long; a second one does not wait. SIGHUP reads FILE again.`,
+		Example: `  migration-proxy run                                        # in a pod
+  migration-proxy run --local-config migration.yaml
   migration-proxy run --local-config migration.yaml --listen 127.0.0.1:8000 --access-log off`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -59,15 +69,18 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	o.listeners.flags(cmd)
 	flags := cmd.Flags()
 	flags.Var(&o.http, "http", "where /health, /ready, /metrics and /status are")
-	flags.StringVar(&o.file, "local-config", "", "migration config to serve (needed)")
+	flags.StringVar(&o.file, "local-config", "", "migration config to serve, instead of the ConfigMap")
+	flags.StringVar(&o.cluster.namespace, "namespace", "", "namespace of the ConfigMap; the pod's or the kubeconfig's")
+	flags.StringVar(&o.cluster.configMap, "config-map", cluster.ConfigMap, "ConfigMap to serve, its key "+cluster.ConfigKey)
 	flags.StringVar(&o.runtimeDir, "runtime-dir", defaultRuntimeDir(), "the one directory that is written to; best in memory")
+	flags.DurationVar(&o.drain, "drain", 0, "how long SIGTERM leaves the ports open, while /ready says no")
 	flags.StringVar(&o.nginx, "nginx", "nginx", "nginx binary")
 	flags.StringVar(&o.workers, "workers", "auto", "nginx workers; auto is one per CPU that we may use")
 	flags.StringVar(&o.accessLog, "access-log", "-", "file, - for standard output, or off")
 	flags.StringVar(&o.logFormat, "log-format", "text", "text or json, on standard error")
 	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
-	environmentOf(flags, "listen", "listen-new", "http", "local-config", "runtime-dir", "nginx",
-		"workers", "access-log", "log-format", "log-level")
+	environmentOf(flags, "listen", "listen-new", "http", "local-config", "namespace", "config-map", "runtime-dir",
+		"drain", "nginx", "workers", "access-log", "log-format", "log-level")
 	completeWords(cmd, "log-format", "text", "json")
 	completeWords(cmd, "log-level", "debug", "info", "warn", "error")
 }
@@ -87,8 +100,11 @@ func defaultRuntimeDir() string {
 
 // check refuses values that make no sense, before anything is begun.
 func (o *runOptions) check() error {
-	if o.file == "" || o.file == "-" {
-		return wrongUsage("--local-config is missing: name the migration config to serve")
+	if o.file == "-" {
+		return wrongUsage("--local-config -: name a file, which can be read again when it changes")
+	}
+	if o.drain < 0 || o.drain > mostDrain {
+		return wrongUsage("--drain %s: use 0s to %s", o.drain, mostDrain)
 	}
 	if err := oneOf("log-format", o.logFormat, "text", "json"); err != nil {
 		return err
@@ -114,6 +130,19 @@ func (o *runOptions) check() error {
 	return nil
 }
 
+// source is the file, or the ConfigMap of the cluster.
+func (o *runOptions) source(log *slog.Logger) (source, error) {
+	if o.file != "" {
+		return newFileSource(o.file), nil
+	}
+	quietClient(log, o.level)
+	found, err := o.cluster.connect(log)
+	if err != nil {
+		return nil, fmt.Errorf("%w; or name a config file with --local-config", err)
+	}
+	return newConfigMapSource(found.object), nil
+}
+
 func runProxy(cmd *cobra.Command, options runOptions) error {
 	log := newLogger(cmd.ErrOrStderr(), options.logFormat, options.level)
 	signals := make(chan os.Signal, 4)
@@ -131,6 +160,6 @@ func runProxy(cmd *cobra.Command, options runOptions) error {
 	}
 	ctx, quit := context.WithCancel(cmd.Context())
 	defer quit()
-	go plane.obey(ctx, signals, quit)
+	go plane.obey(signals, quit)
 	return plane.run(ctx)
 }

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
+)
+
+// clusterOptions name a cluster, and the installation in it.
+type clusterOptions struct {
+	kubeconfig, context string // "" as kubectl has it
+	namespace           string // "" is the client configuration's
+	configMap           string
+}
+
+// installation is the migration proxy in one cluster.
+type installation struct {
+	kubernetes.Interface
+	config    *rest.Config // what the client was made of
+	namespace string
+	object    cluster.Object // the migration config
+}
+
+// flags are those of who asks a cluster: the user's own kubeconfig and rights.
+// The namespace is that of the one installation, not that of the kubeconfig,
+// which is where the user's applications are.
+func (o *clusterOptions) flags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVarP(&o.namespace, "namespace", "n", cluster.Namespace, "namespace of the migration proxy")
+	flags.StringVar(&o.configMap, "config-map", cluster.ConfigMap, "ConfigMap that holds the migration config")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file, if not $KUBECONFIG or ~/.kube/config")
+	flags.StringVar(&o.context, "context", "", "context of the kubeconfig, if not its current one")
+	environmentOf(flags, "namespace", "config-map")
+}
+
+// connect makes a client and sends nothing.
+func (o *clusterOptions) connect(log *slog.Logger) (*installation, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = o.kubeconfig
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.context})
+	restConfig, err := loader.ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		return nil, fmt.Errorf("no cluster is known: there is no kubeconfig in $KUBECONFIG or ~/.kube/config, and this is no pod; " +
+			"name one with --kubeconfig or $KUBECONFIG")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	namespace := o.namespace
+	if namespace == "" {
+		if namespace, _, err = loader.Namespace(); err != nil {
+			return nil, fmt.Errorf("read the kubeconfig: %w", err)
+		}
+	}
+	return newInstallation(restConfig, namespace, o.configMap, log)
+}
+
+func newInstallation(restConfig *rest.Config, namespace, configMap string, log *slog.Logger) (*installation, error) {
+	restConfig = rest.CopyConfig(restConfig)
+	restConfig.UserAgent = "migration-proxy/" + versionText()
+	restConfig.ContentType = runtime.ContentTypeProtobuf
+	restConfig.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	restConfig.QPS = -1 // the API server's own fairness is enough: all that we ask is small
+	client, err := kubernetes.NewForConfig(restConfig)
+	if err != nil {
+		return nil, fmt.Errorf("make a client of the cluster: %w", err)
+	}
+	object := cluster.Object{Client: client, Namespace: namespace, Name: configMap, Log: log}
+	return &installation{Interface: client, config: restConfig, namespace: namespace, object: object}, nil
+}
+
+// quietClient lets what client-go writes into the log appear at level debug:
+// what a user should know of it we say ourselves, once.
+func quietClient(log *slog.Logger, level slog.Level) {
+	if level > slog.LevelDebug {
+		log = slog.New(slog.DiscardHandler)
+	}
+	klog.SetSlogLogger(log.With(componentKey, "client-go"))
+}

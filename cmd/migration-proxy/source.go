@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+// source is where the migration config comes from: a file or a ConfigMap.
+type source interface {
+	// String is what messages call it.
+	String() string
+	// Run calls take with each version, or with why there is none, one call
+	// after the other, until ctx ends.
+	Run(ctx context.Context, take func(text []byte, err error)) error
+	// Read gives the version that is known now.
+	Read() ([]byte, error)
+	// LastGood is what others remember as the last valid version, and where;
+	// nil when nobody does.
+	LastGood(ctx context.Context) (name string, text []byte)
+}
+
+// fileSource is a local file.
+type fileSource struct {
+	*config.File
+	path string
+}
+
+func newFileSource(path string) *fileSource { return &fileSource{config.NewFile(path), path} }
+
+func (s *fileSource) String() string                            { return s.path }
+func (s *fileSource) Read() ([]byte, error)                     { return config.ReadFile(s.path) }
+func (s *fileSource) LastGood(context.Context) (string, []byte) { return "", nil }
+
+const (
+	// firstAnswer is how long a proxy that starts waits for the API server
+	// before it serves what it served last.
+	firstAnswer = 3 * time.Second
+	// stateTimeout bounds one reading of migration-state.
+	stateTimeout = 3 * time.Second
+)
+
+// configMapSource is a ConfigMap. The API server may be away: before its first
+// answer that is told like a file that cannot be read, later the last version
+// simply stays.
+type configMapSource struct {
+	object cluster.Object
+
+	mu    sync.Mutex // also keeps the calls of take apart
+	heard bool       // the API server has answered
+	text  []byte
+	err   error
+}
+
+func newConfigMapSource(object cluster.Object) *configMapSource {
+	return &configMapSource{object: object, err: errors.New("the API server has not been asked yet")}
+}
+
+func (s *configMapSource) String() string { return s.object.String() }
+
+func (s *configMapSource) Run(ctx context.Context, take func([]byte, error)) error {
+	late := time.AfterFunc(firstAnswer, func() {
+		s.silence(take, fmt.Errorf("the API server does not answer in %s", firstAnswer))
+	})
+	defer late.Stop()
+	following := s.object
+	following.Trouble = func(err error) { s.silence(take, err) }
+	return following.Follow(ctx, func(configMap *corev1.ConfigMap) {
+		text, err := s.object.ConfigText(configMap)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.heard, s.text, s.err = true, text, err
+		take(text, err)
+	})
+}
+
+// silence tells, once for each different reason, that there is no first
+// answer yet.
+func (s *configMapSource) silence(take func([]byte, error), err error) {
+	err = fmt.Errorf("ConfigMap %s cannot be read yet: %w", s.object, err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.heard || s.err.Error() == err.Error() {
+		return
+	}
+	s.err = err
+	take(nil, err)
+}
+
+func (s *configMapSource) Read() ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text, s.err
+}
+
+// LastGood is what the watcher recorded. A failure is no news: the same API
+// server has just been followed, and how that went was told.
+func (s *configMapSource) LastGood(ctx context.Context) (string, []byte) {
+	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
+	defer cancel()
+	state, err := s.object.Client.CoreV1().ConfigMaps(s.object.Namespace).Get(ctx, cluster.StateMap, metav1.GetOptions{})
+	if err != nil {
+		return "", nil
+	}
+	text, ok := state.Data[status.LastGoodKey]
+	if !ok {
+		return "", nil
+	}
+	return fmt.Sprintf("%s/%s[%s]", s.object.Namespace, cluster.StateMap, status.LastGoodKey), []byte(text)
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/webhook"
+)
+
+type webhookOptions struct {
+	listen, http        listenAddress
+	cluster             clusterOptions
+	stateMap            string
+	proxyService        string
+	self                string
+	certDir             string
+	leaderElect         bool
+	drain               time.Duration
+	logFormat, logLevel string
+	level               slog.Level
+}
+
+func newWebhook() *cobra.Command {
+	options := webhookOptions{listen: listenOn(9443), http: listenOn(8080)}
+	cmd := &cobra.Command{
+		Use:   "webhook",
+		Short: "Run admission, and the watcher on one replica",
+		Long: `Run admission: opted-in Ingresses are pointed at the proxy as they are written,
+and a migration config that would not load is refused. One replica, the leader,
+runs the watcher too: it follows the config, the Ingresses and the proxies, and
+keeps all Ingresses as they must be.
+
+SIGTERM and SIGINT hand the lead over at once, and admission goes on for
+--drain, while /ready says no.`,
+		Example: `  migration-proxy webhook                          # in a pod
+  migration-proxy webhook --cert-dir ./tls --leader-elect=false`,
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := options.check(); err != nil {
+				return err
+			}
+			return runWebhook(cmd, options)
+		},
+	}
+	options.flags(cmd)
+	return cmd
+}
+
+func (o *webhookOptions) flags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.Var(&o.listen, "listen", "where the API server asks, by TLS")
+	flags.Var(&o.http, "http", "where /health, /ready and /metrics are")
+	flags.StringVar(&o.certDir, "cert-dir", "/tls", "directory with tls.crt and tls.key, as the Secret is mounted")
+	flags.StringVar(&o.cluster.namespace, "namespace", "", "namespace of the migration proxy; the pod's or the kubeconfig's")
+	flags.StringVar(&o.cluster.configMap, "config-map", cluster.ConfigMap, "ConfigMap that holds the migration config")
+	flags.StringVar(&o.stateMap, "state-map", cluster.StateMap, "ConfigMap that the watcher writes the cluster's state to")
+	flags.StringVar(&o.proxyService, "proxy-service", cluster.ProxyService, "Service of the proxies")
+	flags.StringVar(&o.self, "user", "", "user that the watcher is to the API server; the pod's service account")
+	flags.BoolVar(&o.leaderElect, "leader-elect", true, "run the watcher only while holding the lease; false: run it always")
+	flags.DurationVar(&o.drain, "drain", 5*time.Second, "how long SIGTERM leaves the port open, while /ready says no")
+	flags.StringVar(&o.logFormat, "log-format", "text", "text or json, on standard error")
+	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
+	environmentOf(flags, "listen", "http", "cert-dir", "namespace", "config-map", "state-map", "proxy-service",
+		"user", "leader-elect", "drain", "log-format", "log-level")
+	completeWords(cmd, "log-format", "text", "json")
+	completeWords(cmd, "log-level", "debug", "info", "warn", "error")
+}
+
+func (o *webhookOptions) check() error {
+	if o.drain < 0 || o.drain > mostDrain {
+		return wrongUsage("--drain %s: use 0s to %s", o.drain, mostDrain)
+	}
+	if err := oneOf("log-format", o.logFormat, "text", "json"); err != nil {
+		return err
+	}
+	if err := o.level.UnmarshalText([]byte(o.logLevel)); err != nil {
+		return wrongUsage("--log-level %q: use debug, info, warn or error", o.logLevel)
+	}
+	return nil
+}
+
+// user is the name that the API server knows our watcher by.
+func (o *webhookOptions) user(namespace string) string {
+	if o.self != "" {
+		return o.self
+	}
+	return webhook.User(namespace, cluster.Webhook)
+}
+
+func runWebhook(cmd *cobra.Command, options webhookOptions) error {
+	log := newLogger(cmd.ErrOrStderr(), options.logFormat, options.level)
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	quietClient(log, options.level)
+	quietRuntime(log)
+	plane, err := newAdmissionPlane(options, log)
+	if err != nil {
+		return err
+	}
+	context.AfterFunc(ctx, func() {
+		plane.log.Info("Shutting down, admission answers a little longer", "drain", options.drain)
+		stop() // a second signal does not wait
+	})
+	return plane.run(ctx)
+}

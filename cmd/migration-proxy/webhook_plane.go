@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/migration-proxy/migration-proxy/api"
+	"github.com/migration-proxy/migration-proxy/certs"
+	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/watcher"
+	"github.com/migration-proxy/migration-proxy/webhook"
+)
+
+// admissionPlane is the second process of the cluster half put together:
+//
+//	ConfigMaps -> view ----> admission <- API server (TLS <- certificate <- files)
+//	lease -> manager -> watcher -> Ingresses, Services, state   (the leader only)
+//	                        +-> HTTP API: conditions, metrics
+type admissionPlane struct {
+	options     webhookOptions
+	log         *slog.Logger
+	certificate *certs.Served
+	view        *webhook.View
+	server      ctrlwebhook.Server
+	manager     manager.Manager
+	api         *api.Server
+	listener    net.Listener
+	draining    atomic.Bool
+}
+
+// newAdmissionPlane does all that can fail for good. It asks the API server
+// nothing: that may be away at the start.
+func newAdmissionPlane(options webhookOptions, log *slog.Logger) (*admissionPlane, error) {
+	found, err := options.cluster.connect(log)
+	if err != nil {
+		return nil, err
+	}
+	if err := tryPort("listen", options.listen); err != nil {
+		return nil, err
+	}
+	p := &admissionPlane{options: options, log: log, certificate: certs.New(options.certDir, found.namespace, log)}
+	state := found.object
+	state.Name = options.stateMap
+	p.view = webhook.NewView(found.object, state, log)
+	admission := webhook.New(webhook.Options{
+		View: p.view, Services: found.CoreV1(), Self: options.user(found.namespace), Log: log,
+	})
+	p.openAdmission(admission)
+	watching, err := p.openWatcher(found)
+	if err != nil {
+		return nil, err
+	}
+	return p, p.openAPI(admission, watching, p.certificate)
+}
+
+// openAdmission: TLS 1.2 is the oldest that the API server speaks.
+func (p *admissionPlane) openAdmission(admission *webhook.Admission) {
+	host := ""
+	if !p.options.listen.everywhere {
+		host = p.options.listen.Addr().String()
+	}
+	p.server = ctrlwebhook.NewServer(ctrlwebhook.Options{
+		Host: host, Port: int(p.options.listen.Port()),
+		TLSOpts: []func(*tls.Config){func(config *tls.Config) {
+			config.MinVersion, config.GetCertificate = tls.VersionTLS12, p.certificate.GetCertificate
+		}},
+	})
+	admission.Register(p.server)
+}
+
+// openWatcher: the manager holds the lease, gives it back when it ends, and
+// runs nothing but the watcher.
+func (p *admissionPlane) openWatcher(found *installation) (*watcher.Watcher, error) {
+	watching, err := watcher.New(watcher.Options{
+		Config: found.config, Namespace: found.namespace, ConfigMap: p.options.cluster.configMap,
+		StateMap: p.options.stateMap, ProxyService: p.options.proxyService, Log: p.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.manager, err = manager.New(found.config, manager.Options{
+		LeaderElection:                p.options.leaderElect,
+		LeaderElectionID:              cluster.Lease,
+		LeaderElectionNamespace:       found.namespace,
+		LeaderElectionReleaseOnCancel: true,
+		Metrics:                       metricsserver.Options{BindAddress: "0"}, // ours has them
+	})
+	if err != nil {
+		return nil, fmt.Errorf("prepare the watcher: %w", err)
+	}
+	return watching, p.manager.Add(watching)
+}
+
+func (p *admissionPlane) openAPI(collectors ...prometheus.Collector) (err error) {
+	p.api, err = api.New(api.Options{
+		Alive: func() error { return nil }, Ready: p.ready, Log: p.log,
+		Collectors: append(collectors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "migration_proxy_watcher_leader", Help: "1 while this replica runs the watcher.",
+		}, p.leading)),
+	})
+	if err != nil {
+		return err
+	}
+	if p.listener, err = net.Listen("tcp", p.options.http.String()); err != nil {
+		return portTaken("http", err)
+	}
+	return nil
+}
+
+func (p *admissionPlane) leading() float64 {
+	select {
+	case <-p.manager.Elected():
+		return 1
+	default:
+		return 0
+	}
+}
+
+// ready: the API server would accept our certificate, and we know what to
+// answer. An API server that goes away later does not change that.
+func (p *admissionPlane) ready() error {
+	if p.draining.Load() {
+		return errors.New("shutting down")
+	}
+	if err := p.certificate.Check(time.Now()); err != nil {
+		return err
+	}
+	return p.view.Synced()
+}
+
+// run serves until ctx ends. The watcher then ends at once, so that another
+// replica can take over; admission answers for the drain time, in which the
+// API server learns that it should ask another replica. A lost lease ends the
+// process: what the watcher was just doing must not go on beside the next
+// leader's.
+func (p *admissionPlane) run(ctx context.Context) error {
+	group, failed := errgroup.WithContext(ctx)
+	last, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	group.Go(func() error { return p.api.Run(last, p.listener) })
+	group.Go(func() error { return p.certificate.Run(last) })
+	group.Go(func() error { return p.view.Follow(last) })
+	group.Go(func() error { return p.server.Start(last) })
+	group.Go(func() error { return p.manager.Start(failed) })
+	group.Go(func() error {
+		defer end()
+		<-failed.Done()
+		p.draining.Store(true)
+		p.linger(ctx)
+		return nil
+	})
+	return group.Wait()
+}
+
+// linger lets admission answer a little longer; not when a part has failed,
+// for then the process should start again soon.
+func (p *admissionPlane) linger(ctx context.Context) {
+	if ctx.Err() != nil {
+		time.Sleep(p.options.drain)
+	}
+}
+
+// quietRuntime puts controller-runtime's log lines into our format.
+func quietRuntime(log *slog.Logger) {
+	ctrllog.SetLogger(logr.FromSlogHandler(log.With(componentKey, "controller-runtime").Handler()))
+	slog.SetDefault(log) // and net/http's about handshakes
+}
