@@ -88,7 +88,7 @@ func (e Evidence) nonsense() string {
 		return "a count is negative"
 	case len(e.RequestIDs) > MostIDs || slices.ContainsFunc(e.RequestIDs, long):
 		return "too many or too long request ids"
-	case long(e.By) || long(string(e.LastFailure)) || long(e.Probe):
+	case long(e.By) || long(string(e.LastFailure)) || long(e.LastError) || long(e.Probe):
 		return "a text is too long"
 	}
 	return ""

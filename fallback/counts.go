@@ -51,7 +51,10 @@ func (c *Counts) Add(o Outcome, failure Failure, id []byte, now time.Time) {
 	}
 	current.failures = plusOne(current.failures)
 	c.remember(at)
-	c.last.LastFailure, c.last.LastStatus = failure, o.Status
+	c.last.LastFailure, c.last.LastStatus, c.last.LastError = failure, 0, ""
+	if failure == FailureStatus {
+		c.last.LastStatus = o.Status
+	}
 	if len(id) == 0 {
 		return
 	}
@@ -59,6 +62,23 @@ func (c *Counts) Add(o Outcome, failure Failure, id []byte, now time.Time) {
 		c.last.RequestIDs = slices.Delete(c.last.RequestIDs, 0, 1)
 	}
 	c.last.RequestIDs = append(c.last.RequestIDs, clip(string(id)))
+}
+
+// AddBroken counts a failure of a request that Add counts as a success: its
+// answer broke off. Words say how.
+func (c *Counts) AddBroken(failure Failure, words string, now time.Time) {
+	at := c.at(now)
+	current := c.slot(at)
+	current.failures = plusOne(current.failures)
+	c.remember(at)
+	c.last.LastFailure, c.last.LastStatus, c.last.LastError = failure, 0, clip(words)
+}
+
+// explain says better what the last failure was, if it was one to connect.
+func (c *Counts) explain(failure Failure, words string) {
+	if c.last.LastFailure == FailureConnect {
+		c.last.LastFailure, c.last.LastError = failure, clip(words)
+	}
 }
 
 // Reached tells whether the window that ends now holds maxFailures failures,

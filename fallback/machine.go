@@ -41,8 +41,8 @@ func (m *Machine) Configure(config Config, now time.Time) Transition {
 // Request counts what a request to new came to; id is the request's. A
 // request that succeeded costs nanoseconds.
 func (m *Machine) Request(o Outcome, id []byte, now time.Time) Transition {
-	if m.state.Tripped() || m.config.Idle || !m.config.Enabled {
-		return Transition{} // late news from before the trip, or nobody asked
+	if m.ignores() {
+		return Transition{}
 	}
 	failure, counts := Judge(o, m.config.OnStatus)
 	if !counts {
@@ -53,6 +53,39 @@ func (m *Machine) Request(o Outcome, id []byte, now time.Time) Transition {
 		return Transition{}
 	}
 	return m.step(Sample{}, now)
+}
+
+// ignores tells whether requests do not count now: they are late news from
+// before the trip, or nobody asked.
+func (m *Machine) ignores() bool {
+	return m.state.Tripped() || m.config.Idle || !m.config.Enabled
+}
+
+// Broken counts an answer of new that broke off after it had begun. Request is
+// told of it besides, as of one that succeeded: that is what the log calls it.
+func (m *Machine) Broken(failure Failure, words string, now time.Time) Transition {
+	if m.ignores() {
+		return Transition{}
+	}
+	m.counts.AddBroken(failure, words, now)
+	return m.step(Sample{}, now)
+}
+
+// explainable is for how long after a trip an explanation is taken as its.
+const explainable = 2 * time.Second
+
+// Explain tells why connections to new fail, where requests only say that they
+// do. It tells whether the evidence of the trip just made is now better; the
+// evidence of failures that have not tripped is improved silently.
+func (m *Machine) Explain(failure Failure, words string, now time.Time) bool {
+	m.counts.explain(failure, words)
+	e := &m.state.Evidence
+	young := m.state.Phase == FallenBack && m.state.Code == ByFailures && now.Sub(m.state.Since) < explainable
+	if !young || e.LastFailure != FailureConnect {
+		return false
+	}
+	e.LastFailure, e.LastError = failure, clip(words)
+	return true
 }
 
 // Tick tells the time and what probes say now. Deadlines are noticed here:

@@ -274,3 +274,66 @@ func BenchmarkRequest(b *testing.B) {
 		m.Request(good, nil, now)
 	}
 }
+
+// TestABrokenAnswerIsAFailureButNoRequest: the log tells of it as of a success.
+func TestABrokenAnswerIsAFailureButNoRequest(t *testing.T) {
+	t.Parallel()
+	m := fallback.New(config, fallback.State{})
+	for i := range config.MaxFailures {
+		require.False(t, m.State().Tripped())
+		m.Request(good, []byte("id"), start)
+		broken := m.Broken(fallback.FailureReset, "recv() failed", start)
+		require.Equal(t, i == config.MaxFailures-1, broken.Happened())
+	}
+	e := m.State().Evidence
+	require.Equal(t, config.MaxFailures, e.Requests)
+	require.Equal(t, config.MaxFailures, e.Failures)
+	require.Contains(t, m.State().Reason(), "last: reset (recv() failed)")
+	require.False(t, m.Broken(fallback.FailureReset, "", start).Happened(), "late news")
+}
+
+func TestBrokenAnswersObeyTheRatio(t *testing.T) {
+	t.Parallel()
+	c := config
+	c.Ratio = 0.05
+	m := fallback.New(c, fallback.State{})
+	for range 1000 {
+		m.Request(good, nil, start)
+	}
+	for range 49 {
+		m.Broken(fallback.FailureTimeout, "", start)
+	}
+	require.False(t, m.State().Tripped(), "49 of 1000")
+	require.True(t, m.Broken(fallback.FailureTimeout, "", start).Happened(), "50 of 1000")
+}
+
+// TestAnExplanationImprovesTheEvidence, before the trip and just after it.
+func TestAnExplanationImprovesTheEvidence(t *testing.T) {
+	t.Parallel()
+	const words = "upstream SSL certificate verify error: (10:certificate has expired)"
+	fail := func(m *fallback.Machine, times int) {
+		for range times {
+			m.Request(refused, nil, start)
+		}
+	}
+	after := fallback.New(config, fallback.State{})
+	fail(after, config.MaxFailures)
+	require.Contains(t, after.State().Reason(), "last: connect")
+	require.False(t, after.Explain(fallback.FailureTLS, words, start.Add(time.Minute)), "of something else")
+	require.True(t, after.Explain(fallback.FailureTLS, words, start.Add(time.Millisecond)))
+	require.Contains(t, after.State().Reason(), "last: tls ("+words+")")
+	require.False(t, after.Explain(fallback.FailureTLS, words, start.Add(time.Millisecond)), "once")
+
+	before := fallback.New(config, fallback.State{})
+	fail(before, config.MaxFailures-1)
+	require.False(t, before.Explain(fallback.FailureTLS, words, start))
+	fail(before, 1)
+	require.Contains(t, before.State().Reason(), "last: connect", "the last failure has its own cause")
+	require.True(t, before.Explain(fallback.FailureTLS, words, start))
+
+	other := fallback.New(config, fallback.State{})
+	for range config.MaxFailures {
+		other.Request(busy, nil, start)
+	}
+	require.False(t, other.Explain(fallback.FailureTLS, words, start), "a status needs no explanation")
+}

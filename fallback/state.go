@@ -83,6 +83,7 @@ type Evidence struct {
 	Window      time.Duration `json:"window_ns,omitempty"`
 	LastFailure Failure       `json:"last_failure,omitempty"`
 	LastStatus  int           `json:"last_status,omitempty"`
+	LastError   string        `json:"last_error,omitempty"`  // of the last failure, where more than its kind is known
 	RequestIDs  []string      `json:"request_ids,omitempty"` // of the last failures, newest last
 	Probe       string        `json:"probe,omitempty"`       // what the last probe of new said
 	OldDown     bool          `json:"old_down,omitempty"`

@@ -80,11 +80,14 @@ func (e Evidence) cause() string {
 }
 
 // failures reads "5 of 132 requests to new failed within 1m0s, last: status
-// 503, requests a, b".
+// 503, requests a, b", or "... last: tls (certificate verify error ...)".
 func (e Evidence) failures() string {
 	text := fmt.Sprintf("%d of %d requests to new failed within %s, last: %s", e.Failures, e.Requests, e.Window, e.LastFailure)
 	if e.LastStatus != 0 {
 		text += fmt.Sprintf(" %d", e.LastStatus)
+	}
+	if e.LastError != "" {
+		text += " (" + e.LastError + ")"
 	}
 	if len(e.RequestIDs) > 0 {
 		text += ", requests " + strings.Join(e.RequestIDs, ", ")

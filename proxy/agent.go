@@ -29,6 +29,9 @@ type Options struct {
 	Version string // the program's own, for the status
 	Log     *slog.Logger
 	Resolve resolve.Options
+	// OnComplaint sees every line of nginx's error log, without time, level
+	// and process id, at most 100 ms late. It must not block; nil for nobody.
+	OnComplaint func(line string)
 
 	ReloadEvery     time.Duration // least time between two reloads; 1 s
 	ReadbackTimeout time.Duration // for a new config to be served; 10 s
@@ -87,7 +90,9 @@ func New(ctx context.Context, options Options) (*Agent, error) {
 		inbox:   inbox{wake: make(chan struct{}, 1)},
 		opened:  make(chan struct{}),
 	}
-	a.master = nginx.NewSupervisor(found, nginx.Options{Log: options.Log, QuitTimeout: options.QuitTimeout})
+	a.master = nginx.NewSupervisor(found, nginx.Options{
+		Log: options.Log, OnLine: options.OnComplaint, QuitTimeout: options.QuitTimeout,
+	})
 	a.options.Params.Version = found.Version
 	a.options.Params.ErrorLog = a.dir.path("error.log")
 	a.options.Params.OpenFiles = openFiles()

@@ -14,7 +14,7 @@ var (
 		"Requests by service, the side whose answer the client got (old, new, or none when nobody was asked), class of the status the client got, and the reason for the decision.",
 		[]string{"service", "side", "code_class", "reason"}, nil)
 	descFailures = prometheus.NewDesc("migration_proxy_upstream_failures_total",
-		"Requests that a side failed by its own outcome, whatever the client got: connect, timeout, reset, or status (500 and above).",
+		"Requests that a side failed by its own outcome, whatever the client got: connect (TLS too), timeout and reset (also within an answer), or status (500 and above).",
 		[]string{"service", "side", "kind"}, nil)
 	descLatency = prometheus.NewDesc("migration_proxy_upstream_latency_seconds",
 		"Time a side took for a request, all tries together; without requests whose client left, and without upgraded connections.",

@@ -86,6 +86,29 @@ func (c *Counters) Add(e *Event, now time.Time) {
 	c.row(e.Service).add(e, now)
 }
 
+// AddBroken counts a failure of a request that Add counts as a success of the
+// side: its answer broke off. A service outside the table is left out.
+func (c *Counters) AddBroken(name migration.Name, which migration.Side, failure Failure, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.services[string(name)]
+	if s == nil {
+		return
+	}
+	if s.window == nil {
+		s.window = &window{}
+	}
+	slot, total := &s.window.at(now).old, &s.old
+	if which == migration.New {
+		slot, total = &s.window.at(now).new, &s.new
+	}
+	if *total == nil {
+		*total = &side{}
+	}
+	slot.failed++
+	(*total).fail(failure)
+}
+
 // AddNotUnderstood counts a line that Parse refused.
 func (c *Counters) AddNotUnderstood() {
 	c.mu.Lock()

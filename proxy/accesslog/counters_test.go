@@ -232,3 +232,22 @@ func TestCountersAreSafeForSeveralGoroutines(t *testing.T) {
 	require.Equal(t, uint64(200), c.Log().Lines)
 	require.Equal(t, uint64(200), minute(c, "api", noon).New.Rescued)
 }
+
+func TestAnAnswerThatBrokeOffIsAFailureOfItsSide(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1e9, 0)
+	c := NewCounters(now)
+	c.SetServices([]string{"api"}, now)
+	well := Outcome{Tries: 1, Status: 200, Connected: true, Replied: true}
+	for range 4 {
+		c.Add(&Event{Service: []byte("api"), Decision: migration.New, Answered: migration.New, New: well}, now)
+	}
+	c.AddBroken("api", migration.New, FailureReset, now)
+	c.AddBroken("api", migration.Old, FailureTimeout, now)
+	c.AddBroken("gone", migration.New, FailureReset, now)
+	rows := []status.Service{{Name: "api"}}
+	c.Fill(rows, now)
+	require.InDelta(t, 0.25, rows[0].New.Failed, 1e-9)
+	require.Equal(t, uint64(1), c.services["api"].new.failures[FailureReset])
+	require.Equal(t, uint64(1), c.services["api"].old.failures[FailureTimeout])
+}

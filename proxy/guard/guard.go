@@ -22,7 +22,10 @@ type Options struct {
 	// each service of a new table. It must not block.
 	Verdict func(service migration.Name, phase status.Phase, reason string)
 	Health  *health.Checker
-	// Addresses gives where a backend is now, for the probes.
+	// Broken hears of each answer that broke off after it had begun, of either
+	// side, for the metrics. It must not block.
+	Broken func(service migration.Name, side migration.Side, failure accesslog.Failure, now time.Time)
+	// Addresses gives where a backend is now: for the probes, and to know it by.
 	Addresses func(migration.Backend) []netip.AddrPort
 	Log       *slog.Logger
 }
@@ -33,6 +36,7 @@ type Guard struct {
 	options Options
 
 	mu      sync.Mutex
+	table   *migration.Table // the last of SetTable
 	watched map[migration.Name]*watched
 	stored  map[migration.Name]fallback.State // of services that no table has named yet
 	counts  counts
@@ -42,6 +46,7 @@ type Guard struct {
 type watched struct {
 	machine *fallback.Machine
 	config  fallback.Config
+	pending pending
 }
 
 // New reads the state file. What cannot be read is reported, and forgotten.
@@ -88,6 +93,7 @@ func ruledToNew(s *migration.Service) bool {
 func (g *Guard) SetTable(table *migration.Table, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.table = table
 	before := g.watched
 	g.watched = make(map[migration.Name]*watched, len(table.Services()))
 	var targets []health.Target
@@ -154,10 +160,14 @@ func (g *Guard) heed(name migration.Name, w *watched, t fallback.Transition) {
 	}
 	g.counts.add(name, t.Code)
 	g.options.Log.Warn("fallback", "service", name, "from", t.From, "to", t.To, "because", t.Reason())
+	g.store(name)
+	g.tell(name, w.machine.State())
+}
+
+func (g *Guard) store(name migration.Name) {
 	if err := g.save(); err != nil {
 		g.options.Log.Error("a restart will not know of this", "service", name, "error", err)
 	}
-	g.tell(name, w.machine.State())
 }
 
 // tell gives the agent a service's phase.
@@ -218,6 +228,7 @@ func (g *Guard) tick(now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for name, w := range g.watched {
+		g.ripen(name, w, now)
 		g.options.Health.Demand(name, w.machine.State().WantsProbes(now))
 		g.heed(name, w, w.machine.Tick(g.options.Health.Probes(name), now))
 	}

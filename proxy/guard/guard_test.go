@@ -30,6 +30,7 @@ type bench struct {
 	dir    string
 	phases map[migration.Name]status.Phase
 	reason string
+	broken []string
 }
 
 func newBench(dir string) *bench {
@@ -39,9 +40,14 @@ func newBench(dir string) *bench {
 		Verdict: func(name migration.Name, phase status.Phase, reason string) {
 			b.phases[name], b.reason = phase, reason
 		},
-		Health:    health.New(health.Options{}),
-		Addresses: func(migration.Backend) []netip.AddrPort { return nil },
-		Log:       slog.New(slog.DiscardHandler),
+		Health: health.New(health.Options{}),
+		Addresses: func(at migration.Backend) []netip.AddrPort {
+			return []netip.AddrPort{netip.MustParseAddrPort(at.HostPort())}
+		},
+		Broken: func(name migration.Name, side migration.Side, failure accesslog.Failure, _ time.Time) {
+			b.broken = append(b.broken, fmt.Sprint(name, " ", side, " ", failure))
+		},
+		Log: slog.New(slog.DiscardHandler),
 	})
 	return b
 }
@@ -49,7 +55,9 @@ func newBench(dir string) *bench {
 func service(name string, change func(*migration.Service)) migration.Service {
 	s := migration.Service{
 		Name: migration.Name(name), OldHost: migration.Host(name + ".test"), PathPrefix: "/", Enabled: true, Share: 5000,
-		Fallback: migration.Fallback{Enabled: true, MaxFailures: 3, Window: time.Minute, RecoveryTime: time.Minute, OnStatus: []int{503}},
+		OldBackend: migration.Backend{Scheme: migration.HTTP, Host: "192.0.2.1", Port: 80},
+		NewBackend: migration.Backend{Scheme: migration.HTTPS, Host: "192.0.2.2", Port: 443},
+		Fallback:   migration.Fallback{Enabled: true, MaxFailures: 3, Window: time.Minute, RecoveryTime: time.Minute, OnStatus: []int{503}},
 	}
 	if change != nil {
 		change(&s)
@@ -219,4 +227,91 @@ func FuzzDecode(f *testing.F) {
 			require.NotEmpty(t, machine.State().Phase, fmt.Sprint(name))
 		}
 	})
+}
+
+// complaint is what nginx's error log says of an answer, or a handshake, of
+// the backend that another form has begun with.
+func complaint(words, name, upstream string) string {
+	return fmt.Sprintf(`*1 %s, client: 192.0.2.9, server: %s.test, request: "GET / HTTP/1.1", upstream: "%s/", host: "x"`, words, name, upstream)
+}
+
+const (
+	oldAt = "http://192.0.2.1:80"
+	newAt = "https://192.0.2.2:443"
+
+	wordsReset = "recv() failed (104: Connection reset by peer) while reading upstream"
+	wordsStall = "upstream timed out (110: Connection timed out) while reading upstream"
+	wordsTLS   = "upstream SSL certificate verify error: (10:certificate has expired) while SSL handshaking to upstream"
+)
+
+func TestAnswersThatBreakOffTrip(t *testing.T) {
+	t.Parallel()
+	b := newBench(t.TempDir())
+	b.table(t, service("api", nil), service("other", nil))
+	for range 10 {
+		b.Complaint(complaint(wordsReset, "api", oldAt), noon)
+		b.Complaint(complaint(wordsReset, "api", "https://192.0.2.3:443"), noon)
+		b.Complaint(complaint(wordsReset, "api", "http://192.0.2.2:443"), noon)
+		b.Complaint(complaint(wordsReset, "nobody", newAt), noon)
+		b.Complaint(complaint("upstream prematurely closed connection while sending to client", "api", newAt), noon)
+	}
+	require.Equal(t, status.Migrating, b.phases["api"], "not new's failures")
+	b.broken = nil
+	b.Complaint(complaint(wordsReset, "api", newAt), noon)
+	b.Complaint(complaint(wordsReset, "api", newAt), noon)
+	require.Equal(t, status.Migrating, b.phases["api"], "two of three")
+	b.Complaint(complaint(wordsStall, "api", newAt), noon)
+	require.Equal(t, status.FallenBack, b.phases["api"])
+	require.Contains(t, b.reason, "last: timeout ("+wordsStall+")")
+	require.Equal(t, status.Migrating, b.phases["other"])
+	require.Equal(t, []string{"api new reset", "api new reset", "api new timeout"}, b.broken)
+}
+
+func TestNobodyIsBlamedWhereBothSidesHaveTheAddress(t *testing.T) {
+	t.Parallel()
+	b := newBench(t.TempDir())
+	b.table(t, service("api", func(s *migration.Service) { s.OldBackend = s.NewBackend }))
+	for range 10 {
+		b.Complaint(complaint(wordsReset, "api", newAt), noon)
+	}
+	require.Equal(t, status.Migrating, b.phases["api"])
+	require.Empty(t, b.broken)
+}
+
+func TestWithARatioBrokenAnswersWaitForTheirRequests(t *testing.T) {
+	t.Parallel()
+	b := newBench(t.TempDir())
+	b.table(t, service("api", func(s *migration.Service) { s.Fallback.FailureRatio = 0.5 }))
+	for range 5 {
+		b.Complaint(complaint(wordsReset, "api", newAt), noon)
+	}
+	b.tick(noon)
+	for range 11 {
+		b.Batch(event("api", 200), noon) // comes late
+	}
+	b.tick(noon.Add(time.Second))
+	require.Equal(t, status.Migrating, b.phases["api"], "5 of 11")
+	b.Complaint(complaint(wordsReset, "api", newAt), noon)
+	b.tick(noon.Add(2 * time.Second))
+	b.tick(noon.Add(3 * time.Second))
+	require.Equal(t, status.FallenBack, b.phases["api"], "6 of 11")
+}
+
+func TestTheEvidenceTellsWhyTLSFails(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := newBench(dir)
+	b.table(t, service("api", nil))
+	refused := event("api", 502)
+	refused.New.Connected, refused.New.Replied = false, false
+	for range 3 {
+		b.Urgent(refused, noon)
+	}
+	require.Contains(t, b.reason, "last: connect")
+	b.Complaint(complaint(wordsTLS, "api", newAt), noon.Add(50*time.Millisecond))
+	require.Contains(t, b.reason, "last: tls ("+wordsTLS+")")
+	require.Empty(t, b.broken, "the access log counts it")
+	after := newBench(dir)
+	after.table(t, service("api", nil))
+	require.Contains(t, after.reason, "certificate has expired", "the state file has it")
 }

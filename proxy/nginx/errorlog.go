@@ -17,11 +17,16 @@ const (
 	mostGrave = 20      // lines remembered for an error
 )
 
+// readEvery is how late a failure may be heard of that only this log tells.
+// One look, at a log that has not grown, costs some microseconds.
+const readEvery = 100 * time.Millisecond
+
 // errorLog passes on what nginx writes to its error log. It is a file and no
 // pipe, so that nginx never waits for us; it is cut when it has grown.
 type errorLog struct {
-	path string
-	log  *slog.Logger
+	path   string
+	log    *slog.Logger
+	onLine func(line string) // sees every line; may be nil
 
 	mu     sync.Mutex
 	offset int64
@@ -30,7 +35,7 @@ type errorLog struct {
 
 // run passes lines on until ctx ends.
 func (e *errorLog) run(ctx context.Context) {
-	tick := time.NewTicker(500 * time.Millisecond)
+	tick := time.NewTicker(readEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -73,11 +78,16 @@ func (e *errorLog) read() {
 	defer e.mu.Unlock()
 	lines := e.fresh()
 	for i, line := range lines {
-		if i == mostLines {
-			e.log.Warn("nginx says more than is passed on", "lines", len(lines)-i)
-			break
+		level, text := split(line)
+		if e.onLine != nil {
+			e.onLine(text)
 		}
-		e.pass(line)
+		if i < mostLines {
+			e.pass(level, text)
+		}
+	}
+	if more := len(lines) - mostLines; more > 0 {
+		e.log.Warn("nginx says more than is passed on", "lines", more)
 	}
 }
 
@@ -101,11 +111,15 @@ func (e *errorLog) fresh() []string {
 	return strings.Split(strings.TrimRight(string(text[:end]), "\n"), "\n")
 }
 
-func (e *errorLog) pass(line string) {
-	level, text := "error", line
+// split parts "2024/01/01 12:00:00 [warn] 12#12: *3 half a line".
+func split(line string) (level, text string) {
 	if found := speech.FindStringSubmatchIndex(line); found != nil {
-		level, text = line[found[2]:found[3]], line[found[1]:]
+		return line[found[2]:found[3]], line[found[1]:]
 	}
+	return "error", line
+}
+
+func (e *errorLog) pass(level, text string) {
 	switch level {
 	case "emerg", "alert":
 		e.remember("[" + level + "] " + text)

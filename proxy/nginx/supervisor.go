@@ -12,6 +12,10 @@ import (
 // Options are a Supervisor's times. Zero means the default.
 type Options struct {
 	Log *slog.Logger
+	// OnLine sees every line of nginx's error log, without time, level and
+	// process id. It must be quick and must not call the Supervisor; nil for
+	// nobody.
+	OnLine func(line string)
 	// QuitTimeout is how long requests under way may take when the
 	// supervisor ends; 30 s.
 	QuitTimeout time.Duration
@@ -56,7 +60,7 @@ func NewSupervisor(n *Nginx, options Options) *Supervisor {
 	if options.OrphanTimeout == 0 {
 		options.OrphanTimeout = 10 * time.Second
 	}
-	s := &Supervisor{nginx: n, options: options, errors: &errorLog{path: n.path("error.log"), log: options.Log}}
+	s := &Supervisor{nginx: n, options: options, errors: &errorLog{path: n.path("error.log"), log: options.Log, onLine: options.OnLine}}
 	s.state.Store(&State{})
 	s.errors.skip()
 	return s
