@@ -19,7 +19,7 @@ const indexText = `migration proxy
 /metrics  for Prometheus
 `
 
-const indexStatus = `/status   the whole state as JSON; ?service=NAME for one service
+const indexStatus = `/status   the whole state as JSON; ?service=NAME for one service, ?brief without figures
 `
 
 // readOnly refuses whatever could be meant to change something, on any path.
@@ -65,6 +65,10 @@ func statusHandler(current func() status.Status) http.Handler {
 		}
 		if document.Services == nil {
 			document.Services = []status.Service{} // [] for those who loop over it, not null
+		}
+		if r.URL.Query().Has("brief") {
+			writeJSON(w, http.StatusOK, brief(document))
+			return
 		}
 		writeJSON(w, http.StatusOK, document)
 	})

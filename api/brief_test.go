@@ -1,0 +1,34 @@
+package api
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+// TestBrief: what is there is as in the whole, and nothing else is.
+func TestBrief(t *testing.T) {
+	t.Parallel()
+	o := options()
+	url := serve(t, o)
+	response, body := ask(t, "GET", url+"/status?brief")
+	require.Equal(t, 200, response.StatusCode)
+	var whole status.Status
+	require.NoError(t, json.Unmarshal([]byte(body), &whole))
+	want := example()
+	for i, s := range want.Services {
+		want.Services[i] = status.Service{
+			Name: s.Name, OldHost: s.OldHost, PathPrefix: s.PathPrefix, Share: s.Share, Phase: s.Phase, Reason: s.Reason,
+		}
+	}
+	require.Equal(t, want, whole)
+	require.NotContains(t, body, "observed_percent")
+	require.NotContains(t, body, "latency")
+
+	_, body = ask(t, "GET", url+"/status?brief&service=web")
+	require.Contains(t, body, `"web"`)
+	require.NotContains(t, body, `"api"`)
+}
