@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/e2e/wire"
+)
+
+func sprint(value any) string { return fmt.Sprint(value) }
+
+// ask posts JSON (or gets, when there is nothing to post) and decodes the
+// answer.
+func ask[A any](t *testing.T, server, path string, question any) A {
+	t.Helper()
+	var answer A
+	method, body := http.MethodGet, []byte(nil)
+	if question != nil {
+		method = http.MethodPost
+		body, _ = json.Marshal(question)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), method, server+path, bytes.NewReader(body))
+	require.NoError(t, err)
+	got, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer got.Body.Close()
+	require.Equal(t, http.StatusOK, got.StatusCode)
+	require.NoError(t, json.NewDecoder(got.Body).Decode(&answer))
+	return answer
+}
+
+// newActors starts a backend, a traffic actor that loads it, and gives their
+// control ports.
+func newActors(t *testing.T) (control, clients string) {
+	t.Helper()
+	b := newBackend("old")
+	serving := httptest.NewServer(b)
+	mux := http.NewServeMux()
+	b.register(mux)
+	target, err := url.Parse(serving.URL)
+	require.NoError(t, err)
+	trafficMux := http.NewServeMux()
+	(&traffic{target: target.Host, loads: map[string]*load{}}).register(t.Context(), trafficMux)
+	controlServer, trafficServer := httptest.NewServer(mux), httptest.NewServer(trafficMux)
+	t.Cleanup(func() { serving.Close(); controlServer.Close(); trafficServer.Close() })
+	return controlServer.URL, trafficServer.URL
+}
+
+func TestTrafficCounts(t *testing.T) {
+	t.Parallel()
+	control, clients := newActors(t)
+	load := wire.Load{Host: "shop.example.com", Path: "/a", Requests: 50, Connections: 4, Header: map[string]string{"X-A": "1"}}
+	report := ask[wire.Report](t, clients, wire.PathRun, load)
+	require.Equal(t, 50, report.Sent)
+	require.Equal(t, map[string]int{"old": 50}, report.Sides)
+	require.Zero(t, report.Failed)
+	require.Equal(t, "shop.example.com", report.Sample.Host)
+	require.Equal(t, []string{"1"}, report.Sample.Header["X-A"])
+	require.Equal(t, 50, ask[wire.Counts](t, control, wire.PathCounts, nil).Paths["/a"])
+}
+
+func TestTrafficSeesEveryOutage(t *testing.T) {
+	t.Parallel()
+	control, clients := newActors(t)
+	load := wire.Load{Host: "shop.example.com", Path: "/", Method: http.MethodPost, Body: "x", Requests: 5}
+	for _, outage := range []wire.Outage{{Mode: wire.Status, Status: 503}, {Mode: wire.Reset}} {
+		ask[wire.Outage](t, control, wire.PathOutage, outage)
+		report := ask[wire.Report](t, clients, wire.PathRun, load)
+		require.Equal(t, 5, report.Failed, outage)
+		require.Len(t, report.Failures, 5)
+	}
+	ask[wire.Outage](t, control, wire.PathOutage, wire.Outage{})
+	require.Zero(t, ask[wire.Report](t, clients, wire.PathRun, load).Failed)
+}
+
+func TestTrafficGoesOnUntilItIsStopped(t *testing.T) {
+	t.Parallel()
+	_, clients := newActors(t)
+	ask[wire.Report](t, clients, wire.PathStart, wire.Load{Name: "a", Host: "x", Path: "/", Rate: 500})
+	require.Eventually(t, func() bool {
+		return ask[wire.Report](t, clients, wire.PathWatch+"?name=a", nil).Sent > 10
+	}, 10*time.Second, 5*time.Millisecond)
+	report := ask[wire.Report](t, clients, wire.PathStop+"?name=a", struct{}{})
+	require.Zero(t, report.Failed)
+	require.False(t, report.Last["old"].Before(report.First["old"]))
+}
+
+func TestBackendRefuses(t *testing.T) {
+	t.Parallel()
+	b := newBackend("new")
+	var err error
+	b.tls, err = selfSigned()
+	require.NoError(t, err)
+	free, err := net.Listen("tcp", ":0")
+	require.NoError(t, err)
+	b.port = free.Addr().(*net.TCPAddr).Port
+	require.NoError(t, free.Close())
+	go func() { _ = b.serve(t.Context()) }()
+	address := fmt.Sprintf("127.0.0.1:%d", b.port)
+	listens := func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	}
+	require.Eventually(t, listens, 10*time.Second, time.Millisecond)
+	for _, mode := range []string{wire.Refuse, wire.Healthy, wire.Refuse, wire.Healthy} {
+		_, err := b.setOutage(t.Context(), wire.Outage{Mode: mode})
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return listens() == (mode == wire.Healthy) }, 10*time.Second, time.Millisecond)
+	}
+}
+
+// TestForwarderTriesAnother has one endpoint that refuses connections: no
+// request may fail, whatever its method.
+func TestForwarderTriesAnother(t *testing.T) {
+	t.Parallel()
+	b := newBackend("old")
+	alive := httptest.NewServer(b)
+	defer alive.Close()
+	gone := httptest.NewServer(b)
+	endpoints := []netip.AddrPort{
+		netip.MustParseAddrPort(gone.Listener.Addr().String()), netip.MustParseAddrPort(alive.Listener.Addr().String()),
+	}
+	gone.Close()
+	f := newForwarder()
+	for range 6 {
+		for _, body := range []string{"", "text"} {
+			answer := httptest.NewRecorder()
+			request := httptest.NewRequest(http.MethodPost, "http://shop.example.com/x?y", bytes.NewReader([]byte(body)))
+			request.Header.Set("X-Forwarded-For", "6.6.6.6")
+			f.to(endpoints, answer, request)
+			require.Equal(t, http.StatusOK, answer.Code)
+			var echo wire.Echo
+			require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &echo))
+			require.Equal(t, "shop.example.com", echo.Host)
+			require.Equal(t, "/x?y", echo.Target)
+			require.Equal(t, []string{"192.0.2.1"}, echo.Header["X-Forwarded-For"])
+			require.Equal(t, []string{"http"}, echo.Header["X-Forwarded-Proto"])
+		}
+	}
+	f.to(endpoints[:1], httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "http://shop.example.com/", nil))
+}
+
+func TestActorRefusesWrongUsage(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, 2, run(nil))
+	require.Equal(t, 2, run([]string{"director"}))
+	require.Equal(t, 1, run([]string{"backend", "--nonsense"}))
+	require.Equal(t, 1, run([]string{"traffic", "surplus"}))
+}

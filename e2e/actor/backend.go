@@ -1,0 +1,232 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"math/big"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/migration-proxy/migration-proxy/e2e/wire"
+)
+
+// backend is an application: it answers with its name, or fails as it was
+// told to.
+type backend struct {
+	name string
+	port int
+	tls  *tls.Config // nil: plain
+
+	mu     sync.Mutex
+	outage wire.Outage
+	change chan struct{} // closed when the outage changes
+	counts wire.Counts
+}
+
+func newBackend(name string) *backend {
+	return &backend{
+		name: name, port: wire.TrafficPort, change: make(chan struct{}),
+		counts: wire.Counts{Paths: map[string]int{}, Hosts: map[string]int{}},
+	}
+}
+
+func runBackend(ctx context.Context, args []string, control *http.ServeMux) error {
+	b := newBackend("")
+	encrypted := false
+	err := flags("backend", args, func(set *flag.FlagSet) {
+		set.StringVar(&b.name, "name", "backend", "what it answers with")
+		set.BoolVar(&encrypted, "tls", false, "https, with a certificate of its own making, on the TLS port")
+	})
+	if err != nil {
+		return err
+	}
+	if encrypted {
+		b.port = wire.TLSPort
+		if b.tls, err = selfSigned(); err != nil {
+			return err
+		}
+	}
+	b.register(control)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return serve(ctx, wire.ControlPort, control) })
+	group.Go(func() error { return b.serve(ctx) })
+	return group.Wait()
+}
+
+func (b *backend) register(control *http.ServeMux) {
+	control.HandleFunc("GET "+wire.PathReady, func(http.ResponseWriter, *http.Request) {})
+	control.HandleFunc("POST "+wire.PathOutage, exchange(b.setOutage))
+	control.HandleFunc("GET "+wire.PathCounts, func(w http.ResponseWriter, _ *http.Request) { reply(w, b.counted(), nil) })
+}
+
+func (b *backend) setOutage(_ context.Context, outage wire.Outage) (wire.Outage, error) {
+	switch outage.Mode {
+	case wire.Healthy, wire.Hang, wire.Reset, wire.Refuse:
+	case wire.Status:
+		if outage.Status < 200 || outage.Status > 999 {
+			return outage, fmt.Errorf("%d is not a final status", outage.Status)
+		}
+	default:
+		return outage, fmt.Errorf("unknown mode %q", outage.Mode)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.outage = outage
+	close(b.change)
+	b.change = make(chan struct{})
+	return outage, nil
+}
+
+// current gives the outage in force, and what is closed when it changes.
+func (b *backend) current() (wire.Outage, <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.outage, b.change
+}
+
+func (b *backend) counted() wire.Counts {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	counts := b.counts
+	counts.Paths, counts.Hosts = maps.Clone(counts.Paths), maps.Clone(counts.Hosts)
+	return counts
+}
+
+// serve listens whenever it is not told to refuse. An outage of mode Refuse
+// cuts all connections, as the end of a process does.
+func (b *backend) serve(ctx context.Context) error {
+	for ctx.Err() == nil {
+		outage, change := b.current()
+		if outage.Mode == wire.Refuse {
+			select {
+			case <-ctx.Done():
+			case <-change:
+			}
+			continue
+		}
+		if err := b.listen(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listen serves until the context ends or connections are to be refused.
+func (b *backend) listen(ctx context.Context) error {
+	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", b.port))
+	if err != nil {
+		return err
+	}
+	if b.tls != nil {
+		listener = tls.NewListener(listener, b.tls)
+	}
+	server := &http.Server{Handler: b, ReadHeaderTimeout: time.Minute}
+	go func() {
+		if b.awaitRefuse(ctx) {
+			_ = server.Close()
+			return
+		}
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		_ = server.Shutdown(last)
+	}()
+	if err := server.Serve(listener); err != http.ErrServerClosed {
+		return err
+	}
+	return nil
+}
+
+// awaitRefuse tells whether it ended because connections are to be refused,
+// and not with the context.
+func (b *backend) awaitRefuse(ctx context.Context) bool {
+	for {
+		outage, change := b.current()
+		if outage.Mode == wire.Refuse {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-change:
+		}
+	}
+}
+
+func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b.mu.Lock()
+	b.counts.Total++
+	b.counts.Paths[r.URL.Path]++
+	b.counts.Hosts[r.Host]++
+	outage := b.outage
+	b.mu.Unlock()
+	w.Header().Set(wire.BackendHeader, b.name)
+	_, _ = io.Copy(io.Discard, r.Body) // a body that breaks off is the sender's loss
+	switch outage.Mode {
+	case wire.Status:
+		w.WriteHeader(outage.Status)
+	case wire.Hang:
+		<-r.Context().Done()
+	case wire.Reset:
+		reset(w)
+	default:
+		b.echo(w, r)
+	}
+}
+
+// reset closes the connection with a TCP reset; over TLS, without an alert.
+func reset(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if encrypted, ok := conn.(*tls.Conn); ok {
+		conn = encrypted.NetConn()
+	}
+	if plain, ok := conn.(*net.TCPConn); ok {
+		_ = plain.SetLinger(0)
+	}
+	_ = conn.Close()
+}
+
+func (b *backend) echo(w http.ResponseWriter, r *http.Request) {
+	echo := wire.Echo{Backend: b.name, Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header}
+	if r.TLS != nil {
+		echo.SNI = r.TLS.ServerName
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(echo)
+}
+
+// selfSigned makes a certificate that nobody trusts: the services of the
+// scenarios switch the check off. That it is checked is tested elsewhere.
+func selfSigned() (*tls.Config, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{"*"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, err
+	}
+	certificate := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	return &tls.Config{
+		Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
+	}, nil
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// replayable is how long a body may be, in bytes, to be kept for the case that
+// an idle connection turns out to be closed.
+const replayable = 1 << 20
+
+// forwarder sends requests to endpoints in turn. Only what has certainly not
+// been sent is tried on another endpoint.
+type forwarder struct {
+	turn      atomic.Uint64
+	transport *http.Transport
+	proxy     *httputil.ReverseProxy
+}
+
+type endpointsKey struct{}
+
+func newForwarder() *forwarder {
+	f := &forwarder{transport: &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: time.Second}).DialContext,
+		MaxIdleConnsPerHost:   128,
+		IdleConnTimeout:       30 * time.Second,
+		ResponseHeaderTimeout: time.Minute,
+		DisableCompression:    true,
+	}}
+	f.proxy = &httputil.ReverseProxy{
+		Rewrite: rewrite, Transport: f, FlushInterval: -1,
+		ErrorLog: log.Default(),
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			log.Printf("%s %s%s: %v", r.Method, r.Host, r.URL.Path, err)
+			http.Error(w, "e2e controller: "+err.Error(), http.StatusBadGateway)
+		},
+	}
+	return f
+}
+
+// rewrite keeps the Host and says whom the request came from; what the client
+// says about that counts for nothing.
+func rewrite(request *httputil.ProxyRequest) {
+	request.Out.URL.Scheme = "http"
+	request.Out.Host = request.In.Host
+	request.SetXForwarded()
+	if address, _, err := net.SplitHostPort(request.In.RemoteAddr); err == nil {
+		request.Out.Header.Set("X-Real-IP", address)
+	}
+}
+
+func (f *forwarder) to(endpoints []netip.AddrPort, w http.ResponseWriter, r *http.Request) {
+	ctx := context.WithValue(r.Context(), endpointsKey{}, endpoints)
+	if r.ContentLength > 0 && r.ContentLength <= replayable {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, "e2e controller: read the body: "+err.Error(), http.StatusBadRequest)
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	}
+	f.proxy.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// RoundTrip tries the endpoints in turn until one accepts a connection.
+func (f *forwarder) RoundTrip(request *http.Request) (*http.Response, error) {
+	endpoints, _ := request.Context().Value(endpointsKey{}).([]netip.AddrPort)
+	first := f.turn.Add(1)
+	err := errors.New("no endpoint")
+	for i := range endpoints {
+		endpoint := endpoints[(first+uint64(i))%uint64(len(endpoints))]
+		attempt := request.Clone(request.Context())
+		attempt.URL.Host = endpoint.String()
+		if request.GetBody != nil {
+			attempt.Body, _ = request.GetBody() // a copy in memory
+		} else if request.Body != nil {
+			attempt.Body = io.NopCloser(request.Body) // a failed dial must not close it
+		}
+		var answer *http.Response
+		answer, err = f.transport.RoundTrip(attempt)
+		if err == nil || !neverSent(err) {
+			return answer, err
+		}
+	}
+	return nil, err
+}
+
+func neverSent(err error) bool {
+	var failed *net.OpError
+	return errors.As(err, &failed) && failed.Op == "dial"
+}
+
+// closeIdle forgets connections that nobody uses: those to a vanished endpoint
+// would be closed by it just when the next request is sent.
+func (f *forwarder) closeIdle() { f.transport.CloseIdleConnections() }
