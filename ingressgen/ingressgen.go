@@ -1,6 +1,8 @@
 package ingressgen
 
 import (
+	networkingv1 "k8s.io/api/networking/v1"
+
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/status"
 )
@@ -17,11 +19,14 @@ const (
 
 // The annotations that we write.
 const (
-	AnnotationOriginal = Prefix + "original" // JSON: every value we replaced
+	AnnotationOriginal = Prefix + "original" // JSON: every value we replaced, see record
 	AnnotationShare    = Prefix + "share"    // "20", or "api=20,web=5" for several services
 	AnnotationPhase    = Prefix + "phase"    // status.Phase
 	AnnotationReason   = Prefix + "reason"   // why the phase is not Migrating
 )
+
+// written are the annotations that are ours alone.
+var written = []string{AnnotationOriginal, AnnotationPhase, AnnotationReason, AnnotationShare}
 
 // LabelConfig marks the migration ConfigMap, so that the webhook sees it.
 const LabelConfig = Prefix + "config"
@@ -33,4 +38,36 @@ type View struct {
 	// Port gives the number of a Service's named port, in the Ingress's
 	// namespace; false if there is none (or it cannot be known now).
 	Port func(service, name string) (int32, bool)
+}
+
+// OptedIn tells whether the user asked for the Ingress to be migrated.
+func OptedIn(ingress *networkingv1.Ingress) bool {
+	return ingress.Annotations[AnnotationEnabled] == "true"
+}
+
+// Touched tells whether the Ingress carries anything of ours, an annotation
+// or a backend, so that it has to be looked at even if it has not opted in
+// (any more).
+func Touched(ingress *networkingv1.Ingress) bool {
+	for _, name := range written {
+		if _, ok := ingress.Annotations[name]; ok {
+			return true
+		}
+	}
+	for i := range ingress.Spec.Rules {
+		for _, path := range pathsOf(&ingress.Spec.Rules[i]) {
+			if isProxy(path.Backend.Service) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// pathsOf gives a rule's paths; a rule may have none.
+func pathsOf(rule *networkingv1.IngressRule) []networkingv1.HTTPIngressPath {
+	if rule.HTTP == nil {
+		return nil
+	}
+	return rule.HTTP.Paths
 }

@@ -11,7 +11,7 @@ import (
 type Edit struct {
 	Op    string `json:"op"`              // add, replace, remove or test
 	Path  string `json:"path"`            // RFC 6901
-	Value any    `json:"value,omitempty"` // what encoding/json takes; absent for remove
+	Value any    `json:"value,omitempty"` // string or int32; absent for remove
 }
 
 // Report is what must happen to one Ingress, and why.
@@ -24,46 +24,12 @@ type Report struct {
 	Companion *networkingv1.Ingress
 	// Services are those that paths of the Ingress belong to, sorted.
 	Services []migration.Name
-	// Phase is Migrating, FallenBack or Bypassed; "" when nothing is written
-	// into the Ingress: not opted in, or nothing matches.
+	// Phase is Migrating, FallenBack or Bypassed: the worst of the services'.
+	// "" when the Ingress has not opted in.
 	Phase    status.Phase
-	Reason   string   // why the phase is not Migrating
+	Reason   string   // why the phase is not Migrating, "" if it is
 	Warnings []string // for the user, each a sentence that names the place
 	// NeedsProxy tells that the Ingress or its Companion, once edited, points
 	// at Service migration-proxy of the Ingress's namespace.
 	NeedsProxy bool
-}
-
-// Rewrite computes what the Ingress must become under the view. It changes
-// neither. Applied to what its own edits lead to, it gives no edits.
-func Rewrite(ingress *networkingv1.Ingress, view View) Report {
-	return Report{}
-}
-
-// Restore gives the edits that lead back to the Ingress as the user wrote it.
-func Restore(ingress *networkingv1.Ingress) []Edit {
-	return nil
-}
-
-// Guarded puts tests before the edits, so that a patch fails as a whole when
-// the Ingress is no longer the one the edits were computed for: the rule's
-// host and the path that an edit lies in, and the whole old value.
-func Guarded(ingress *networkingv1.Ingress, edits []Edit) []Edit {
-	return edits
-}
-
-// OptedIn tells whether the user asked for the Ingress to be migrated.
-func OptedIn(ingress *networkingv1.Ingress) bool {
-	return ingress.Annotations[AnnotationEnabled] == "true"
-}
-
-// Touched tells whether the Ingress carries anything of ours, so that it has
-// to be looked at even if it has not opted in (any more).
-func Touched(ingress *networkingv1.Ingress) bool {
-	for _, name := range []string{AnnotationOriginal, AnnotationShare, AnnotationPhase, AnnotationReason} {
-		if _, ok := ingress.Annotations[name]; ok {
-			return true
-		}
-	}
-	return false
 }
