@@ -76,7 +76,10 @@ func (h *configs) judge(newer, older *corev1.ConfigMap) answer {
 	case err != nil:
 		return denied(newer.Name, causes(err))
 	}
-	warnings := slices.Concat(otherKeys(newer), risks(h.view.now.Load().table, table))
+	warnings := otherKeys(newer)
+	if newer.Name == h.name {
+		warnings = append(warnings, risks(h.view.now.Load().table, table)...)
+	}
 	return pass(resultAllowed, warnings...)
 }
 
