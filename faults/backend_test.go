@@ -53,3 +53,10 @@ func stall(w http.ResponseWriter, r *http.Request) {
 	}
 	panic(http.ErrAbortHandler)
 }
+
+// endEarly sends one chunk of an answer and no end.
+func endEarly(w http.ResponseWriter, _ *http.Request) {
+	_, _ = w.Write([]byte("half of it"))
+	_ = http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
+}

@@ -78,12 +78,17 @@ func (f *failingNew) lastAfterFifth(until time.Time) string {
 type tripping struct {
 	name        string
 	begin, heal func(*pair, *failingNew)
-	most        int // failed POSTs; GETs never fail
+	most        int // failed POSTs
+	mostGets    int // failed GETs: none, unless their answers had begun
 }
 
 // fails makes new fail every request as a script says.
 func fails(script string) func(*pair, *failingNew) {
-	return func(_ *pair, f *failingNew) { f.fail(testbed.Do(script), 1) }
+	return failsBy(testbed.Do(script).ServeHTTP)
+}
+
+func failsBy(how http.HandlerFunc) func(*pair, *failingNew) {
+	return func(_ *pair, f *failingNew) { f.fail(how, 1) }
 }
 
 func isWell(_ *pair, f *failingNew) { f.fail(nil, 0) }
@@ -91,11 +96,18 @@ func isWell(_ *pair, f *failingNew) { f.fail(nil, 0) }
 // Five, and those under way: each was sent before the trip.
 const mostPosts = 5 + 2*tripConnections
 
+// A second's: nginx's error log is read ten times a second, by an agent that
+// shares two CPUs with all other tests.
+const mostBegun = 450
+
 var trippings = []tripping{
-	{"is killed, refuses", func(p *pair, _ *failingNew) { p.new.Kill() }, func(p *pair, _ *failingNew) { require.NoError(p.t, p.new.Revive()) }, tripConnections},
-	{"503", fails("status/503"), isWell, mostPosts},
-	{"resets", fails("reset"), isWell, mostPosts},
-	{"reads the request and hangs", fails("hang"), isWell, mostPosts},
+	{"is killed, refuses", func(p *pair, _ *failingNew) { p.new.Kill() }, func(p *pair, _ *failingNew) { require.NoError(p.t, p.new.Revive()) }, tripConnections, 0},
+	{"503", fails("status/503"), isWell, mostPosts, 0},
+	{"resets", fails("reset"), isWell, mostPosts, 0},
+	{"reads the request and hangs", fails("hang"), isWell, mostPosts, 0},
+	{"resets within the body", fails("reset-body"), isWell, mostBegun, mostBegun},
+	{"stalls within the body", failsBy(stall), isWell, mostBegun, mostBegun},
+	{"ends within a chunked body", failsBy(endEarly), isWell, mostBegun, mostBegun},
 }
 
 // TestTrip: new fails under load, five failures trip it, new heals, it
@@ -133,7 +145,7 @@ func (c tripping) run(t *testing.T) {
 		toTrip.Milliseconds(), max(0, failed-5), f.lastAfterFifth(healed), toTry.Seconds(), toBelieve.Seconds())
 	results.add(t, result)
 	t.Log(clients.kinds())
-	require.Zero(t, result.get.failed, "failed GETs")
+	require.LessOrEqual(t, result.get.failed, c.mostGets, "failed GETs")
 	require.Zero(t, result.duplicates, "duplicated POSTs")
 	require.LessOrEqual(t, result.post.failed, c.most, "failed POSTs")
 }

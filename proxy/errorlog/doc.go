@@ -9,12 +9,12 @@
 // server's name, which is the service's old_host, the path, and the address
 // that was asked.
 // Refuses: all that is not exactly one of the forms it knows. A line that is
-// not understood is no failure. So are three kinds of lines whose cause is not
-// surely the backend:
+// not understood is no failure. Clients that leave are not logged at this
+// level, and websockets that end or idle are told in other words.
 //
-//	"while sending to client"   the client was slow, and the backend tired of it
-//	client aborts               nginx does not log them at this level
-//	idle websockets             "while proxying upgraded connection"
+// One thing cannot be told apart: a backend that gives up a client because it
+// does not read. nginx itself does so after 60 s (send_timeout); a backend that
+// is less patient is blamed for it.
 //
 // Nobody forges a field. nginx writes them without escapes, but client address
 // and server name come first, and a request line has two spaces, with the

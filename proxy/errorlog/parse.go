@@ -2,19 +2,20 @@ package errorlog
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/migration-proxy/migration-proxy/fallback"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// Stage is what nginx was doing with the backend.
+// Stage is where in a request it happened.
 type Stage string
 
-// The stages that say more than the access log.
+// The stages of which the access log says less, or nothing.
 const (
-	Body      Stage = "reading upstream"
-	Handshake Stage = "SSL handshaking to upstream"
+	Body      Stage = "body"
+	Handshake Stage = "handshake"
 )
 
 // Complaint is one request's trouble with one backend.
@@ -63,34 +64,43 @@ type form struct {
 	failure fallback.Failure
 }
 
-var forms = map[Stage][]form{
-	Body: {
-		{"upstream prematurely closed connection", true, fallback.FailureReset},
-		{"upstream sent invalid chunked response", true, fallback.FailureReset},
-		{"recv() failed (", false, fallback.FailureReset},
-		{"readv() failed (", false, fallback.FailureReset},
-		{"SSL_read() failed (", false, fallback.FailureReset},
-		{"upstream timed out (", false, fallback.FailureTimeout},
-	},
-	Handshake: {
+// brokenOff are the ends of an answer that are none. nginx passes an answer on
+// as it comes: when it notices that there is no more, it has just been reading
+// or just been sending, as chance will have it.
+var brokenOff = []form{
+	{"upstream prematurely closed connection", true, fallback.FailureReset},
+	{"upstream sent invalid chunked response", true, fallback.FailureReset},
+	{"recv() failed (", false, fallback.FailureReset},
+	{"readv() failed (", false, fallback.FailureReset},
+	{"SSL_read() failed (", false, fallback.FailureReset},
+}
+
+// doing is what nginx was at, the forms that it then may say, and the stage.
+var doing = map[string]struct {
+	stage Stage
+	forms []form
+}{
+	"sending to client": {Body, brokenOff},
+	"reading upstream":  {Body, append(slices.Clip(brokenOff), form{"upstream timed out (", false, fallback.FailureTimeout})},
+	"SSL handshaking to upstream": {Handshake, []form{
 		{"SSL_do_handshake() failed (", false, fallback.FailureTLS},
 		{"upstream SSL certificate verify error: (", false, fallback.FailureTLS},
 		{"upstream SSL certificate does not match ", false, fallback.FailureTLS},
 		{"peer closed connection in SSL handshake", false, fallback.FailureTLS},
 		{"upstream timed out (", false, fallback.FailureTLS},
-	},
+	}},
 }
 
-// said reads "MESSAGE while STAGE".
+// said reads "MESSAGE while DOING".
 func said(words string) (Complaint, bool) {
 	at := strings.LastIndex(words, " while ")
 	if at < 0 {
 		return Complaint{}, false
 	}
-	message, stage := words[:at], Stage(words[at+len(" while "):])
-	for _, f := range forms[stage] {
+	message, found := words[:at], doing[words[at+len(" while "):]]
+	for _, f := range found.forms {
 		if message == f.begins || !f.whole && strings.HasPrefix(message, f.begins) {
-			return Complaint{Stage: stage, Failure: f.failure, Words: words}, true
+			return Complaint{Stage: found.stage, Failure: f.failure, Words: words}, true
 		}
 	}
 	return Complaint{}, false

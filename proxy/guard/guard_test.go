@@ -253,7 +253,7 @@ func TestAnswersThatBreakOffTrip(t *testing.T) {
 		b.Complaint(complaint(wordsReset, "api", "https://192.0.2.3:443"), noon)
 		b.Complaint(complaint(wordsReset, "api", "http://192.0.2.2:443"), noon)
 		b.Complaint(complaint(wordsReset, "nobody", newAt), noon)
-		b.Complaint(complaint("upstream prematurely closed connection while sending to client", "api", newAt), noon)
+		b.Complaint(complaint("upstream timed out (110: Connection timed out) while proxying upgraded connection", "api", newAt), noon)
 	}
 	require.Equal(t, status.Migrating, b.phases["api"], "not new's failures")
 	b.broken = nil
