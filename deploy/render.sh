@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Renders the chart as one file for kubectl apply, on standard output:
+#
+#   deploy/render.sh > deploy/install.yaml
+#
+# $HELM names the helm to use; otherwise it is the one of make controlplane,
+# or the one in PATH. The pre-delete hook is left out: kubectl has none.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+helm=${HELM:-bin/controlplane/helm}
+command -v "$helm" >/dev/null || helm=helm
+command -v "$helm" >/dev/null || { echo "render.sh: no helm; run make controlplane, or name one with \$HELM" >&2; exit 1; }
+
+cat <<'YAML'
+# Made by deploy/render.sh from deploy/chart with its default values. Do not
+# edit: use the chart, or kustomize. It needs cert-manager; docs/install.md.
+#
+#   kubectl apply -f install.yaml
+#
+# Before you delete it: migration-proxy restore --all
+---
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: migration-proxy
+  labels:
+    app.kubernetes.io/name: migration-proxy
+    pod-security.kubernetes.io/enforce: restricted
+YAML
+"$helm" template migration-proxy deploy/chart --namespace migration-proxy --no-hooks
