@@ -46,12 +46,27 @@ func TestFullDisk(t *testing.T) {
 	p.await("a restarted agent tries again", func(s status.Status) bool {
 		return s.Ready && s.Config.Rejected == nil && s.Services[0].PathPrefix == "/v1"
 	})
+	p.editedWhileFull(full)
 	result := p.ends(clients, "runtime directory full, agent killed and restarted meanwhile", since, healed)
 	result.says = fmt.Sprintf("config rejected (%s): %s", refused.Config.Rejected.Stage, strings.ReplaceAll(refused.Config.Rejected.Problems[0], p.dir, ""))
 	results.add(t, result)
 	t.Log(clients.kinds(), "POSTs of 64 KB:", big.Statuses, big.Errors)
 	require.Zero(t, result.get.failed+result.post.failed+result.duplicates)
 	p.requireNothingLeft(before)
+}
+
+// editedWhileFull: an edit that found no room is in force by itself once there
+// is some.
+func (p *pair) editedWhileFull(full func(bool)) {
+	full(true)
+	p.write(pattern + p.api(half, noTrip, "    path_prefix: /v2"))
+	refused := p.await("refused", func(s status.Status) bool { return s.Config.Rejected != nil })
+	require.Equal(p.t, "apply", refused.Config.Rejected.Stage)
+	require.Equal(p.t, "/v1", refused.Services[0].PathPrefix)
+	full(false)
+	p.await("tried again without being told", func(s status.Status) bool {
+		return s.Config.InSync() && s.Services[0].PathPrefix == "/v2"
+	})
 }
 
 // bigPosts are too big for nginx to keep in memory on their way to new.

@@ -1,8 +1,11 @@
 package faults
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -177,19 +180,39 @@ func TestRatio(t *testing.T) {
 	p.awaitPhase(status.FallenBack)
 }
 
-// TestFallenBackSurvives: a killed agent's successor does not forget.
+// TestFallenBackSurvives: a killed agent's successor does not forget, and the
+// hold-off goes on where it was.
 func TestFallenBackSurvives(t *testing.T) {
 	t.Parallel()
-	p, f := newTripping(t, "")
+	p := newPair(t)
+	f := &failingNew{}
+	p.new.Answer(f)
+	p.start(p.api(all, "    fallback: {max_failures: 5, failure_window: 3, recovery_time: 8}", hasty))
 	p.clients("api", rates{get: 100, post: 50, connections: 4})
 	f.fail(testbed.Do("status/503"), 1)
 	p.awaitPhase(status.FallenBack)
+	until := p.holdOff()
+	f.fail(nil, 0)
+	pause(4 * time.Second) // half of the hold-off
 	before := p.new.Total()
 	p.killAgent()
 	p.startAgent()
 	now := p.await("served", func(s status.Status) bool { return s.Ready && len(s.Services) > 0 })
-	require.NotEqual(t, status.Migrating, now.Services[0].Phase)
-	require.LessOrEqual(t, p.new.Total()-before, 2, "probes at most")
-	f.fail(nil, 0)
+	require.Equal(t, status.FallenBack, now.Services[0].Phase)
+	require.Equal(t, until, p.holdOff(), "what remains, and no fresh one")
+	require.Equal(t, before, p.new.Total(), "not even a probe")
+	p.awaitPhase(status.Recovering)
+	require.WithinRange(t, time.Now(), until, until.Add(15*time.Second), "two probes later")
 	p.awaitPhase(status.Migrating)
+}
+
+// holdOff is the end of api's, as a successor will read it.
+func (p *pair) holdOff() time.Time {
+	p.t.Helper()
+	text, err := os.ReadFile(filepath.Join(p.runtime, "fallback.json"))
+	require.NoError(p.t, err)
+	var states map[string]struct{ Until time.Time }
+	require.NoError(p.t, json.Unmarshal(text, &states))
+	require.NotZero(p.t, states["api"].Until)
+	return states["api"].Until
 }

@@ -90,16 +90,18 @@ func (o *owner) prepared(ctx context.Context, next *generation, stage string, er
 	}
 }
 
-// refuse goes back to what is served. With nothing served it tries again, a
-// second later, then two, up to half a minute.
+// refuse goes back to what is served. Where the machine was short of something,
+// or nothing is served, it tries again, a second later, then two, up to half a
+// minute.
 func (o *owner) refuse(stage string, next *generation, err error) {
 	o.reject(next.offer, stage, problems(err))
+	newest := o.wanted.number == next.number
 	switch {
-	case o.table() == nil:
-		o.notBefore = time.Now().Add(min(time.Second<<min(o.failures, 5), 30*time.Second))
+	case o.table() == nil, newest && machineShort(err):
+		o.again = time.Now().Add(min(time.Second<<min(o.failures, 5), 30*time.Second))
 		o.failures++
 		o.dirty = true
-	case o.wanted.number == next.number:
+	case newest:
 		// Looked at once more, so that its names are kept fresh again.
 		o.wanted, o.dirty = &o.served.offer, next.number != o.served.number
 	}

@@ -58,7 +58,8 @@ type owner struct {
 
 	job       chan func() // the result of the running job, or nil
 	notBefore time.Time   // of the next commit
-	failures  int         // in a row, with nothing served
+	again     time.Time   // of the next prepare, when the last is to be tried again
+	failures  int         // in a row, of what is tried again
 
 	verdicts map[migration.Name]verdict
 	applied  map[migration.Name]weights.State
@@ -118,7 +119,7 @@ func (o *owner) turn(ctx context.Context) {
 	case o.job != nil:
 	case o.ready != nil && !time.Now().Before(o.notBefore):
 		o.commit(ctx)
-	case o.dirty && (o.table() != nil || !time.Now().Before(o.notBefore)):
+	case o.dirty && !time.Now().Before(o.again):
 		o.prepare(ctx)
 	}
 	o.publish()
@@ -132,12 +133,17 @@ func (o *owner) table() *migration.Table {
 	return o.served.table
 }
 
-// whenAllowed fires when a commit that has to wait may begin.
+// whenAllowed fires when a job that has to wait may begin.
 func (o *owner) whenAllowed() <-chan time.Time {
-	if o.job != nil || o.ready == nil && !o.dirty {
+	switch {
+	case o.job != nil:
 		return nil
+	case o.ready != nil:
+		return time.After(time.Until(o.notBefore))
+	case o.dirty:
+		return time.After(time.Until(o.again))
 	}
-	return time.After(time.Until(o.notBefore))
+	return nil
 }
 
 // start lets a job run; what it returns is called by the owner.
@@ -186,6 +192,7 @@ func (o *owner) offered(new offer) {
 	o.numbered++
 	new.number = o.numbered
 	o.wanted, o.dirty = &new, true
+	o.again = time.Time{}
 }
 
 // unreadable is an offer that never became one.

@@ -169,13 +169,15 @@ func (c *Checker) work(ctx context.Context, e *entry) {
 	c.mu.Lock()
 	target, generation, turn := e.target, e.generation, e.turn
 	active, started := e.active(), time.Now()
-	e.turn++
 	c.mu.Unlock()
 	var err error
 	if active {
 		err = c.ask(ctx, target, turn)
 	}
 	c.mu.Lock()
+	if err != nil {
+		e.turn = turn + 1
+	}
 	valid := active && generation == e.generation && ctx.Err() == nil
 	changed := valid && e.result.add(err, target.Check, time.Now())
 	e.busy, e.due = false, started.Add(jittered(e.target.Check.Interval))

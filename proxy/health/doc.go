@@ -12,9 +12,10 @@
 // certificate) is nobody's ill health: it is told in LastError and judges
 // nothing.
 //
-// A probe asks one address on a new connection and goes to the next with the
-// next probe. With one of two addresses dead, successes and failures alternate
-// and the verdict stays what it was. It lasts as long as Timeout allows, from
+// A probe asks one address on a new connection. It stays with one that is well
+// and leaves one that is not for the next, as nginx does with traffic: with one
+// of two addresses dead, a side is well after one failure, and ill when all its
+// addresses are. It lasts as long as Timeout allows, from
 // connecting to the end of the response's header:
 //
 //	path given      GET; healthy by status. Redirects are not followed.

@@ -18,7 +18,7 @@ type entry struct {
 	busy       bool
 	generation int  // of the question; a probe of an older one is not counted
 	fresh      bool // the next probe is the first one
-	turn       int  // which address is next
+	turn       int  // which address is asked; the next after a failure
 	due        time.Time
 	index      int // in the queue, or notQueued
 }

@@ -43,6 +43,7 @@ func demanded(key Key) Target {
 type script struct {
 	mu       sync.Mutex
 	answer   error
+	dead     netip.AddrPort // refuses, whatever the answer
 	hangs    bool
 	times    []time.Time
 	asked    []netip.AddrPort
@@ -71,6 +72,9 @@ func (s *script) begin(spec Spec, addr netip.AddrPort) (error, bool) {
 	s.times, s.asked = append(s.times, time.Now()), append(s.asked, addr)
 	s.underWay[spec]++
 	s.most = max(s.most, s.underWay[spec])
+	if addr == s.dead {
+		return refused, false
+	}
 	return s.answer, s.hangs
 }
 
@@ -114,6 +118,29 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
+// TestOneLivingAddressIsEnough: a side with a dead address recovers, and is
+// not taken for ill.
+func TestOneLivingAddressIsEnough(t *testing.T) {
+	t.Parallel()
+	for _, dead := range []netip.AddrPort{here, there} {
+		s := &script{dead: dead}
+		running(t, Options{}, s, func(c *Checker) {
+			c.Set([]Target{demanded(api)})
+			c.Demand("api", true)
+			pass(4 * check.Interval)
+			require.Equal(t, fallback.Healthy, c.Result(api).Health, "dead: %s", dead)
+			s.becomes(refused)
+			pass(4 * check.Interval)
+			require.Equal(t, fallback.Unhealthy, c.Result(api).Health, "both are dead")
+			s.becomes(nil)
+			pass(4 * check.Interval)
+			require.Equal(t, fallback.Healthy, c.Result(api).Health)
+			pass(20 * check.Interval)
+			require.Positive(t, c.Result(api).Streak, "and stays so")
+		})
+	}
+}
+
 func TestThresholds(t *testing.T) {
 	t.Parallel()
 	s := &script{}
@@ -153,9 +180,9 @@ func TestThresholds(t *testing.T) {
 	})
 }
 
-func TestIntervalHasJitterAndAddressesTakeTurns(t *testing.T) {
+func TestIntervalHasJitterAndFailingAddressesTakeTurns(t *testing.T) {
 	t.Parallel()
-	s := &script{}
+	s := &script{answer: refused}
 	running(t, Options{}, s, func(c *Checker) {
 		c.Set([]Target{target(api)})
 		pass(10 * time.Minute)
