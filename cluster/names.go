@@ -22,3 +22,9 @@ const (
 	TrafficPort = 80
 	NewPort     = 8001
 )
+
+// What all objects carry that we make besides those of the chart.
+const (
+	ManagedByLabel = "app.kubernetes.io/managed-by"
+	Manager        = "migration-proxy" // also the field manager of what we change
+)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -21,14 +22,6 @@ type clusterOptions struct {
 	configMap           string
 }
 
-// installation is the migration proxy in one cluster.
-type installation struct {
-	kubernetes.Interface
-	config    *rest.Config // what the client was made of
-	namespace string
-	object    cluster.Object // the migration config
-}
-
 // flags are those of who asks a cluster: the user's own kubeconfig and rights.
 // The namespace is that of the one installation, not that of the kubeconfig,
 // which is where the user's applications are.
@@ -41,6 +34,17 @@ func (o *clusterOptions) flags(cmd *cobra.Command) {
 	environmentOf(flags, "namespace", "config-map")
 }
 
+// ask makes a client for a question of the command line. The hint is the way
+// out for who has no cluster.
+func (o *clusterOptions) ask(hint string) (*installation, error) {
+	quietClient(slog.New(slog.DiscardHandler), slog.LevelInfo)
+	found, err := o.connect(slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, fmt.Errorf("%w; name a kubeconfig with --kubeconfig, or %s", err, hint)
+	}
+	return found, nil
+}
+
 // connect makes a client and sends nothing.
 func (o *clusterOptions) connect(log *slog.Logger) (*installation, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
@@ -48,8 +52,7 @@ func (o *clusterOptions) connect(log *slog.Logger) (*installation, error) {
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, &clientcmd.ConfigOverrides{CurrentContext: o.context})
 	restConfig, err := loader.ClientConfig()
 	if clientcmd.IsEmptyConfig(err) {
-		return nil, fmt.Errorf("no cluster is known: there is no kubeconfig in $KUBECONFIG or ~/.kube/config, and this is no pod; " +
-			"name one with --kubeconfig or $KUBECONFIG")
+		return nil, errors.New("no cluster is known: there is no kubeconfig ($KUBECONFIG, ~/.kube/config), and this is no pod")
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)

@@ -26,28 +26,34 @@ type question struct {
 
 func newExplain() *cobra.Command {
 	var asked question
+	var where clusterOptions
 	var output string
 	cmd := &cobra.Command{
-		Use:   "explain FILE --host HOST",
+		Use:   "explain [FILE] --host HOST",
 		Short: "Say which side would get a request, and why",
 		Long: `Say which side would get a request, and why. This is the decision that nginx
-takes, computed from FILE alone: nothing is sent, and no proxy is asked.
+takes, computed from FILE, or without one from the cluster's ConfigMap: nothing
+is sent, and no proxy is asked.
 
 A request that no service is meant for is explained too: it gets 400, 404 or
 421. The exit code is then still 0: the question has been answered.`,
 		Example: `  migration-proxy explain migration.yaml --host api.example.com --path /orders
-  migration-proxy explain migration.yaml --host api.example.com --header X-User-ID=alice
+  migration-proxy explain --host api.example.com --header X-User-ID=alice
   migration-proxy explain migration.yaml --host api.example.com --ip 10.1.2.3 -o json`,
-		Args:              exactly("FILE"),
+		Args:              atMost("FILE"),
 		ValidArgsFunction: completeFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := oneOf("output", output, "text", "json"); err != nil {
 				return err
 			}
-			return explain(cmd, args[0], asked, output)
+			return explain(cmd, asked, output, func() (*migration.Table, error) { return givenTable(cmd, args, where) })
 		},
 	}
 	asked.flags(cmd)
+	where.flags(cmd)
+	must(cmd.RegisterFlagCompletionFunc("host", func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return oldHosts(cmd, args, where), cobra.ShellCompDirectiveNoFileComp
+	}))
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	completeWords(cmd, "output", "text", "json")
 	return cmd
@@ -64,16 +70,10 @@ func (q *question) flags(cmd *cobra.Command) {
 	flags.StringVar(&q.requestID, "request-id", "", "nginx's $request_id, which is the dice of strategy weight")
 	flags.BoolVar(&q.direct, "direct", false, "came in on the always-new listener")
 	flags.BoolVar(&q.tripped, "tripped", false, "as if the service's fallback had tripped")
-	must(cmd.RegisterFlagCompletionFunc("host", func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return oldHosts(cmd, args), cobra.ShellCompDirectiveNoFileComp
-	}))
 }
 
-func oldHosts(cmd *cobra.Command, args []string) []string {
-	if len(args) == 0 {
-		return nil
-	}
-	table, err := loadTable(cmd, args[0])
+func oldHosts(cmd *cobra.Command, args []string, where clusterOptions) []string {
+	table, err := givenTable(cmd, args, where)
 	if err != nil {
 		return nil
 	}
@@ -84,7 +84,7 @@ func oldHosts(cmd *cobra.Command, args []string) []string {
 	return hosts
 }
 
-func explain(cmd *cobra.Command, file string, asked question, output string) error {
+func explain(cmd *cobra.Command, asked question, output string, load func() (*migration.Table, error)) error {
 	header, err := asked.header()
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func explain(cmd *cobra.Command, file string, asked question, output string) err
 	if err != nil {
 		return err
 	}
-	table, err := loadTable(cmd, file)
+	table, err := load()
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,23 @@ func loadTable(cmd *cobra.Command, file string) (*migration.Table, error) {
 	return config.Load(name, text)
 }
 
+// givenTable is that of the FILE that was given, else of the cluster's
+// ConfigMap.
+func givenTable(cmd *cobra.Command, args []string, asked clusterOptions) (*migration.Table, error) {
+	if len(args) > 0 {
+		return loadTable(cmd, args[0])
+	}
+	found, err := asked.ask("name a FILE")
+	if err != nil {
+		return nil, err
+	}
+	_, text, err := found.migrationConfig(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	return config.Load(found.object.String(), text)
+}
+
 func readConfig(cmd *cobra.Command, file string) (string, []byte, error) {
 	if file == "-" {
 		text, err := config.ReadAll(cmd.InOrStdin())
@@ -47,6 +64,10 @@ func serviceNames(cmd *cobra.Command, file string) []string {
 	if err != nil {
 		return nil
 	}
+	return namesOf(table)
+}
+
+func namesOf(table *migration.Table) []string {
 	var names []string
 	for _, service := range table.Services() {
 		names = append(names, string(service.Name))

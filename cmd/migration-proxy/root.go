@@ -33,7 +33,7 @@ Exit codes:
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) }
 	root.AddCommand(
-		newRun(), newWebhook(), newValidate(), newRender(), newExplain(), newUpdate(), newStatus(), newFallback(), newRecover(),
+		newRun(), newWebhook(), newValidate(), newRender(), newExplain(), newUpdate(), newStatus(), newRestore(), newFallback(), newRecover(),
 		newDemo(), newVersion(), newExitCodes(),
 	)
 	for _, command := range root.Commands() {
@@ -101,6 +101,16 @@ func exactly(names ...string) cobra.PositionalArgs {
 		case len(args) < len(names):
 			return wrongUsage("%s is missing", names[len(args)])
 		case len(args) > len(names):
+			return wrongUsage("unexpected argument %q", args[len(names)])
+		}
+		return nil
+	}
+}
+
+// atMost wants no more arguments than there are names.
+func atMost(names ...string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) > len(names) {
 			return wrongUsage("unexpected argument %q", args[len(names)])
 		}
 		return nil

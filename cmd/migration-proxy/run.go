@@ -138,7 +138,7 @@ func (o *runOptions) source(log *slog.Logger) (source, error) {
 	quietClient(log, o.level)
 	found, err := o.cluster.connect(log)
 	if err != nil {
-		return nil, fmt.Errorf("%w; or name a config file with --local-config", err)
+		return nil, fmt.Errorf("%w; set $KUBECONFIG, or name a config file with --local-config", err)
 	}
 	return newConfigMapSource(found.object), nil
 }

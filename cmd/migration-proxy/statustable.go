@@ -11,30 +11,66 @@ import (
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
-// printTable shows a status to people: what the proxy is doing, one line per
-// service with old and new as "old/new", and what is wrong.
-func printTable(w io.Writer, now status.Status, wide bool) error {
-	if _, err := fmt.Fprintf(w, "%s\n\n", headline(now)); err != nil {
-		return err
+// page is a status for people: what is being done, one line per service with
+// old and new as "old/new", and what is wrong.
+type page struct {
+	headline string
+	services []row
+	replicas [][]string // of all replicas, in wide only; the first is the head
+	troubles []string
+}
+
+// row is one service's line.
+type row struct {
+	status.Service
+	observed string // the observed share, or shares
+}
+
+func pageOf(now status.Status) page {
+	rows := make([]row, len(now.Services))
+	for i, service := range now.Services {
+		rows[i] = row{service, percent(service.Observed)}
 	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	header := "NAME\tHOST\tPATH\tSHARE\tOBSERVED\tPHASE\tRPS old/new\tERR old/new\tP50 old/new\tP99 old/new"
+	return page{headline: headline(now), services: rows, troubles: troubles(now)}
+}
+
+func (p page) print(w io.Writer, wide bool) error {
+	header := []string{
+		"NAME", "HOST", "PATH", "SHARE", "OBSERVED", "PHASE", "RPS old/new", "ERR old/new", "P50 old/new", "P99 old/new",
+	}
 	if wide {
-		header += "\tSTRATEGY\tRESCUED\tOLD\tNEW"
+		header = append(header, "STRATEGY", "RESCUED", "OLD", "NEW")
 	}
-	fmt.Fprintln(table, header)
-	for _, service := range now.Services {
-		fmt.Fprintln(table, strings.Join(cells(service, wide), "\t"))
+	table := [][]string{header}
+	for _, row := range p.services {
+		table = append(table, row.cells(wide))
 	}
-	if err := table.Flush(); err != nil {
+	if _, err := fmt.Fprintf(w, "%s\n\n", p.headline); err != nil {
 		return err
 	}
-	for _, line := range troubles(now) {
+	if err := printTable(w, table); err != nil {
+		return err
+	}
+	if wide && len(p.replicas) > 1 {
+		fmt.Fprintln(w)
+		if err := printTable(w, p.replicas); err != nil {
+			return err
+		}
+	}
+	for _, line := range p.troubles {
 		if _, err := fmt.Fprintf(w, "\n%s\n", line); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func printTable(w io.Writer, rows [][]string) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, cells := range rows {
+		fmt.Fprintln(table, strings.Join(cells, "\t"))
+	}
+	return table.Flush()
 }
 
 // headline is "ready, serves 0123456789abcdef of migration.yaml for 5m0s,
@@ -52,22 +88,26 @@ func headline(now status.Status) string {
 	return fmt.Sprintf("%s, %s, nginx %s", ready, config, now.Nginx.Version)
 }
 
-func cells(s status.Service, wide bool) []string {
-	observed := "-"
-	if s.Observed != nil {
-		observed = strconv.FormatFloat(*s.Observed, 'f', 1, 64) + "%"
-	}
+func (s row) cells(wide bool) []string {
 	row := []string{
-		s.Name, s.OldHost, s.PathPrefix, strconv.FormatFloat(s.Share, 'f', -1, 64) + "%", observed, string(s.Phase),
-		both(s, func(side status.Side) string { return strconv.FormatFloat(side.Rate, 'f', 1, 64) }),
-		both(s, func(side status.Side) string { return strconv.FormatFloat(100*side.Failed, 'f', 1, 64) + "%" }),
-		both(s, func(side status.Side) string { return latency(side.P50) }),
-		both(s, func(side status.Side) string { return latency(side.P99) }),
+		s.Name, s.OldHost, s.PathPrefix, strconv.FormatFloat(s.Share, 'f', -1, 64) + "%", s.observed, string(s.Phase),
+		both(s.Service, func(side status.Side) string { return strconv.FormatFloat(side.Rate, 'f', 1, 64) }),
+		both(s.Service, func(side status.Side) string { return strconv.FormatFloat(100*side.Failed, 'f', 1, 64) + "%" }),
+		both(s.Service, func(side status.Side) string { return latency(side.P50) }),
+		both(s.Service, func(side status.Side) string { return latency(side.P99) }),
 	}
 	if wide {
 		row = append(row, s.Strategy, strconv.FormatUint(s.New.Rescued, 10), s.Old.Backend, s.New.Backend)
 	}
 	return row
+}
+
+// percent is a share that was observed, or "-" without requests.
+func percent(share *float64) string {
+	if share == nil {
+		return "-"
+	}
+	return strconv.FormatFloat(*share, 'f', 1, 64) + "%"
 }
 
 func both(s status.Service, cell func(status.Side) string) string {
@@ -95,7 +135,12 @@ func troubles(now status.Status) []string {
 	if now.Nginx.LastError != "" {
 		lines = append(lines, "nginx: "+now.Nginx.LastError)
 	}
-	for _, service := range now.Services {
+	return append(lines, serviceTroubles(now.Services)...)
+}
+
+func serviceTroubles(services []status.Service) []string {
+	var lines []string
+	for _, service := range services {
 		if service.Reason != "" && service.Phase != status.Disabled {
 			lines = append(lines, fmt.Sprintf("%s: %s", service.Name, service.Reason))
 		}

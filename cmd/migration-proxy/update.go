@@ -19,15 +19,15 @@ const pollEvery = 20 * time.Millisecond
 
 type updateOptions struct {
 	proxyClient
+	cluster        clusterOptions // if file is ""
 	file           string
 	timeout        time.Duration
 	noWait, dryRun bool
 }
 
-// change is what update is asked to do, and the text that it leads to.
+// change is a goal and the text that it leads to.
 type change struct {
-	service     migration.Name
-	share       migration.Share
+	goal
 	before      []byte
 	after       []byte
 	digest      string // of the table after it
@@ -37,45 +37,62 @@ type change struct {
 func newUpdate() *cobra.Command {
 	var options updateOptions
 	cmd := &cobra.Command{
-		Use:   "update NAME PERCENT --local-config FILE",
+		Use:   "update NAME PERCENT",
 		Short: "Change one service's percentage and wait until it is served",
-		Long: `Change one service's percentage in FILE, keeping every other byte of it, and
-wait until the proxy serves the change. The exit code is 1 when it does not:
-the file then still has the new percentage, and the message says why it is
-not in force.`,
-		Example: `  migration-proxy update api-name01 20 --local-config migration.yaml
-  migration-proxy update api-name01 0.25% --local-config migration.yaml --dry-run
-  migration-proxy update api-name01 0 --local-config migration.yaml   # back to old, at once`,
+		Long: `Change one service's percentage in the cluster's ConfigMap, or in FILE with
+--local-config, keeping every other byte of it, and wait until every ready
+replica (with FILE: the proxy that --http names) serves the change. The exit
+code is 1 when one does not: the config then still has the new percentage, and
+the message says who does not serve it, and why.`,
+		Example: `  migration-proxy update api-name01 20
+  migration-proxy update api-name01 0.25% --dry-run
+  migration-proxy update api-name01 0                                 # back to old, at once
+  migration-proxy update api-name01 20 --local-config migration.yaml`,
 		Args:              exactly("NAME", "PERCENT"),
-		ValidArgsFunction: completeUpdate,
+		ValidArgsFunction: options.complete,
 		RunE:              func(cmd *cobra.Command, args []string) error { return update(cmd, args, options) },
 	}
-	options.flags(cmd)
+	options.proxyClient.flags(cmd)
+	options.cluster.flags(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&options.file, "local-config", "", "migration config to change (needed)")
-	flags.DurationVar(&options.timeout, "timeout", 10*time.Second, "how long to wait for the proxy")
-	flags.BoolVar(&options.noWait, "no-wait", false, "change the file and do not ask the proxy")
+	flags.StringVar(&options.file, "local-config", "", "migration config to change, instead of the ConfigMap")
+	flags.DurationVar(&options.timeout, "timeout", 10*time.Second, "how long to wait until it is served")
+	flags.BoolVar(&options.noWait, "no-wait", false, "change the config and do not ask who serves it")
 	flags.BoolVar(&options.dryRun, "dry-run", false, "say what would change and change nothing")
 	environmentOf(flags, "local-config")
 	return cmd
 }
 
-func completeUpdate(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 || fromEnvironment(cmd) != nil {
+func (o *updateOptions) complete(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	switch {
+	case len(args) > 0 || fromEnvironment(cmd) != nil:
 		return nil, cobra.ShellCompDirectiveNoFileComp
+	case o.file == "":
+		return liveNames(cmd, o.cluster), cobra.ShellCompDirectiveNoFileComp
 	}
-	file, err := cmd.Flags().GetString("local-config")
-	if err != nil || file == "" {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return serviceNames(cmd, file), cobra.ShellCompDirectiveNoFileComp
+	return serviceNames(cmd, o.file), cobra.ShellCompDirectiveNoFileComp
 }
 
 func update(cmd *cobra.Command, args []string, options updateOptions) error {
-	if options.file == "" || options.file == "-" {
-		return wrongUsage("--local-config is missing: name the file to change")
+	goal, err := parseGoal(args)
+	if err != nil {
+		return err
 	}
-	wanted, err := planChange(cmd, options.file, args)
+	switch options.file {
+	case "":
+		return updateCluster(cmd, goal, options)
+	case "-":
+		return wrongUsage("--local-config -: name the file to change")
+	}
+	return updateFile(cmd, goal, options)
+}
+
+func updateFile(cmd *cobra.Command, goal goal, options updateOptions) error {
+	_, text, err := readConfig(cmd, options.file)
+	if err != nil {
+		return err
+	}
+	wanted, err := goal.plan(options.file, text)
 	if err != nil {
 		return err
 	}
@@ -99,33 +116,40 @@ func update(cmd *cobra.Command, args []string, options updateOptions) error {
 	return err
 }
 
-// planChange does all that can fail and changes nothing.
-func planChange(cmd *cobra.Command, file string, args []string) (change, error) {
+// goal is what update is asked for.
+type goal struct {
+	service migration.Name
+	share   migration.Share
+}
+
+func parseGoal(args []string) (goal, error) {
 	name, err := migration.ParseName(args[0])
 	if err != nil {
-		return change{}, usageError{err}
+		return goal{}, usageError{err}
 	}
 	share, err := migration.ParseShare(strings.TrimSuffix(args[1], "%"))
 	if err != nil {
-		return change{}, usageError{err}
+		return goal{}, usageError{err}
 	}
-	_, before, err := readConfig(cmd, file)
+	return goal{name, share}, nil
+}
+
+// plan does all that can fail and changes nothing. Name is what messages call
+// the text.
+func (g goal) plan(name string, before []byte) (change, error) {
+	after, err := config.SetPercentage(name, before, g.service, g.share)
 	if err != nil {
 		return change{}, err
 	}
-	after, err := config.SetPercentage(file, before, name, share)
+	was, err := config.Load(name, before)
 	if err != nil {
 		return change{}, err
 	}
-	was, err := config.Load(file, before)
+	becomes, err := config.Load(name, after)
 	if err != nil {
 		return change{}, err
 	}
-	becomes, err := config.Load(file, after)
-	if err != nil {
-		return change{}, err
-	}
-	return change{name, share, before, after, becomes.Digest(), was.Service(name).Share}, nil
+	return change{g, before, after, becomes.Digest(), was.Service(g.service).Share}, nil
 }
 
 // write replaces the file, unless it says the same already.
@@ -157,7 +181,7 @@ func (o *updateOptions) await(ctx context.Context, wanted change, earlier *statu
 		case err == nil && now.Config.Digest == wanted.digest:
 			return nil
 		case err == nil && isNews(now.Config.Rejected, earlier):
-			return rejection(now)
+			return rejection("the proxy", now)
 		case err == nil:
 			last = o.notYet(now)
 		}
@@ -173,13 +197,13 @@ func isNews(now, earlier *status.Rejected) bool {
 	return now != nil && (earlier == nil || !now.At.Equal(earlier.At))
 }
 
-func rejection(now status.Status) error {
-	return fmt.Errorf("the proxy rejected it (%s):\n%s", now.Config.Rejected.Stage, strings.Join(now.Config.Rejected.Problems, "\n"))
+func rejection(who string, now status.Status) error {
+	return fmt.Errorf("%s rejected it (%s):\n%s", who, now.Config.Rejected.Stage, strings.Join(now.Config.Rejected.Problems, "\n"))
 }
 
 func (o *updateOptions) notYet(now status.Status) error {
 	if now.Config.Rejected != nil {
-		return rejection(now)
+		return rejection("the proxy", now)
 	}
 	return fmt.Errorf("after %s the proxy at %s still serves digest %s of %s; does it read this file?",
 		o.timeout, o.host(), now.Config.Digest, now.Config.Source)

@@ -3,18 +3,22 @@ package main
 import "github.com/spf13/cobra"
 
 func newValidate() *cobra.Command {
-	return &cobra.Command{
-		Use:   "validate FILE|-",
+	var asked clusterOptions
+	cmd := &cobra.Command{
+		Use:   "validate [FILE|-]",
 		Short: "Check a migration config",
-		Long: `Check a migration config. Silent when all is well; else every problem goes to
-standard error as file:line:col: path: what is wrong, and the exit code is 1.`,
+		Long: `Check a migration config: FILE, or without one the cluster's ConfigMap. Silent
+when all is well; else every problem goes to standard error as file:line:col:
+path: what is wrong, and the exit code is 1.`,
 		Example: `  migration-proxy validate migration.yaml
-  kubectl get configmap migration-config -o go-template='{{index .data "migration.yaml"}}' | migration-proxy validate -`,
-		Args:              exactly("FILE"),
+  migration-proxy validate                 # what the cluster has now`,
+		Args:              atMost("FILE"),
 		ValidArgsFunction: completeFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, err := loadTable(cmd, args[0])
+			_, err := givenTable(cmd, args, asked)
 			return err
 		},
 	}
+	asked.flags(cmd)
+	return cmd
 }

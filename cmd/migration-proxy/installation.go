@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+// installation is the migration proxy in one cluster, seen with the rights of
+// whoever asks.
+type installation struct {
+	kubernetes.Interface
+	config    *rest.Config // that the client was made of
+	namespace string
+	object    cluster.Object // the migration config
+}
+
+// migrationConfig is the ConfigMap as it is now, and the text in it.
+func (i *installation) migrationConfig(ctx context.Context) (*corev1.ConfigMap, []byte, error) {
+	found, err := i.CoreV1().ConfigMaps(i.namespace).Get(ctx, i.object.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		found = nil
+	case err != nil:
+		return nil, nil, need{"get", "configmaps", i.namespace}.explain(err)
+	}
+	text, err := i.object.ConfigText(found)
+	return found, text, err
+}
+
+// state is what the watcher says of all replicas together. Without a watcher
+// there is none, which is no error.
+func (i *installation) state(ctx context.Context) (status.Cluster, error) {
+	found, err := i.CoreV1().ConfigMaps(i.namespace).Get(ctx, cluster.StateMap, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return status.Cluster{}, nil
+	}
+	if err != nil {
+		return status.Cluster{}, need{"get", "configmaps", i.namespace}.explain(err)
+	}
+	state, err := status.ParseCluster(found.Data)
+	if err != nil {
+		return state, fmt.Errorf("ConfigMap %s/%s: %w", i.namespace, cluster.StateMap, err)
+	}
+	return state, nil
+}
+
+// replicas are those of the data plane, each with its own word.
+func (i *installation) replicas(ctx context.Context) ([]cluster.Replica, error) {
+	list, err := i.DiscoveryV1().EndpointSlices(i.namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: discoveryv1.LabelServiceName + "=" + cluster.ProxyService,
+	})
+	if err != nil {
+		return nil, need{"list", "endpointslices.discovery.k8s.io", i.namespace}.explain(err)
+	}
+	replicas := cluster.Ask(ctx, cluster.Endpoints(list.Items), cluster.ThroughAPIServer(i, i.namespace))
+	for n := range replicas {
+		if apierrors.IsForbidden(replicas[n].Err) {
+			return nil, need{"get", "pods/proxy", i.namespace}.explain(replicas[n].Err)
+		}
+	}
+	return replicas, nil
+}
+
+// need is a right that a user's request to the API server takes.
+type need struct {
+	verb, resource string
+	namespace      string // "" is all
+}
+
+var userName = regexp.MustCompile(`User "([^"]+)"`)
+
+// explain says of a refused right who gets it how, and of any other error what
+// was being done.
+func (n need) explain(err error) error {
+	if !apierrors.IsForbidden(err) || denied(err) {
+		return fmt.Errorf("%s %s in %s: %w", n.verb, n.resource, n.where(), err)
+	}
+	user := "YOU"
+	if found := userName.FindStringSubmatch(err.Error()); found != nil {
+		user = found[1]
+	}
+	kind, scope := "role", " --namespace "+n.namespace
+	if n.namespace == "" {
+		kind, scope = "clusterrole", ""
+	}
+	name := "migration-" + n.verb + "-" + strings.NewReplacer("/", "-", ".", "-").Replace(n.resource)
+	return fmt.Errorf("%s may not %s %s in %s; an administrator of the cluster grants it with\n"+
+		"  kubectl create %s %s%s --verb=%s --resource=%s\n"+
+		"  kubectl create %sbinding %s%s --%s=%s --user=%s", user, n.verb, n.resource, n.where(),
+		kind, name, scope, n.verb, n.resource, kind, name, scope, kind, name, user)
+}
+
+func (n need) where() string {
+	if n.namespace == "" {
+		return "all namespaces"
+	}
+	return "namespace " + n.namespace
+}
+
+// denied tells a webhook's refusal from one by RBAC: both are Forbidden.
+func denied(err error) bool { return strings.Contains(err.Error(), "admission webhook") }
