@@ -1,0 +1,243 @@
+package deploy
+
+import (
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/migration-proxy/migration-proxy/certs"
+	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/internal/golden"
+	"github.com/migration-proxy/migration-proxy/webhook"
+)
+
+const (
+	pem    = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n"
+	secret = "certs.mode=secret"
+)
+
+func TestLint(t *testing.T) {
+	t.Parallel()
+	_, err := helm(t, "lint", "--strict", chart)
+	require.NoError(t, err)
+}
+
+func TestInstallYAMLIsFresh(t *testing.T) {
+	t.Parallel()
+	binary, err := helmBinary()
+	require.NoError(t, err)
+	command := exec.CommandContext(t.Context(), "./render.sh")
+	command.Env = append(os.Environ(), "HELM="+binary)
+	command.Stderr = os.Stderr
+	made, err := command.Output()
+	require.NoError(t, err)
+	golden.Check(t, "install.yaml", made)
+	require.NotContains(t, string(made), " \n", "editors would change lines that end with a space")
+	objects := decode(t, string(made))
+	require.Equal(t, "restricted", one[*corev1.Namespace](t, objects, namespace).Labels["pod-security.kubernetes.io/enforce"])
+	for _, object := range objects {
+		require.NotContains(t, object.GetAnnotations(), "helm.sh/hook", "kubectl apply would run it at once")
+	}
+}
+
+// TestValues: everything that can be switched renders to what the API server
+// knows.
+func TestValues(t *testing.T) {
+	t.Parallel()
+	for name, values := range map[string][]string{
+		"defaults":     nil,
+		"own replicas": {"proxy.autoscaling.enabled=false", "proxy.replicas=3"},
+		"placement": {
+			"proxy.nodeSelector.a=b", "proxy.tolerations[0].operator=Exists", "proxy.priorityClassName=high",
+			"webhook.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[0].weight=1",
+			"proxy.podAnnotations.a=b", "webhook.podAnnotations.a=b", "imagePullSecrets={one,two}",
+		},
+		"files": {
+			"proxy.extraVolumes[0].name=ca", "proxy.extraVolumes[0].configMap.name=ca",
+			"proxy.extraVolumeMounts[0].name=ca", "proxy.extraVolumeMounts[0].mountPath=/etc/ca",
+		},
+		"policies": {
+			"networkPolicy.trafficFrom[0].podSelector.matchLabels.a=b", "networkPolicy.statusFrom[0].ipBlock.cidr=10.0.0.0/8",
+			"networkPolicy.webhookFrom[0].namespaceSelector.matchLabels.a=b",
+		},
+		"own certificate": {secret, "certs.caBundle=" + pem},
+		"less":            {"networkPolicy.enabled=false", "restoreOnUninstall=false", "proxy.accessLog=false", "proxy.workers=auto"},
+		"a digest":        {"image.digest=sha256:" + strings.Repeat("a", 64)},
+		"as a subchart":   {"global.cluster=a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.NotEmpty(t, render(t, values...))
+		})
+	}
+}
+
+func TestNonsenseIsRefused(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		"proxy.replica=3":                           "replica",
+		"replicas=3":                                "replicas",
+		"proxy.replicas=0":                          "proxy/replicas",
+		"proxy.replicas=two":                        "proxy/replicas",
+		"proxy.workers=0":                           "proxy/workers",
+		"proxy.workers=many":                        "proxy/workers",
+		"proxy.autoscaling.maxReplicas=1":           "maxReplicas 1 is less than minReplicas 2",
+		"proxy.autoscaling.enabled=yes":             "proxy/autoscaling/enabled",
+		"proxy.lingerSeconds=0":                     "proxy/lingerSeconds",
+		"proxy.lingerSeconds=120":                   "lingerSeconds 120 leaves no time",
+		"proxy.terminationGracePeriodSeconds=5":     "proxy/terminationGracePeriodSeconds",
+		"proxy.runtimeSize=lots":                    "proxy/runtimeSize",
+		"proxy.resources.request.cpu=1":             "request",
+		"proxy.podAnnotations.a=1":                  "proxy/podAnnotations/a",
+		"webhook.replicas=0":                        "webhook/replicas",
+		"image.pullPolicy=Sometimes":                "image/pullPolicy",
+		"image.digest=latest":                       "image/digest",
+		"image.tag=a/b":                             "image/tag",
+		"log.level=loud":                            "log/level",
+		"certs.mode=self-signed":                    "certs/mode",
+		secret:                                      "certs/caBundle",
+		"certs.caBundle=" + pem:                     "certs/caBundle",
+		"networkPolicy.trafficFrom[0].namespace=a":  "networkPolicy/trafficFrom/0",
+		"restoreOnUninstall=later":                  "restoreOnUninstall",
+		"monitoring.podMonitor.interval=often":      "monitoring/podMonitor/interval",
+		"monitoring.serviceMonitor.enabled=true":    "serviceMonitor",
+		"imagePullSecrets[0].name=registry":         "imagePullSecrets/0",
+		"proxy.extraVolumes[0].configMap.name=a":    "proxy/extraVolumes/0",
+		"proxy.extraVolumeMounts[0].mountPath=/etc": "proxy/extraVolumeMounts/0",
+	} {
+		t.Run(value, func(t *testing.T) {
+			t.Parallel()
+			_, err := template(t, value)
+			require.ErrorContains(t, err, want)
+		})
+	}
+}
+
+// TestNames: the chart and the program mean the same objects.
+func TestNames(t *testing.T) {
+	t.Parallel()
+	objects := render(t)
+	require.Empty(t, one[*corev1.ConfigMap](t, objects, cluster.StateMap).Data, "helm would take away what the watcher wrote")
+	one[*corev1.ServiceAccount](t, objects, cluster.Webhook) // whose requests admission lets pass
+	require.Equal(t, namespace, cluster.Namespace)
+
+	proxy := one[*corev1.Service](t, objects, cluster.ProxyService)
+	require.Equal(t, []corev1.ServicePort{
+		port(cluster.PortTraffic, cluster.TrafficPort), port(cluster.PortNew, cluster.NewPort), port(cluster.PortStatus, 8080),
+	}, withoutProtocols(proxy))
+	require.Equal(t, []corev1.ServicePort{port("webhook", 443)}, withoutProtocols(one[*corev1.Service](t, objects, cluster.Webhook)))
+
+	mounted := one[*appsv1.Deployment](t, objects, cluster.Webhook).Spec.Template.Spec.Volumes[0].Secret
+	require.Equal(t, certs.Secret, mounted.SecretName)
+}
+
+func port(name string, number int32) corev1.ServicePort {
+	return corev1.ServicePort{Name: name, Port: number, TargetPort: intstr.FromString(name)}
+}
+
+func withoutProtocols(service *corev1.Service) []corev1.ServicePort {
+	ports := slices.Clone(service.Spec.Ports)
+	for i := range ports {
+		ports[i].Protocol, ports[i].AppProtocol = "", nil
+	}
+	return ports
+}
+
+// TestSelectors: what selects pods selects those of one Deployment.
+func TestSelectors(t *testing.T) {
+	t.Parallel()
+	objects := render(t)
+	for _, name := range []string{cluster.ProxyService, cluster.Webhook} {
+		pods := one[*appsv1.Deployment](t, objects, name)
+		require.Equal(t, pods.Spec.Selector.MatchLabels, pods.Spec.Template.Labels)
+		require.Equal(t, pods.Spec.Template.Labels, one[*corev1.Service](t, objects, name).Spec.Selector)
+	}
+}
+
+func TestReplicas(t *testing.T) {
+	t.Parallel()
+	objects := render(t)
+	require.Nil(t, one[*appsv1.Deployment](t, objects, cluster.ProxyService).Spec.Replicas, "each upgrade would undo the autoscaler")
+	require.Equal(t, int32(2), *one[*autoscalingv2.HorizontalPodAutoscaler](t, objects, cluster.ProxyService).Spec.MinReplicas)
+	require.Equal(t, int32(2), *one[*appsv1.Deployment](t, objects, cluster.Webhook).Spec.Replicas)
+
+	objects = render(t, "proxy.autoscaling.enabled=false", "proxy.replicas=3")
+	require.Equal(t, int32(3), *one[*appsv1.Deployment](t, objects, cluster.ProxyService).Spec.Replicas)
+	require.Empty(t, all[*autoscalingv2.HorizontalPodAutoscaler](objects))
+}
+
+func TestWebhooksAreThoseOfTheRoomWebhook(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		values  []string
+		install webhook.Install
+	}{
+		"cert-manager": {nil, webhook.Install{InjectFrom: namespace + "/" + certs.Certificate}},
+		"secret":       {[]string{secret, "certs.caBundle=" + pem}, webhook.Install{CABundle: []byte(pem)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c.install.Namespace = namespace
+			wantMutating, wantValidating := webhook.Configurations(c.install)
+			objects := render(t, c.values...)
+			mutating := one[*admissionregistrationv1.MutatingWebhookConfiguration](t, objects, wantMutating.Name)
+			require.Equal(t, wantMutating.Annotations, mutating.Annotations)
+			require.Equal(t, wantMutating.Webhooks, mutating.Webhooks)
+			validating := one[*admissionregistrationv1.ValidatingWebhookConfiguration](t, objects, wantValidating.Name)
+			require.Equal(t, wantValidating.Annotations, validating.Annotations)
+			require.Equal(t, wantValidating.Webhooks, validating.Webhooks)
+		})
+	}
+}
+
+func TestCertificatesAreThoseOfTheRoomCerts(t *testing.T) {
+	t.Parallel()
+	desired := certs.Desired(namespace)
+	rendered := slices.Concat(asObjects(all[*certmanagerv1.Issuer](render(t))), asObjects(all[*certmanagerv1.Certificate](render(t))))
+	for _, object := range slices.Concat(desired, rendered) {
+		object.SetLabels(nil)
+	}
+	require.ElementsMatch(t, desired, rendered)
+
+	own := render(t, secret, "certs.caBundle="+pem)
+	require.Empty(t, all[*certmanagerv1.Issuer](own))
+	require.Empty(t, all[*certmanagerv1.Certificate](own))
+}
+
+func asObjects[T client.Object](typed []T) []client.Object {
+	objects := make([]client.Object, len(typed))
+	for i, object := range typed {
+		objects[i] = object
+	}
+	return objects
+}
+
+// TestExampleConfigMap: what users copy is what the proxies read, and loads.
+func TestExampleConfigMap(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("migration-configmap.yaml")
+	require.NoError(t, err)
+	example := one[*corev1.ConfigMap](t, decode(t, string(text)), cluster.ConfigMap)
+	require.Equal(t, cluster.Namespace, example.Namespace)
+	require.Equal(t, "true", example.Labels[ingressgen.LabelConfig])
+	require.Equal(t, []string{cluster.ConfigKey}, slices.Collect(maps.Keys(example.Data)))
+	table, err := config.Load(cluster.ConfigKey, []byte(example.Data[cluster.ConfigKey]))
+	require.NoError(t, err)
+	for i := range table.Services() {
+		require.Zero(t, table.Services()[i].Share, "an example must not move traffic")
+	}
+}
