@@ -1,0 +1,221 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+)
+
+func backendOf(ingress *networkingv1.Ingress) string {
+	return ingress.Spec.Rules[0].HTTP.Paths[0].Backend.Service.Name
+}
+
+func requireRewritten(t *testing.T, ingress *networkingv1.Ingress) {
+	t.Helper()
+	require.Equal(t, cluster.ProxyService, backendOf(ingress))
+	require.Equal(t, "Migrating", ingress.Annotations[ingressgen.AnnotationPhase])
+	require.NotEmpty(t, ingress.Annotations[ingressgen.AnnotationOriginal])
+	require.Equal(t, "web", ingress.Annotations["team"])
+}
+
+// requireAsWritten: nothing of ours is left.
+func requireAsWritten(t *testing.T, ingress *networkingv1.Ingress) {
+	t.Helper()
+	require.Equal(t, "web", backendOf(ingress))
+	require.False(t, ingressgen.Touched(ingress), ingress.Annotations)
+}
+
+// However an opted-in Ingress is written, it is stored rewritten, and so it
+// stays; opted out, it is as the user wrote it.
+func TestIngressIsRewritten(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ingresses := s.NetworkingV1().Ingresses(s.apps)
+
+	stored, err := ingresses.Create(t.Context(), ingress("api", "web", 80), metav1.CreateOptions{})
+	require.NoError(t, err)
+	requireRewritten(t, stored)
+
+	again := stored.DeepCopy()
+	again.Spec = ingress("api", "web", 80).Spec // the manifest is applied again by a replace
+	again.Labels = map[string]string{"a": "b"}
+	stored, err = ingresses.Update(t.Context(), again, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	requireRewritten(t, stored)
+	require.Equal(t, "b", stored.Labels["a"])
+
+	patch := `{"spec":{"rules":[{"host":"api.example.com","http":{"paths":[{"path":"/","pathType":"Prefix","backend":{"service":{"name":"web","port":{"number":80}}}}]}}]}}`
+	stored, err = ingresses.Patch(t.Context(), "api", types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{})
+	require.NoError(t, err)
+	requireRewritten(t, stored)
+
+	out := stored.DeepCopy()
+	delete(out.Annotations, ingressgen.AnnotationEnabled)
+	stored, err = ingresses.Update(t.Context(), out, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	requireAsWritten(t, stored)
+	require.Empty(t, s.warnings.take())
+}
+
+// The user's own server-side apply: created, applied again unchanged, changed.
+func TestServerSideApply(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ingresses := s.NetworkingV1().Ingresses(s.apps)
+	manifest := ingress("api", "web", 80)
+	for range 2 {
+		stored, err := apply(t.Context(), s, manifest)
+		require.NoError(t, err)
+		requireRewritten(t, stored)
+	}
+	manifest.Annotations["more"] = "yes"
+	stored, err := apply(t.Context(), s, manifest)
+	require.NoError(t, err)
+	requireRewritten(t, stored)
+	require.Equal(t, "yes", stored.Annotations["more"])
+
+	delete(manifest.Annotations, ingressgen.AnnotationEnabled)
+	_, err = apply(t.Context(), s, manifest)
+	require.NoError(t, err)
+	stored, err = ingresses.Get(t.Context(), "api", metav1.GetOptions{})
+	require.NoError(t, err)
+	requireAsWritten(t, stored)
+}
+
+func apply(ctx context.Context, s *site, manifest *networkingv1.Ingress) (*networkingv1.Ingress, error) {
+	text, err := json.Marshal(manifest)
+	if err != nil {
+		return nil, err
+	}
+	return s.NetworkingV1().Ingresses(s.apps).Patch(ctx, manifest.Name, types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "user"})
+}
+
+// Who did not opt in is not even asked about, nor what lies in our own
+// namespace.
+func TestOthersAreNotAskedAbout(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	before := s.count("ingress")
+	for _, value := range []string{"", "false", "True"} {
+		plain := ingress("plain", "web", 80)
+		plain.Annotations = map[string]string{ingressgen.AnnotationEnabled: value}
+		if value == "" {
+			plain.Annotations = nil
+		}
+		stored, err := s.NetworkingV1().Ingresses(s.apps).Create(t.Context(), plain, metav1.CreateOptions{})
+		require.NoError(t, err)
+		stored.Labels = map[string]string{"a": "b"}
+		stored, err = s.NetworkingV1().Ingresses(s.apps).Update(t.Context(), stored, metav1.UpdateOptions{})
+		require.NoError(t, err)
+		requireAsWritten(t, stored)
+		require.NoError(t, s.NetworkingV1().Ingresses(s.apps).Delete(t.Context(), "plain", metav1.DeleteOptions{}))
+	}
+	_, err := s.NetworkingV1().Ingresses(s.own).Create(t.Context(), ingress("api", "web", 80), metav1.CreateOptions{})
+	require.NoError(t, err)
+	require.Equal(t, before, s.count("ingress"))
+}
+
+// The watcher writes what it wants to.
+func TestTheWatcherPasses(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: cluster.Webhook}}
+	_, err := s.CoreV1().ServiceAccounts(s.own).Create(t.Context(), account, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = s.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: s.own},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: s.own, Name: cluster.Webhook}},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	config, err := plane.ServiceAccount(t.Context(), s.own, cluster.Webhook)
+	require.NoError(t, err)
+	watcher, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	before := s.count("ingress")
+	stored, err := watcher.NetworkingV1().Ingresses(s.apps).Create(t.Context(), ingress("api", "web", 80), metav1.CreateOptions{})
+	require.NoError(t, err)
+	requireAsWritten(t, stored)
+	require.Equal(t, before, s.count("ingress"))
+}
+
+// A dry run shows what would be, and leaves nothing behind.
+func TestDryRun(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ingresses := s.NetworkingV1().Ingresses(s.apps)
+	shown, err := ingresses.Create(t.Context(), ingress("api", "web", 80), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	require.NoError(t, err)
+	requireRewritten(t, shown)
+	_, err = ingresses.Get(t.Context(), "api", metav1.GetOptions{})
+	require.True(t, apierrors.IsNotFound(err))
+}
+
+func TestWarningsReachTheUser(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	_, err := s.NetworkingV1().Ingresses(s.apps).Create(t.Context(), ingress("api", "elsewhere", 80), metav1.CreateOptions{})
+	require.NoError(t, err)
+	told := s.warnings.take()
+	require.Len(t, told, 1)
+	require.Contains(t, told[0], speaker)
+	require.Contains(t, told[0], "api.example.com")
+}
+
+// Named ports are looked up, and not for each Ingress.
+func TestNamedPorts(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	_, err := s.CoreV1().Services(s.apps).Create(t.Context(), &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "web"},
+		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80}, {Name: "admin", Port: 81}}},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	for name, want := range map[string]string{"http": cluster.ProxyService, "admin": "web", "other": "web"} {
+		named := ingress("api-"+name, "web", 0)
+		named.Spec.Rules[0].HTTP.Paths[0].Backend.Service.Port.Name = name
+		stored, err := s.NetworkingV1().Ingresses(s.apps).Create(t.Context(), named, metav1.CreateOptions{})
+		require.NoError(t, err)
+		require.Equal(t, want, backendOf(stored), name)
+	}
+	require.EqualValues(t, 1, s.serviceReads.Load())
+}
+
+// An Ingress that lost annotation original, and not our backend, is healed:
+// somebody edited a copy of what the cluster shows and wrote it back.
+func TestOriginalIsNotLost(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	ingresses := s.NetworkingV1().Ingresses(s.apps)
+	for _, optedIn := range []bool{true, false} {
+		stored, err := ingresses.Create(t.Context(), ingress("api", "web", 80), metav1.CreateOptions{})
+		require.NoError(t, err)
+		requireRewritten(t, stored)
+		original := stored.Annotations[ingressgen.AnnotationOriginal]
+		stored.Annotations = nil
+		if optedIn {
+			stored.Annotations = map[string]string{ingressgen.AnnotationEnabled: "true", "team": "web"}
+		}
+		stored, err = ingresses.Update(t.Context(), stored, metav1.UpdateOptions{})
+		require.NoError(t, err)
+		if optedIn {
+			requireRewritten(t, stored)
+			require.JSONEq(t, original, stored.Annotations[ingressgen.AnnotationOriginal])
+		} else {
+			requireAsWritten(t, stored)
+		}
+		require.NoError(t, ingresses.Delete(t.Context(), "api", metav1.DeleteOptions{}))
+	}
+}

@@ -1,0 +1,264 @@
+package webhook
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/internal/controlplane"
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+var plane *controlplane.ControlPlane
+
+func TestMain(m *testing.M) {
+	os.Exit(controlplane.Main(m, controlplane.Options{}, &plane))
+}
+
+// site is one installation on the real API server: its own namespace, one of
+// applications, our webhook behind real TLS, and a user's client. Sites do
+// not see each other's applications.
+type site struct {
+	*kubernetes.Clientset        // the user's, administrator of all
+	own, apps             string // namespaces
+	admission             *Admission
+	warnings              *recorder
+	serviceReads          atomic.Int64 // what our own client asked about Services
+	stop                  func()       // ends the webhook
+}
+
+// siteConfig has one service, of the application web.
+func siteConfig(apps string) string {
+	return strings.ReplaceAll(oneService, "web.shop.svc", "web."+apps+".svc")
+}
+
+func newSite(t *testing.T) *site {
+	t.Helper()
+	s := &site{warnings: &recorder{}}
+	var err error
+	s.own, err = plane.Namespace(t.Context(), "own")
+	require.NoError(t, err)
+	s.apps, err = plane.Namespace(t.Context(), "apps")
+	require.NoError(t, err)
+	user := plane.Config()
+	user.WarningHandlerWithContext = s.warnings
+	s.Clientset, err = kubernetes.NewForConfig(user)
+	require.NoError(t, err)
+	s.createConfigMap(t, cluster.ConfigMap, cluster.ConfigKey, siteConfig(s.apps))
+	s.createConfigMap(t, cluster.StateMap, status.ClusterKey, served)
+	address, ca := s.serve(t)
+	s.register(t, address, ca)
+	return s
+}
+
+func (s *site) createConfigMap(t *testing.T, name, key, text string) {
+	t.Helper()
+	_, err := s.CoreV1().ConfigMaps(s.own).Create(t.Context(), &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{ingressgen.LabelConfig: "true"}},
+		Data:       map[string]string{key: text},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+}
+
+// serve runs the webhook and gives its address and its CA.
+func (s *site) serve(t *testing.T) (address string, ca []byte) {
+	t.Helper()
+	config := plane.Config()
+	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTrip(func(r *http.Request) (*http.Response, error) {
+			if strings.Contains(r.URL.Path, "/services/") {
+				s.serviceReads.Add(1)
+			}
+			return next.RoundTrip(r)
+		})
+	})
+	client, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	object := func(name string) cluster.Object {
+		return cluster.Object{Client: client, Namespace: s.own, Name: name, Log: quiet}
+	}
+	view := NewView(object(cluster.ConfigMap), object(cluster.StateMap), quiet)
+	s.admission = New(Options{View: view, Services: client.CoreV1(), Self: User(s.own, cluster.Webhook), Log: quiet})
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	s.stop = func() { cancel(); running.Wait() }
+	t.Cleanup(s.stop)
+	running.Go(func() { _ = view.Follow(ctx) })
+	address, ca = listen(ctx, t, &running, s.admission.Register)
+	require.Eventually(t, func() bool { return view.Synced() == nil }, 10*time.Second, 5*time.Millisecond)
+	return address, ca
+}
+
+// listen runs a controller-runtime webhook server on a free port.
+func listen(ctx context.Context, t testing.TB, running *sync.WaitGroup, register func(ctrlwebhook.Server)) (address string, ca []byte) {
+	t.Helper()
+	port, err := testbed.FreePort()
+	require.NoError(t, err)
+	pair, ca := selfSigned(t)
+	server := ctrlwebhook.NewServer(ctrlwebhook.Options{Host: "127.0.0.1", Port: port, TLSOpts: []func(*tls.Config){
+		func(config *tls.Config) {
+			config.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }
+		},
+	}})
+	register(server)
+	running.Go(func() { _ = server.Start(ctx) })
+	started := server.StartedChecker()
+	require.Eventually(t, func() bool { return started(nil) == nil }, 10*time.Second, 5*time.Millisecond)
+	return fmt.Sprintf("127.0.0.1:%d", port), ca
+}
+
+func selfSigned(t testing.TB) (*tls.Certificate, []byte) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+// register creates the very objects that the chart has, but for the address
+// (here are no Services), the names, and the namespaces that they look at.
+func (s *site) register(t *testing.T, address string, ca []byte) {
+	t.Helper()
+	mutating, validating := Configurations(Install{Namespace: s.own, CABundle: ca})
+	mutating.Name, validating.Name = s.own, s.own
+	here := func(client *admissionregistrationv1.WebhookClientConfig) {
+		client.URL = new("https://" + address + *client.Service.Path)
+		client.Service = nil
+	}
+	for i := range mutating.Webhooks {
+		hook := &mutating.Webhooks[i]
+		here(&hook.ClientConfig)
+		hook.NamespaceSelector.MatchExpressions = append(hook.NamespaceSelector.MatchExpressions,
+			selector(metav1.LabelSelectorOpIn, s.apps, s.own).MatchExpressions...)
+	}
+	for i := range validating.Webhooks {
+		here(&validating.Webhooks[i].ClientConfig)
+	}
+	_, err := s.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), mutating, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = s.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(t.Context(), validating, metav1.CreateOptions{})
+	require.NoError(t, err)
+	t.Cleanup(func() { s.unregister(t) })
+	s.called(t)
+}
+
+func (s *site) unregister(t *testing.T) {
+	ctx := context.WithoutCancel(t.Context())
+	require.NoError(t, s.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(ctx, s.own, metav1.DeleteOptions{}))
+	require.NoError(t, s.AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(ctx, s.own, metav1.DeleteOptions{}))
+}
+
+// called waits until the API server asks both webhooks.
+func (s *site) called(t *testing.T) {
+	t.Helper()
+	dry := []string{metav1.DryRunAll}
+	require.Eventually(t, func() bool {
+		_, err := s.NetworkingV1().Ingresses(s.apps).Create(t.Context(), ingress("probe", "web", 80), metav1.CreateOptions{DryRun: dry})
+		require.NoError(t, err)
+		return s.count("ingress") > 0
+	}, 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool {
+		probe := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "probe", Labels: map[string]string{ingressgen.LabelConfig: "true"}}}
+		_, _ = s.CoreV1().ConfigMaps(s.own).Create(t.Context(), probe, metav1.CreateOptions{DryRun: dry})
+		return s.count("config") > 0
+	}, 10*time.Second, 20*time.Millisecond)
+	s.warnings.take()
+}
+
+// count is how many requests of a kind have come.
+func (s *site) count(kind string) int {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(s.admission)
+	families, _ := registry.Gather()
+	all := 0.0
+	for _, family := range families {
+		for _, metric := range family.Metric {
+			for _, label := range metric.Label {
+				if label.GetName() == "kind" && label.GetValue() == kind && metric.Counter != nil {
+					all += metric.Counter.GetValue()
+				}
+			}
+		}
+	}
+	return int(all)
+}
+
+// ingress is an opted-in Ingress for api.example.com.
+func ingress(name, service string, port int32) *networkingv1.Ingress {
+	return &networkingv1.Ingress{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "Ingress"},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{ingressgen.AnnotationEnabled: "true", "team": "web"}},
+		Spec: networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{{
+			Host: "api.example.com",
+			IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{Paths: []networkingv1.HTTPIngressPath{{
+				Path: "/", PathType: new(networkingv1.PathTypePrefix),
+				Backend: networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{
+					Name: service, Port: networkingv1.ServiceBackendPort{Number: port},
+				}},
+			}}}},
+		}}},
+	}
+}
+
+// recorder keeps the warnings that came to the client.
+type recorder struct {
+	mu   sync.Mutex
+	told []string
+}
+
+// HandleWarningHeaderWithContext implements rest.WarningHandlerWithContext.
+func (r *recorder) HandleWarningHeaderWithContext(_ context.Context, _ int, _, text string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.told = append(r.told, text)
+}
+
+// take gives them and forgets them.
+func (r *recorder) take() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	told := r.told
+	r.told = nil
+	return told
+}
+
+var _ rest.WarningHandlerWithContext = (*recorder)(nil)
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements http.RoundTripper.
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
