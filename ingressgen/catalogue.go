@@ -87,6 +87,14 @@ func backendProtocol(value string, s *migration.Service) string {
 	return "the proxy speaks HTTP or HTTPS to backends"
 }
 
+// Only says with which values a warning is given; "" with all.
+func (a Annotation) Only() string {
+	if a.when == nil {
+		return ""
+	}
+	return a.when.says
+}
+
 // Catalogue gives every annotation that is known, by name.
 func Catalogue() []Annotation { return table }
 

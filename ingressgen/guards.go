@@ -55,7 +55,7 @@ func (p *plan) hostUnknown(s *spot) (string, bool) {
 	if len(p.ofHost(s.host)) > 0 {
 		return "", false
 	}
-	if near := p.view.Table.Route(s.host, "/"); near != nil {
+	if near := p.view.Table.Route(s.host, s.at.Path); near != nil {
 		return fmt.Sprintf("service %s is for %s; give a rule with that host, or a service with old_host %s", near.Name, near.OldHost, s.host), true
 	}
 	return fmt.Sprintf("no service has old_host %s", s.host), true
@@ -128,42 +128,48 @@ func (p *plan) backendIsCompared() bool {
 
 func (p *plan) notInCluster(s *spot) (string, bool) {
 	covering := p.covering(s)
-	_, ok := oldBackend(covering, p.ingress.Namespace)
+	if _, ok := oldBackend(covering, p.ingress.Namespace); ok || !p.backendIsCompared() {
+		return "", false
+	}
 	return fmt.Sprintf("old_backend %s of service %s is no Service of namespace %s; if it is the same application, say so with annotation %s: %s",
-		covering.OldBackend.HostPort(), covering.Name, p.ingress.Namespace, AnnotationService, covering.Name), p.backendIsCompared() && !ok
+		covering.OldBackend.HostPort(), covering.Name, p.ingress.Namespace, AnnotationService, covering.Name), true
 }
 
 func (p *plan) otherBackend(s *spot) (string, bool) {
 	covering := p.covering(s)
 	old, _ := oldBackend(covering, p.ingress.Namespace)
-	return p.differs(s, covering), p.backendIsCompared() && s.user.Name != old.Name
+	if s.user.Name == old.Name || !p.backendIsCompared() {
+		return "", false
+	}
+	return differs(s, covering), true
 }
 
 // otherPort: while a named port cannot be looked up, what was decided before
 // stays.
 func (p *plan) otherPort(s *spot) (string, bool) {
-	if !p.backendIsCompared() {
-		return "", false
-	}
 	covering := p.covering(s)
 	old, _ := oldBackend(covering, p.ingress.Namespace)
-	number, known := s.user.Port.Number, true
-	if name := s.user.Port.Name; name != "" {
-		known = false
-		if p.view.Port != nil {
-			number, known = p.view.Port(s.user.Name, name)
-		}
-	}
-	if !known && s.rewritten() {
+	number, known := p.portOf(s.user)
+	if !p.backendIsCompared() || known && number == old.Port.Number || !known && s.rewritten() {
 		return "", false
 	}
 	if !known {
 		return fmt.Sprintf("Service %s has no port %s that is known", s.user.Name, s.user.Port.Name), true
 	}
-	return p.differs(s, covering), number != old.Port.Number
+	return differs(s, covering), true
 }
 
-func (p *plan) differs(s *spot, covering *migration.Service) string {
+func (p *plan) portOf(b *backend) (int32, bool) {
+	if b.Port.Name == "" {
+		return b.Port.Number, true
+	}
+	if p.view.Port == nil {
+		return 0, false
+	}
+	return p.view.Port(b.Name, b.Port.Name)
+}
+
+func differs(s *spot, covering *migration.Service) string {
 	return fmt.Sprintf("it points at %s, and service %s has old_backend %s; if it is the same application, say so with annotation %s: %s",
 		show(*s.user), covering.Name, covering.OldBackend.HostPort(), AnnotationService, covering.Name)
 }

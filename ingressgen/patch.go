@@ -6,8 +6,6 @@ import (
 	"strconv"
 	"strings"
 
-	networkingv1 "k8s.io/api/networking/v1"
-
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
@@ -48,6 +46,9 @@ func (p *plan) compareAnnotations(next record) {
 		want[name] = "" // removed, unless set below
 	}
 	want[AnnotationOriginal] = next.text()
+	if want[AnnotationOriginal] == "" && slices.ContainsFunc(p.spots, func(s spot) bool { return s.lost }) {
+		want[AnnotationOriginal] = p.ingress.Annotations[AnnotationOriginal] // a person may read more out of it
+	}
 	if p.report.Phase != "" {
 		want[AnnotationPhase] = string(p.report.Phase)
 		want[AnnotationReason] = p.report.Reason
@@ -102,13 +103,13 @@ func backendEdits(spot string, is, want backend) []Edit {
 
 // valueEdit treats the zero value as absent, as the API does.
 func valueEdit[T comparable](path string, is, want T) []Edit {
-	var absent T
+	var zero T
 	switch {
 	case is == want:
 		return nil
-	case want == absent:
+	case want == zero:
 		return []Edit{{Op: "remove", Path: path}}
-	case is == absent:
+	case is == zero:
 		return []Edit{{"add", path, want}}
 	}
 	return []Edit{{"replace", path, want}}
@@ -134,56 +135,4 @@ func annotationPath(name string) string { return "/metadata/annotations/" + poin
 
 func spotPath(rule, path int) string {
 	return "/spec/rules/" + strconv.Itoa(rule) + "/http/paths/" + strconv.Itoa(path)
-}
-
-// Guarded puts tests before the edits, so that the patch fails as a whole when
-// the Ingress is no longer the one they were computed for: the opt-in, the
-// host and path of each place that is edited, and every old value. A new
-// annotation has no old value, and JSON Patch no test for that.
-func Guarded(ingress *networkingv1.Ingress, edits []Edit) []Edit {
-	if len(edits) == 0 {
-		return nil
-	}
-	var tests []Edit
-	if value, ok := ingress.Annotations[AnnotationEnabled]; ok {
-		tests = append(tests, Edit{"test", annotationPath(AnnotationEnabled), value})
-	}
-	for _, s := range spotsOf(ingress) {
-		at := spotPath(s.rule, s.path)
-		if slices.ContainsFunc(edits, func(e Edit) bool { return strings.HasPrefix(e.Path, at+"/") }) {
-			tests = append(tests, s.tests()...)
-		}
-	}
-	for _, edit := range edits {
-		name, ok := strings.CutPrefix(edit.Path, annotationPath(""))
-		if !ok || edit.Op == "add" {
-			continue
-		}
-		name = strings.NewReplacer("~1", "/", "~0", "~").Replace(name)
-		tests = append(tests, Edit{"test", edit.Path, ingress.Annotations[name]})
-	}
-	return append(tests, edits...)
-}
-
-// tests say that the spot is the same one, and points where it pointed.
-func (s *spot) tests() []Edit {
-	at := spotPath(s.rule, s.path)
-	service := at + "/backend/service"
-	var tests []Edit
-	tests = append(tests, presentTest("/spec/rules/"+strconv.Itoa(s.rule)+"/host", s.host)...)
-	tests = append(tests, presentTest(at+"/path", s.at.Path)...)
-	tests = append(tests, presentTest(at+"/pathType", s.key().PathType)...)
-	tests = append(tests, presentTest(service+"/name", s.at.Backend.Service.Name)...)
-	tests = append(tests, presentTest(service+"/port/name", s.at.Backend.Service.Port.Name)...)
-	return append(tests, presentTest(service+"/port/number", s.at.Backend.Service.Port.Number)...)
-}
-
-// presentTest tests a value that is there: a test for an absent one is not
-// the same in all implementations of JSON Patch.
-func presentTest[T comparable](path string, is T) []Edit {
-	var absent T
-	if is == absent {
-		return nil
-	}
-	return []Edit{{"test", path, is}}
 }

@@ -22,13 +22,16 @@ type plan struct {
 	standing map[migration.Name]standing
 	adjusted map[string]string // annotations that the proxy hop needs otherwise
 	byHost   map[string][]*migration.Service
-	report   Report
+	// unmatched is why the first path belongs to no service.
+	unmatched string
+	report    Report
 }
 
 // standing is where a service's paths in this Ingress are, and why.
 type standing struct {
 	phase  status.Phase
 	reason string
+	held   bool // by hold
 }
 
 // Rewrite computes what the Ingress must become under the view. It changes
@@ -56,6 +59,9 @@ func decide(ingress *networkingv1.Ingress, view View, optedIn bool) Report {
 	if optedIn || Touched(ingress) {
 		p.spots = spotsOf(ingress)
 		p.undo()
+	}
+	if value := ingress.Annotations[AnnotationEnabled]; !optedIn && value != "" && value != "false" && value != "true" {
+		p.warn("annotation %s is %q, which does nothing; write true to opt in", AnnotationEnabled, value)
 	}
 	if optedIn {
 		for _, step := range steps {
@@ -85,21 +91,23 @@ func (v View) standing(s *migration.Service) standing {
 	state, ok := v.State.Services[string(s.Name)]
 	switch {
 	case !ok:
-		return standing{status.Bypassed, "no ready replica of the proxy serves it yet"}
+		return standing{phase: status.Bypassed, reason: "no ready replica of the proxy serves it yet"}
 	case state.Host != string(s.OldHost) || state.PathPrefix != string(s.PathPrefix):
-		return standing{status.Bypassed, fmt.Sprintf("the proxy still serves it at %s%s", state.Host, state.PathPrefix)}
+		return standing{phase: status.Bypassed, reason: fmt.Sprintf("the proxy still serves it at %s%s", state.Host, state.PathPrefix)}
 	case state.Phase == status.Migrating:
 		return standing{phase: status.Migrating}
 	case state.Phase == status.FallenBack:
-		return standing{status.FallenBack, cmp.Or(state.Reason, "new fails")}
+		return standing{phase: status.FallenBack, reason: cmp.Or(state.Reason, "new fails")}
 	}
-	return standing{status.Bypassed, cmp.Or(state.Reason, "no replica of the proxy is ready")}
+	return standing{phase: status.Bypassed, reason: cmp.Or(state.Reason, "no replica of the proxy is ready")}
 }
 
 // hold keeps a service's paths as the user wrote them, for a reason that lies
 // in the Ingress or the config.
 func (p *plan) hold(s *migration.Service, format string, args ...any) {
-	p.standing[s.Name] = standing{status.Bypassed, fmt.Sprintf(format, args...)}
+	if !p.standing[s.Name].held { // the first reason stays
+		p.standing[s.Name] = standing{phase: status.Bypassed, reason: fmt.Sprintf(format, args...), held: true}
+	}
 }
 
 func (p *plan) migrating(s *migration.Service) bool {
@@ -116,24 +124,38 @@ func (p *plan) conclude() {
 	}
 	if len(p.services) == 0 {
 		p.report.Phase, p.report.Reason = status.Bypassed, "no path belongs to a service of the migration config"
+		if p.unmatched != "" {
+			p.report.Reason += ": " + p.unmatched
+		}
 		return
 	}
-	var reasons []string
 	p.report.Phase = status.Migrating
 	for _, s := range p.services {
 		at := p.standing[s.Name]
 		if slices.Index(severity, at.phase) > slices.Index(severity, p.report.Phase) {
 			p.report.Phase = at.phase
 		}
-		if at.reason != "" {
-			reasons = append(reasons, string(s.Name)+": "+at.reason)
+	}
+	p.report.Reason = p.reasons()
+}
+
+// reasons is the one that all services have, or each one's with its name.
+func (p *plan) reasons() string {
+	var different []string
+	var all []string
+	for _, s := range p.services {
+		reason := p.standing[s.Name].reason
+		if !slices.Contains(different, reason) {
+			different = append(different, reason)
+		}
+		if reason != "" {
+			all = append(all, string(s.Name)+": "+reason)
 		}
 	}
-	if len(p.services) == 1 {
-		p.report.Reason = p.standing[p.services[0].Name].reason
-		return
+	if len(different) == 1 {
+		return different[0]
 	}
-	p.report.Reason = strings.Join(reasons, "; ")
+	return strings.Join(all, "; ")
 }
 
 func (p *plan) warn(format string, args ...any) {

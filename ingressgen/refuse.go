@@ -126,6 +126,7 @@ func (p *plan) matchSpot(s *spot) {
 		}
 		if message != "" {
 			p.warn("%v is not rewritten: %s", s, message)
+			p.unmatched = cmp.Or(p.unmatched, message)
 		}
 		return
 	}

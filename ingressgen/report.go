@@ -11,7 +11,7 @@ import (
 type Edit struct {
 	Op    string `json:"op"`              // add, replace, remove or test
 	Path  string `json:"path"`            // RFC 6901
-	Value any    `json:"value,omitempty"` // string or int32; absent for remove
+	Value any    `json:"value,omitempty"` // string or int32; a test may have null, which means absent
 }
 
 // Report is what must happen to one Ingress, and why.

@@ -1,0 +1,181 @@
+package ingressgen_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	"github.com/stretchr/testify/require"
+	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/internal/golden"
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+// situation is state.yaml of a case: what differs from a cluster in which
+// every service of the config is served and migrating.
+type situation struct {
+	Services map[string]status.ClusterService `json:"services"`
+	Missing  []string                         `json:"missing"` // services that no replica serves
+	Paused   string                           `json:"paused"`
+	Ports    map[string]int32                 `json:"ports"` // "service/name" to number
+}
+
+// outcome is want-report.yaml: the report without what the other files show.
+type outcome struct {
+	Phase      status.Phase     `json:"phase"`
+	Reason     string           `json:"reason,omitempty"`
+	Services   []migration.Name `json:"services,omitempty"`
+	NeedsProxy bool             `json:"needsProxy"`
+	Warnings   []string         `json:"warnings,omitempty"`
+}
+
+// TestCases: a case is a folder below testdata: ingress.yaml, config.yaml and
+// perhaps state.yaml give want-ingress.yaml, want-report.yaml and perhaps
+// want-companion.yaml.
+func TestCases(t *testing.T) {
+	t.Parallel()
+	cases, err := filepath.Glob("testdata/*/ingress.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, cases)
+	for _, file := range cases {
+		dir := filepath.Dir(file)
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			t.Parallel()
+			before := readJSON(t, file)
+			view := loadView(t, dir)
+			report := ingressgen.Rewrite(parse(t, before), view)
+			after := apply(t, before, report.Edits)
+
+			golden.Check(t, filepath.Join(dir, "want-ingress.yaml"), toYAML(t, after))
+			golden.Check(t, filepath.Join(dir, "want-report.yaml"), marshal(t, outcome{
+				report.Phase, report.Reason, report.Services, report.NeedsProxy, report.Warnings,
+			}))
+			checkCompanion(t, filepath.Join(dir, "want-companion.yaml"), report.Companion)
+			requireLaws(t, before, view)
+		})
+	}
+}
+
+func checkCompanion(t *testing.T, file string, companion *networkingv1.Ingress) {
+	t.Helper()
+	if companion != nil {
+		golden.Check(t, file, marshal(t, companion))
+		return
+	}
+	if golden.Updating() {
+		_ = os.Remove(file)
+	}
+	require.NoFileExists(t, file, "there is no companion any more")
+}
+
+// requireLaws: what must hold for every Ingress, as the user wrote it or not.
+func requireLaws(t require.TestingT, before []byte, view ingressgen.View) {
+	given := parse(t, before)
+	text := marshal(t, given)
+	first := ingressgen.Rewrite(given, view)
+	require.Equal(t, string(text), string(marshal(t, given)), "Rewrite changed its argument")
+	after := apply(t, before, first.Edits)
+
+	second := ingressgen.Rewrite(parse(t, after), view)
+	require.Empty(t, second.Edits, "Rewrite(Rewrite(x)) must be Rewrite(x)")
+	require.Equal(t, first.Companion, second.Companion)
+	require.Equal(t, first.Phase, second.Phase)
+	require.Equal(t, first.Reason, second.Reason)
+	require.Equal(t, first.NeedsProxy, second.NeedsProxy)
+
+	if !ingressgen.Touched(given) {
+		require.JSONEq(t, string(before), string(apply(t, after, ingressgen.Restore(parse(t, after)))), "Restore(Rewrite(x)) must be x")
+	}
+	guarded := ingressgen.Guarded(given, first.Edits)
+	require.JSONEq(t, string(after), string(apply(t, before, guarded)), "guards must let the Ingress itself pass")
+}
+
+func loadView(t *testing.T, dir string) ingressgen.View {
+	t.Helper()
+	file := filepath.Join(dir, "config.yaml")
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	table, err := config.Load(file, text)
+	require.NoError(t, err)
+	var is situation
+	if text, err := os.ReadFile(filepath.Join(dir, "state.yaml")); err == nil {
+		require.NoError(t, yaml.UnmarshalStrict(text, &is))
+	}
+	view := serving(table)
+	view.State.Paused = is.Paused
+	for name, service := range is.Services {
+		view.State.Services[name] = service
+	}
+	for _, name := range is.Missing {
+		delete(view.State.Services, name)
+	}
+	view.Port = func(service, name string) (int32, bool) {
+		number, ok := is.Ports[service+"/"+name]
+		return number, ok
+	}
+	return view
+}
+
+// serving is a cluster in which every service is migrating.
+func serving(table *migration.Table) ingressgen.View {
+	state := status.Cluster{Services: map[string]status.ClusterService{}}
+	for _, s := range table.Services() {
+		state.Services[string(s.Name)] = status.ClusterService{
+			Host: string(s.OldHost), PathPrefix: string(s.PathPrefix), Phase: status.Migrating,
+		}
+	}
+	return ingressgen.View{Table: table, State: state}
+}
+
+// apply is the API server's part: the patch on the JSON, not on our types.
+func apply(t require.TestingT, document []byte, edits []ingressgen.Edit) []byte {
+	after, err := tryApply(t, document, edits)
+	require.NoError(t, err)
+	return after
+}
+
+func tryApply(t require.TestingT, document []byte, edits []ingressgen.Edit) ([]byte, error) {
+	if len(edits) == 0 {
+		return document, nil
+	}
+	text, err := json.Marshal(edits)
+	require.NoError(t, err)
+	patch, err := jsonpatch.DecodePatch(text)
+	require.NoError(t, err)
+	return patch.Apply(document)
+}
+
+func parse(t require.TestingT, document []byte) *networkingv1.Ingress {
+	var ingress networkingv1.Ingress
+	require.NoError(t, json.Unmarshal(document, &ingress))
+	return &ingress
+}
+
+func readJSON(t *testing.T, file string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	document, err := yaml.YAMLToJSON(text)
+	require.NoError(t, err)
+	return document
+}
+
+func toYAML(t *testing.T, document []byte) []byte {
+	t.Helper()
+	text, err := yaml.JSONToYAML(document)
+	require.NoError(t, err)
+	return text
+}
+
+func marshal(t require.TestingT, value any) []byte {
+	text, err := yaml.Marshal(value)
+	require.NoError(t, err)
+	return text
+}

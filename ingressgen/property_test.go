@@ -1,0 +1,401 @@
+package ingressgen_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+// An object of JSON: what the API server keeps, with fields that our types do
+// not know.
+type object = map[string]any
+
+const namespace = "shop"
+
+var (
+	hosts     = []string{"a.example.com", "b.example.com", "*.example.com", "a.example.com", ""}
+	paths     = []string{"", "/", "/api", "/api/", "/api/v1", "/web", "/.well-known/acme-challenge/x"}
+	pathTypes = []string{"Prefix", "Exact", "ImplementationSpecific"}
+	// The names that annotations are drawn from, with values that do something.
+	annotations = map[string][]string{
+		"nginx.ingress.kubernetes.io/backend-protocol": {"HTTP", "HTTPS", "https", "GRPC", "AUTO_HTTP", ""},
+		"nginx.ingress.kubernetes.io/rewrite-target":   {"/$1"},
+		"nginx.ingress.kubernetes.io/affinity":         {"cookie"},
+		"nginx.ingress.kubernetes.io/canary":           {"true", "false"},
+		"nginx.ingress.kubernetes.io/proxy-body-size":  {"8m", "0"},
+		"nginx.ingress.kubernetes.io/new-in-2030":      {"x"},
+		"kubernetes.io/ingress.class":                  {"nginx"},
+		"migration-proxy.io/mode":                      {"proxy", "canary", "?"},
+		"migration-proxy.io/service":                   {"s0", "s1", "none"},
+		"example.com/slash~tilde":                      {"~/"},
+	}
+)
+
+func ports(_, name string) (int32, bool) { return 8080, name == "http" }
+
+func drawView(t *rapid.T) ingressgen.View {
+	seen := map[string]bool{}
+	var services []migration.Service
+	for i := range rapid.IntRange(0, 6).Draw(t, "services") {
+		s := drawService(t, i)
+		if i < 2 { // mostly there is something to rewrite
+			s.OldHost, s.PathPrefix, s.OldBackend = migration.Host(hosts[i]), "/", migration.Backend{Scheme: migration.HTTP, Host: "api.shop.svc", Port: 8080}
+		}
+		if route := string(s.OldHost) + string(s.PathPrefix); !seen[route] {
+			seen[route] = true
+			services = append(services, s)
+		}
+	}
+	table, err := migration.NewTable(migration.Global{}, services)
+	require.NoError(t, err)
+	view := serving(table)
+	view.Port = ports
+	for _, s := range services {
+		drawPhase(t, view.State.Services, string(s.Name))
+	}
+	if rapid.IntRange(0, 9).Draw(t, "paused") == 0 {
+		view.State.Paused = "restore --all"
+	}
+	return view
+}
+
+func drawPhase(t *rapid.T, services map[string]status.ClusterService, name string) {
+	state := services[name]
+	state.Phase = rapid.SampledFrom([]status.Phase{
+		status.Migrating, status.Migrating, status.Migrating, status.FallenBack, status.Bypassed, "",
+	}).Draw(t, "phase")
+	state.Reason = rapid.SampledFrom([]string{"", "evidence"}).Draw(t, "reason")
+	services[name] = state
+	if state.Phase == "" {
+		delete(services, name)
+	}
+}
+
+func drawService(t *rapid.T, i int) migration.Service {
+	old := rapid.SampledFrom([]string{
+		"api.shop.svc.cluster.local:8080", "https://api.shop.svc:8080", "web.shop.svc:80", "api.other.svc:8080", "10.0.0.1:80",
+	}).Draw(t, "old")
+	backend, err := migration.ParseBackend(old)
+	require.NoError(t, err)
+	s := migration.Service{
+		Name:       migration.Name(fmt.Sprintf("s%d", i)),
+		OldHost:    migration.Host(rapid.SampledFrom(hosts[:3]).Draw(t, "oldHost")),
+		PathPrefix: rapid.SampledFrom([]migration.PathPrefix{"/", "/api", "/web"}).Draw(t, "prefix"),
+		OldBackend: backend, NewHost: "new.example.com", NewBackend: backend, Timeout: time.Second,
+		Mode:     rapid.SampledFrom([]migration.Mode{migration.ModeProxy, migration.ModeProxy, migration.ModeCanary}).Draw(t, "mode"),
+		Enabled:  rapid.Bool().Draw(t, "enabled"),
+		Strategy: rapid.SampledFrom([]migration.Strategy{migration.StrategyWeight, migration.StrategyUserHash}).Draw(t, "strategy"),
+		Share:    migration.Share(rapid.SampledFrom([]int{0, 25, 2000, 10000}).Draw(t, "share")),
+	}
+	if rapid.Bool().Draw(t, "rule") {
+		s.HeaderRules = []migration.HeaderRule{{Header: "X-To", Value: rapid.SampledFrom([]string{"new", "a,b"}).Draw(t, "value"), Target: migration.New}}
+	}
+	return s
+}
+
+// drawIngress gives an opted-in Ingress as JSON. No two of its paths have the
+// same host, path and type.
+func drawIngress(t *rapid.T) object {
+	marks := object{"migration-proxy.io/enabled": "true"}
+	for _, name := range rapid.SliceOfDistinct(rapid.SampledFrom(keys(annotations)), rapid.ID).Draw(t, "annotations") {
+		if rapid.IntRange(0, 9).Draw(t, "some") == 0 {
+			marks[name] = rapid.SampledFrom(annotations[name]).Draw(t, name)
+		}
+	}
+	seen := map[string]bool{}
+	var rules []any
+	for range rapid.IntRange(0, 5).Draw(t, "rules") {
+		rules = append(rules, drawRule(t, seen))
+	}
+	spec := object{"futureSpec": object{"x": 1}, "rules": rules}
+	if rapid.IntRange(0, 5).Draw(t, "default") == 0 {
+		spec["defaultBackend"] = object{"service": object{"name": "fallback", "port": object{"number": 80}}}
+	}
+	return object{
+		"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "future": []any{"x"},
+		"metadata": object{"name": "ing", "namespace": namespace, "uid": "u-1", "annotations": marks, "futureMeta": true},
+		"spec":     spec,
+	}
+}
+
+func drawRule(t *rapid.T, seen map[string]bool) object {
+	rule := object{"futureRule": "x"}
+	host := rapid.SampledFrom(hosts).Draw(t, "host")
+	if host != "" {
+		rule["host"] = host
+	}
+	var list []any
+	for range rapid.IntRange(0, 4).Draw(t, "paths") {
+		path := rapid.SampledFrom(paths).Draw(t, "path")
+		pathType := rapid.SampledFrom(pathTypes).Draw(t, "type")
+		if id := host + " " + path + " " + pathType; !seen[id] {
+			seen[id] = true
+			one := object{"pathType": pathType, "futurePath": 1, "backend": drawBackend(t)}
+			if path != "" {
+				one["path"] = path
+			}
+			list = append(list, one)
+		}
+	}
+	if len(list) > 0 {
+		rule["http"] = object{"paths": list, "futureHTTP": nil}
+	}
+	return rule
+}
+
+func drawBackend(t *rapid.T) object {
+	port := func(value any) object {
+		if number, ok := value.(int); ok {
+			return object{"number": number, "futurePort": 1}
+		}
+		return object{"name": value, "futurePort": 1}
+	}
+	service := func(name string, at any) object {
+		return object{"futureBackend": 1, "service": object{"name": name, "port": port(at), "futureService": 1}}
+	}
+	return rapid.SampledFrom([]object{
+		service("api", 8080), service("api", 8080), service("api", "http"), service("api", "grpc"), service("api", 9), service("web", 80), service("web", 80),
+		service("cm-acme-http-solver-abc", 8089),
+		{"resource": object{"kind": "Bucket", "name": "b"}},
+	}).Draw(t, "backend")
+}
+
+func keys[V any](m map[string]V) []string {
+	var all []string
+	for name := range m {
+		all = append(all, name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func encode(t require.TestingT, o object) []byte {
+	text, err := json.Marshal(o)
+	require.NoError(t, err)
+	return text
+}
+
+func decode(t require.TestingT, text []byte) object {
+	var o object
+	require.NoError(t, json.Unmarshal(text, &o))
+	return o
+}
+
+// TestLaws: Restore(Rewrite(x)) is x, Rewrite(Rewrite(x)) is Rewrite(x),
+// guards let the Ingress itself pass, and nothing foreign is edited.
+func TestLaws(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		before, view := encode(t, drawIngress(t)), drawView(t)
+		requireLaws(t, before, view)
+		requireOwnEdits(t, before, view)
+
+		// Another config, another state, and back.
+		after := apply(t, before, ingressgen.Rewrite(parse(t, before), view).Edits)
+		requireLaws(t, after, drawView(t))
+	})
+}
+
+var editable = regexp.MustCompile(`^/(?:metadata/annotations/(?:migration-proxy\.io~1(?:original|share|phase|reason)|nginx\.ingress\.kubernetes\.io~1backend-protocol)` +
+	`|spec/rules/(\d+)/http/paths/(\d+)/backend/service/(?:name|port/name|port/number))$`)
+
+// requireOwnEdits: an edit is on one of the few values that are ours to edit,
+// and in a path that a migrating service of the table is for.
+func requireOwnEdits(t require.TestingT, before []byte, view ingressgen.View) {
+	ingress := parse(t, before)
+	for _, edit := range ingressgen.Rewrite(ingress, view).Edits {
+		found := editable.FindStringSubmatch(edit.Path)
+		require.NotNil(t, found, "%s is not ours to edit", edit.Path)
+		if found[1] == "" {
+			continue
+		}
+		var i, j int
+		_, err := fmt.Sscan(found[1], &i)
+		require.NoError(t, err)
+		_, err = fmt.Sscan(found[2], &j)
+		require.NoError(t, err)
+		rule := ingress.Spec.Rules[i]
+		path := rule.HTTP.Paths[j]
+		service := view.Table.Route(rule.Host, path.Path+"/")
+		require.NotNil(t, service)
+		require.Equal(t, rule.Host, string(service.OldHost))
+		require.Equal(t, status.Migrating, view.State.Services[string(service.Name)].Phase)
+		require.NotContains(t, path.Path, "acme-challenge")
+	}
+}
+
+// TestRestoreAfterUserEdits: what the user does to the rewritten Ingress is
+// what is left of it when it is restored.
+func TestRestoreAfterUserEdits(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		before, view := encode(t, drawIngress(t)), drawView(t)
+		rewritten := apply(t, before, ingressgen.Rewrite(parse(t, before), view).Edits)
+		edits := rapid.SliceOfNDistinct(rapid.SampledFrom(keys(userEdits)), 1, 3, rapid.ID).Draw(t, "edits")
+		changed, want := decode(t, rewritten), decode(t, before)
+		seed := rapid.IntRange(0, 11).Draw(t, "place")
+		for _, name := range edits {
+			if name == "rename a path" && len(edits) > 1 {
+				continue // a path that is new to us can be told from one other only
+			}
+			userEdits[name](want, want, seed)
+			userEdits[name](changed, want, seed)
+		}
+		wantText, text := encode(t, want), encode(t, changed)
+		require.JSONEq(t, string(wantText), string(apply(t, text, ingressgen.Restore(parse(t, text)))), "%v", edits)
+
+		again := apply(t, text, ingressgen.Rewrite(parse(t, text), view).Edits)
+		require.JSONEq(t, string(wantText), string(apply(t, again, ingressgen.Restore(parse(t, again)))), "%v, then rewritten", edits)
+		requireLaws(t, text, view)
+	})
+}
+
+// userEdits do the same to the Ingress as the user wrote it and to the
+// rewritten one; written is the former, for what kubectl apply puts back.
+var userEdits = map[string]func(o, written object, seed int){
+	"add a rule before": func(o, _ object, _ int) {
+		spec := o["spec"].(object)
+		spec["rules"] = append([]any{freshRule("before.example.com")}, list(spec["rules"])...)
+	},
+	"add a rule after": func(o, _ object, _ int) {
+		spec := o["spec"].(object)
+		spec["rules"] = append(list(spec["rules"]), freshRule("after.example.com"))
+	},
+	"reverse the rules": func(o, _ object, _ int) {
+		spec := o["spec"].(object)
+		rules := list(spec["rules"])
+		var reversed []any
+		for i := range rules {
+			reversed = append(reversed, rules[len(rules)-1-i])
+		}
+		spec["rules"] = reversed
+	},
+	"reset by apply": func(o, written object, _ int) {
+		copied := map[string]any{}
+		text, _ := json.Marshal(written["spec"])
+		_ = json.Unmarshal(text, &copied)
+		o["spec"] = copied
+	},
+	"rename a path": func(o, _ object, seed int) {
+		if all := allPaths(o); len(all) > 0 {
+			all[seed%len(all)]["path"] = "/renamed"
+		}
+	},
+	"another backend by hand": func(o, _ object, seed int) {
+		if all := allPaths(o); len(all) > 0 {
+			all[seed%len(all)]["backend"] = object{"service": object{"name": "hand", "port": object{"name": "made"}}}
+		}
+	},
+	"remove a path": func(o, _ object, seed int) {
+		rules := list(o["spec"].(object)["rules"])
+		if len(rules) > 0 {
+			delete(rules[seed%len(rules)].(object), "http")
+		}
+	},
+	"another annotation": func(o, _ object, _ int) { marks(o)["example.com/new"] = "x" },
+	"opt out":            func(o, _ object, _ int) { delete(marks(o), "migration-proxy.io/enabled") },
+	"another protocol":   func(o, _ object, _ int) { marks(o)["nginx.ingress.kubernetes.io/backend-protocol"] = "FCGI" },
+	"no protocol":        func(o, _ object, _ int) { delete(marks(o), "nginx.ingress.kubernetes.io/backend-protocol") },
+}
+
+func freshRule(host string) object {
+	return object{"host": host, "http": object{"paths": []any{
+		object{"path": "/", "pathType": "Prefix", "backend": object{"service": object{"name": "fresh", "port": object{"number": 1}}}},
+	}}}
+}
+
+func marks(o object) object { return o["metadata"].(object)["annotations"].(object) }
+
+func list(value any) []any {
+	found, _ := value.([]any)
+	return found
+}
+
+func allPaths(o object) []object {
+	var all []object
+	for _, rule := range list(o["spec"].(object)["rules"]) {
+		if http, ok := rule.(object)["http"].(object); ok {
+			for _, path := range list(http["paths"]) {
+				all = append(all, path.(object))
+			}
+		}
+	}
+	return all
+}
+
+// TestWreckage: with our annotations deleted or overwritten nothing panics,
+// the laws hold, and a second Rewrite has nothing to do.
+func TestWreckage(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		before, view := encode(t, drawIngress(t)), drawView(t)
+		wreck := decode(t, apply(t, before, ingressgen.Rewrite(parse(t, before), view).Edits))
+		for _, name := range rapid.SliceOfDistinct(rapid.SampledFrom([]string{"original", "share", "phase", "reason", "enabled"}), rapid.ID).Draw(t, "wrecked") {
+			full := ingressgen.Prefix + name
+			delete(marks(wreck), full)
+			if text := rapid.SampledFrom([]string{"", "{", "[]", "null", `{"backends":[{"host":"a.example.com","backend":{"name":"x","port":{"number":1}}}]}`, `{"annotations":{"a":"b"}}`}).Draw(t, "text"); text != "" {
+				marks(wreck)[full] = text
+			}
+		}
+		text := encode(t, wreck)
+		requireLaws(t, text, view)
+		released := apply(t, text, ingressgen.Release(parse(t, text), view).Edits)
+		require.Empty(t, ingressgen.Release(parse(t, released), view).Edits)
+	})
+}
+
+// TestGuardedFailsOnAnother: the patch is refused as soon as anything that it
+// relied on is another.
+func TestGuardedFailsOnAnother(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		before, view := encode(t, drawIngress(t)), drawView(t)
+		edits := ingressgen.Rewrite(parse(t, before), view).Edits
+		inPaths := false
+		for _, edit := range edits {
+			inPaths = inPaths || editable.FindStringSubmatch(edit.Path)[1] != ""
+		}
+		if !inPaths {
+			t.Skip("nothing is rewritten")
+		}
+		guarded := ingressgen.Guarded(parse(t, before), edits)
+		moved := decode(t, before)
+		name := rapid.SampledFrom([]string{"add a rule before", "opt out", "rename all", "rehost all", "hand made all", "ours is there"}).Draw(t, "move")
+		move(moved, name)
+		_, err := tryApply(t, encode(t, moved), guarded)
+		require.Error(t, err, name)
+	})
+}
+
+func move(o object, name string) {
+	if edit, ok := userEdits[name]; ok {
+		edit(o, o, 0)
+		return
+	}
+	for _, rule := range list(o["spec"].(object)["rules"]) {
+		if name == "rehost all" {
+			rule.(object)["host"] = "other.example.com"
+		}
+	}
+	for _, path := range allPaths(o) {
+		switch name {
+		case "rename all":
+			path["path"] = "/other"
+		case "hand made all":
+			path["backend"] = object{"service": object{"name": "hand", "port": object{"number": 8080}}}
+		}
+	}
+	if name == "ours is there" {
+		marks(o)[ingressgen.AnnotationOriginal] = "{}"
+	}
+}
