@@ -1,0 +1,230 @@
+package watcher
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+)
+
+// parts is one run of the Watcher: who does what, wired.
+type parts struct {
+	*Watcher
+	told      *told
+	owner     *owner
+	asker     *asker
+	keeper    *keeper
+	mirror    *mirror
+	ingresses *work[types.NamespacedName]
+	spaces    *work[string]
+
+	ingressShelf *shelf[*networkingv1.Ingress]
+	serviceShelf *shelf[*corev1.Service]
+	sliceShelf   *shelf[*discoveryv1.EndpointSlice]
+}
+
+func (w *Watcher) assemble(told *told) *parts {
+	p := &parts{
+		Watcher: w, told: told,
+		ingressShelf: newShelf[*networkingv1.Ingress]("ingresses"),
+		serviceShelf: newShelf[*corev1.Service]("services"),
+		sliceShelf:   newShelf[*discoveryv1.EndpointSlice]("endpointslices"),
+	}
+	view := &atomic.Pointer[view]{}
+	p.makeMirror(view)
+	p.makeKeeper(view)
+	p.makeOwner(view)
+	p.connect()
+	return p
+}
+
+func (p *parts) makeMirror(view *atomic.Pointer[view]) {
+	p.mirror = &mirror{
+		client: p.client, home: p.options.Namespace, source: p.options.ProxyService, linger: p.options.Linger,
+		view: view, ingresses: p.ingressShelf, services: p.serviceShelf, slices: p.sliceShelf, metrics: p.metrics,
+		later: func(namespace string, after time.Duration) { p.spaces.queue.AddAfter(namespace, after) },
+	}
+	p.mirror.reset()
+	p.spaces = newWork(p.faults, p.mirror.bring)
+}
+
+func (p *parts) makeKeeper(view *atomic.Pointer[view]) {
+	p.keeper = &keeper{
+		client: p.client, view: view, shelf: p.ingressShelf, mirror: p.mirror, metrics: p.metrics, told: p.told,
+		warnings: map[types.NamespacedName]string{},
+		done: func(ctx context.Context, o outcome) {
+			p.owner.send(ctx, func(owner *owner) bool { return owner.takeOutcome(o) })
+		},
+	}
+	p.ingresses = newWork(p.faults, p.keeper.bring)
+}
+
+func (p *parts) makeOwner(view *atomic.Pointer[view]) {
+	o := p.options
+	p.asker = &asker{
+		get: o.Ask, poke: make(chan struct{}, 1),
+		endpoints: func() []cluster.Endpoint { return cluster.Endpoints(p.mirror.sources()) },
+		tell: func(ctx context.Context, replicas []cluster.Replica) {
+			p.owner.send(ctx, func(owner *owner) bool { return owner.takeReplicas(replicas) })
+		},
+	}
+	p.owner = &owner{
+		inbox: make(chan input), object: o.object(p.client, o.ConfigMap),
+		record: &record{maps: p.client.CoreV1().ConfigMaps(o.Namespace), metrics: p.metrics, log: o.Log, name: o.StateMap},
+		told:   p.told, faults: p.faults, metrics: p.metrics, asker: p.asker, log: o.Log,
+		enqueue: p.ingresses.queue.Add, view: view, began: make(chan struct{}), index: newIndex(),
+	}
+}
+
+// connect says what each change of an object sets in motion.
+func (p *parts) connect() {
+	p.ingressShelf.trim = trimIngress
+	p.ingressShelf.told = p.ingressChanged
+	p.serviceShelf.trim = func(service *corev1.Service) { service.ManagedFields = nil }
+	p.serviceShelf.told = p.serviceChanged
+	p.sliceShelf.trim = func(slice *discoveryv1.EndpointSlice) { slice.ManagedFields = nil }
+	p.sliceShelf.told = p.sliceChanged
+	trouble := func(what string, err error) { p.faults.tell("follow "+what, err) }
+	p.ingressShelf.trouble, p.serviceShelf.trouble, p.sliceShelf.trouble = trouble, trouble, trouble
+}
+
+// trimIngress leaves of an Ingress that has nothing to do with us only its
+// name: a cluster may have thousands of them.
+func trimIngress(ingress *networkingv1.Ingress) {
+	if ours(ingress) || ingressgen.OptedIn(ingress) || ingressgen.Touched(ingress) {
+		return
+	}
+	*ingress = networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{
+		Namespace: ingress.Namespace, Name: ingress.Name, UID: ingress.UID, ResourceVersion: ingress.ResourceVersion,
+	}}
+}
+
+// concerns: it is, or was, to be looked at.
+func concerns(ingress *networkingv1.Ingress) bool {
+	return ingress != nil && (ours(ingress) || ingressgen.OptedIn(ingress) || ingressgen.Touched(ingress))
+}
+
+func (p *parts) ingressChanged(before, now *networkingv1.Ingress) {
+	one := either(before, now)
+	key := keyOf(one)
+	if !concerns(before) && !concerns(now) {
+		if now == nil { // it may have been in a companion's way
+			p.ingresses.queue.Add(mainOf(key))
+		}
+		return
+	}
+	p.ingresses.queue.Add(key)
+	p.ingresses.queue.Add(mainOf(key)) // it may be a companion
+	p.spaces.queue.Add(key.Namespace)
+	if p.settled() {
+		if happened, ok := transition(before, now); ok && !ours(one) {
+			p.told.on(now, happened)
+		}
+	}
+}
+
+// settled: the first list is in. What it brings is not news.
+func (p *parts) settled() bool {
+	select {
+	case <-p.ingressShelf.filled:
+		return true
+	default:
+		return false
+	}
+}
+
+// serviceChanged: a mirror is repaired; one of somebody else may be in the way
+// of the namespace's Ingresses, or not any more.
+func (p *parts) serviceChanged(before, now *corev1.Service) {
+	namespace := either(before, now).Namespace
+	p.spaces.queue.Add(namespace)
+	if before != nil && now != nil && ours(before) == ours(now) {
+		return
+	}
+	for _, ingress := range p.ingressShelf.in(namespace) {
+		if concerns(ingress) {
+			p.ingresses.queue.Add(keyOf(ingress))
+		}
+	}
+}
+
+// sliceChanged: our own Service's endpoints concern every namespace that has a
+// mirror, at once; a mirror only its own.
+func (p *parts) sliceChanged(before, now *discoveryv1.EndpointSlice) {
+	one := either(before, now)
+	if one.Namespace != p.options.Namespace {
+		p.spaces.queue.Add(one.Namespace)
+		return
+	}
+	for _, namespace := range p.serviceShelf.namespaces() {
+		p.spaces.queue.Add(namespace)
+	}
+	p.asker.now()
+}
+
+// either gives the newer one that is there.
+func either[T any](before, now *T) *T {
+	if now != nil {
+		return now
+	}
+	return before
+}
+
+// all are the goroutines of one run. The workers begin when there is a view,
+// which needs the config, the record and the replicas' first words.
+func (p *parts) all() []func(context.Context) {
+	state := p.options.object(p.client, p.options.StateMap)
+	return []func(context.Context){
+		p.owner.run,
+		func(ctx context.Context) { p.followConfigMap(ctx, p.owner.object, p.owner.takeConfig) },
+		func(ctx context.Context) { p.followConfigMap(ctx, state, p.owner.takeRecord) },
+		func(ctx context.Context) {
+			follow(ctx, p.ingressShelf, p.client.NetworkingV1().Ingresses(""), selection{})
+		},
+		func(ctx context.Context) {
+			follow(ctx, p.serviceShelf, p.client.CoreV1().Services(""), selection{fields: "metadata.name=" + cluster.ProxyService})
+		},
+		func(ctx context.Context) {
+			follow(ctx, p.sliceShelf, p.client.DiscoveryV1().EndpointSlices(""), selection{labels: p.sliceLabels()})
+		},
+		p.after(p.asker.run, p.sliceShelf.filled),
+		p.after(func(ctx context.Context) { p.ingresses.run(ctx, workers) }, p.filled()...),
+		p.after(func(ctx context.Context) { p.spaces.run(ctx, mirrors) }, p.filled()...),
+	}
+}
+
+func (p *parts) followConfigMap(ctx context.Context, object cluster.Object, take func(*corev1.ConfigMap) bool) {
+	_ = object.Follow(ctx, func(version *corev1.ConfigMap) { // ends with ctx, without an error
+		p.owner.send(ctx, func(*owner) bool { return take(version) })
+	})
+}
+
+func (p *parts) sliceLabels() string {
+	return discoveryv1.LabelServiceName + " in (" + p.options.ProxyService + "," + cluster.ProxyService + ")"
+}
+
+func (p *parts) filled() []chan struct{} {
+	return []chan struct{}{p.ingressShelf.filled, p.serviceShelf.filled, p.sliceShelf.filled, p.owner.began}
+}
+
+// after runs a part when all these are closed.
+func (p *parts) after(part func(context.Context), ready ...chan struct{}) func(context.Context) {
+	return func(ctx context.Context) {
+		for _, one := range ready {
+			select {
+			case <-one:
+			case <-ctx.Done():
+				return
+			}
+		}
+		part(ctx)
+	}
+}

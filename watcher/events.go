@@ -1,0 +1,108 @@
+package watcher
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/events"
+
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+// The reasons of our Events.
+const (
+	// On the ConfigMap.
+	EventAccepted    = "ConfigAccepted"
+	EventRejected    = "ConfigRejected"
+	EventReplica     = "ReplicaRejectsConfig"
+	EventUnlabelled  = "NotValidatedOnWrite"
+	EventStateTooBig = "LastGoodNotKept"
+	// On an Ingress.
+	EventRewritten = "Rewritten"
+	EventRestored  = "Restored"
+	EventFellBack  = "FellBack"
+	EventRecovered = "Recovered"
+	EventBypassed  = "Bypassed"
+	EventWarning   = "NotRewritten"
+	EventRefused   = "WriteRefused"
+)
+
+// note is an Event to be: what is said, and how loudly.
+type note struct{ kind, reason, text string }
+
+// told writes Events. They are the cluster's log for people: one that is lost
+// is not repeated.
+type told struct {
+	recorder events.EventRecorder
+	stop     func()
+}
+
+func newTold(ctx context.Context, client kubernetes.Interface) (*told, error) {
+	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()})
+	if err := broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
+		return nil, fmt.Errorf("write Events: %w", err)
+	}
+	return &told{recorder: broadcaster.NewRecorder(scheme.Scheme, Manager), stop: broadcaster.Shutdown}, nil
+}
+
+// mostNote is what the API takes as an Event's note, in bytes.
+const mostNote = 1024
+
+func (t *told) on(object runtime.Object, n note) {
+	t.recorder.Eventf(object, nil, n.kind, n.reason, "Migrate", "%s", short(n.text, mostNote))
+}
+
+// short cuts a text to so many bytes, and says so.
+func short(text string, most int) string {
+	const cut = " ..."
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most-len(cut)], "") + cut
+}
+
+// transition tells what happened to an Ingress between two versions of it,
+// whoever did it: the watcher, admission, or the command restore.
+//
+//	before        after         Event
+//	nothing       Migrating     Rewritten
+//	FallenBack    Migrating     Recovered (also from Bypassed)
+//	any           FallenBack    FellBack, with the evidence
+//	any           Bypassed      Bypassed, with the reason
+//	any           nothing       Restored
+func transition(before, after *networkingv1.Ingress) (note, bool) {
+	if after == nil {
+		return note{}, false
+	}
+	was, is := phaseOf(before), phaseOf(after)
+	if was == is {
+		return note{}, false
+	}
+	reason := after.Annotations[ingressgen.AnnotationReason]
+	switch is {
+	case status.FallenBack:
+		return note{corev1.EventTypeWarning, EventFellBack, "all traffic goes to old, past the migration proxy: " + reason}, true
+	case status.Bypassed:
+		return note{corev1.EventTypeWarning, EventBypassed, "traffic goes past the migration proxy: " + reason}, true
+	case "":
+		return note{corev1.EventTypeNormal, EventRestored, "the Ingress is as its user wrote it"}, true
+	}
+	if was == "" {
+		return note{corev1.EventTypeNormal, EventRewritten, "traffic goes through the migration proxy; share on new: " + after.Annotations[ingressgen.AnnotationShare]}, true
+	}
+	return note{corev1.EventTypeNormal, EventRecovered, "traffic goes through the migration proxy again, after " + string(was)}, true
+}
+
+func phaseOf(ingress *networkingv1.Ingress) status.Phase {
+	if ingress == nil {
+		return ""
+	}
+	return status.Phase(ingress.Annotations[ingressgen.AnnotationPhase])
+}

@@ -1,0 +1,176 @@
+package watcher
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+)
+
+// keeper brings one Ingress after the other to what the view wants. It knows
+// nothing of the Ingress but what the cluster has.
+type keeper struct {
+	client  kubernetes.Interface
+	view    *atomic.Pointer[view]
+	shelf   *shelf[*networkingv1.Ingress]
+	mirror  *mirror
+	metrics *metrics
+	told    *told
+	done    func(context.Context, outcome)
+
+	mu       sync.Mutex
+	warnings map[types.NamespacedName]string // that were told of last
+}
+
+// bring does one Ingress. An error means: try again.
+func (k *keeper) bring(ctx context.Context, key types.NamespacedName) error {
+	ingress := k.shelf.get(key)
+	if ingress == nil || !ingressgen.OptedIn(ingress) && !ingressgen.Touched(ingress) {
+		k.done(ctx, outcome{key: key, gone: true})
+		k.warn(ingress, key, nil)
+		return k.withoutCompanion(ctx, key)
+	}
+	err := k.once(ctx, ingress)
+	if err == nil || !changedMeanwhile(err) {
+		return err
+	}
+	// What the watch brought is not the newest: look, and try once more.
+	fresh, err := k.client.NetworkingV1().Ingresses(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil // the watch will say so
+	}
+	if err != nil {
+		return fmt.Errorf("read Ingress %s: %w", key, err)
+	}
+	return k.once(ctx, fresh)
+}
+
+// once is the list of steps: what the Ingress will point at comes before it
+// does, and goes after.
+func (k *keeper) once(ctx context.Context, ingress *networkingv1.Ingress) error {
+	view, key := k.view.Load(), keyOf(ingress)
+	report, err := k.report(ctx, ingress, view)
+	if err != nil {
+		return err
+	}
+	if report.NeedsProxy {
+		report, err = k.provide(ctx, ingress, view, report)
+	}
+	if err == nil {
+		err = k.patch(ctx, ingress, report.Edits)
+	}
+	if err == nil && report.Companion == nil {
+		err = k.withoutCompanion(ctx, key)
+	}
+	if err != nil {
+		return err
+	}
+	k.warn(ingress, key, report.Warnings)
+	k.done(ctx, outcomeOf(ingress, report, view.version))
+	return nil
+}
+
+// report asks ingressgen. While everything is paused, nothing of ours stays
+// in an Ingress, not even a reason: the command restore --all waits for that.
+func (k *keeper) report(ctx context.Context, ingress *networkingv1.Ingress, view *view) (ingressgen.Report, error) {
+	ports := &ports{ctx: ctx, client: k.client, namespace: ingress.Namespace}
+	if view.state.Paused != "" {
+		return ingressgen.Release(ingress, view.ingressgen(nil)), nil
+	}
+	report := ingressgen.Rewrite(ingress, view.ingressgen(ports.number))
+	return report, ports.err
+}
+
+// provide sees to what the Ingress will point at, and to its companion. When
+// somebody else has the name of one of them, the Ingress stays as its user
+// wrote it.
+func (k *keeper) provide(ctx context.Context, ingress *networkingv1.Ingress, view *view, report ingressgen.Report) (ingressgen.Report, error) {
+	err := k.mirror.provide(ctx, ingress.Namespace)
+	if err == nil && report.Companion != nil {
+		err = k.companion(ctx, report.Companion)
+	}
+	var foreign *foreignError
+	if !errors.As(err, &foreign) {
+		return report, err
+	}
+	released := ingressgen.Release(ingress, view.ingressgen(nil))
+	released.Services, released.Warnings = report.Services, append(released.Warnings, foreign.Error())
+	return released, nil
+}
+
+// patch sends the edits, each guarded by tests of what it replaces, and then
+// gives the fields that we had to take back to who had them.
+func (k *keeper) patch(ctx context.Context, ingress *networkingv1.Ingress, edits []ingressgen.Edit) error {
+	if len(edits) == 0 {
+		return nil
+	}
+	body, err := json.Marshal(ingressgen.Guarded(ingress, edits))
+	if err != nil {
+		return fmt.Errorf("write Ingress %s: %w", keyOf(ingress), err)
+	}
+	ctx, cancel := within(ctx)
+	defer cancel()
+	after, err := k.client.NetworkingV1().Ingresses(ingress.Namespace).Patch(
+		ctx, ingress.Name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: Manager})
+	if k.metrics.wrote("Ingress", err) != nil {
+		return fmt.Errorf("write Ingress %s: %w", keyOf(ingress), err)
+	}
+	return k.giveBack(ctx, ingress, after)
+}
+
+// warn writes an Event for warnings that are not the ones of last time.
+func (k *keeper) warn(ingress *networkingv1.Ingress, key types.NamespacedName, warnings []string) {
+	warnings = slices.Clone(warnings)
+	slices.Sort(warnings)
+	text := strings.Join(warnings, "; ")
+	k.mu.Lock()
+	before := k.warnings[key]
+	if text == "" {
+		delete(k.warnings, key)
+	} else {
+		k.warnings[key] = text
+	}
+	k.mu.Unlock()
+	if text != "" && text != before {
+		k.told.on(ingress, note{corev1.EventTypeWarning, EventWarning, text})
+	}
+}
+
+// ports finds the numbers of named ports, in one namespace. It keeps the first
+// error, because a port that cannot be known now is not one that is not there.
+type ports struct {
+	ctx       context.Context
+	client    kubernetes.Interface
+	namespace string
+	err       error
+}
+
+func (p *ports) number(service, name string) (int32, bool) {
+	found, err := p.client.CoreV1().Services(p.namespace).Get(p.ctx, service, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return 0, false
+	}
+	if err != nil {
+		p.err = fmt.Errorf("look up port %s of Service %s/%s: %w", name, p.namespace, service, err)
+		return 0, false
+	}
+	for _, port := range found.Spec.Ports {
+		if port.Name == name {
+			return port.Port, true
+		}
+	}
+	return 0, false
+}

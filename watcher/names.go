@@ -1,0 +1,34 @@
+package watcher
+
+import (
+	"strings"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// managedBy marks what we made, with Manager as value; nothing without it is
+// changed or deleted.
+const managedBy = "app.kubernetes.io/managed-by"
+
+// companionSuffix is what the companion Ingress of mode canary is called by.
+const companionSuffix = "-migration"
+
+func ours(object metav1.Object) bool { return object.GetLabels()[managedBy] == Manager }
+
+func companionOf(key types.NamespacedName) types.NamespacedName {
+	return types.NamespacedName{Namespace: key.Namespace, Name: key.Name + companionSuffix}
+}
+
+// mainOf is the Ingress that a companion belongs to, by its name.
+func mainOf(companion types.NamespacedName) types.NamespacedName {
+	return types.NamespacedName{Namespace: companion.Namespace, Name: strings.TrimSuffix(companion.Name, companionSuffix)}
+}
+
+// changedMeanwhile: the object is not the one that the write was made for: a
+// test of a JSON Patch failed (the API server calls that invalid), somebody
+// wrote or created it first, or it is gone.
+func changedMeanwhile(err error) bool {
+	return apierrors.IsInvalid(err) || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err)
+}

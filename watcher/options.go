@@ -1,0 +1,84 @@
+package watcher
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
+)
+
+// Options is what a Watcher needs. Only Config is required.
+type Options struct {
+	// Config reaches the API server. The Watcher makes a client of its own
+	// from a copy of it, with a rate of its own.
+	Config *rest.Config
+
+	Namespace string // of our own objects; empty: cluster.Namespace
+	ConfigMap string // empty: cluster.ConfigMap
+	StateMap  string // empty: cluster.StateMap
+	// ProxyService is the data plane's Service in Namespace; empty:
+	// cluster.ProxyService. In other namespaces it is always the latter.
+	ProxyService string
+
+	// Ask gets one replica's /status; nil: over HTTP from the Pod's address.
+	Ask cluster.Getter
+	// Linger is how long the proxy's Service stays in a namespace where no
+	// Ingress needs it any more, so that no ingress controller sees the
+	// Service go before the Ingress changed; 0: 30 seconds.
+	Linger time.Duration
+	Log    *slog.Logger // nil: slog.Default()
+}
+
+const (
+	// Manager is the field manager of all our writes.
+	Manager = "migration-proxy"
+
+	// perSecond and burst bound our requests, so that a fallback of
+	// thousands of Ingresses does not starve others at the API server. 5,000
+	// Ingresses take 12 s; the services of one host take one burst.
+	perSecond = 400
+	burst     = 800
+	// workers write Ingresses, mirrors the proxy's endpoints, at once.
+	workers = 8
+	mirrors = 8
+	// writeTimeout bounds one write: the next try may find another server.
+	writeTimeout = 5 * time.Second
+)
+
+func (o Options) withDefaults() Options {
+	o.Namespace = cmp.Or(o.Namespace, cluster.Namespace)
+	o.ConfigMap = cmp.Or(o.ConfigMap, cluster.ConfigMap)
+	o.StateMap = cmp.Or(o.StateMap, cluster.StateMap)
+	o.ProxyService = cmp.Or(o.ProxyService, cluster.ProxyService)
+	o.Linger = cmp.Or(o.Linger, 30*time.Second)
+	if o.Ask == nil {
+		o.Ask = cluster.Direct(true)
+	}
+	o.Log = cmp.Or(o.Log, slog.Default())
+	return o
+}
+
+func (o Options) client() (kubernetes.Interface, error) {
+	own := rest.CopyConfig(o.Config)
+	own.QPS, own.Burst = perSecond, burst
+	made, err := kubernetes.NewForConfig(own)
+	if err != nil {
+		return nil, fmt.Errorf("make the watcher's API client: %w", err)
+	}
+	return made, nil
+}
+
+func (o Options) object(client kubernetes.Interface, name string) cluster.Object {
+	return cluster.Object{Client: client, Namespace: o.Namespace, Name: name, Log: o.Log}
+}
+
+// within is a context for one write.
+func within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, writeTimeout)
+}

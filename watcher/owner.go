@@ -1,0 +1,260 @@
+package watcher
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+// input changes the owner's state. It tells whether that has to be looked at.
+type input func(*owner) bool
+
+// owner owns the state: what the config says, what the replicas said, the
+// verdict, and which Ingress belongs to which service. All of it is used by
+// one goroutine, run's; others send inputs and read the view.
+type owner struct {
+	inbox   chan input
+	object  cluster.Object // the config
+	record  *record
+	told    *told
+	faults  *faults
+	metrics *metrics
+	asker   *asker
+	log     *slog.Logger
+	enqueue func(types.NamespacedName)
+	view    *atomic.Pointer[view]
+	began   chan struct{} // closed with the first view
+
+	configKnown bool
+	configMap   *corev1.ConfigMap // the newest; nil: it does not exist
+	looked      bool              // at configMap
+	loader      config.Loader
+	table       *migration.Table // the last valid one; nil: none ever was
+	text        string           // that it came from
+	since       time.Time        // when it was new
+	rejected    string           // why the newest config is not in force
+
+	words    []Word
+	heard    bool
+	judged   bool // state is ours; before, the recorded one counts
+	state    status.Cluster
+	index    *index
+	refusals map[string]time.Time // by pod: the rejected config that was told of
+	success  time.Time
+}
+
+// send hands an input to the owner.
+func (o *owner) send(ctx context.Context, in input) {
+	select {
+	case o.inbox <- in:
+	case <-ctx.Done():
+	}
+}
+
+func (o *owner) run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var last time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case in := <-o.inbox:
+			if in(o) {
+				now := time.Now()
+				timer.Reset(due(now, last).Sub(now))
+			}
+		case <-timer.C:
+			last = time.Now()
+			o.settle(ctx)
+		}
+	}
+}
+
+// The inputs.
+
+func (o *owner) takeConfig(configMap *corev1.ConfigMap) bool {
+	o.configKnown, o.configMap, o.looked = true, configMap, false
+	o.asker.now()
+	return true
+}
+
+func (o *owner) takeRecord(configMap *corev1.ConfigMap) bool {
+	o.record.take(configMap)
+	return true
+}
+
+func (o *owner) takeReplicas(replicas []cluster.Replica) bool {
+	o.words = Listen(o.words, replicas, time.Now())
+	o.heard = true
+	return true
+}
+
+// takeOutcome: what was judged by an older view has to be judged again, if
+// what changed since might concern it; the index did not know it then.
+func (o *owner) takeOutcome(done outcome) bool {
+	o.index.put(done)
+	if !done.gone && done.version < o.view.Load().version {
+		o.enqueue(done.key)
+	}
+	return false
+}
+
+// settle looks at everything and acts on it, in this order: the config, the
+// verdict, its record, and then the Ingresses.
+func (o *owner) settle(ctx context.Context) {
+	if !o.configKnown || !o.record.known || !o.heard {
+		return // a verdict without having heard all would be a guess
+	}
+	o.load()
+	o.judge()
+	o.keep(ctx)
+	o.publish()
+	o.hurry()
+	o.tellRefusals()
+	o.measure()
+}
+
+// load reads the newest config, if it has not been. The last good one stays
+// in force while the newest is not valid.
+func (o *owner) load() {
+	if o.looked {
+		return
+	}
+	o.looked = true
+	text, err := o.object.ConfigText(o.configMap)
+	var table *migration.Table
+	if err == nil {
+		table, err = o.loader.Load(o.object.String(), text)
+	}
+	if err != nil {
+		o.reject(err)
+		return
+	}
+	o.accept(table, string(text))
+}
+
+func (o *owner) accept(table *migration.Table, text string) {
+	recorded, ok := o.record.lastGood()
+	if o.table == nil && !(ok && recorded == text) || o.table != nil && o.table.Digest() != table.Digest() {
+		o.log.Info("Configuration changed", "config", o.object.String(), "digest", table.Digest(), "services", len(table.Services()))
+		o.told.on(o.configMap, note{corev1.EventTypeNormal, EventAccepted, "the migration config is valid; digest " + table.Digest()})
+	}
+	if o.table == nil || o.table.Digest() != table.Digest() {
+		o.since = time.Now()
+	}
+	o.table, o.text, o.rejected = table, text, ""
+	o.checkLabel()
+}
+
+func (o *owner) reject(err error) {
+	if o.table == nil {
+		o.recall()
+	}
+	if o.rejected == err.Error() {
+		return
+	}
+	o.rejected = err.Error()
+	o.log.Warn("The migration config is not valid, the last valid one stays in force", "config", o.object.String(), "error", err)
+	if o.configMap == nil {
+		return // nothing to write an Event on
+	}
+	o.told.on(o.configMap, note{corev1.EventTypeWarning, EventRejected, "the last valid migration config stays in force: " + err.Error()})
+	o.checkLabel()
+}
+
+// recall takes the config that the last leader found valid.
+func (o *owner) recall() {
+	text, ok := o.record.lastGood()
+	if !ok {
+		return
+	}
+	table, err := config.Load(o.record.name+" "+status.LastGoodKey, []byte(text))
+	if err != nil {
+		o.log.Warn("The last valid config is not readable", "error", err)
+		return
+	}
+	o.table, o.text, o.since = table, text, time.Now()
+}
+
+func (o *owner) judge() {
+	before := o.state
+	if !o.judged {
+		before = o.record.cluster()
+	}
+	before.Paused = o.record.paused()
+	o.state, o.judged = Verdict(o.table, o.words, before, time.Now()), true
+}
+
+// keep writes the verdict down before anybody acts on it. If that cannot be
+// done, the Ingresses are not kept waiting; it is tried again each second.
+func (o *owner) keep(ctx context.Context) {
+	kept, err := o.record.write(ctx, o.state, o.text)
+	if err == nil {
+		o.success = time.Now()
+		if !kept {
+			err = errors.New("the config is too big to be kept beside the state; a proxy or watcher that starts while the config is invalid has no last good one from here")
+		}
+	}
+	if ctx.Err() != nil || !o.faults.tell("migration-state", err) || kept || o.configMap == nil {
+		return
+	}
+	o.told.on(o.configMap, note{corev1.EventTypeWarning, EventStateTooBig, err.Error()})
+}
+
+// publish hands the new view to the workers, and the Ingresses that it
+// changes to the queue. Those that were never looked at are queued already.
+func (o *owner) publish() {
+	before := o.view.Load()
+	after := &view{version: 1, table: o.table, state: o.state}
+	if before != nil {
+		after.version = before.version + 1
+	}
+	what := changed(before, after)
+	if before != nil && what.empty() {
+		return
+	}
+	o.view.Store(after)
+	if before == nil {
+		close(o.began)
+		return
+	}
+	for key := range o.index.find(what) {
+		o.enqueue(key)
+	}
+}
+
+// arriving is how long replicas may take to serve a new config, until they
+// are asked no more often than ever.
+const arriving = 5 * time.Second
+
+// hurry asks more often while a new config is on its way to the replicas.
+func (o *owner) hurry() {
+	behind := false
+	for i := range o.words {
+		word := &o.words[i]
+		behind = behind || o.table != nil && word.Ready && word.Status.Config.Digest != o.table.Digest()
+	}
+	o.asker.eager.Store(behind && time.Since(o.since) < arriving)
+}
+
+func (o *owner) measure() {
+	now := &snapshot{
+		at: o.success, services: o.state.Services, ingresses: o.index.phases(), words: o.words,
+		rejected: o.rejected != "", paused: o.state.Paused != "",
+	}
+	if o.table != nil {
+		now.digest = o.table.Digest()
+	}
+	o.metrics.current.Store(now)
+}

@@ -1,0 +1,135 @@
+package watcher
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+// mostBytes is what both keys together may have; a ConfigMap takes 1 MiB.
+const mostBytes = 1 << 20 * 95 / 100
+
+// record is ConfigMap migration-state as far as it is known: what others read,
+// and what the next leader begins with. Only the owner's goroutine uses it.
+type record struct {
+	maps    typedcorev1.ConfigMapInterface
+	metrics *metrics
+	log     *slog.Logger
+	name    string
+
+	known  bool              // the API server has answered once
+	latest *corev1.ConfigMap // the newest known version; nil: it does not exist
+}
+
+// take notes a version that was seen, unless it is older than our own write.
+func (r *record) take(seen *corev1.ConfigMap) {
+	r.known = true
+	if seen != nil && r.latest != nil && seen.UID == r.latest.UID {
+		order, err := resourceversion.CompareResourceVersion(seen.ResourceVersion, r.latest.ResourceVersion)
+		if err == nil && order < 0 {
+			return
+		}
+	}
+	r.latest = seen
+}
+
+// cluster is the recorded state. One that does not parse counts as none: it is
+// found again from the replicas.
+func (r *record) cluster() status.Cluster {
+	state, err := status.ParseCluster(r.data())
+	if err != nil {
+		r.log.Warn("The recorded state is not readable, starting without", "configmap", r.name, "error", err)
+	}
+	return state
+}
+
+func (r *record) paused() string { return r.data()[status.PausedKey] }
+
+func (r *record) lastGood() (string, bool) {
+	text, ok := r.data()[status.LastGoodKey]
+	return text, ok
+}
+
+func (r *record) data() map[string]string {
+	if r.latest == nil {
+		return nil
+	}
+	return r.latest.Data
+}
+
+// write makes the ConfigMap say this, if it does not yet. Key paused is never
+// written: it is the command restore's. A lastGood that does not fit beside
+// the state is left out, and kept is false.
+func (r *record) write(ctx context.Context, state status.Cluster, lastGood string) (kept bool, err error) {
+	text, err := state.Text()
+	if err != nil {
+		return false, err
+	}
+	wanted := map[string]any{status.ClusterKey: text}
+	kept = len(text)+len(lastGood) <= mostBytes
+	if kept && lastGood != "" {
+		wanted[status.LastGoodKey] = lastGood
+	}
+	if !kept {
+		wanted[status.LastGoodKey] = nil // an old one would be wrong
+	}
+	if r.says(wanted) {
+		return kept, nil
+	}
+	ctx, cancel := within(ctx)
+	defer cancel()
+	return kept, r.metrics.wrote("ConfigMap", r.put(ctx, wanted))
+}
+
+func (r *record) says(wanted map[string]any) bool {
+	data := r.data()
+	for key, value := range wanted {
+		found, ok := data[key]
+		if ok != (value != nil) || ok && found != value {
+			return false
+		}
+	}
+	return r.latest != nil
+}
+
+// put sends the two keys and no other. Two watchers at a time, one of which
+// does not know yet that it lost the lease, may overwrite each other once; the
+// leader sees that and writes again.
+func (r *record) put(ctx context.Context, wanted map[string]any) error {
+	patch, err := json.Marshal(map[string]any{"data": wanted})
+	if err != nil {
+		return fmt.Errorf("write ConfigMap %s: %w", r.name, err)
+	}
+	after, err := r.maps.Patch(ctx, r.name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: Manager})
+	if apierrors.IsNotFound(err) {
+		after, err = r.maps.Create(ctx, r.fresh(wanted), metav1.CreateOptions{FieldManager: Manager})
+	}
+	if err != nil {
+		return fmt.Errorf("write ConfigMap %s: %w", r.name, err)
+	}
+	r.latest = after
+	return nil
+}
+
+func (r *record) fresh(wanted map[string]any) *corev1.ConfigMap {
+	made := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: r.name, Labels: map[string]string{managedBy: Manager}},
+		Data:       map[string]string{},
+	}
+	for key, value := range wanted {
+		if text, ok := value.(string); ok {
+			made.Data[key] = text
+		}
+	}
+	return made
+}

@@ -1,0 +1,47 @@
+package watcher
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+)
+
+// checkLabel warns, with each new version, that the config is not validated
+// as it is written.
+func (o *owner) checkLabel() {
+	if o.configMap == nil || o.configMap.Labels[ingressgen.LabelConfig] == "true" {
+		return
+	}
+	o.told.on(o.configMap, note{corev1.EventTypeWarning, EventUnlabelled, fmt.Sprintf(
+		"a mistake in this ConfigMap is not refused when it is written, because it lacks a label; "+
+			"add it with 'kubectl label configmap %s --namespace %s %s=true'",
+		o.configMap.Name, o.configMap.Namespace, ingressgen.LabelConfig)})
+}
+
+// tellRefusals writes an Event for each config that a replica refused, once.
+// What we could not load either is told already.
+func (o *owner) tellRefusals() {
+	refusals := o.refusals
+	o.refusals = nil
+	for i := range o.words {
+		word := &o.words[i]
+		rejected := word.Status.Config.Rejected
+		if rejected == nil || o.configMap == nil {
+			continue
+		}
+		if o.refusals == nil {
+			o.refusals = map[string]time.Time{}
+		}
+		o.refusals[word.Pod] = rejected.At
+		if refusals[word.Pod].Equal(rejected.At) || o.rejected != "" && rejected.Stage == "load" {
+			continue
+		}
+		o.told.on(o.configMap, note{corev1.EventTypeWarning, EventReplica, fmt.Sprintf(
+			"replica %s keeps its last config, because this one failed at stage %q: %s",
+			word.Pod, rejected.Stage, strings.Join(rejected.Problems, "; "))})
+	}
+}
