@@ -26,6 +26,7 @@ func FuzzArguments(f *testing.F) {
 		f.Add(seed)
 	}
 	dir := f.TempDir()
+	f.Setenv("KUBECONFIG", filepath.Join(dir, "none")) // no cluster is asked
 	config := filepath.Join(dir, "migration.yaml")
 	text, err := os.ReadFile("testdata/arguments/migration.yaml")
 	require.NoError(f, err)

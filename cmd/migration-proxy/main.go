@@ -21,7 +21,7 @@ func main() { os.Exit(run(os.Args...)) }
 // run is the whole program but for the end of the process.
 func run(args ...string) int {
 	root := newRoot()
-	root.SetArgs(args[1:])
+	root.SetArgs(calledAs(root, args))
 	command, err := root.ExecuteC()
 	if err == nil {
 		return exitOK

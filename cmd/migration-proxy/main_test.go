@@ -21,7 +21,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"migration-proxy": main})
+	testscript.Main(m, map[string]func(){
+		"migration-proxy": main, "kubectl-migration": main, "kubectl_complete-migration": main,
+	})
 }
 
 // TestScripts runs testdata/*.txtar: what a user types, what they see, and

@@ -42,7 +42,7 @@ the part that failed, and the latency (median and 99th percentile).
 
 All replicas of the cluster are asked, with your own rights, by way of the API
 server: OBSERVED has each replica's share, the other figures are sums, means
-by traffic, and the worst P99. With --http one proxy is asked, without Kubernetes.`,
+by traffic, and the worst P99. With --http one proxy is asked, and no cluster.`,
 		Example: `  migration-proxy status
   migration-proxy status --service api-name01 -o wide --watch
   migration-proxy status --http localhost:8080 -o json | jq .config.digest`,
