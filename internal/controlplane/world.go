@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/netip"
 	"os"
+	"path/filepath"
+
+	"github.com/migration-proxy/migration-proxy/internal/podrunner"
 )
 
 // WorldOptions says what NewWorld starts.
 type WorldOptions struct {
-	// Dir gets data, keys, the kubeconfig and logs. Empty: a temporary
-	// folder, removed by Close.
+	// Dir gets data, keys, the kubeconfig and logs. Empty: memory that is gone
+	// with the world.
 	Dir string
 	// Images are the programs that run for an image: name as in the Pod, with
 	// the tag, or without for all tags -> path of a binary on this machine.
@@ -25,20 +29,45 @@ type WorldOptions struct {
 // that runs Pods as processes (see podrunner for what it does not do).
 type World struct {
 	*ControlPlane
+	runner *podrunner.Runner
 }
 
 // NewWorld starts a world and waits until a Pod can run in it. It only works
 // inside Isolate.
-func NewWorld(ctx context.Context, o WorldOptions) (*World, error) { return nil, errors.New("not yet") }
+func NewWorld(ctx context.Context, o WorldOptions) (*World, error) {
+	if !isolated() {
+		return nil, errors.New("start a world: call it inside controlplane.Isolate, which must come first in main or TestMain")
+	}
+	if o.Dir == "" {
+		o.Dir = filepath.Join(scratch, "world")
+	}
+	plane, err := Start(ctx, Options{
+		Dir: o.Dir, Address: Network.Addr(), ControllerManager: true, CertManager: o.CertManager,
+	})
+	if err != nil {
+		return nil, err
+	}
+	runner, err := podrunner.Start(ctx, podrunner.Options{
+		Config: plane.Config(), Node: "node-1", Dir: filepath.Join(o.Dir, "node"), Images: o.Images,
+		Bridge: bridge, Network: Network, Services: netip.MustParsePrefix(serviceRange),
+		APIServer: plane.Server(), Log: o.Log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, plane.Stop())
+	}
+	return &World{ControlPlane: plane, runner: runner}, nil
+}
 
 // Logs is the folder of the containers' output: NAMESPACE_POD_CONTAINER.log.
-func (w *World) Logs() string { return "" }
+func (w *World) Logs() string { return w.runner.Logs() }
 
 // Signal sends a signal to a container's first process: SIGKILL is a crash,
 // SIGSTOP a hang.
 func (w *World) Signal(namespace, pod, container string, signal os.Signal) error {
-	return errors.New("not yet")
+	return w.runner.Signal(namespace, pod, container, signal)
 }
 
 // Close ends Pods (killed, not asked), controllers and the control plane.
-func (w *World) Close() error { return nil }
+func (w *World) Close() error {
+	return errors.Join(w.runner.Stop(), w.Stop())
+}

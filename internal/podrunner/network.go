@@ -1,0 +1,142 @@
+package podrunner
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// network hands out addresses and the namespaces that have them.
+type network struct {
+	bridge string
+	prefix netip.Prefix
+	home   *os.File // our own network namespace
+
+	mu   sync.Mutex
+	last netip.Addr // the newest address that was given; none is given twice
+}
+
+// sandbox is the network namespace of a Pod. It lasts as long as this handle
+// or a process in it.
+type sandbox struct {
+	address   netip.Addr
+	namespace *os.File
+	home      *os.File
+}
+
+func newNetwork(o Options) (*network, error) {
+	home, err := os.Open("/proc/self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	return &network{bridge: o.Bridge, prefix: o.Network, home: home, last: o.Network.Addr().Next()}, nil
+}
+
+func (n *network) close() error {
+	if n == nil {
+		return nil
+	}
+	return n.home.Close()
+}
+
+func (n *network) next() netip.Addr {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.last = n.last.Next()
+	return n.last
+}
+
+// join makes a namespace with an address on the bridge, where programs may
+// listen on ports below 1024 whoever they are, as container runtimes allow.
+func (n *network) join() (*sandbox, error) {
+	s := &sandbox{address: n.next(), home: n.home}
+	err := s.onThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("new network namespace: %w", err)
+		}
+		var err error
+		if s.namespace, err = os.Open("/proc/thread-self/ns/net"); err != nil {
+			return err
+		}
+		return os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0)
+	})
+	if err == nil {
+		err = n.wire(s)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("network of a Pod: %w", err), s.close())
+	}
+	return s, nil
+}
+
+// wire connects the namespace to the bridge.
+func (n *network) wire(s *sandbox) error {
+	octets := s.address.As4()
+	outside := fmt.Sprintf("pod%d-%d", octets[2], octets[3])
+	err := ip(
+		fmt.Sprintf("link add %s type veth peer name eth0 netns /proc/%d/fd/%d", outside, os.Getpid(), s.namespace.Fd()),
+		fmt.Sprintf("link set %s master %s up", outside, n.bridge),
+	)
+	if err != nil {
+		return err
+	}
+	return s.enter(func() error {
+		return ip(
+			"link set lo up",
+			fmt.Sprintf("addr add %s/%d dev eth0", s.address, n.prefix.Bits()),
+			"link set eth0 up",
+			fmt.Sprintf("route add default via %s", n.prefix.Addr()),
+		)
+	})
+}
+
+// enter runs a function on a thread that is in the namespace; a process that
+// it starts is there, too.
+func (s *sandbox) enter(run func() error) error {
+	return s.onThread(func() error {
+		if err := unix.Setns(int(s.namespace.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("enter network namespace: %w", err)
+		}
+		return run()
+	})
+}
+
+// onThread runs a function on a thread of its own and brings that home again.
+// If that fails, the thread ends with its goroutine, because it stays locked.
+func (s *sandbox) onThread(run func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		err := run()
+		back := unix.Setns(int(s.home.Fd()), unix.CLONE_NEWNET)
+		if back == nil {
+			runtime.UnlockOSThread()
+		}
+		done <- errors.Join(err, back)
+	}()
+	return <-done
+}
+
+func (s *sandbox) close() error {
+	if s.namespace == nil {
+		return nil
+	}
+	return s.namespace.Close()
+}
+
+// ip runs commands of iproute2 in the namespace of the calling thread.
+func ip(commands ...string) error {
+	batch := exec.Command("ip", "-batch", "-")
+	batch.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
+	if output, err := batch.CombinedOutput(); err != nil {
+		return fmt.Errorf("ip -batch: %w: %s(the commands: %s)", err, output, strings.Join(commands, "; "))
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package podrunner
+
+import (
+	"context"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// register creates the Node and says that it is ready. Nobody checks on it
+// later: the control plane runs without the node lifecycle controller.
+func (r *Runner) register(ctx context.Context) error {
+	nodes := r.client.CoreV1().Nodes()
+	node, err := nodes.Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{
+		Name:   r.options.Node,
+		Labels: map[string]string{corev1.LabelHostname: r.options.Node, corev1.LabelOSStable: "linux"},
+	}}, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		node, err = nodes.Get(ctx, r.options.Node, metav1.GetOptions{})
+	}
+	if err != nil {
+		return err
+	}
+	room := corev1.ResourceList{
+		corev1.ResourceCPU: resource.MustParse("64"), corev1.ResourceMemory: resource.MustParse("64Gi"),
+		corev1.ResourcePods: resource.MustParse("1000"),
+	}
+	node.Status = corev1.NodeStatus{
+		Capacity: room, Allocatable: room,
+		Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: r.options.Network.Addr().String()}},
+		Conditions: []corev1.NodeCondition{{
+			Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Registered",
+			LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now(),
+		}},
+	}
+	_, err = nodes.UpdateStatus(ctx, node, metav1.UpdateOptions{})
+	return err
+}
+
+// bind gives an unscheduled Pod to our node.
+func (r *Runner) bind(ctx context.Context, pod *corev1.Pod) {
+	binding := &corev1.Binding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
+		Target:     corev1.ObjectReference{Kind: "Node", Name: r.options.Node},
+	}
+	insist(ctx, func() error {
+		err := r.client.CoreV1().Pods(pod.Namespace).Bind(ctx, binding, metav1.CreateOptions{})
+		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+			return nil // bound meanwhile, or gone
+		}
+		return err
+	})
+}
+
+// remove deletes a Pod that has ended from the API.
+func (r *Runner) remove(ctx context.Context, pod *corev1.Pod) {
+	now := metav1.DeleteOptions{GracePeriodSeconds: new(int64), Preconditions: metav1.NewUIDPreconditions(string(pod.UID))}
+	insist(ctx, func() error {
+		err := r.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, now)
+		if apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
+			return nil
+		}
+		return err
+	})
+}
+
+// insist tries until it works or the context ends: the API server may be away
+// for a while.
+func insist(ctx context.Context, try func() error) {
+	const pause = 200 * time.Millisecond
+	for ctx.Err() == nil && try() != nil {
+		wait(ctx, pause)
+	}
+}
+
+// wait waits that long, or shorter when the context ends.
+func wait(ctx context.Context, pause time.Duration) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,173 @@
+package podrunner
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// refreshEvery is how long a change of a ConfigMap or Secret takes at most to
+// reach its volumes (Kubernetes takes about a minute).
+const refreshEvery = 500 * time.Millisecond
+
+// volumes are the folders of a Pod's volumes. Only one goroutine at a time
+// writes them.
+type volumes struct {
+	worker  *worker
+	written map[string]payload // by volume, what is in it now
+	tokens  map[string]token   // by audience
+}
+
+func newVolumes(w *worker) *volumes {
+	return &volumes{worker: w, written: map[string]payload{}, tokens: map[string]token{}}
+}
+
+func (v *volumes) dir(name string) string { return filepath.Join(v.worker.dir, "volumes", name) }
+
+// keepCurrent writes what changes, until the context ends.
+func (v *volumes) keepCurrent(ctx context.Context) {
+	for ctx.Err() == nil {
+		wait(ctx, refreshEvery)
+		if err := v.write(ctx); err != nil && ctx.Err() == nil {
+			v.worker.runner.options.Log.Info("a volume stays as it is", "pod", v.worker.name(), "error", err)
+		}
+	}
+}
+
+// write brings all volumes up to date.
+func (v *volumes) write(ctx context.Context) error {
+	var all error
+	for i := range v.worker.pod.Spec.Volumes {
+		volume := &v.worker.pod.Spec.Volumes[i]
+		if err := v.writeOne(ctx, volume); err != nil {
+			all = errors.Join(all, fmt.Errorf("volume %s: %w", volume.Name, err))
+		}
+	}
+	return all
+}
+
+func (v *volumes) writeOne(ctx context.Context, volume *corev1.Volume) error {
+	dir := v.dir(volume.Name)
+	if volume.EmptyDir != nil {
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return err
+		}
+		return os.Chmod(dir, 0o777)
+	}
+	content, err := v.content(ctx, volume)
+	if err != nil {
+		return err
+	}
+	if have, is := v.written[volume.Name]; is && reflect.DeepEqual(have, content) {
+		return nil
+	}
+	if err := content.write(dir, v.group()); err != nil {
+		return err
+	}
+	v.written[volume.Name] = content
+	return nil
+}
+
+// group is who may read what is private; -1: only root.
+func (v *volumes) group() int {
+	if security := v.worker.pod.Spec.SecurityContext; security != nil && security.FSGroup != nil {
+		return int(*security.FSGroup)
+	}
+	return -1
+}
+
+// content gives what must be in a volume.
+func (v *volumes) content(ctx context.Context, volume *corev1.Volume) (payload, error) {
+	switch {
+	case volume.ConfigMap != nil:
+		return v.projected(ctx, volume.ConfigMap.DefaultMode, corev1.VolumeProjection{ConfigMap: &corev1.ConfigMapProjection{
+			LocalObjectReference: volume.ConfigMap.LocalObjectReference,
+			Items:                volume.ConfigMap.Items, Optional: volume.ConfigMap.Optional,
+		}})
+	case volume.Secret != nil:
+		return v.projected(ctx, volume.Secret.DefaultMode, corev1.VolumeProjection{Secret: &corev1.SecretProjection{
+			LocalObjectReference: corev1.LocalObjectReference{Name: volume.Secret.SecretName},
+			Items:                volume.Secret.Items, Optional: volume.Secret.Optional,
+		}})
+	case volume.DownwardAPI != nil:
+		return v.projected(ctx, volume.DownwardAPI.DefaultMode, corev1.VolumeProjection{
+			DownwardAPI: &corev1.DownwardAPIProjection{Items: volume.DownwardAPI.Items},
+		})
+	case volume.Projected != nil:
+		return v.projected(ctx, volume.Projected.DefaultMode, volume.Projected.Sources...)
+	}
+	return nil, errors.New("only emptyDir, configMap, secret, projected and downwardAPI are known here")
+}
+
+// projected gathers sources into one volume.
+func (v *volumes) projected(ctx context.Context, mode *int32, sources ...corev1.VolumeProjection) (payload, error) {
+	all := payload{}
+	standard := os.FileMode(*cmp.Or(mode, new(int32(0o644))))
+	for _, source := range sources {
+		var err error
+		switch {
+		case source.ConfigMap != nil:
+			var content map[string][]byte
+			content, err = v.worker.configMap(source.ConfigMap.Name)
+			err = all.take(content, source.ConfigMap.Items, standard, lenient(err, source.ConfigMap.Optional))
+		case source.Secret != nil:
+			var content map[string][]byte
+			content, err = v.worker.secret(source.Secret.Name)
+			err = all.take(content, source.Secret.Items, standard, lenient(err, source.Secret.Optional))
+		case source.DownwardAPI != nil:
+			err = v.fields(all, source.DownwardAPI.Items, standard)
+		case source.ServiceAccountToken != nil:
+			err = v.token(ctx, all, source.ServiceAccountToken)
+		default:
+			err = errors.New("a kind of projection that is not known here")
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func lenient(err error, optional *bool) error {
+	if forgiven(err, optional) {
+		return nil
+	}
+	return err
+}
+
+func (v *volumes) fields(all payload, items []corev1.DownwardAPIVolumeFile, standard os.FileMode) error {
+	for _, item := range items {
+		if item.FieldRef == nil {
+			continue // resources: nobody limits them here
+		}
+		text, err := v.worker.field(item.FieldRef.FieldPath)
+		if err != nil {
+			return err
+		}
+		all[item.Path] = file{content: []byte(text), mode: modeOf(item.Mode, standard)}
+	}
+	return nil
+}
+
+// mounts gives where a container has its volumes.
+func (v *volumes) mounts(c *corev1.Container, env *environment) ([]mount, error) {
+	var all []mount
+	for _, m := range c.VolumeMounts {
+		inside := cmp.Or(m.SubPath, env.expand(m.SubPathExpr))
+		source := filepath.Join(v.dir(m.Name), filepath.Join("/", inside))
+		if _, err := os.Stat(source); errors.Is(err, os.ErrNotExist) && inside != "" {
+			if err := os.MkdirAll(source, 0o777); err != nil {
+				return nil, err
+			}
+		}
+		all = append(all, mount{Source: source, Target: m.MountPath, ReadOnly: m.ReadOnly})
+	}
+	return all, nil
+}
