@@ -31,7 +31,9 @@ type canary struct {
 	total   int
 }
 
-func isCanary(ingress *networkingv1.Ingress) bool { return ingress.Annotations[canaryEnabled] == "true" }
+func isCanary(ingress *networkingv1.Ingress) bool {
+	return ingress.Annotations[canaryEnabled] == "true"
+}
 
 // newCanary reads the annotations; what cannot be read counts for nothing.
 func newCanary(annotations map[string]string, to *route) *canary {

@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/migration-proxy/migration-proxy/e2e/world"
+)
+
+// TestCertificateRotation: cert-manager makes a new certificate while Ingresses
+// and configs are written. No call may fail, which for Ingresses shows only in
+// that they come back rewritten.
+func TestCertificateRotation(t *testing.T) {
+	t.Parallel()
+	s := cluster.NewSite(t)
+	s.Configure(50)
+	s.Ingress("shop", enabled)
+	s.AwaitPhase("shop", migrating)
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan writes, 1)
+	go func() { done <- writeUntil(ctx, s) }()
+
+	before := expiries(t.Context(), t)
+	require.Len(t, before, 2)
+	s.Kubectl(t, "delete", "secret", "migration-proxy-webhook-tls", "-n", world.Namespace)
+	world.AwaitFor(t, 3*time.Minute, "the new certificate on every replica", func(ctx context.Context) error {
+		now := expiries(ctx, t)
+		for pod, expiry := range before {
+			if now[pod] == expiry {
+				return fmt.Errorf("%s still has %s", pod, expiry)
+			}
+		}
+		return nil
+	})
+	stop()
+	got := <-done
+	t.Logf("%d writes during the rotation", got.made)
+	require.Empty(t, got.failed)
+	require.Greater(t, got.made, 10)
+}
+
+type writes struct {
+	made   int
+	failed []string
+}
+
+// writeUntil makes dry-run writes until the context ends.
+func writeUntil(ctx context.Context, s *world.Site) (w writes) {
+	for ; ctx.Err() == nil; w.made++ {
+		if err := writeOnce(context.WithoutCancel(ctx), s); err != nil {
+			w.failed = append(w.failed, time.Now().Format(time.StampMilli)+" "+err.Error())
+		}
+	}
+	return w
+}
+
+func writeOnce(ctx context.Context, s *world.Site) error {
+	dry := metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}}
+	ingresses := s.Client.NetworkingV1().Ingresses(s.Namespace)
+	fresh := &networkingv1.Ingress{
+		ObjectMeta: metav1.ObjectMeta{Name: "fresh", Namespace: s.Namespace},
+		Spec:       networkingv1.IngressSpec{Rules: []networkingv1.IngressRule{world.Rule(s.Host, world.Path("/", world.Old, 8000))}},
+	}
+	enabled(fresh)
+	made, err := ingresses.Create(ctx, fresh, metav1.CreateOptions{DryRun: dry.DryRun})
+	if err != nil {
+		return err
+	}
+	if err := world.InPhase(migrating)(made); err != nil {
+		return fmt.Errorf("admission was not asked: %w", err)
+	}
+	maps := s.Client.CoreV1().ConfigMaps(world.Namespace)
+	config, err := maps.Get(ctx, world.ConfigMap, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	config.ResourceVersion = "" // others write it at the same time
+	config.Data[world.ConfigKey] += "# a comment\n"
+	_, err = maps.Update(ctx, config, dry)
+	return err
+}
+
+var expiryMetric = regexp.MustCompile(`(?m)^migration_proxy_certificate_expiry_timestamp_seconds(?:\{[^}]*\})? (\S+)$`)
+
+// expiries gives, for each webhook pod, when the certificate it serves ends.
+func expiries(ctx context.Context, t *testing.T) map[string]string {
+	t.Helper()
+	pods, err := cluster.Pods(ctx, world.Webhook)
+	require.NoError(t, err)
+	found := map[string]string{}
+	for _, pod := range pods {
+		text, err := cluster.Metrics(ctx, pod.Name)
+		require.NoError(t, err)
+		if match := expiryMetric.FindStringSubmatch(text); match != nil {
+			found[pod.Name] = match[1]
+		}
+	}
+	return found
+}

@@ -1,0 +1,179 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/e2e/wire"
+	"github.com/migration-proxy/migration-proxy/e2e/world"
+)
+
+// TestEditByHand: the user's gesture, and one with a typo.
+func TestEditByHand(t *testing.T) {
+	t.Parallel()
+	s := cluster.NewSite(t)
+	s.Ingress("shop")
+	s.Configure(100)
+	s.OptIn("shop")
+	s.AwaitPhase("shop", migrating)
+	s.AwaitSplit(100)
+	stream := s.Stream()
+	edit := func(to string) world.Result {
+		return s.KubectlEdit(t, fmt.Sprintf(`s/percentage: .*# of %s$/percentage: %s  # of %[1]s/`, s.Service, to))
+	}
+
+	refused := edit("500")
+	require.NotZero(t, refused.Code, refused.Output)
+	require.Regexp(t, regexp.MustCompile(`migration\.yaml:\d+:19: .*percentage`), refused.Output, "line and column")
+	require.Contains(t, refused.Output, "500")
+	s.ExpectSplit(100)
+	require.Contains(t, s.ConfigText(t), "percentage: 100  # of "+s.Service)
+
+	accepted := edit("0")
+	require.Zero(t, accepted.Code, accepted.Output)
+	s.AwaitSplit(0)
+	awaitShare(s, "0")
+	stream.StopLossless()
+}
+
+// TestDryRunAndDiffChangeNothing, although the answers show what would be.
+func TestDryRunAndDiffChangeNothing(t *testing.T) {
+	t.Parallel()
+	s := cluster.NewSite(t)
+	s.Configure(50)
+	s.Ingress("ready")
+	s.OptIn("ready") // so that we know when the replicas serve it
+	s.AwaitPhase("ready", migrating)
+	manifest := s.Manifest("shop", enabled)
+	shown := s.Run(t, world.Command{Program: "kubectl", Args: []string{"apply", "--dry-run=server", "-o", "yaml", "-f", "-"}, Input: manifest})
+	require.Contains(t, shown, "name: "+world.ProxyService, "the answer is the rewritten Ingress")
+	s.AwaitGone("shop")
+
+	s.Run(t, world.Command{Program: "kubectl", Args: []string{"apply", "-f", "-"}, Input: s.Manifest("shop", nil)})
+	before := s.GetIngress("shop")
+	for _, args := range [][]string{{"diff", "-f", "-"}, {"diff", "--server-side", "-f", "-"}} {
+		diff := s.Try(t, world.Command{Program: "kubectl", Args: args, Input: manifest})
+		require.Equal(t, 1, diff.Code, diff.Output) // there are differences, and no error
+		require.Contains(t, diff.Output, "+          name: "+world.ProxyService)
+	}
+	s.Kubectl(t, "annotate", "ingress", "shop", "-n", s.Namespace, "--dry-run=server", world.Annotations+"enabled=true")
+	require.Equal(t, before.ResourceVersion, s.GetIngress("shop").ResourceVersion)
+
+	text := s.ConfigText(t)
+	require.Contains(t, s.Proxy(t, "update", s.Service, "70", "--dry-run"), "70")
+	require.Contains(t, text, "percentage: 50  # of "+s.Service)
+	require.Contains(t, s.ConfigText(t), "percentage: 50  # of "+s.Service)
+}
+
+// TestConcurrentUpdatesAreAllKept: several people change several services at
+// once.
+func TestConcurrentUpdatesAreAllKept(t *testing.T) {
+	t.Parallel()
+	s := cluster.NewSite(t)
+	names := []string{s.Service + "-a", s.Service + "-b", s.Service + "-c"}
+	for _, name := range names {
+		s.ConfigureAs(name, s.TextOf(name, name+".example.com", 1))
+	}
+	done := make(chan world.Result, len(names))
+	for i, name := range names {
+		go func() { done <- s.Try(t, s.ProxyCommand("update", name, strconv.Itoa(10+i))) }()
+	}
+	for range names {
+		result := <-done
+		require.Zero(t, result.Code, result.Output)
+	}
+	for i, name := range names {
+		require.Contains(t, s.ConfigText(t), fmt.Sprintf("percentage: %d  # of %s\n", 10+i, name))
+	}
+}
+
+// TestABadConfigThatSlippedIn: without its label the ConfigMap is not seen by
+// admission; what is in force stays, and an Event says what is wrong.
+func TestABadConfigThatSlippedIn(t *testing.T) {
+	s := cluster.NewSite(t)
+	s.Ingress("shop")
+	s.Configure(100)
+	s.OptIn("shop")
+	s.AwaitPhase("shop", migrating)
+	s.AwaitSplit(100)
+	stream := s.Stream()
+	s.Kubectl(t, "label", "configmap", world.ConfigMap, "-n", world.Namespace, world.ConfigLabel+"-")
+	good := "percentage: 100  # of " + s.Service
+	require.NoError(t, s.EditConfig(t.Context(), replacing(good, "percentage: many  # of "+s.Service)))
+	s.AwaitEvent(t, world.Namespace, "ConfigMap", "ConfigRejected", "many")
+	s.ExpectSplit(100)
+	require.NoError(t, s.EditConfig(t.Context(), replacing("percentage: many  # of "+s.Service, "percentage: 0  # of "+s.Service)))
+	s.AwaitSplit(0)
+	s.Kubectl(t, "label", "configmap", world.ConfigMap, "-n", world.Namespace, world.ConfigLabel+"=true")
+	stream.StopLossless()
+}
+
+func replacing(old, new string) func(string) string {
+	return func(text string) string { return strings.Replace(text, old, new, 1) }
+}
+
+// TestEditTakesEffectAtOnce measures the time from the API server's yes to
+// the last request that was decided by the old weight, over two replicas under
+// load. Its figures are in docs/performance.md (make e2e-figures).
+func TestEditTakesEffectAtOnce(t *testing.T) {
+	s := cluster.NewSite(t)
+	s.Ingress("shop")
+	s.Configure(0)
+	s.OptIn("shop")
+	s.AwaitPhase("shop", migrating)
+	s.AwaitSplit(0)
+	stream := s.Stream(func(load *wire.Load) { load.Connections, load.Rate = 8, 400 })
+	edits := 10
+	if long() {
+		edits = 200
+	}
+	var delays []time.Duration
+	for i := range edits {
+		delays = append(delays, editDelay(t, s, stream, 100*((i+1)%2)))
+	}
+	stream.StopLossless()
+	slices.Sort(delays)
+	at := func(percent int) time.Duration { return delays[(len(delays)-1)*percent/100] }
+	t.Logf("%d edits: p50 %s, p90 %s, p99 %s, max %s", edits, at(50), at(90), at(99), at(100))
+	if long() && cluster.Local() {
+		require.Less(t, at(99), 300*time.Millisecond)
+	}
+	require.Less(t, at(100), 5*time.Second)
+}
+
+// editDelay changes 0 to 100 or back and gives the time until the last answer
+// of the side that must no longer be asked; negative is at once.
+func editDelay(t *testing.T, s *world.Site, stream *world.Stream, percent int) time.Duration {
+	t.Helper()
+	before, after := world.Old, world.New
+	if percent == 0 {
+		before, after = after, before
+	}
+	pattern := regexp.MustCompile(`percentage: \d+  # of ` + s.Service)
+	require.NoError(t, s.EditConfig(t.Context(), func(text string) string {
+		return pattern.ReplaceAllString(text, fmt.Sprintf("percentage: %d  # of %s", percent, s.Service))
+	}))
+	accepted := time.Now()
+	ahead := stream.ClockAhead()
+	var last time.Time
+	world.Await(t, "no answer of "+before+" for half a second", func(context.Context) error {
+		report := stream.Watch()
+		last = report.Last[before]
+		if quiet := report.Now.Sub(last); quiet < 500*time.Millisecond {
+			return fmt.Errorf("the last one was %s ago", quiet)
+		}
+		if report.Last[after].Before(last) {
+			return fmt.Errorf("%s has not answered since", after)
+		}
+		return nil
+	})
+	return last.Sub(accepted.Add(ahead)).Round(time.Millisecond)
+}

@@ -1,0 +1,162 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/migration-proxy/migration-proxy/e2e/world"
+)
+
+// TestRestoreAll is the way back from everything, without webhook and watcher.
+func TestRestoreAll(t *testing.T) {
+	s, before := twoModes(t)
+	stream := s.Stream()
+	cluster.Scale(t, world.Webhook, 0)
+	s.Proxy(t, "restore", "--all")
+	requireAllRestored(t, s, before)
+	s.AwaitSplit(0)
+	cluster.Scale(t, world.Webhook, 2)
+	s.OptIn("shop", "team=checkout") // a write; nothing is rewritten while it is paused
+	require.NoError(t, restored(s.GetIngress("shop")))
+	s.Proxy(t, "restore", "--resume")
+	s.AwaitPhase("shop", migrating)
+	awaitCanaryOf(s, "side-migration", "30")
+	stream.StopLossless()
+}
+
+// TestUninstallLeavesNoTrace, under load; and what was opted in migrates again
+// when the chart is back.
+func TestUninstallLeavesNoTrace(t *testing.T) {
+	s, before := twoModes(t)
+	stream := s.Stream()
+	cluster.Uninstall(t)
+	requireAllRestored(t, s, before)
+	requireNoTrace(t)
+	s.ExpectSplit(0)
+	cluster.Install(t)
+	s.AwaitPhase("shop", migrating)
+	s.AwaitSplit(30)
+	stream.StopLossless()
+}
+
+// twoModes is a site with two migrating Ingresses, one of each mode. It also
+// gives what they were before, with the annotation that opts in.
+func twoModes(t *testing.T) (*world.Site, map[string]string) {
+	t.Helper()
+	s := cluster.NewSite(t)
+	side := "side." + s.Host
+	s.Configure(30)
+	s.ConfigureAs(s.Service+"-side", s.TextOf(s.Service+"-side", side, 30, "mode: canary"))
+	s.Ingress("shop")
+	s.Ingress("side", inPath("/", side))
+	before := map[string]string{"shop": s.Written("shop"), "side": s.Written("side")}
+	s.OptIn("shop")
+	s.OptIn("side")
+	s.AwaitPhase("shop", migrating)
+	awaitCanaryOf(s, "side-migration", "30")
+	s.AwaitSplit(30)
+	s.AwaitSplit(30, world.Host(side))
+	return s, before
+}
+
+// requireAllRestored wants the Ingresses as they were but for the user's own
+// annotation, and nothing generated beside them.
+func requireAllRestored(t *testing.T, s *world.Site, before map[string]string) {
+	t.Helper()
+	for name, want := range before {
+		got := s.Written(name)
+		require.Contains(t, got, world.Annotations+"enabled")
+		require.Equal(t, want, world.WithoutAnnotation(t, got, world.Annotations+"enabled"), name)
+	}
+	s.AwaitGone("side-migration")
+	world.Await(t, "no generated Service", func(ctx context.Context) error {
+		_, err := s.Client.CoreV1().Services(s.Namespace).Get(ctx, world.ProxyService, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return fmt.Errorf("it is there, or %w", err)
+	})
+	slices, err := s.Client.DiscoveryV1().EndpointSlices(s.Namespace).List(t.Context(),
+		metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + world.ProxyService})
+	require.NoError(t, err)
+	require.Empty(t, slices.Items)
+}
+
+// requireNoTrace wants nothing of the chart in the cluster. The users' config
+// and the namespace are not the chart's.
+func requireNoTrace(t *testing.T) {
+	t.Helper()
+	kinds := "mutatingwebhookconfigurations,validatingwebhookconfigurations,clusterroles,clusterrolebindings"
+	for line := range strings.Lines(cluster.Kubectl(t, "get", kinds, "-o", "name")) {
+		if strings.Contains(line, "migration-proxy") {
+			require.Contains(t, line, "migration-proxy-e2e", "only the stage's")
+		}
+	}
+	left := cluster.Kubectl(t, "get", "deployments,services,jobs,serviceaccounts,roles,rolebindings,certificates,issuers,poddisruptionbudgets,networkpolicies",
+		"-n", world.Namespace, "-o", "name")
+	require.NotContains(t, left, "migration-proxy")
+}
+
+// TestOlderAndNewerSideBySide stops an upgrade when replicas of both versions
+// serve, and goes on with the work. No request is lost on the whole way.
+func TestOlderAndNewerSideBySide(t *testing.T) {
+	s := cluster.NewSite(t)
+	s.Ingress("shop")
+	s.Configure(50)
+	s.OptIn("shop")
+	s.AwaitPhase("shop", migrating)
+	s.AwaitSplit(50)
+	stream := s.Stream()
+	cluster.InstallOlder(t)
+
+	// A pod that is ready counts as available after an hour only: the rollout
+	// stays where one new replica serves beside the older ones.
+	patchProxy(t, fmt.Sprintf(`{"spec": {"minReadySeconds": 3600, "template": {"spec": {"containers": [{"name": %q, "image": %q}]}}}}`,
+		proxyContainer(t), cluster.CurrentImage()))
+	awaitVersions(t, world.OlderVersion, world.CurrentVersion)
+	for _, percent := range []string{"80", "100", "50"} {
+		s.Proxy(t, "update", s.Service, percent)
+	}
+	s.ExpectSplit(50)
+	require.NoError(t, world.InPhase(migrating)(s.GetIngress("shop")))
+
+	patchProxy(t, `{"spec": {"minReadySeconds": 0}}`)
+	cluster.Kubectl(t, "rollout", "status", "deployment", world.Deployment, "-n", world.Namespace, "--timeout=2m")
+	cluster.Install(t)
+	awaitVersions(t, world.CurrentVersion)
+	s.ExpectSplit(50)
+	require.NoError(t, world.InPhase(migrating)(s.GetIngress("shop")))
+	stream.StopLossless()
+}
+
+func patchProxy(t *testing.T, patch string) {
+	t.Helper()
+	cluster.Kubectl(t, "patch", "deployment", world.Deployment, "-n", world.Namespace, "--patch", patch)
+}
+
+func proxyContainer(t *testing.T) string {
+	t.Helper()
+	return strings.TrimSpace(cluster.Kubectl(t, "get", "deployment", world.Deployment, "-n", world.Namespace,
+		"-o", "jsonpath={.spec.template.spec.containers[0].name}"))
+}
+
+// awaitVersions waits until the ready proxies are of exactly these versions.
+func awaitVersions(t *testing.T, want ...string) {
+	t.Helper()
+	if !cluster.Local() {
+		return // the images there say what they like
+	}
+	world.Await(t, fmt.Sprint("replicas of ", want), func(ctx context.Context) error {
+		got, err := cluster.ReadyVersions(ctx)
+		if err == nil && fmt.Sprint(got) != fmt.Sprint(want) {
+			err = fmt.Errorf("they are %v", got)
+		}
+		return err
+	})
+}

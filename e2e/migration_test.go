@@ -1,0 +1,141 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/migration-proxy/migration-proxy/e2e/world"
+)
+
+// TestFromAnnotationToOptOut is the whole way of one application, under load.
+func TestFromAnnotationToOptOut(t *testing.T) {
+	t.Parallel()
+	s := cluster.NewSite(t)
+	s.Ingress("shop")
+	before := s.Written("shop")
+	s.Configure(5)
+	stream := s.Stream()
+
+	s.OptIn("shop")
+	s.AwaitPhase("shop", migrating)
+	s.AwaitSplit(5)
+	for _, percent := range []int{50, 100, 0, 20} {
+		s.Proxy(t, "update", s.Service, fmt.Sprint(percent))
+		report := s.ExpectSplit(float64(percent)) // update has waited for every replica
+		awaitShare(s, fmt.Sprint(percent))
+		if percent == 100 {
+			require.Equal(t, s.NewHost, report.Sample.Host, "the Host that new is asked for")
+			require.Equal(t, s.NewHost, report.Sample.SNI)
+			require.Equal(t, []string{s.Host}, report.Sample.Header["X-Forwarded-Host"])
+		}
+	}
+	require.Contains(t, s.ConfigText(t), "percentage: 20  # of "+s.Service, "update keeps comments")
+	require.Contains(t, s.Proxy(t, "status"), s.Service)
+
+	s.OptOut("shop")
+	s.AwaitWritten("shop", before)
+	s.AwaitSplit(0)
+	require.NotEmpty(t, stream.StopLossless().Sides[world.New])
+}
+
+func awaitShare(s *world.Site, share string) {
+	s.AwaitIngress("shop", "share "+share, func(ingress *networkingv1.Ingress) error {
+		if got := world.Annotation(ingress, "share"); got != share {
+			return fmt.Errorf("it is %q", got)
+		}
+		return nil
+	})
+}
+
+// TestServiceLeavesTheConfig ends a migration from the other side.
+func TestServiceLeavesTheConfig(t *testing.T) {
+	t.Parallel()
+	s := cluster.NewSite(t)
+	s.Ingress("shop")
+	s.Configure(100)
+	s.OptIn("shop")
+	s.AwaitPhase("shop", migrating)
+	s.AwaitSplit(100)
+	stream := s.Stream()
+	s.Unconfigure()
+	s.AwaitIngress("shop", "restored", restored)
+	s.AwaitSplit(0)
+	stream.StopLossless()
+}
+
+// restored wants an Ingress that leads to old and carries nothing of ours.
+func restored(ingress *networkingv1.Ingress) error {
+	if ours, backend := world.Ours(ingress), world.Backend(ingress, 0, 0); len(ours) > 0 || backend != "old:8000" {
+		return fmt.Errorf("backend %s, %v", backend, ours)
+	}
+	return nil
+}
+
+// TestRestoreOne takes one Ingress out by the command line.
+func TestRestoreOne(t *testing.T) {
+	t.Parallel()
+	s := cluster.NewSite(t)
+	s.Ingress("shop")
+	s.Configure(100)
+	s.OptIn("shop")
+	s.AwaitPhase("shop", migrating)
+	stream := s.Stream()
+	s.Proxy(t, "restore", s.Namespace+"/shop")
+	ingress := s.GetIngress("shop")
+	require.NoError(t, restored(ingress))
+	require.Equal(t, "false", world.Annotation(ingress, "enabled"))
+	s.AwaitSplit(0)
+	stream.StopLossless()
+}
+
+// TestExplainAndValidateTheLiveConfig asks the cluster, not a file.
+func TestExplainAndValidateTheLiveConfig(t *testing.T) {
+	t.Parallel()
+	s := cluster.NewSite(t)
+	s.Configure(100)
+	s.Proxy(t, "validate")
+	require.Contains(t, s.Proxy(t, "explain", "--host", s.Host), "new")
+}
+
+// TestTwoIngressesShareAService, of which one has opted in: keyed by Service,
+// the migration would leak to the other.
+func TestTwoIngressesShareAService(t *testing.T) {
+	t.Parallel()
+	s := cluster.NewSite(t)
+	const otherHost = "other-host-of-old.example.com"
+	s.Ingress("shop")
+	s.Ingress("other", func(ingress *networkingv1.Ingress) { ingress.Spec.Rules[0].Host = otherHost })
+	other := s.GetIngress("other")
+	s.Configure(100)
+	s.OptIn("shop")
+	s.AwaitPhase("shop", migrating)
+	s.AwaitSplit(100)
+	s.AwaitSplit(0, world.Host(otherHost))
+	s.Proxy(t, "update", s.Service, "50")
+	awaitShare(s, "50")
+	require.Equal(t, other.ResourceVersion, s.GetIngress("other").ResourceVersion, "nobody wrote to it")
+}
+
+// TestAnEditConcernsOneService: the Ingresses of all others are not written.
+func TestAnEditConcernsOneService(t *testing.T) {
+	t.Parallel()
+	s := cluster.NewSite(t)
+	s.Ingress("shop")
+	s.Ingress("bystander", func(ingress *networkingv1.Ingress) { ingress.Spec.Rules[0].Host = "by." + s.Host })
+	s.Configure(10)
+	s.ConfigureAs(s.Service+"-by", s.TextOf(s.Service+"-by", "by."+s.Host, 10))
+	s.OptIn("shop")
+	s.OptIn("bystander")
+	s.AwaitPhase("shop", migrating)
+	s.AwaitPhase("bystander", migrating)
+	settled := s.GetIngress("bystander").ResourceVersion
+	for percent := range 20 {
+		s.Proxy(t, "update", s.Service, fmt.Sprint(20+percent))
+	}
+	awaitShare(s, "39")
+	require.Equal(t, settled, s.GetIngress("bystander").ResourceVersion)
+	require.NoError(t, world.InPhase(migrating)(s.GetIngress("bystander")))
+}

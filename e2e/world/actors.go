@@ -1,0 +1,161 @@
+package world
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/migration-proxy/migration-proxy/e2e/wire"
+)
+
+// The stage's own namespace, and who is in it.
+const (
+	stageNamespace = "migration-proxy-e2e"
+	controllerName = "controller"
+	trafficName    = "traffic"
+	// IngressClass is what the stage's ingress controller serves.
+	IngressClass = "e2e"
+)
+
+const actorLabel = "migration-proxy-e2e/actor"
+
+// actor is a Pod of our image, with a headless Service of the same name.
+type actor struct {
+	namespace, name, image string
+	args                   []string
+	port                   int32  // of its traffic; 0: none
+	account                string // "": none, and no token
+}
+
+func (a actor) pod() *corev1.Pod {
+	probe := &corev1.Probe{
+		ProbeHandler:  corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: wire.PathReady, Port: intstr.FromInt(wire.ControlPort)}},
+		PeriodSeconds: 1,
+	}
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: a.name, Labels: map[string]string{actorLabel: a.name}},
+		Spec: corev1.PodSpec{
+			ServiceAccountName:            a.account,
+			AutomountServiceAccountToken:  new(a.account != ""),
+			TerminationGracePeriodSeconds: new(int64(1)),
+			SecurityContext: &corev1.PodSecurityContext{
+				RunAsNonRoot: new(true), RunAsUser: new(int64(65532)),
+				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
+			},
+			Containers: []corev1.Container{{
+				Name: "actor", Image: a.image, ImagePullPolicy: corev1.PullIfNotPresent, Args: a.args, ReadinessProbe: probe,
+				SecurityContext: &corev1.SecurityContext{
+					AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
+					Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+				},
+				Resources: corev1.ResourceRequirements{Requests: corev1.ResourceList{
+					corev1.ResourceCPU: resource.MustParse("10m"), corev1.ResourceMemory: resource.MustParse("32Mi"),
+				}},
+			}},
+		},
+	}
+}
+
+// service is headless, so that its name leads to the Pod on every cluster.
+func (a actor) service() *corev1.Service {
+	return &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: a.name},
+		Spec: corev1.ServiceSpec{
+			ClusterIP: corev1.ClusterIPNone, Selector: map[string]string{actorLabel: a.name},
+			Ports: []corev1.ServicePort{{Name: "web", Port: a.port, TargetPort: intstr.FromInt32(a.port)}},
+		},
+	}
+}
+
+// appear creates the actor; awaitActors says when it is there.
+func (c *Cluster) appear(ctx context.Context, a actor) error {
+	a.image = c.images.actor
+	if a.port != 0 {
+		if _, err := c.Client.CoreV1().Services(a.namespace).Create(ctx, a.service(), metav1.CreateOptions{}); err != nil {
+			return fmt.Errorf("create service %s/%s: %w", a.namespace, a.name, err)
+		}
+	}
+	if _, err := c.Client.CoreV1().Pods(a.namespace).Create(ctx, a.pod(), metav1.CreateOptions{}); err != nil {
+		return fmt.Errorf("create pod %s/%s: %w", a.namespace, a.name, err)
+	}
+	return nil
+}
+
+// ready gives nil when the Pod is.
+func (c *Cluster) ready(ctx context.Context, namespace, name string) error {
+	pod, err := c.Client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return err
+	}
+	if !podReady(pod) {
+		return fmt.Errorf("pod %s/%s is not ready: %s %v", namespace, name, pod.Status.Phase, pod.Status.ContainerStatuses)
+	}
+	return nil
+}
+
+func podReady(pod *corev1.Pod) bool {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodReady {
+			return condition.Status == corev1.ConditionTrue && pod.DeletionTimestamp == nil
+		}
+	}
+	return false
+}
+
+// question is one request to an actor's control port.
+type question struct {
+	namespace, pod string
+	path           string
+	params         map[string]string
+	body           any // nil: GET
+}
+
+// ask asks through the API server, so that it works wherever that is reached.
+func (c *Cluster) ask(ctx context.Context, q question, answer any) error {
+	method, body := http.MethodGet, []byte(nil)
+	if q.body != nil {
+		method = http.MethodPost
+		var err error
+		if body, err = json.Marshal(q.body); err != nil {
+			return err
+		}
+	}
+	request := c.Client.CoreV1().RESTClient().Verb(method).Namespace(q.namespace).Resource("pods").
+		Name(fmt.Sprintf("%s:%d", q.pod, wire.ControlPort)).SubResource("proxy").Suffix(q.path).Body(body)
+	for name, value := range q.params {
+		request = request.Param(name, value)
+	}
+	text, err := request.DoRaw(ctx)
+	if err != nil {
+		return fmt.Errorf("ask pod %s/%s %s: %w %s", q.namespace, q.pod, q.path, err, text)
+	}
+	return json.Unmarshal(text, answer)
+}
+
+// controllerRole lets the ingress controller read what routes are made of.
+func controllerRole() *rbacv1.ClusterRole {
+	read := []string{"get", "list", "watch"}
+	return &rbacv1.ClusterRole{
+		ObjectMeta: metav1.ObjectMeta{Name: stageNamespace},
+		Rules: []rbacv1.PolicyRule{
+			{APIGroups: []string{""}, Resources: []string{"services"}, Verbs: read},
+			{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: read},
+			{APIGroups: []string{"networking.k8s.io"}, Resources: []string{"ingresses"}, Verbs: read},
+		},
+	}
+}
+
+func controllerBinding() *rbacv1.ClusterRoleBinding {
+	return &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: stageNamespace},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: stageNamespace},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: stageNamespace, Name: controllerName}},
+	}
+}

@@ -1,0 +1,169 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/migration-proxy/migration-proxy/internal/controlplane"
+)
+
+// programs are the commands that users type, and what is in the images.
+type programs struct {
+	kubectl, helm  string
+	current, older string // migration-proxy, as built here, with two version numbers
+	actor          string
+}
+
+// The versions that the two builds say they are.
+const (
+	currentVersion = "v0.2.0-e2e"
+	olderVersion   = "v0.1.9-e2e"
+)
+
+// findPrograms builds ours into the folder and looks for the others where the
+// control plane has them, then in PATH.
+func findPrograms(ctx context.Context, root, dir string) (programs, error) {
+	found := programs{
+		current: filepath.Join(dir, "current", "migration-proxy"), older: filepath.Join(dir, "older", "migration-proxy"),
+		actor: filepath.Join(dir, "actor"),
+	}
+	var err [2]error
+	found.kubectl, err[0] = findProgram("kubectl")
+	found.helm, err[1] = findProgram("helm")
+	if err := errors.Join(err[:]...); err != nil {
+		return found, err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, one := range []struct{ program, source, version string }{
+		{found.current, "./cmd/migration-proxy", currentVersion},
+		{found.older, "./cmd/migration-proxy", olderVersion},
+		{found.actor, "./e2e/actor", currentVersion},
+	} {
+		group.Go(func() error { return build(ctx, root, one.source, one.program, one.version) })
+	}
+	return found, group.Wait()
+}
+
+func build(ctx context.Context, root, source, program, version string) error {
+	command := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-ldflags=-X main.version="+version, "-o", program, source)
+	command.Dir = root
+	command.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("build %s: %w\n%s", source, err, output)
+	}
+	return nil
+}
+
+// findProgram looks where the control plane has it, then in PATH.
+func findProgram(name string) (string, error) {
+	path, err := controlplane.Program(name)
+	if err == nil {
+		return path, nil
+	}
+	if path, lookErr := exec.LookPath(name); lookErr == nil {
+		return path, nil
+	}
+	return "", fmt.Errorf("%w (and it is not in PATH)", err)
+}
+
+// moduleRoot is the folder of go.mod, upwards from where we are.
+func moduleRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir, nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("no go.mod above the working directory: run it inside the repository")
+		}
+		dir = parent
+	}
+}
+
+// Result is what a command printed, and how it ended.
+type Result struct {
+	Output string // standard output and error, as they came
+	Code   int
+}
+
+// command runs a program with the cluster's kubeconfig.
+func (c *Cluster) command(ctx context.Context, input string, env []string, program string, args ...string) (Result, error) {
+	command := exec.CommandContext(ctx, program, args...)
+	command.Dir = c.dir
+	command.Stdin = strings.NewReader(input)
+	command.Env = append(append(os.Environ(), "KUBECONFIG="+c.kubeconfig, "HOME="+c.dir), env...)
+	output, err := command.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return Result{}, fmt.Errorf("run %s: %w", filepath.Base(program), err)
+	}
+	return Result{Output: string(output), Code: command.ProcessState.ExitCode()}, nil
+}
+
+// Command is something that a user types.
+type Command struct {
+	Program string // kubectl, helm or migration-proxy
+	Args    []string
+	Input   string   // standard input
+	Env     []string // besides the usual
+}
+
+// Try runs the command and gives how it ended.
+func (c *Cluster) Try(t T, command Command) Result {
+	t.Helper()
+	program, known := map[string]string{
+		"kubectl": c.programs.kubectl, "helm": c.programs.helm, "migration-proxy": c.programs.current,
+	}[command.Program]
+	if !known {
+		fatal(t, "unknown program %q", command.Program)
+	}
+	if c.Typed != nil {
+		c.Typed(command)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*Patience)
+	defer cancel()
+	result, err := c.command(ctx, command.Input, command.Env, program, command.Args...)
+	must(t, err, "%s %s", command.Program, strings.Join(command.Args, " "))
+	return result
+}
+
+// Run runs a command that must succeed, and gives what it printed.
+func (c *Cluster) Run(t T, command Command) string {
+	t.Helper()
+	result := c.Try(t, command)
+	if result.Code != 0 {
+		fatal(t, "%s %s ended with exit code %d:\n%s", command.Program, strings.Join(command.Args, " "), result.Code, result.Output)
+	}
+	return result.Output
+}
+
+// Kubectl runs kubectl, which must succeed.
+func (c *Cluster) Kubectl(t T, args ...string) string {
+	t.Helper()
+	return c.Run(t, Command{Program: "kubectl", Args: args})
+}
+
+// Proxy runs migration-proxy as a user of the installation does; it must
+// succeed.
+func (c *Cluster) Proxy(t T, args ...string) string {
+	t.Helper()
+	c.edits.RLock()
+	defer c.edits.RUnlock()
+	return c.Run(t, c.ProxyCommand(args...))
+}
+
+// ProxyCommand is the command for Try.
+func (c *Cluster) ProxyCommand(args ...string) Command {
+	return Command{Program: "migration-proxy", Args: append(args, "--namespace", Namespace)}
+}
