@@ -27,6 +27,7 @@ var parts = []part{
 	{"structure", "from the edited file to a reloaded nginx", measureStructure, false},
 	{"memory", "memory of the agent and of nginx", measureMemory, false},
 	{"losses", "requests lost while the config changes", measureLosses, false},
+	{"trip", "from the fifth failure of new to the last request that tries it", measureTrip, false},
 	{"instructions", "instructions per request in user space, counted by valgrind", measureInstructions, true},
 }
 
