@@ -52,6 +52,9 @@ A request that no service is meant for is explained too: it gets 400, 404 or
 	asked.flags(cmd)
 	where.flags(cmd)
 	must(cmd.RegisterFlagCompletionFunc("host", func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if fromEnvironment(cmd) != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
 		return oldHosts(cmd, args, where), cobra.ShellCompDirectiveNoFileComp
 	}))
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")

@@ -21,9 +21,13 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(withControlPlane{m}, map[string]func(){
 		"migration-proxy": main, "kubectl-migration": main, "kubectl_complete-migration": main,
 	})
+}
+
+var words = map[string]func(*testscript.TestScript, bool, []string){
+	"exits": exits, "await": await, "backends": backendsUp, "asked": asked, "answers": answers, "kill-new": killNew, "hang": hang, "mode": mode,
 }
 
 // TestScripts runs testdata/*.txtar: what a user types, what they see, and
@@ -44,9 +48,7 @@ func TestScripts(t *testing.T) {
 		Setup:               prepare,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "await": await, "backends": backendsUp, "asked": asked, "answers": answers, "kill-new": killNew, "hang": hang, "mode": mode,
-		},
+		Cmds:                words,
 	})
 }
 
