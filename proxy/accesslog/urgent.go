@@ -12,8 +12,10 @@ import (
 )
 
 // Urgent receives the lines that nginx sends at once, each a syslog datagram:
-// the failures of new. When they come faster than they are read nginx drops
-// them, and waits for nothing.
+// the failures of new. They are taken off the socket at once and judged after:
+// the kernel holds only net.unix.max_dgram_qlen of them (10, unless the system
+// was told otherwise; a larger receive buffer changes nothing). What comes on
+// top nginx drops, and waits for nothing. Five in a row fit.
 type Urgent struct {
 	Path    string // of the unix datagram socket
 	OnEvent func(event *Event, now time.Time)
@@ -53,7 +55,8 @@ func (u *Urgent) listen(ctx context.Context) error {
 	if err := os.Chmod(u.Path, 0o666); err != nil {
 		return fmt.Errorf("urgent log: %w", err)
 	}
-	_ = conn.SetReadBuffer(1 << 20) // as much as the system grants
+	judge, end := u.judging()
+	defer end()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	buffer := make([]byte, 64<<10)
@@ -64,7 +67,7 @@ func (u *Urgent) listen(ctx context.Context) error {
 		n, err := conn.Read(buffer)
 		switch {
 		case err == nil:
-			u.datagram(buffer[:n])
+			judge(buffer[:n])
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return fmt.Errorf("urgent log: %w", err)
 		case gone(u.Path):
@@ -72,6 +75,29 @@ func (u *Urgent) listen(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// mostWaiting is how many datagrams may wait to be judged, while a fallback is
+// written down for instance: some hundred services can fail at once.
+const mostWaiting = 4096
+
+// judging lets datagrams be judged one after another by a goroutine, until end
+// is called. More than may wait are left to the batches.
+func (u *Urgent) judging() (judge func([]byte), end func()) {
+	waiting, judged := make(chan []byte, mostWaiting), make(chan struct{})
+	go func() {
+		defer close(judged)
+		for text := range waiting {
+			u.datagram(text)
+		}
+	}()
+	judge = func(text []byte) {
+		select {
+		case waiting <- bytes.Clone(text):
+		default:
+		}
+	}
+	return judge, func() { close(waiting); <-judged }
 }
 
 func gone(path string) bool {

@@ -153,15 +153,16 @@ func (g *Guard) request(event *accesslog.Event, urgent bool, now time.Time) {
 	g.heed(migration.Name(event.Service), w, w.machine.Request(outcome, event.RequestID, now))
 }
 
-// heed acts on a transition: first it is written down, then it is told.
+// heed acts on a transition: first it is written down, then it is told, and
+// then there is time for the log, whose reader may be slow.
 func (g *Guard) heed(name migration.Name, w *watched, t fallback.Transition) {
 	if !t.Happened() {
 		return
 	}
 	g.counts.add(name, t.Code)
-	g.options.Log.Warn("fallback", "service", name, "from", t.From, "to", t.To, "because", t.Reason())
 	g.store(name)
 	g.tell(name, w.machine.State())
+	g.options.Log.Warn("fallback", "service", name, "from", t.From, "to", t.To, "because", t.Reason())
 }
 
 func (g *Guard) store(name migration.Name) {
