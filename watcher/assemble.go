@@ -65,6 +65,7 @@ func (p *parts) makeKeeper(view *atomic.Pointer[view]) {
 		},
 	}
 	p.ingresses = newWork(p.faults, p.keeper.bring)
+	p.ingresses.failed = p.keeper.failed
 }
 
 func (p *parts) makeOwner(view *atomic.Pointer[view]) {

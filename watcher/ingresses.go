@@ -149,6 +149,19 @@ func (k *keeper) warn(ingress *networkingv1.Ingress, key types.NamespacedName, w
 	}
 }
 
+// failed tells the Ingress's user what the API server, or an admission webhook
+// of somebody else, has against a write. What may pass is only logged.
+func (k *keeper) failed(key types.NamespacedName, err error) {
+	var answer apierrors.APIStatus
+	ingress := k.shelf.get(key)
+	if ingress == nil || !errors.As(err, &answer) || apierrors.IsTooManyRequests(err) {
+		return
+	}
+	if code := answer.Status().Code; code >= 400 && code < 500 {
+		k.told.on(ingress, note{corev1.EventTypeWarning, EventRefused, err.Error()})
+	}
+}
+
 // ports finds the numbers of named ports, in one namespace. It keeps the first
 // error, because a port that cannot be known now is not one that is not there.
 type ports struct {

@@ -159,8 +159,8 @@ func (m *mirror) fill(ctx context.Context, namespace string) error {
 	wanted := ingressgen.ProxyService(namespace)
 	if found == nil {
 		return m.do(ctx, "create Service", wanted, func(ctx context.Context) error {
-			_, err := m.client.CoreV1().Services(namespace).Create(ctx, wanted, metav1.CreateOptions{FieldManager: Manager})
-			return err
+			made, err := m.client.CoreV1().Services(namespace).Create(ctx, wanted, metav1.CreateOptions{FieldManager: Manager})
+			return learned(m.services, made, err)
 		})
 	}
 	next := found.DeepCopy()
@@ -169,8 +169,8 @@ func (m *mirror) fill(ctx context.Context, namespace string) error {
 		return nil
 	}
 	return m.do(ctx, "write Service", next, func(ctx context.Context) error {
-		_, err := m.client.CoreV1().Services(namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: Manager})
-		return err
+		made, err := m.client.CoreV1().Services(namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: Manager})
+		return learned(m.services, made, err)
 	})
 }
 
@@ -191,11 +191,11 @@ func (m *mirror) refresh(ctx context.Context, namespace string) error {
 }
 
 func (m *mirror) slice(ctx context.Context, found, wanted *discoveryv1.EndpointSlice) error {
-	slices := m.client.DiscoveryV1().EndpointSlices(wanted.Namespace)
+	source := m.client.DiscoveryV1().EndpointSlices(wanted.Namespace)
 	if found == nil {
 		return m.do(ctx, "create EndpointSlice", wanted, func(ctx context.Context) error {
-			_, err := slices.Create(ctx, wanted, metav1.CreateOptions{FieldManager: Manager})
-			return err
+			made, err := source.Create(ctx, wanted, metav1.CreateOptions{FieldManager: Manager})
+			return learned(m.slices, made, err)
 		})
 	}
 	next := found.DeepCopy()
@@ -204,9 +204,16 @@ func (m *mirror) slice(ctx context.Context, found, wanted *discoveryv1.EndpointS
 		return nil
 	}
 	return m.do(ctx, "write EndpointSlice", next, func(ctx context.Context) error {
-		_, err := slices.Update(ctx, next, metav1.UpdateOptions{FieldManager: Manager})
-		return err
+		made, err := source.Update(ctx, next, metav1.UpdateOptions{FieldManager: Manager})
+		return learned(m.slices, made, err)
 	})
+}
+
+func learned[T metav1.Object](shelf *shelf[T], made T, err error) error {
+	if err == nil {
+		shelf.learn(made)
+	}
+	return err
 }
 
 func (m *mirror) remove(ctx context.Context, stale map[string]*discoveryv1.EndpointSlice) error {

@@ -10,7 +10,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/resourceversion"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/migration-proxy/migration-proxy/status"
@@ -34,11 +33,8 @@ type record struct {
 // take notes a version that was seen, unless it is older than our own write.
 func (r *record) take(seen *corev1.ConfigMap) {
 	r.known = true
-	if seen != nil && r.latest != nil && seen.UID == r.latest.UID {
-		order, err := resourceversion.CompareResourceVersion(seen.ResourceVersion, r.latest.ResourceVersion)
-		if err == nil && order < 0 {
-			return
-		}
+	if seen != nil && r.latest != nil && older(seen.ResourceVersion, r.latest.ResourceVersion) {
+		return
 	}
 	r.latest = seen
 }

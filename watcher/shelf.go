@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
@@ -127,8 +128,17 @@ func (s *shelf[T]) Update(object any) error {
 		return fmt.Errorf("follow %s: got a %T", s.what, object)
 	}
 	s.trim(now)
-	s.told(s.put(now), now)
+	if before, newer := s.put(now); newer {
+		s.told(before, now)
+	}
 	return nil
+}
+
+// learn takes what the API server answered to our own write, so that the next
+// one does not begin with an older version. The watch brings it again.
+func (s *shelf[T]) learn(object T) {
+	s.trim(object)
+	s.put(object)
 }
 
 // Delete implements cache.ReflectorStore.
@@ -164,7 +174,8 @@ func (s *shelf[T]) Replace(objects []any, _ string) error {
 // Resync implements cache.ReflectorStore.
 func (s *shelf[T]) Resync() error { return nil }
 
-func (s *shelf[T]) put(object T) (before T) {
+// put keeps an object, unless a newer version is known.
+func (s *shelf[T]) put(object T) (before T, newer bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	namespace := s.byNamespace[object.GetNamespace()]
@@ -172,9 +183,17 @@ func (s *shelf[T]) put(object T) (before T) {
 		namespace = map[string]T{}
 		s.byNamespace[object.GetNamespace()] = namespace
 	}
-	before = namespace[object.GetName()]
+	before, known := namespace[object.GetName()]
+	if known && older(object.GetResourceVersion(), before.GetResourceVersion()) {
+		return before, false
+	}
 	namespace[object.GetName()] = object
-	return before
+	return before, true
+}
+
+func older(version, than string) bool {
+	order, err := resourceversion.CompareResourceVersion(version, than)
+	return err == nil && order < 0
 }
 
 func (s *shelf[T]) take(key types.NamespacedName) (before T) {

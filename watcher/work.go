@@ -21,12 +21,13 @@ const (
 type work[K comparable] struct {
 	queue  workqueue.TypedRateLimitingInterface[K]
 	do     func(context.Context, K) error
+	failed func(K, error) // hears an error that is news
 	faults *faults
 }
 
 func newWork[K comparable](faults *faults, do func(context.Context, K) error) *work[K] {
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[K](firstRetry, longestRetry)
-	return &work[K]{queue: workqueue.NewTypedRateLimitingQueue(limiter), do: do, faults: faults}
+	return &work[K]{queue: workqueue.NewTypedRateLimitingQueue(limiter), do: do, failed: func(K, error) {}, faults: faults}
 }
 
 // run works, that many at once, until ctx ends.
@@ -53,7 +54,9 @@ func (w *work[K]) next(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	w.faults.tell(fmt.Sprint(name), err)
+	if w.faults.tell(fmt.Sprint(name), err) {
+		w.failed(name, err)
+	}
 	if err != nil {
 		w.queue.AddRateLimited(name)
 		return true
@@ -62,33 +65,84 @@ func (w *work[K]) next(ctx context.Context) bool {
 	return true
 }
 
+const (
+	// mostTold is how many failing objects have log lines of their own; the
+	// metric watcher_failing counts all.
+	mostTold = 5
+	// races is how often in a row an object may have changed meanwhile until
+	// that is said: with users and tools at work, once or twice is nothing.
+	races = 4
+)
+
 // faults says what goes wrong once, and once that it is over, however often
 // it is tried in between.
 type faults struct {
 	log *slog.Logger
 
 	mu    sync.Mutex
-	known map[string]string
+	known map[string]*fault
+	told  int // how many of them were said
 }
 
-func newFaults(log *slog.Logger) *faults { return &faults{log: log, known: map[string]string{}} }
+type fault struct {
+	text  string
+	races int
+	told  bool
+}
+
+func newFaults(log *slog.Logger) *faults { return &faults{log: log, known: map[string]*fault{}} }
 
 // tell takes the outcome of a try for a subject. It gives true when the error
 // is news.
 func (f *faults) tell(subject string, err error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	before, failed := f.known[subject]
-	switch {
-	case err == nil && failed:
-		delete(f.known, subject)
-		f.log.Info("Works again", "subject", subject)
-	case err != nil && before != err.Error():
-		f.known[subject] = err.Error()
-		f.log.Warn("Cannot be done now, trying again", "subject", subject, "error", err)
-		return true
+	if err == nil {
+		f.over(subject)
+		return false
 	}
-	return false
+	known := f.known[subject]
+	if known == nil {
+		known = &fault{}
+		f.known[subject] = known
+	}
+	if changedMeanwhile(err) && known.races < races {
+		known.races++
+		return false
+	}
+	news := known.text != err.Error()
+	known.text = err.Error()
+	if news {
+		f.say(subject, known)
+	}
+	return news
+}
+
+func (f *faults) say(subject string, is *fault) {
+	if !is.told && f.told == mostTold {
+		f.log.Debug("Cannot be done now, trying again", "subject", subject, "error", is.text)
+		return
+	}
+	if !is.told {
+		is.told = true
+		f.told++
+	}
+	f.log.Warn("Cannot be done now, trying again", "subject", subject, "error", is.text)
+	if f.told == mostTold {
+		f.log.Warn("More that fails now is only counted, by metric migration_proxy_watcher_failing")
+	}
+}
+
+func (f *faults) over(subject string) {
+	known := f.known[subject]
+	if known == nil {
+		return
+	}
+	delete(f.known, subject)
+	if known.told {
+		f.told--
+		f.log.Info("Works again", "subject", subject)
+	}
 }
 
 // count is how many subjects fail now.
