@@ -7,7 +7,6 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
 // startControllers starts kube-controller-manager and waits until a Pod may
@@ -40,7 +39,7 @@ func (c *ControlPlane) startControllers(ctx context.Context) error {
 
 // startCertManager installs the CRDs, which `make controlplane` puts next to
 // the program, and starts it.
-func (c *ControlPlane) startCertManager(context.Context) error {
+func (c *ControlPlane) startCertManager(ctx context.Context) error {
 	if !c.options.CertManager {
 		return nil
 	}
@@ -48,8 +47,8 @@ func (c *ControlPlane) startCertManager(context.Context) error {
 	if err != nil {
 		return err
 	}
-	crds := envtest.CRDInstallOptions{Paths: []string{filepath.Join(filepath.Dir(path), "crds")}, ErrorIfPathMissing: true}
-	if _, err := envtest.InstallCRDs(c.Config(), crds); err != nil {
+	kinds, err := installCRDs(ctx, c.Config(), filepath.Join(filepath.Dir(path), "crds"))
+	if err != nil {
 		return fmt.Errorf("install cert-manager's CRDs: %w", err)
 	}
 	manager, err := launch(c.options.Dir, "cert-manager", "--kubeconfig="+c.kubeconfig)
@@ -57,5 +56,5 @@ func (c *ControlPlane) startCertManager(context.Context) error {
 		return err
 	}
 	c.others = append(c.others, manager)
-	return nil // what it is asked for before it is ready waits
+	return manager.until(ctx, func(ctx context.Context) error { return kinds.served(ctx) })
 }

@@ -1,6 +1,8 @@
 package podrunner_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -27,7 +29,23 @@ func newPlace(t *testing.T) *place {
 	require.NoError(t, err)
 	namespace, err := world.Namespace(t.Context(), "podrunner")
 	require.NoError(t, err)
-	return &place{T: t, Interface: client, namespace: namespace}
+	p := &place{T: t, Interface: client, namespace: namespace}
+	t.Cleanup(p.tell)
+	return p
+}
+
+// tell shows what the containers of a failed test said.
+func (p *place) tell() {
+	if !p.Failed() {
+		return
+	}
+	logs, err := filepath.Glob(filepath.Join(world.Logs(), p.namespace+"_*"))
+	require.NoError(p, err)
+	for _, path := range logs {
+		text, err := os.ReadFile(path)
+		require.NoError(p, err)
+		p.Logf("%s:\n%s", filepath.Base(path), text)
+	}
 }
 
 // eventually asks again and again, for half a minute at most.

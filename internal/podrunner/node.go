@@ -2,41 +2,44 @@ package podrunner
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // register creates the Node and says that it is ready. Nobody checks on it
 // later: the control plane runs without the node lifecycle controller.
 func (r *Runner) register(ctx context.Context) error {
 	nodes := r.client.CoreV1().Nodes()
-	node, err := nodes.Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{
+	_, err := nodes.Create(ctx, &corev1.Node{ObjectMeta: metav1.ObjectMeta{
 		Name:   r.options.Node,
 		Labels: map[string]string{corev1.LabelHostname: r.options.Node, corev1.LabelOSStable: "linux"},
 	}}, metav1.CreateOptions{})
-	if apierrors.IsAlreadyExists(err) {
-		node, err = nodes.Get(ctx, r.options.Node, metav1.GetOptions{})
-	}
-	if err != nil {
+	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return err
 	}
 	room := corev1.ResourceList{
 		corev1.ResourceCPU: resource.MustParse("64"), corev1.ResourceMemory: resource.MustParse("64Gi"),
 		corev1.ResourcePods: resource.MustParse("1000"),
 	}
-	node.Status = corev1.NodeStatus{
+	// A patch, because controllers change a new Node at the same time.
+	status, err := json.Marshal(map[string]any{"status": corev1.NodeStatus{
 		Capacity: room, Allocatable: room,
 		Addresses: []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: r.options.Network.Addr().String()}},
 		Conditions: []corev1.NodeCondition{{
 			Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "Registered",
 			LastHeartbeatTime: metav1.Now(), LastTransitionTime: metav1.Now(),
 		}},
+	}})
+	if err != nil {
+		return err
 	}
-	_, err = nodes.UpdateStatus(ctx, node, metav1.UpdateOptions{})
+	_, err = nodes.Patch(ctx, r.options.Node, types.MergePatchType, status, metav1.PatchOptions{}, "status")
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 func TestPodIsReachedAsInACluster(t *testing.T) {
@@ -119,9 +120,12 @@ func TestFailedLivenessProbeRestartsTheContainer(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)
 	template := server()
-	probe := *template.Spec.Containers[0].ReadinessProbe
-	template.Spec.Containers[0].LivenessProbe = &probe
-	template.Spec.Containers[0].ReadinessProbe = nil
+	container := &template.Spec.Containers[0]
+	container.LivenessProbe = container.ReadinessProbe
+	container.ReadinessProbe = &corev1.Probe{
+		PeriodSeconds: 1, FailureThreshold: 1,
+		ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(80)}},
+	}
 	pod := p.deploy(template)
 	p.must(pod, "break")
 	p.eventually(func(c *assert.CollectT) {

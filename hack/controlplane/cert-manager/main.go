@@ -31,8 +31,11 @@ import (
 )
 
 func main() {
-	kubeconfig := flag.String("kubeconfig", "", "path of a kubeconfig with the administrator's rights")
-	flag.Parse()
+	// A set of our own: controller-runtime puts a flag of this name into the
+	// global one.
+	flags := flag.NewFlagSet("cert-manager", flag.ExitOnError)
+	kubeconfig := flags.String("kubeconfig", "", "path of a kubeconfig with the administrator's rights")
+	_ = flags.Parse(os.Args[1:]) // exits
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, *kubeconfig); err != nil {

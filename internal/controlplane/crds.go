@@ -1,0 +1,87 @@
+package controlplane
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/yaml"
+)
+
+// definitions are CRDs that were installed. (envtest installs CRDs as well,
+// but whoever imports it makes a folder in /tmp by that alone.)
+type definitions struct {
+	client dynamic.ResourceInterface
+	names  []string
+}
+
+// installCRDs creates the CRDs of a folder's YAML files, one in each.
+func installCRDs(ctx context.Context, config *rest.Config, folder string) (*definitions, error) {
+	client, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
+	if err != nil {
+		return nil, err
+	}
+	if len(files) == 0 {
+		return nil, fmt.Errorf("%s has no YAML files: run `make controlplane`", folder)
+	}
+	all := &definitions{client: client.Resource(schema.GroupVersionResource{
+		Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions",
+	})}
+	for _, file := range files {
+		if err := all.create(ctx, file); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return all, nil
+}
+
+func (d *definitions) create(ctx context.Context, file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	definition := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal(text, &definition.Object); err != nil {
+		return err
+	}
+	d.names = append(d.names, definition.GetName())
+	_, err = d.client.Create(ctx, definition, metav1.CreateOptions{})
+	return err
+}
+
+// served gives an error as long as one of the kinds is not served.
+func (d *definitions) served(ctx context.Context) error {
+	for _, name := range d.names {
+		definition, err := d.client.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		if !established(definition) {
+			return fmt.Errorf("%s is not established", name)
+		}
+	}
+	return nil
+}
+
+func established(definition *unstructured.Unstructured) bool {
+	conditions, _, err := unstructured.NestedSlice(definition.Object, "status", "conditions")
+	if err != nil {
+		return false
+	}
+	for _, one := range conditions {
+		if condition, is := one.(map[string]any); is && condition["type"] == "Established" {
+			return condition["status"] == "True"
+		}
+	}
+	return false
+}
