@@ -1,0 +1,98 @@
+package webhook
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+// benchServices is how many services the config has.
+const benchServices = 1000
+
+// BenchmarkAdmission asks, over HTTPS and one kept connection, as the API
+// server does, our webhook and one that allows everything (controller-runtime
+// and nothing else), in turns. It reports both sides' p50 and p99 and their
+// ratios: what of a request's latency is ours.
+func BenchmarkAdmission(b *testing.B) {
+	object, err := json.Marshal(ingress("api", "web", 80))
+	require.NoError(b, err)
+	body := review([]byte(strings.ReplaceAll(string(object), "api.example.com", fmt.Sprintf("api-%04d.example.com", benchServices/2))))
+	ours := newEndpoint(b, New(Options{View: large(b), Log: quiet}).Register)
+	empty := newEndpoint(b, func(server ctrlwebhook.Server) {
+		server.Register(PathIngress, &admission.Webhook{Handler: admission.HandlerFunc(
+			func(context.Context, admission.Request) admission.Response { return admission.Allowed("") },
+		)})
+	})
+	text, err := ours.post(PathIngress, body)
+	require.NoError(b, err)
+	require.Contains(b, string(text), `"patch":`)
+
+	sides, took := []*endpoint{ours, empty}, [2][]time.Duration{}
+	for first := 0; b.Loop(); first = 1 - first { // who comes first finds colder caches
+		for _, i := range []int{first, 1 - first} {
+			begin := time.Now()
+			if _, err := sides[i].post(PathIngress, body); err != nil {
+				b.Fatal(err)
+			}
+			took[i] = append(took[i], time.Since(begin))
+		}
+	}
+	for _, quantile := range []struct {
+		name string
+		part float64
+	}{{"p50", 0.5}, {"p99", 0.99}} {
+		mine, theirs := at(took[0], quantile.part), at(took[1], quantile.part)
+		b.ReportMetric(float64(mine.Microseconds()), quantile.name+"-us")
+		b.ReportMetric(float64(theirs.Microseconds()), quantile.name+"-empty-us")
+		b.ReportMetric(float64(mine)/float64(theirs), quantile.name+"-ratio")
+	}
+}
+
+// BenchmarkDecide is what we do, without network and codec.
+func BenchmarkDecide(b *testing.B) {
+	object, err := json.Marshal(ingress("api", "web", 80))
+	require.NoError(b, err)
+	request := admission.Request{}
+	request.Namespace, request.Name = "shop", "api"
+	request.Object.Raw = []byte(strings.ReplaceAll(string(object), "api.example.com", fmt.Sprintf("api-%04d.example.com", benchServices/2)))
+	handler := New(Options{View: large(b), Log: quiet}).ingresses
+	b.ReportAllocs()
+	for b.Loop() {
+		handler.Handle(b.Context(), request)
+	}
+}
+
+func at(took []time.Duration, part float64) time.Duration {
+	slices.Sort(took)
+	return took[int(float64(len(took)-1)*part)]
+}
+
+// large is a view of many services, all served.
+func large(b *testing.B) *View {
+	b.Helper()
+	text, state := strings.Builder{}, status.Cluster{Services: map[string]status.ClusterService{}}
+	text.WriteString("services:\n")
+	for i := range benchServices {
+		name := fmt.Sprintf("api-%04d", i)
+		fmt.Fprintf(&text, "  - {name: %[1]s, old_host: %[1]s.example.com, old_backend: \"web.shop.svc:80\", "+
+			"new_host: %[1]s.new.example.com, new_backend: \"%[1]s.new.example.com:443\", migration: {enabled: true, percentage: 20}}\n", name)
+		state.Services[name] = status.ClusterService{Host: name + ".example.com", PathPrefix: "/", Phase: status.Migrating}
+	}
+	stateText, err := state.Text()
+	require.NoError(b, err)
+	view := newView()
+	view.takeConfig(configText(text.String()))
+	view.takeState(configMap(map[string]string{status.ClusterKey: stateText}))
+	require.Len(b, view.now.Load().table.Services(), benchServices)
+	return view
+}

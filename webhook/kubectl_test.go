@@ -1,0 +1,116 @@
+package webhook
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/internal/controlplane"
+)
+
+// A bad edit is refused with all problems, a good one and what is not ours
+// pass, and what the user should know arrives as a warning.
+func TestConfigEdits(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	configMaps := s.CoreV1().ConfigMaps(s.own)
+	ours, err := configMaps.Get(t.Context(), cluster.ConfigMap, metav1.GetOptions{})
+	require.NoError(t, err)
+
+	bad := ours.DeepCopy()
+	bad.Data[cluster.ConfigKey] = strings.NewReplacer("percentage: 20", "percentage: 200", "old_host", "old_hots").Replace(ours.Data[cluster.ConfigKey])
+	_, err = configMaps.Update(t.Context(), bad, metav1.UpdateOptions{})
+	require.True(t, apierrors.IsInvalid(err), err)
+	require.ErrorContains(t, err, `migration.yaml:4:5: services[0].old_hots: unknown key; did you mean "old_host"?`)
+	require.ErrorContains(t, err, `migration.yaml:8:44: services[0].migration.percentage`)
+
+	unlabelled := bad.DeepCopy()
+	unlabelled.Labels = nil
+	_, err = configMaps.Update(t.Context(), unlabelled, metav1.UpdateOptions{})
+	require.True(t, apierrors.IsInvalid(err), "also without its label: the proxies read it by name")
+
+	good := ours.DeepCopy()
+	good.Data[cluster.ConfigKey] = strings.ReplaceAll(ours.Data[cluster.ConfigKey], "percentage: 20", "percentage: 25")
+	good.Data["notes"] = "hello"
+	_, err = configMaps.Update(t.Context(), good, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	require.Equal(t, []string{"migration-proxy: only key migration.yaml is read, and not notes"}, s.warnings.take())
+
+	asked := s.count("config")
+	other := bad.DeepCopy()
+	other.ObjectMeta = metav1.ObjectMeta{Name: "other"}
+	_, err = configMaps.Create(t.Context(), other, metav1.CreateOptions{})
+	require.NoError(t, err, "neither the name nor the label")
+	require.Equal(t, asked, s.count("config"))
+
+	require.NoError(t, configMaps.Delete(t.Context(), cluster.ConfigMap, metav1.DeleteOptions{}))
+	require.Contains(t, strings.Join(s.warnings.take(), ""), "the proxies go on with the last good config")
+}
+
+// TestKubectlEdit edits as people do: the first save has a mistake. kubectl
+// opens the editor again with the place of the mistake on top, and takes the
+// second save.
+func TestKubectlEdit(t *testing.T) {
+	t.Parallel()
+	s, dir := newSite(t), t.TempDir()
+	editor := filepath.Join(dir, "editor")
+	require.NoError(t, os.WriteFile(editor, []byte(`#!/bin/sh
+if [ -e `+dir+`/seen ]; then
+  cp "$1" `+dir+`/second
+  sed -i 's/percentage: 200/percentage: 30/' "$1"
+else
+  touch `+dir+`/seen
+  sed -i 's/percentage: 20/percentage: 200/' "$1"
+fi
+`), 0o700))
+	kubectl(t, "KUBE_EDITOR="+editor, "edit", "configmap", cluster.ConfigMap, "--namespace", s.own)
+	second, err := os.ReadFile(filepath.Join(dir, "second"))
+	require.NoError(t, err)
+	require.Contains(t, string(second), "# * migration.yaml:8:44: services[0].migration.percentage")
+	ours, err := s.CoreV1().ConfigMaps(s.own).Get(t.Context(), cluster.ConfigMap, metav1.GetOptions{})
+	require.NoError(t, err)
+	require.Contains(t, ours.Data[cluster.ConfigKey], "percentage: 30")
+}
+
+// TestKubectl is the first of the users' three gestures, and its way back.
+func TestKubectl(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	plain := ingress("api", "web", 80)
+	plain.Annotations = nil
+	_, err := s.NetworkingV1().Ingresses(s.apps).Create(t.Context(), plain, metav1.CreateOptions{})
+	require.NoError(t, err)
+	annotate := func(value string) {
+		kubectl(t, "", "annotate", "--overwrite", "ingress", "api", "--namespace", s.apps, value)
+	}
+	annotate(ingressgen.AnnotationEnabled + "=true")
+	stored, err := s.NetworkingV1().Ingresses(s.apps).Get(t.Context(), "api", metav1.GetOptions{})
+	require.NoError(t, err)
+	require.Equal(t, cluster.ProxyService, backendOf(stored))
+	annotate(ingressgen.AnnotationEnabled + "-")
+	stored, err = s.NetworkingV1().Ingresses(s.apps).Get(t.Context(), "api", metav1.GetOptions{})
+	require.NoError(t, err)
+	requireAsWritten(t, stored)
+	require.Equal(t, plain.Spec, stored.Spec)
+}
+
+func kubectl(t *testing.T, environment string, args ...string) string {
+	t.Helper()
+	program, err := controlplane.Program("kubectl")
+	require.NoError(t, err)
+	command := exec.CommandContext(t.Context(), program, args...)
+	command.Env = append(os.Environ(), "KUBECONFIG="+plane.Kubeconfig(), "HOME="+t.TempDir(), environment)
+	var output bytes.Buffer
+	command.Stdout, command.Stderr = &output, &output
+	require.NoError(t, command.Run(), output.String())
+	return output.String()
+}
