@@ -24,6 +24,7 @@ var parts = []part{
 	{"cpu", "CPU time per request of one worker, beside hand-written nginx and HAProxy", measureCPU, false},
 	{"latency", "what a proxy adds to a request's time", measureLatency, false},
 	{"weight", "from the edited file to the first request by the new share", measureWeight, false},
+	{"configmap", "from the edited ConfigMap to the last request by the old share, on two replicas", measureConfigMap, true},
 	{"structure", "from the edited file to a reloaded nginx", measureStructure, false},
 	{"memory", "memory of the agent and of nginx", measureMemory, false},
 	{"losses", "requests lost while the config changes", measureLosses, false},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"sync"
 	"time"
 
@@ -49,6 +50,11 @@ const (
 	stateTimeout = 3 * time.Second
 )
 
+var (
+	errUnasked = errors.New("the API server has not been asked yet")
+	errSilent  = fmt.Errorf("the API server does not answer within %s", firstAnswer)
+)
+
 // configMapSource is a ConfigMap. The API server may be away: before its first
 // answer that is told like a file that cannot be read, later the last version
 // simply stays.
@@ -62,15 +68,13 @@ type configMapSource struct {
 }
 
 func newConfigMapSource(object cluster.Object) *configMapSource {
-	return &configMapSource{object: object, err: errors.New("the API server has not been asked yet")}
+	return &configMapSource{object: object, err: errUnasked}
 }
 
 func (s *configMapSource) String() string { return s.object.String() }
 
 func (s *configMapSource) Run(ctx context.Context, take func([]byte, error)) error {
-	late := time.AfterFunc(firstAnswer, func() {
-		s.silence(take, fmt.Errorf("the API server does not answer in %s", firstAnswer))
-	})
+	late := time.AfterFunc(firstAnswer, func() { s.silence(take, errSilent) })
 	defer late.Stop()
 	following := s.object
 	following.Trouble = func(err error) { s.silence(take, err) }
@@ -84,12 +88,16 @@ func (s *configMapSource) Run(ctx context.Context, take func([]byte, error)) err
 }
 
 // silence tells, once for each different reason, that there is no first
-// answer yet.
+// answer yet. The address that was asked for is left out: it has times in it,
+// so that each attempt would be another reason.
 func (s *configMapSource) silence(take func([]byte, error), err error) {
+	if asked := new(url.Error); errors.As(err, &asked) {
+		err = asked.Err
+	}
 	err = fmt.Errorf("ConfigMap %s cannot be read yet: %w", s.object, err)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.heard || s.err.Error() == err.Error() {
+	if s.heard || s.err.Error() == err.Error() || errors.Is(err, errSilent) && !errors.Is(s.err, errUnasked) {
 		return
 	}
 	s.err = err
