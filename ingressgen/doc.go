@@ -17,6 +17,15 @@
 //	Restore(Rewrite(x)) == x          also when the user edited it in between
 //	Rewrite(Rewrite(x)) == Rewrite(x)
 //
+// Two things that a user can do cannot be told from our own: writing the very
+// value that we put there, and renaming several paths of a host at once while
+// they point at us. Then the best guess is taken, with a warning.
+//
+// The decisions are lists: refusals look at the whole Ingress, guards at one
+// path, table at the annotations of ingress-nginx, steps puts them in order.
+// An Ingress that has opted in always says in annotations phase and reason
+// where it is, also when nothing of it is rewritten.
+//
 // The package is pure: no client, clock or log. It imports migration, status
 // and the API types. The webhook answers with the edits, the watcher sends
 // them; both and the CLI may import it.
