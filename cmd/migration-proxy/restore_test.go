@@ -1,0 +1,168 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/status"
+)
+
+// migrating is a cluster in which Ingresses were rewritten, with no webhook or
+// watcher left.
+type migrating struct {
+	*testing.T
+	*site
+	apps string // the namespace of the users' Ingresses
+	view ingressgen.View
+}
+
+func newMigrating(t *testing.T) *migrating {
+	t.Helper()
+	s, err := newSite(t.Context())
+	if errors.Is(err, errNoAddress) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { s.close() })
+	apps, err := s.plane.Namespace(t.Context(), "apps")
+	require.NoError(t, err)
+	m := &migrating{T: t, site: s, apps: apps}
+	text, state := "services:\n", status.Cluster{Services: map[string]status.ClusterService{}}
+	for name, mode := range map[string]string{"shop": "proxy", "blog": "canary"} {
+		text += fmt.Sprintf("- {name: %[1]s, mode: %[3]s, old_host: %[1]s.example.com, old_backend: '%[1]s.%[2]s.svc:80', new_host: new.example.com, "+
+			"new_backend: 'new.example.com:443', migration: {enabled: true, percentage: 20}}\n", name, apps, mode)
+		state.Services[name] = status.ClusterService{Host: name + ".example.com", PathPrefix: "/", Phase: status.Migrating}
+	}
+	table, err := config.Load("test", []byte(text))
+	require.NoError(t, err)
+	m.view = ingressgen.View{Table: table, State: state, Port: func(string, string) (int32, bool) { return 0, false }}
+	require.NoError(t, s.write(t.Context(), text))
+	return m
+}
+
+// opted creates an Ingress as its user writes it, and rewrites it.
+func (m *migrating) opted(name string) (before *networkingv1.Ingress) {
+	m.Helper()
+	ingresses := m.client.NetworkingV1().Ingresses(m.apps)
+	before, err := ingresses.Create(m.Context(), &networkingv1.Ingress{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{ingressgen.AnnotationEnabled: "true", "team": "a"}},
+		Spec: networkingv1.IngressSpec{IngressClassName: new("nginx"), Rules: []networkingv1.IngressRule{{
+			Host: name + ".example.com",
+			IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{Paths: []networkingv1.HTTPIngressPath{{
+				Path: "/", PathType: new(networkingv1.PathTypePrefix),
+				Backend: networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: name, Port: networkingv1.ServiceBackendPort{Number: 80}}},
+			}}}},
+		}}},
+	}, metav1.CreateOptions{})
+	require.NoError(m, err)
+	report := ingressgen.Rewrite(before, m.view)
+	require.Equal(m, status.Migrating, report.Phase, "%v", report.Warnings)
+	patch, err := json.Marshal(report.Edits)
+	require.NoError(m, err)
+	_, err = ingresses.Patch(m.Context(), name, types.JSONPatchType, patch, metav1.PatchOptions{})
+	require.NoError(m, err)
+	if report.Companion != nil {
+		_, err = ingresses.Create(m.Context(), report.Companion, metav1.CreateOptions{})
+		require.NoError(m, err)
+	}
+	return before
+}
+
+// generate makes the proxy's Service in the users' namespace.
+func (m *migrating) generate() {
+	m.Helper()
+	_, err := m.client.CoreV1().Services(m.apps).Create(m.Context(), ingressgen.ProxyService(m.apps), metav1.CreateOptions{})
+	require.NoError(m, err)
+	for _, slice := range ingressgen.ProxySlices(m.apps, []discoveryv1.EndpointSlice{{
+		ObjectMeta: metav1.ObjectMeta{Name: "migration-proxy-x", Namespace: m.namespace}, AddressType: discoveryv1.AddressTypeIPv4,
+	}}) {
+		_, err := m.client.DiscoveryV1().EndpointSlices(m.apps).Create(m.Context(), slice, metav1.CreateOptions{})
+		require.NoError(m, err)
+	}
+}
+
+func (m *migrating) get(name string) *networkingv1.Ingress {
+	m.Helper()
+	found, err := m.client.NetworkingV1().Ingresses(m.apps).Get(m.Context(), name, metav1.GetOptions{})
+	require.NoError(m, err)
+	return found
+}
+
+// cli runs a command as a user would.
+func (m *migrating) cli(args ...string) string {
+	m.Helper()
+	cmd := exec.CommandContext(m.Context(), "migration-proxy", args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+m.plane.Kubeconfig(), "MIGRATION_PROXY_NAMESPACE="+m.namespace)
+	output, err := cmd.CombinedOutput()
+	require.NoError(m, err, "%s", output)
+	return string(output)
+}
+
+func (m *migrating) state() map[string]string {
+	m.Helper()
+	found, err := m.client.CoreV1().ConfigMaps(m.namespace).Get(m.Context(), cluster.StateMap, metav1.GetOptions{})
+	require.NoError(m, err)
+	return found.Data
+}
+
+// TestRestoreOne: as the user wrote it, but opted out; the companion goes.
+func TestRestoreOne(t *testing.T) {
+	m := newMigrating(t)
+	for _, name := range []string{"shop", "blog"} {
+		before := m.opted(name)
+		require.True(t, ingressgen.Touched(m.get(name)))
+		require.Contains(t, m.cli("restore", m.apps+"/"+name), "is as its user wrote it, and opted out")
+		after := m.get(name)
+		require.Equal(t, before.Spec, after.Spec)
+		require.Equal(t, map[string]string{ingressgen.AnnotationEnabled: "false", "team": "a"}, after.Annotations)
+		require.Contains(t, m.cli("restore", m.apps+"/"+name), "nothing to restore")
+	}
+	_, err := m.client.NetworkingV1().Ingresses(m.apps).Get(t.Context(), "blog-migration", metav1.GetOptions{})
+	require.True(t, apierrors.IsNotFound(err))
+}
+
+// TestRestoreAll leaves nothing of ours, and what had opted in as it was.
+func TestRestoreAll(t *testing.T) {
+	m := newMigrating(t)
+	shop, blog := m.opted("shop"), m.opted("blog")
+	m.generate()
+	foreign := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "foreign"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}},
+	}
+	_, err := m.client.CoreV1().Services(m.apps).Create(t.Context(), foreign, metav1.CreateOptions{})
+	require.NoError(t, err)
+
+	require.Contains(t, m.cli("restore", "--all"), "paused; 3 Ingresses restored, 2 generated objects removed, nothing of ours is left")
+	for _, before := range []*networkingv1.Ingress{shop, blog} {
+		after := m.get(before.Name)
+		require.Equal(t, before.Spec, after.Spec)
+		require.Equal(t, before.Annotations, after.Annotations)
+	}
+	ingresses, err := m.client.NetworkingV1().Ingresses(m.apps).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, ingresses.Items, 2)
+	services, err := m.client.CoreV1().Services(m.apps).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, services.Items, 1)
+	require.Contains(t, m.state()[status.PausedKey], "restore --all")
+	require.Contains(t, m.cli("restore", "--all"), "0 Ingresses restored, 0 generated")
+	require.Contains(t, m.cli("status"), "Paused, no Ingress is rewritten")
+
+	require.Contains(t, m.cli("restore", "--resume"), "no longer paused")
+	require.NotContains(t, m.state(), status.PausedKey)
+}
