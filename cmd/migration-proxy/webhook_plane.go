@@ -97,7 +97,8 @@ func (p *admissionPlane) openWatcher(found *installation) (*watcher.Watcher, err
 		LeaderElectionID:              cluster.Lease,
 		LeaderElectionNamespace:       found.namespace,
 		LeaderElectionReleaseOnCancel: true,
-		Metrics:                       metricsserver.Options{BindAddress: "0"}, // ours has them
+		Metrics:                       metricsserver.Options{BindAddress: "0"},   // ours has them
+		Logger:                        logr.FromSlogHandler(slog.DiscardHandler), // what it returns, we say
 	})
 	if err != nil {
 		return nil, fmt.Errorf("prepare the watcher: %w", err)
@@ -156,6 +157,7 @@ func (p *admissionPlane) run(ctx context.Context) error {
 	group.Go(func() error { return p.view.Follow(last) })
 	group.Go(func() error { return p.server.Start(last) })
 	group.Go(func() error { return p.manager.Start(failed) })
+	group.Go(func() error { p.announce(failed); return nil })
 	group.Go(func() error {
 		defer end()
 		<-failed.Done()
@@ -164,6 +166,14 @@ func (p *admissionPlane) run(ctx context.Context) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+func (p *admissionPlane) announce(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-p.manager.Elected():
+		p.log.Info("This replica runs the watcher", "lease", cluster.Lease)
+	}
 }
 
 // linger lets admission answer a little longer; not when a part has failed,
