@@ -25,7 +25,7 @@ const (
 	replicaRate  = 1000 // requests per second to each
 	// mostInConfigMap is how many of our services fit into the 1 MiB of a
 	// ConfigMap.
-	mostInConfigMap = 4000
+	mostInConfigMap = 3000
 	// unanimous is how long nobody may get the old share until an edit counts
 	// as in force.
 	unanimous = 30 * time.Millisecond
@@ -42,7 +42,8 @@ func measureConfigMap(ctx context.Context, b *bed) error {
 	defer func() { _ = control.Stop() }() // what is left is in a temporary folder
 	rows := [][]string{{"services", "edits", "p50", "p99", "slowest", "requests", "failed"}}
 	for _, count := range b.sizes() {
-		row, err := b.configMapEdits(ctx, control, min(count, mostInConfigMap))
+		count = min(count, mostInConfigMap)
+		row, err := b.configMapEdits(ctx, control, count)
 		if err != nil {
 			return errors.Join(b.table(rows), fmt.Errorf("%d services: %w", count, err))
 		}

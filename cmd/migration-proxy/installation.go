@@ -79,18 +79,18 @@ type need struct {
 	namespace      string // "" is all
 }
 
-var userName = regexp.MustCompile(`User "([^"]+)"`)
+// refusal is what RBAC says; admission, which is Forbidden as well, says
+// something else.
+var refusal = regexp.MustCompile(`User "([^"]+)" cannot `)
 
 // explain says of a refused right who gets it how, and of any other error what
 // was being done.
 func (n need) explain(err error) error {
-	if !apierrors.IsForbidden(err) || denied(err) {
+	found := refusal.FindStringSubmatch(err.Error())
+	if found == nil || !apierrors.IsForbidden(err) {
 		return fmt.Errorf("%s %s in %s: %w", n.verb, n.resource, n.where(), err)
 	}
-	user := "YOU"
-	if found := userName.FindStringSubmatch(err.Error()); found != nil {
-		user = found[1]
-	}
+	user := found[1]
 	kind, scope := "role", " --namespace "+n.namespace
 	if n.namespace == "" {
 		kind, scope = "clusterrole", ""
@@ -108,6 +108,3 @@ func (n need) where() string {
 	}
 	return "namespace " + n.namespace
 }
-
-// denied tells a webhook's refusal from one by RBAC: both are Forbidden.
-func denied(err error) bool { return strings.Contains(err.Error(), "admission webhook") }

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
+)
+
+// patienceOfPolicies is far above the second that it takes.
+const patienceOfPolicies = 30 * time.Second
+
+// update runs `migration-proxy update ... --no-wait` as a user would.
+func (s *site) update(args ...string) (string, error) {
+	cmd := exec.Command("migration-proxy", append([]string{"update", "--no-wait"}, args...)...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+s.plane.Kubeconfig(), "MIGRATION_PROXY_NAMESPACE="+s.namespace)
+	output, err := cmd.CombinedOutput()
+	return string(output), err
+}
+
+func manyServices(t *testing.T, count int) *site {
+	t.Helper()
+	s, err := newSite(t.Context())
+	if errors.Is(err, errNoAddress) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { s.close() })
+	var text strings.Builder
+	text.WriteString("# many\nservices:\n")
+	for i := range count {
+		fmt.Fprintf(&text, "- {name: s%[1]d, old_host: s%[1]d.example.com, old_backend: 'a:80', new_host: b, new_backend: 'b:80', migration: {percentage: 0}}\n", i)
+	}
+	require.NoError(t, s.write(t.Context(), text.String()))
+	return s
+}
+
+// TestUpdatesAtOnce: who is late reads again, and no update is lost.
+func TestUpdatesAtOnce(t *testing.T) {
+	t.Parallel()
+	const users = 4
+	s := manyServices(t, users)
+	var group errgroup.Group
+	for i := range users {
+		group.Go(func() error {
+			output, err := s.update(fmt.Sprintf("s%d", i), fmt.Sprint(10+i))
+			if err != nil {
+				return fmt.Errorf("%w: %s", err, output)
+			}
+			return nil
+		})
+	}
+	require.NoError(t, group.Wait())
+	found, err := s.client.CoreV1().ConfigMaps(s.namespace).Get(t.Context(), cluster.ConfigMap, metav1.GetOptions{})
+	require.NoError(t, err)
+	text := found.Data[cluster.ConfigKey]
+	require.True(t, strings.HasPrefix(text, "# many\n"))
+	for i := range users {
+		require.Contains(t, text, fmt.Sprintf("percentage: %d}", 10+i))
+	}
+}
+
+// TestUpdateThatAdmissionRefuses: what it says is shown, also in a dry run,
+// and is not taken for a missing right.
+func TestUpdateThatAdmissionRefuses(t *testing.T) {
+	t.Parallel()
+	s := manyServices(t, 1)
+	name := "refuse-" + s.namespace
+	policies := s.client.AdmissionregistrationV1()
+	_, err := policies.ValidatingAdmissionPolicies().Create(t.Context(), &admissionv1.ValidatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
+				Operations: []admissionv1.OperationType{admissionv1.Update},
+				Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"configmaps"}},
+			}}}},
+			Validations: []admissionv1.Validation{{
+				Expression: "!object.data['" + cluster.ConfigKey + "'].contains('percentage: 77')", Message: "not on a Friday", Reason: new(metav1.StatusReasonForbidden),
+			}},
+		},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	_, err = policies.ValidatingAdmissionPolicyBindings().Create(t.Context(), &admissionv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
+			MatchResources: &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.namespace}}},
+		},
+	}, metav1.CreateOptions{})
+	require.NoError(t, err)
+	var output string
+	require.True(t, poll(t.Context(), patienceOfPolicies, func() bool { // the API server compiles it by and by
+		output, err = s.update("s0", "77", "--dry-run")
+		return err != nil
+	}), output)
+	require.Contains(t, output, "not on a Friday")
+	require.NotContains(t, output, "administrator")
+	output, err = s.update("s0", "77")
+	require.Error(t, err)
+	require.Contains(t, output, "not on a Friday")
+	output, err = s.update("s0", "76")
+	require.NoError(t, err, output)
+}
