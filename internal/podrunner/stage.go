@@ -34,6 +34,8 @@ type stage struct {
 	Program     string   // a path, or a name to be found by PATH
 	Args        []string // with the program's name
 	Env         []string
+
+	overlays []string // the folders of this machine that are shown
 }
 
 // mount is a file or folder of this machine, at a path of the container.
@@ -83,51 +85,102 @@ func (s *stage) openSources() error {
 	return nil
 }
 
-// view makes an overlay of this machine's files and goes into it. /dev, /proc
-// and /sys come on top; /tmp and /run are empty, as in an image.
+// view makes the container's root and goes into it: an overlay of each of this
+// machine's folders, with /dev, /proc and /sys, and an empty /tmp and /run, as
+// an image has them.
 func (s *stage) view() error {
-	above := func(name string) string { return filepath.Join(s.Root, name) }
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
 	if err := unix.Mount("tmpfs", s.Root, "tmpfs", 0, "mode=0755"); err != nil {
-		return fmt.Errorf("memory for the overlay: %w", err)
+		return fmt.Errorf("memory for the root: %w", err)
 	}
-	for _, name := range []string{"upper", "work", "root"} {
-		if err := os.Mkdir(above(name), 0o755); err != nil {
-			return err
+	entries, err := os.ReadDir("/")
+	if err != nil {
+		return err
+	}
+	root := filepath.Join(s.Root, "root")
+	if err := os.Mkdir(root, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(root, root, "", unix.MS_BIND, ""); err != nil { // so that seal can seal it
+		return fmt.Errorf("bind the root: %w", err)
+	}
+	for _, entry := range entries {
+		if err := s.show(entry, filepath.Join(root, entry.Name())); err != nil {
+			return fmt.Errorf("show /%s: %w", entry.Name(), err)
 		}
 	}
-	layers := fmt.Sprintf("lowerdir=/,upperdir=%s,workdir=%s", above("upper"), above("work"))
-	if err := unix.Mount("overlay", above("root"), "overlay", 0, layers); err != nil {
-		return fmt.Errorf("overlay of /: %w", err)
-	}
-	for _, name := range []string{"/dev", "/sys"} {
-		if err := unix.Mount(name, above("root")+name, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-			return fmt.Errorf("bind %s: %w", name, err)
-		}
-	}
-	if err := unix.Mount("proc", above("root/proc"), "proc", 0, ""); err != nil {
-		return fmt.Errorf("mount /proc: %w", err)
-	}
-	return enter(above("root"))
-}
-
-func enter(root string) error {
 	if err := unix.Chroot(root); err != nil {
 		return fmt.Errorf("chroot: %w", err)
 	}
 	return os.Chdir("/")
 }
 
+// show puts an entry of / into the root.
+func (s *stage) show(entry os.DirEntry, target string) error {
+	source := "/" + entry.Name()
+	if entry.Type() == os.ModeSymlink {
+		to, err := os.Readlink(source)
+		return errors.Join(err, os.Symlink(to, target))
+	}
+	if !entry.IsDir() {
+		return nil
+	}
+	if err := os.MkdirAll(target, 0o755); err != nil {
+		return err
+	}
+	switch source {
+	case "/proc":
+		return unix.Mount("proc", target, "proc", 0, "")
+	case "/tmp":
+		return unix.Mount("tmpfs", target, "tmpfs", 0, "mode=1777")
+	case "/run":
+		return unix.Mount("tmpfs", target, "tmpfs", 0, "mode=0755")
+	case "/dev", "/sys":
+		return unix.Mount(source, target, "", unix.MS_BIND|unix.MS_REC, "")
+	}
+	return s.overlay(source, target)
+}
+
+// overlay shows a folder of this machine; what is written there stays in
+// memory. Not the whole of / at once: in a user namespace the kernel refuses
+// folders with mounts below them (EINVAL), and there those stay empty.
+func (s *stage) overlay(source, target string) error {
+	upper, work := filepath.Join(s.Root, "upper", source), filepath.Join(s.Root, "work", source)
+	if err := errors.Join(os.MkdirAll(upper, 0o755), os.MkdirAll(work, 0o755), s.own(source)); err != nil {
+		return err
+	}
+	err := unix.Mount("overlay", target, "overlay", 0, fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", source, upper, work))
+	if errors.Is(err, unix.EINVAL) {
+		return nil
+	}
+	s.overlays = append(s.overlays, source)
+	return err
+}
+
+// own makes the folders that lead to mounts ours, by having them in the upper
+// layer, too: in a user namespace nobody may write into those of root.
+func (s *stage) own(source string) error {
+	for _, m := range s.Mounts {
+		path := ""
+		for _, part := range strings.Split(filepath.Dir(m.Target), "/")[1:] {
+			path += "/" + part
+			info, err := os.Lstat(path)
+			if err != nil || !info.IsDir() || !strings.HasPrefix(path+"/", source+"/") {
+				break
+			}
+			if err := os.MkdirAll(filepath.Join(s.Root, "upper", path), info.Mode().Perm()); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // mountAll mounts the volumes. It runs inside the new root, so that a symlink
 // on the way leads to a place in it.
 func (s *stage) mountAll() error {
-	for _, empty := range []struct{ path, mode string }{{"/tmp", "1777"}, {"/run", "0755"}} {
-		if err := unix.Mount("tmpfs", empty.path, "tmpfs", 0, "mode="+empty.mode); err != nil {
-			return fmt.Errorf("mount %s: %w", empty.path, err)
-		}
-	}
 	for _, m := range s.Mounts {
 		if err := m.apply(); err != nil {
 			return fmt.Errorf("mount %s: %w", m.Target, err)
@@ -191,10 +244,10 @@ func (s *stage) identify() error {
 	return s.seal()
 }
 
-// seal makes the root read-only, and takes /tmp and /run away where no volume
-// was mounted: an image with a read-only root has none that can be written.
+// seal makes all that is not a volume read-only. /tmp and /run, too: an image
+// with a read-only root has none that can be written.
 func (s *stage) seal() error {
-	for _, path := range []string{"/", "/tmp", "/run"} {
+	for _, path := range append(s.overlays, "/", "/tmp", "/run") {
 		if slices.ContainsFunc(s.Mounts, func(m mount) bool { return filepath.Clean(m.Target) == path }) {
 			continue
 		}
