@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -20,6 +21,7 @@ type clusterOptions struct {
 	kubeconfig, context string // "" as kubectl has it
 	namespace           string // "" is the client configuration's
 	configMap           string
+	warnings            rest.WarningHandler // of the API server; nil: the log
 }
 
 // flags are those of who asks a cluster: the user's own kubeconfig and rights.
@@ -38,6 +40,7 @@ func (o *clusterOptions) flags(cmd *cobra.Command) {
 // out for who has no cluster.
 func (o *clusterOptions) ask(hint string) (*installation, error) {
 	quietClient(slog.New(slog.DiscardHandler), slog.LevelInfo)
+	o.warnings = rest.NewWarningWriter(os.Stderr, rest.WarningWriterOptions{Deduplicate: true})
 	found, err := o.connect(slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, fmt.Errorf("%w; name a kubeconfig with --kubeconfig, or %s", err, hint)
@@ -57,6 +60,7 @@ func (o *clusterOptions) connect(log *slog.Logger) (*installation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
 	}
+	restConfig.WarningHandler = o.warnings
 	namespace := o.namespace
 	if namespace == "" {
 		if namespace, _, err = loader.Namespace(); err != nil {

@@ -52,8 +52,16 @@ func updateCluster(cmd *cobra.Command, goal goal, options updateOptions) error {
 	if err != nil {
 		return fmt.Errorf("ConfigMap %s has the change, but it is not in force everywhere: %w", found.object, err)
 	}
-	_, err = fmt.Fprintf(out, "%s, in force on %d replicas after %s\n", wanted, served, time.Since(written).Round(time.Millisecond))
+	_, err = fmt.Fprintf(out, "%s, in force on %s after %s\n", wanted, counted(served, "replica"), time.Since(written).Round(time.Millisecond))
 	return err
+}
+
+// counted is "1 replica" or "2 replicas".
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // change writes the one number. Somebody else's edit in between is read and

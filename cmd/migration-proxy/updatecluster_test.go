@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -70,12 +71,10 @@ func TestUpdatesAtOnce(t *testing.T) {
 	}
 }
 
-// TestUpdateThatAdmissionRefuses: what it says is shown, also in a dry run,
-// and is not taken for a missing right.
-func TestUpdateThatAdmissionRefuses(t *testing.T) {
-	t.Parallel()
-	s := manyServices(t, 1)
-	name := "refuse-" + s.namespace
+// object lets admission say something about one percentage.
+func (s *site) object(t *testing.T, percentage, message string, action admissionv1.ValidationAction) {
+	t.Helper()
+	name := fmt.Sprintf("says-%s-%s", percentage, s.namespace)
 	policies := s.client.AdmissionregistrationV1()
 	_, err := policies.ValidatingAdmissionPolicies().Create(t.Context(), &admissionv1.ValidatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
@@ -85,7 +84,8 @@ func TestUpdateThatAdmissionRefuses(t *testing.T) {
 				Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"configmaps"}},
 			}}}},
 			Validations: []admissionv1.Validation{{
-				Expression: "!object.data['" + cluster.ConfigKey + "'].contains('percentage: 77')", Message: "not on a Friday", Reason: new(metav1.StatusReasonForbidden),
+				Expression: fmt.Sprintf("!object.data['%s'].contains('percentage: %s')", cluster.ConfigKey, percentage),
+				Message:    message, Reason: new(metav1.StatusReasonForbidden),
 			}},
 		},
 	}, metav1.CreateOptions{})
@@ -93,21 +93,31 @@ func TestUpdateThatAdmissionRefuses(t *testing.T) {
 	_, err = policies.ValidatingAdmissionPolicyBindings().Create(t.Context(), &admissionv1.ValidatingAdmissionPolicyBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
-			PolicyName: name, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
+			PolicyName: name, ValidationActions: []admissionv1.ValidationAction{action},
 			MatchResources: &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.namespace}}},
 		},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
+}
+
+// TestUpdateThatAdmissionRefuses: what it says is shown, also in a dry run and
+// also if it only warns, and is not taken for a missing right.
+func TestUpdateThatAdmissionRefuses(t *testing.T) {
+	t.Parallel()
+	s := manyServices(t, 1)
+	s.object(t, "77", "not on a Friday", admissionv1.Deny)
+	s.object(t, "66", "are you sure", admissionv1.Warn)
 	var output string
-	require.True(t, poll(t.Context(), patienceOfPolicies, func() bool { // the API server compiles it by and by
-		output, err = s.update("s0", "77", "--dry-run")
-		return err != nil
-	}), output)
-	require.Contains(t, output, "not on a Friday")
-	require.NotContains(t, output, "administrator")
-	output, err = s.update("s0", "77")
+	for percentage, says := range map[string]string{"77": "not on a Friday", "66": "Warning: .*are you sure"} {
+		require.True(t, poll(t.Context(), patienceOfPolicies, func() bool { // the API server compiles it by and by
+			output, _ = s.update("s0", percentage, "--dry-run")
+			return regexp.MustCompile(says).MatchString(output)
+		}), output)
+		require.NotContains(t, output, "administrator")
+	}
+	output, err := s.update("s0", "77")
 	require.Error(t, err)
 	require.Contains(t, output, "not on a Friday")
-	output, err = s.update("s0", "76")
+	output, err = s.update("s0", "66")
 	require.NoError(t, err, output)
 }
