@@ -177,20 +177,7 @@ func differs(s *spot, covering *migration.Service) string {
 // covering is the service that gets the requests of the path in the proxy.
 func (p *plan) covering(s *spot) *migration.Service { return p.route(s.host, string(s.prefix())) }
 
-// ofHost gives all services of a rule's host.
+// ofHost gives all services of a rule's host, the longest path prefix first.
 func (p *plan) ofHost(host string) []*migration.Service {
-	if found, ok := p.byHost[host]; ok {
-		return found
-	}
-	var found []*migration.Service
-	if host != "" && p.view.Table.KnowsHost(host) {
-		services := p.view.Table.Services()
-		for i := range services {
-			if string(services[i].OldHost) == host {
-				found = append(found, &services[i])
-			}
-		}
-	}
-	p.byHost[host] = found
-	return found
+	return p.view.Table.OfHost(migration.Host(host))
 }

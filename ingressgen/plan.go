@@ -21,7 +21,6 @@ type plan struct {
 	services []*migration.Service // that paths belong to, by name
 	standing map[migration.Name]standing
 	adjusted map[string]string // annotations that the proxy hop needs otherwise
-	byHost   map[string][]*migration.Service
 	// unmatched is why the first path belongs to no service.
 	unmatched string
 	report    Report
@@ -54,7 +53,7 @@ func Restore(ingress *networkingv1.Ingress) []Edit {
 func decide(ingress *networkingv1.Ingress, view View, optedIn bool) Report {
 	p := &plan{
 		ingress: ingress, view: view, standing: map[migration.Name]standing{},
-		adjusted: map[string]string{}, byHost: map[string][]*migration.Service{},
+		adjusted: map[string]string{},
 	}
 	if optedIn || Touched(ingress) {
 		p.spots = spotsOf(ingress)

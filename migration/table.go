@@ -129,6 +129,16 @@ func (t *Table) Service(name Name) *Service {
 // wildcard.
 func (t *Table) KnowsHost(host string) bool { return len(t.hostServices(host)) > 0 }
 
+// OfHost gives the services with exactly this old host (a wildcard for a
+// wildcard), the longest path prefix first. Read only.
+func (t *Table) OfHost(host Host) []*Service {
+	var found []*Service
+	for _, i := range t.byHost[host] {
+		found = append(found, &t.services[i])
+	}
+	return found
+}
+
 // Route finds the service for a normalized host and path: the exact host
 // before wildcards, the longest wildcard first, then the longest prefix. Once
 // a host matches, shorter wildcards are not looked at. Nil if none.

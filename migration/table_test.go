@@ -79,6 +79,22 @@ func TestDigestIgnoresOrderAndSeesContent(t *testing.T) {
 	})
 }
 
+func TestOfHost(t *testing.T) {
+	t.Parallel()
+	table := newTable(t,
+		routes("root", "a.example.com", "/"), routes("api", "a.example.com", "/api"), routes("wild", "*.example.com", "/"),
+	)
+	for host, want := range map[migration.Host][]migration.Name{
+		"a.example.com": {"api", "root"}, "*.example.com": {"wild"}, "b.example.com": nil, "": nil,
+	} {
+		var names []migration.Name
+		for _, service := range table.OfHost(host) {
+			names = append(names, service.Name)
+		}
+		require.Equal(t, want, names, host)
+	}
+}
+
 func TestServiceByName(t *testing.T) {
 	t.Parallel()
 	table := newTable(t, routes("b", "b", "/"), routes("a", "a", "/"))

@@ -84,6 +84,8 @@ var rooms = map[string]Room{
 	},
 	"cmd":   {Imports: []string{Anything}},
 	"bench": {Imports: []string{Anything}},
+	// Only tests, of the rendered chart.
+	"deploy": {Tests: otherTests},
 	// Only tests, of the built binary; what it cannot be told (name servers)
 	// is tried with the agent itself.
 	"faults": {Tests: otherTests},
