@@ -17,9 +17,9 @@ import (
 // innocence is an answer that breaks off without new's doing. It happens
 // often enough to trip ten times over.
 type innocence struct {
-	name, share string
-	old, new    http.HandlerFunc // nil answers well
-	client      func(net.Conn)   // what becomes of each of the connections
+	name, share, timeout string
+	old, new             http.HandlerFunc // nil answers well
+	client               func(net.Conn)   // what becomes of each of the connections
 }
 
 const innocences = 50
@@ -30,10 +30,10 @@ func readsSome(conn net.Conn) { _, _ = io.CopyN(io.Discard, conn, 1000) }
 func readsAll(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
 var innocents = []innocence{
-	{"old resets within the body", half, testbed.Do("reset-body").ServeHTTP, nil, readsAll},
-	{"old stalls within the body", half, stall, nil, readsAll},
-	{"clients leave within the body", all, nil, testbed.Do("big/50000000").ServeHTTP, readsSome},
-	{"clients leave while new stalls", all, nil, testbed.Do("sse/1000").ServeHTTP, readsSome},
+	{"old resets within the body", half, patient, testbed.Do("reset-body").ServeHTTP, nil, readsAll},
+	{"old stalls within the body", half, "    timeout: 2s", stall, nil, readsAll},
+	{"clients leave within the body", all, patient, nil, testbed.Do("big/50000000").ServeHTTP, readsSome},
+	{"clients leave while new stalls", all, patient, nil, testbed.Do("sse/1000").ServeHTTP, readsSome},
 }
 
 // TestInnocentNewIsNotTripped: what breaks off by old's or the client's doing
@@ -56,7 +56,7 @@ func (c innocence) run(t *testing.T) {
 	if c.new != nil {
 		p.new.Answer(c.new)
 	}
-	p.start(p.api(c.share, "    fallback: {max_failures: 5, failure_window: 60, recovery_time: 60}", hasty))
+	p.start(p.api(c.share, "    fallback: {max_failures: 5, failure_window: 60, recovery_time: 60}", c.timeout))
 	var clients sync.WaitGroup
 	for range innocences {
 		clients.Go(func() { p.once(c.client) })
