@@ -81,7 +81,7 @@ func (p *parts) makeOwner(view *atomic.Pointer[view]) {
 		inbox: make(chan input), object: o.object(p.client, o.ConfigMap),
 		record: &record{maps: p.client.CoreV1().ConfigMaps(o.Namespace), metrics: p.metrics, log: o.Log, name: o.StateMap},
 		told:   p.told, faults: p.faults, metrics: p.metrics, asker: p.asker, log: o.Log,
-		enqueue: p.ingresses.queue.Add, view: view, began: make(chan struct{}), index: newIndex(),
+		enqueue: p.ingresses.queue.Add, view: view, began: make(chan struct{}), index: newIndex(), kept: true,
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
 )
 
 // foreignError: somebody else has the name that an object of ours must have.
@@ -17,7 +19,7 @@ type foreignError struct{ kind, namespace, name string }
 // Error says what is in the way, and what to do.
 func (e *foreignError) Error() string {
 	return fmt.Sprintf("%s %s/%s exists and is not the migration proxy's (it lacks label %s=%s): it is left alone, "+
-		"and the Ingress stays as it is; rename it", e.kind, e.namespace, e.name, managedBy, Manager)
+		"and the Ingress stays as it is; rename it", e.kind, e.namespace, e.name, cluster.ManagedByLabel, cluster.Manager)
 }
 
 // companion makes the companion Ingress of mode canary be as wanted.
@@ -36,7 +38,7 @@ func (k *keeper) companion(ctx context.Context, wanted *networkingv1.Ingress) er
 	}
 	ctx, cancel := within(ctx)
 	defer cancel()
-	_, err := k.client.NetworkingV1().Ingresses(next.Namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: Manager})
+	_, err := k.client.NetworkingV1().Ingresses(next.Namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: cluster.Manager})
 	if k.metrics.wrote("Companion", err) != nil {
 		return fmt.Errorf("write Ingress %s: %w", keyOf(next), err)
 	}
@@ -46,7 +48,7 @@ func (k *keeper) companion(ctx context.Context, wanted *networkingv1.Ingress) er
 func (k *keeper) createCompanion(ctx context.Context, wanted *networkingv1.Ingress) error {
 	ctx, cancel := within(ctx)
 	defer cancel()
-	_, err := k.client.NetworkingV1().Ingresses(wanted.Namespace).Create(ctx, wanted, metav1.CreateOptions{FieldManager: Manager})
+	_, err := k.client.NetworkingV1().Ingresses(wanted.Namespace).Create(ctx, wanted, metav1.CreateOptions{FieldManager: cluster.Manager})
 	if k.metrics.wrote("Companion", err) != nil {
 		return fmt.Errorf("create Ingress %s: %w", keyOf(wanted), err)
 	}

@@ -3,7 +3,6 @@ package watcher
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -12,6 +11,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
 
+	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/status"
 )
@@ -49,23 +49,14 @@ func newTold(ctx context.Context, client kubernetes.Interface) (*told, error) {
 	if err := broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
 		return nil, fmt.Errorf("write Events: %w", err)
 	}
-	return &told{recorder: broadcaster.NewRecorder(scheme.Scheme, Manager), stop: broadcaster.Shutdown}, nil
+	return &told{recorder: broadcaster.NewRecorder(scheme.Scheme, cluster.Manager), stop: broadcaster.Shutdown}, nil
 }
 
 // mostNote is what the API takes as an Event's note, in bytes.
 const mostNote = 1024
 
 func (t *told) on(object runtime.Object, n note) {
-	t.recorder.Eventf(object, nil, n.kind, n.reason, "Migrate", "%s", short(n.text, mostNote))
-}
-
-// short cuts a text to so many bytes, and says so.
-func short(text string, most int) string {
-	const cut = " ..."
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most-len(cut)], "") + cut
+	t.recorder.Eventf(object, nil, n.kind, n.reason, "Migrate", "%s", cut(n.text, mostNote))
 }
 
 // transition tells what happened to an Ingress between two versions of it,

@@ -3,6 +3,7 @@ package watcher
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
+	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/status"
@@ -125,15 +127,15 @@ func TestGivenBack(t *testing.T) {
 	apply, update := metav1.ManagedFieldsOperationApply, metav1.ManagedFieldsOperationUpdate
 	theirs := entry("gitops", apply, `{"f:metadata":{"f:annotations":{".":{},"f:a":{}}},"f:spec":{"f:rules":{}}}`)
 	left := entry("gitops", apply, `{"f:metadata":{"f:annotations":{".":{},"f:a":{}}}}`)
-	ours := entry(Manager, update, `{"f:metadata":{"f:annotations":{".":{},"f:ours":{}}},"f:spec":{"f:rules":{}}}`)
+	ours := entry(cluster.Manager, update, `{"f:metadata":{"f:annotations":{".":{},"f:ours":{}}},"f:spec":{"f:rules":{}}}`)
 	wanted, taken, err := givenBack([]metav1.ManagedFieldsEntry{theirs}, []metav1.ManagedFieldsEntry{left, ours})
 	require.NoError(t, err)
 	require.True(t, taken)
 	require.Equal(t, []metav1.ManagedFieldsEntry{
-		theirs, entry(Manager, update, `{"f:metadata":{"f:annotations":{".":{},"f:ours":{}}}}`),
+		theirs, entry(cluster.Manager, update, `{"f:metadata":{"f:annotations":{".":{},"f:ours":{}}}}`),
 	}, wanted)
 
-	all := entry(Manager, update, `{"f:spec":{"f:rules":{}}}`)
+	all := entry(cluster.Manager, update, `{"f:spec":{"f:rules":{}}}`)
 	wanted, taken, err = givenBack([]metav1.ManagedFieldsEntry{theirs}, []metav1.ManagedFieldsEntry{all})
 	require.NoError(t, err)
 	require.True(t, taken)
@@ -145,4 +147,38 @@ func TestGivenBack(t *testing.T) {
 	_, taken, err = givenBack([]metav1.ManagedFieldsEntry{left}, []metav1.ManagedFieldsEntry{left, ours})
 	require.NoError(t, err)
 	require.False(t, taken, "that both have annotations is no loss")
+}
+
+// TestTheStateFits, also when all of a new cluster with 5,000 services fails.
+func TestTheStateFits(t *testing.T) {
+	t.Parallel()
+	state := status.Cluster{Services: map[string]status.ClusterService{}}
+	for i := range 5000 {
+		name := fmt.Sprintf("api-%d", i)
+		state.Services[name] = status.ClusterService{
+			Host: name + ".old.example", PathPrefix: "/", Phase: status.FallenBack, Reason: strings.Repeat("why ", 150), Since: time.Unix(1, 0).UTC(),
+		}
+	}
+	text, err := fitting(state)
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(text), mostBytes)
+	read, err := status.ParseCluster(map[string]string{status.ClusterKey: text})
+	require.NoError(t, err)
+	require.Len(t, read.Services, 5000)
+	require.Equal(t, status.FallenBack, read.Services["api-7"].Phase)
+	require.Contains(t, read.Services["api-7"].Reason, "why")
+	few := status.Cluster{Services: map[string]status.ClusterService{"api-7": state.Services["api-7"]}}
+	text, err = fitting(few)
+	require.NoError(t, err)
+	whole, err := few.Text()
+	require.NoError(t, err)
+	require.Equal(t, whole, text, "nothing is lost when there is room")
+}
+
+func TestCut(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "abc", cut("abc", 3))
+	require.Equal(t, "a ...", cut("abcdef", 5))
+	require.Equal(t, "", cut("abcdef", 0))
+	require.Equal(t, "a ...", cut("a\u00e4\u00e4\u00e4", 6), "no half letters")
 }

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 )
 
@@ -124,7 +125,7 @@ func (k *keeper) patch(ctx context.Context, ingress *networkingv1.Ingress, edits
 	ctx, cancel := within(ctx)
 	defer cancel()
 	after, err := k.client.NetworkingV1().Ingresses(ingress.Namespace).Patch(
-		ctx, ingress.Name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: Manager})
+		ctx, ingress.Name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: cluster.Manager})
 	if k.metrics.wrote("Ingress", err) != nil {
 		return fmt.Errorf("write Ingress %s: %w", keyOf(ingress), err)
 	}

@@ -159,7 +159,7 @@ func (m *mirror) fill(ctx context.Context, namespace string) error {
 	wanted := ingressgen.ProxyService(namespace)
 	if found == nil {
 		return m.do(ctx, "create Service", wanted, func(ctx context.Context) error {
-			made, err := m.client.CoreV1().Services(namespace).Create(ctx, wanted, metav1.CreateOptions{FieldManager: Manager})
+			made, err := m.client.CoreV1().Services(namespace).Create(ctx, wanted, metav1.CreateOptions{FieldManager: cluster.Manager})
 			return learned(m.services, made, err)
 		})
 	}
@@ -169,7 +169,7 @@ func (m *mirror) fill(ctx context.Context, namespace string) error {
 		return nil
 	}
 	return m.do(ctx, "write Service", next, func(ctx context.Context) error {
-		made, err := m.client.CoreV1().Services(namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: Manager})
+		made, err := m.client.CoreV1().Services(namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: cluster.Manager})
 		return learned(m.services, made, err)
 	})
 }
@@ -194,7 +194,7 @@ func (m *mirror) slice(ctx context.Context, found, wanted *discoveryv1.EndpointS
 	source := m.client.DiscoveryV1().EndpointSlices(wanted.Namespace)
 	if found == nil {
 		return m.do(ctx, "create EndpointSlice", wanted, func(ctx context.Context) error {
-			made, err := source.Create(ctx, wanted, metav1.CreateOptions{FieldManager: Manager})
+			made, err := source.Create(ctx, wanted, metav1.CreateOptions{FieldManager: cluster.Manager})
 			return learned(m.slices, made, err)
 		})
 	}
@@ -204,7 +204,7 @@ func (m *mirror) slice(ctx context.Context, found, wanted *discoveryv1.EndpointS
 		return nil
 	}
 	return m.do(ctx, "write EndpointSlice", next, func(ctx context.Context) error {
-		made, err := source.Update(ctx, next, metav1.UpdateOptions{FieldManager: Manager})
+		made, err := source.Update(ctx, next, metav1.UpdateOptions{FieldManager: cluster.Manager})
 		return learned(m.slices, made, err)
 	})
 }

@@ -6,16 +6,17 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-)
 
-// managedBy marks what we made, with Manager as value; nothing without it is
-// changed or deleted.
-const managedBy = "app.kubernetes.io/managed-by"
+	"github.com/migration-proxy/migration-proxy/cluster"
+)
 
 // companionSuffix is what the companion Ingress of mode canary is called by.
 const companionSuffix = "-migration"
 
-func ours(object metav1.Object) bool { return object.GetLabels()[managedBy] == Manager }
+// ours is what we made; nothing else is changed or deleted.
+func ours(object metav1.Object) bool {
+	return object.GetLabels()[cluster.ManagedByLabel] == cluster.Manager
+}
 
 func companionOf(key types.NamespacedName) types.NamespacedName {
 	return types.NamespacedName{Namespace: key.Namespace, Name: key.Name + companionSuffix}

@@ -36,9 +36,6 @@ type Options struct {
 }
 
 const (
-	// Manager is the field manager of all our writes.
-	Manager = "migration-proxy"
-
 	// perSecond and burst bound our requests, so that a fallback of
 	// thousands of Ingresses does not starve others at the API server. 5,000
 	// Ingresses take 12 s; the services of one host take one burst.

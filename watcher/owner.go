@@ -2,7 +2,6 @@ package watcher
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -51,6 +50,7 @@ type owner struct {
 	index    *index
 	refusals map[string]time.Time // by pod: the rejected config that was told of
 	success  time.Time
+	kept     bool // the last good config, beside the state
 }
 
 // send hands an input to the owner.
@@ -200,16 +200,19 @@ func (o *owner) judge() {
 // done, the Ingresses are not kept waiting; it is tried again each second.
 func (o *owner) keep(ctx context.Context) {
 	kept, err := o.record.write(ctx, o.state, o.text)
-	if err == nil {
-		o.success = time.Now()
-		if !kept {
-			err = errors.New("the config is too big to be kept beside the state; a proxy or watcher that starts while the config is invalid has no last good one from here")
-		}
-	}
-	if ctx.Err() != nil || !o.faults.tell("migration-state", err) || kept || o.configMap == nil {
+	if ctx.Err() != nil {
 		return
 	}
-	o.told.on(o.configMap, note{corev1.EventTypeWarning, EventStateTooBig, err.Error()})
+	o.faults.tell("migration-state", err)
+	if err != nil {
+		return
+	}
+	o.success = time.Now()
+	if !kept && o.kept && o.configMap != nil {
+		o.told.on(o.configMap, note{corev1.EventTypeWarning, EventStateTooBig, "the config is too big to be kept beside the state, " +
+			"so a proxy or watcher that starts while the newest config is invalid will have no last good one"})
+	}
+	o.kept = kept
 }
 
 // publish hands the new view to the workers, and the Ingresses that it

@@ -10,6 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 )
 
@@ -37,7 +38,7 @@ func (k *keeper) giveBack(ctx context.Context, before, after *networkingv1.Ingre
 		return fmt.Errorf("give fields of Ingress %s back: %w", keyOf(after), err)
 	}
 	_, err = k.client.NetworkingV1().Ingresses(after.Namespace).Patch(
-		ctx, after.Name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: Manager})
+		ctx, after.Name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: cluster.Manager})
 	if k.metrics.wrote("ManagedFields", err) != nil && !changedMeanwhile(err) {
 		return fmt.Errorf("give fields of Ingress %s back: %w", keyOf(after), err)
 	}
@@ -116,7 +117,7 @@ func (f fields) remove(others fields) bool {
 }
 
 func byUs(entry metav1.ManagedFieldsEntry) bool {
-	return entry.Manager == Manager && entry.Operation == metav1.ManagedFieldsOperationUpdate && entry.Subresource == ""
+	return entry.Manager == cluster.Manager && entry.Operation == metav1.ManagedFieldsOperationUpdate && entry.Subresource == ""
 }
 
 // put replaces the entry of the same owner, or adds it.

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
+	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -28,6 +29,16 @@ type record struct {
 
 	known  bool              // the API server has answered once
 	latest *corev1.ConfigMap // the newest known version; nil: it does not exist
+	said   said              // what latest is known to say
+}
+
+// said spares writing a big state down each second only to see that it is the
+// same.
+type said struct {
+	in       *corev1.ConfigMap
+	state    status.Cluster
+	lastGood string
+	kept     bool
 }
 
 // take notes a version that was seen, unless it is older than our own write.
@@ -67,7 +78,18 @@ func (r *record) data() map[string]string {
 // written: it is the command restore's. A lastGood that does not fit beside
 // the state is left out, and kept is false.
 func (r *record) write(ctx context.Context, state status.Cluster, lastGood string) (kept bool, err error) {
-	text, err := state.Text()
+	if r.said.in != nil && r.said.in == r.latest && r.said.lastGood == lastGood && sameState(r.said.state, state) {
+		return r.said.kept, nil
+	}
+	kept, err = r.writeDown(ctx, state, lastGood)
+	if err == nil {
+		r.said = said{r.latest, state, lastGood, kept}
+	}
+	return kept, err
+}
+
+func (r *record) writeDown(ctx context.Context, state status.Cluster, lastGood string) (kept bool, err error) {
+	text, err := fitting(state)
 	if err != nil {
 		return false, err
 	}
@@ -85,6 +107,22 @@ func (r *record) write(ctx context.Context, state status.Cluster, lastGood strin
 	ctx, cancel := within(ctx)
 	defer cancel()
 	return kept, r.metrics.wrote("ConfigMap", r.put(ctx, wanted))
+}
+
+// fitting is the state's text, with the reasons shortened until it can be
+// kept: when all of a big new cluster fails, that it did must be written down.
+func fitting(state status.Cluster) (text string, err error) {
+	for _, most := range []int{mostReason, 100, 50, 0} {
+		short := status.Cluster{Services: make(map[string]status.ClusterService, len(state.Services))}
+		for name, service := range state.Services {
+			service.Reason = cut(service.Reason, most)
+			short.Services[name] = service
+		}
+		if text, err = short.Text(); err != nil || len(text) <= mostBytes {
+			break
+		}
+	}
+	return text, err
 }
 
 func (r *record) says(wanted map[string]any) bool {
@@ -106,9 +144,9 @@ func (r *record) put(ctx context.Context, wanted map[string]any) error {
 	if err != nil {
 		return fmt.Errorf("write ConfigMap %s: %w", r.name, err)
 	}
-	after, err := r.maps.Patch(ctx, r.name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: Manager})
+	after, err := r.maps.Patch(ctx, r.name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: cluster.Manager})
 	if apierrors.IsNotFound(err) {
-		after, err = r.maps.Create(ctx, r.fresh(wanted), metav1.CreateOptions{FieldManager: Manager})
+		after, err = r.maps.Create(ctx, r.fresh(wanted), metav1.CreateOptions{FieldManager: cluster.Manager})
 	}
 	if err != nil {
 		return fmt.Errorf("write ConfigMap %s: %w", r.name, err)
@@ -119,7 +157,7 @@ func (r *record) put(ctx context.Context, wanted map[string]any) error {
 
 func (r *record) fresh(wanted map[string]any) *corev1.ConfigMap {
 	made := &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: r.name, Labels: map[string]string{managedBy: Manager}},
+		ObjectMeta: metav1.ObjectMeta{Name: r.name, Labels: map[string]string{cluster.ManagedByLabel: cluster.Manager}},
 		Data:       map[string]string{},
 	}
 	for key, value := range wanted {

@@ -111,16 +111,21 @@ func decide(before status.ClusterService, t tally) (status.Phase, string) {
 	return status.Migrating, ""
 }
 
-// mostEvidence keeps a reason short enough for an annotation and an Event
-// (whose note may have 1 kB), however many replicas there are.
-const mostEvidence = 600
+// mostReason, in bytes, keeps a reason short enough for an annotation and an
+// Event (whose note may have 1 kB), however many replicas there are.
+const mostReason = 600
 
 // why is, for instance, "2 of 3 ready replicas fell back: proxy-a: 5 failures
 // in 60s; proxy-b: 5 failures in 60s".
 func (t tally) why() string {
-	evidence := strings.Join(t.evidence, "; ")
-	if len(evidence) > mostEvidence {
-		evidence = strings.ToValidUTF8(evidence[:mostEvidence], "") + "..."
+	return cut(fmt.Sprintf("%d of %d ready replicas fell back: %s", t.fallen, t.serving, strings.Join(t.evidence, "; ")), mostReason)
+}
+
+// cut shortens a text to so many bytes, and shows that it did if there is room.
+func cut(text string, most int) string {
+	const mark = " ..."
+	if len(text) <= most {
+		return text
 	}
-	return fmt.Sprintf("%d of %d ready replicas fell back: %s", t.fallen, t.serving, evidence)
+	return strings.ToValidUTF8(text[:max(most-len(mark), 0)], "") + mark[:min(len(mark), most)]
 }

@@ -209,13 +209,8 @@ func (w *world) services(shares map[string]int) string { return servicesOf(w.app
 func servicesOf(app string, shares map[string]int) string {
 	text := "services:\n"
 	for name, share := range shares {
-		text += fmt.Sprintf(`  - name: %[1]s
-    old_host: %[1]s.old.example
-    old_backend: %[1]s.%[2]s.svc.cluster.local:80
-    new_host: %[1]s.new.example
-    new_backend: %[1]s.new.example:443
-    migration: {enabled: true, percentage: %[3]d}
-`, name, app, share)
+		text += fmt.Sprintf("- {name: %[1]s, old_host: %[1]s.old.example, old_backend: '%[1]s.%[2]s.svc:80', "+
+			"new_host: n.example, new_backend: 'n.example:443', migration: {enabled: true, percentage: %[3]d}}\n", name, app, share)
 	}
 	return text
 }
