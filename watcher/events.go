@@ -55,8 +55,12 @@ func newTold(ctx context.Context, client kubernetes.Interface) (*told, error) {
 // mostNote is what the API takes as an Event's note, in bytes.
 const mostNote = 1024
 
-func (t *told) on(object runtime.Object, n note) {
-	t.recorder.Eventf(object, nil, n.kind, n.reason, "Migrate", "%s", cut(n.text, mostNote))
+func (t *told) on(object runtime.Object, n note) { t.about(object, nil, n) }
+
+// about names another object that the Event is about as well. Events on one
+// version of an object that differ in nothing but their text count as one.
+func (t *told) about(object, related runtime.Object, n note) {
+	t.recorder.Eventf(object, related, n.kind, n.reason, "Migrate", "%s", cut(n.text, mostNote))
 }
 
 // transition tells what happened to an Ingress between two versions of it,

@@ -1,11 +1,13 @@
 package watcher_test
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,6 +15,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/watcher"
 )
 
 // TestLife is the life of one Ingress: opted in, moved on, opted out. What the
@@ -297,4 +300,65 @@ func TestCanary(t *testing.T) {
 	w.annotate("api", ingressgen.AnnotationEnabled, `"false"`)
 	w.eventually(func() bool { return weight() == "none" }, "no companion")
 	w.gone()
+}
+
+// TestWarnings: what a user of the ConfigMap has to know, each once.
+func TestWarnings(t *testing.T) {
+	w := newWorld(t, 2)
+	w.write(w.services(map[string]int{"api": 20}))
+	w.merge(cluster.ConfigMap, `{"metadata":{"labels":null}}`)
+	w.serve(func(s *status.Status) {
+		s.Config.Rejected = &status.Rejected{At: time.Unix(5, 0), Stage: "apply", Problems: []string{"nginx does not answer"}}
+	})
+	w.watch()
+	require.Contains(t, w.event(w.home, cluster.ConfigMap, watcher.EventUnlabelled).Note, "kubectl label configmap migration-config")
+	require.Contains(t, w.event(w.home, cluster.ConfigMap, watcher.EventReplica).Note, `failed at stage "apply": nginx does not answer`)
+	time.Sleep(1500 * time.Millisecond) // the next round must not tell it again
+	list, err := w.client.EventsV1().Events(w.home).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	count := 0
+	for _, event := range list.Items {
+		if event.Reason == watcher.EventReplica {
+			count++
+			require.Nil(t, event.Series)
+		}
+	}
+	require.Equal(t, 2, count, "one for each replica")
+}
+
+// TestRefused: another's admission webhook, or a right that we lack, is told
+// to the Ingress's user.
+func TestRefused(t *testing.T) {
+	w := newWorld(t, 1)
+	w.write(w.services(map[string]int{"api": 20}))
+	w.create(w.ingress("api"))
+	options := w.options()
+	options.Config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(request *http.Request) (*http.Response, error) {
+			if request.Method == http.MethodPatch && strings.Contains(request.URL.Path, "/ingresses/") {
+				request.Header.Set("Impersonate-User", "nobody") // who may not
+			}
+			return next.RoundTrip(request)
+		})
+	})
+	_, stop := w.start(options)
+	require.Contains(t, w.event(w.app, "api", watcher.EventRefused).Note, "cannot patch resource")
+	stop()
+	w.watch()
+	w.until("api", status.Migrating, cluster.ProxyService)
+}
+
+// TestLeavesNothing: a watcher that has lost the lead runs on nowhere.
+func TestLeavesNothing(t *testing.T) {
+	w := newWorld(t, 1)
+	w.write(w.services(map[string]int{"api": 20}))
+	w.create(w.ingress("api"))
+	before := goleak.IgnoreCurrent()
+	stop := w.watch()
+	w.until("api", status.Migrating, cluster.ProxyService)
+	stop()
+	w.proxies[0].server.CloseClientConnections()
+	http.DefaultClient.CloseIdleConnections()
+	goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("net/http.(*http2ClientConn).readLoop"),
+		goleak.IgnoreAnyFunction("golang.org/x/net/http2.(*clientConnReadLoop).run"))
 }

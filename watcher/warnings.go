@@ -6,6 +6,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 )
@@ -40,7 +41,8 @@ func (o *owner) tellRefusals() {
 		if refusals[word.Pod].Equal(rejected.At) || o.rejected != "" && rejected.Stage == "load" {
 			continue
 		}
-		o.told.on(o.configMap, note{corev1.EventTypeWarning, EventReplica, fmt.Sprintf(
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: o.configMap.Namespace, Name: word.Pod}}
+		o.told.about(o.configMap, pod, note{corev1.EventTypeWarning, EventReplica, fmt.Sprintf(
 			"replica %s keeps its last config, because this one failed at stage %q: %s",
 			word.Pod, rejected.Stage, strings.Join(rejected.Problems, "; "))})
 	}
