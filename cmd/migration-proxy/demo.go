@@ -131,7 +131,7 @@ Where to look next
   your own config    migration-proxy validate FILE, then: run --local-config FILE
   one request        migration-proxy explain FILE --host HOST --header NAME=VALUE
   what nginx gets    migration-proxy render FILE
-  what is served     migration-proxy status --watch`)
+  what is served     migration-proxy status --http localhost:8080 --watch`)
 	return nil
 }
 
