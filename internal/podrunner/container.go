@@ -95,8 +95,8 @@ func (w *worker) launch(c *corev1.Container) (*instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	name := fmt.Sprintf("%s_%s_%s.log", w.pod.Namespace, w.pod.Name, c.Name)
-	output, err := os.OpenFile(filepath.Join(w.runner.Logs(), name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log := w.runner.logFile(w.pod.Namespace, w.pod.Name, c.Name)
+	output, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
 	}

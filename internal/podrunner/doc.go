@@ -15,8 +15,9 @@
 // It does not: pull images (the binary sees this machine's files, not an
 // image's), choose between nodes (unscheduled Pods are bound to ours, whatever
 // their affinity says), enforce resources, capabilities, seccomp or
-// NetworkPolicies, restart with backoffs as long as Kubernetes' (at most 5 s),
-// run sidecar init containers or gRPC probes, or answer kubectl exec.
+// NetworkPolicies, restart with pauses as long as Kubernetes' (at most 5 s),
+// relay UDP, run sidecar init containers or gRPC probes, or answer kubectl
+// exec and port-forward (it answers kubectl logs).
 //
 // Run it inside controlplane.Isolate, whose end takes all processes, mounts
 // and interfaces along. Tests and programs that show a cluster may import it;

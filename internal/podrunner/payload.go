@@ -14,8 +14,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// payload is the content of a volume by path.
-type payload map[string]file
+// payload is the content of a volume.
+type payload struct {
+	standard os.FileMode // of files that have no mode of their own
+	files    map[string]file
+}
 
 type file struct {
 	content []byte
@@ -29,25 +32,23 @@ func modeOf(own *int32, standard os.FileMode) os.FileMode {
 	return os.FileMode(*own)
 }
 
-// take adds content: all of it, or the items that are named. It passes an
-// error on.
-func (p payload) take(content map[string][]byte, items []corev1.KeyToPath, standard os.FileMode, err error) error {
-	if err != nil {
-		return err
+// take adds content: all of it, or the items that are named. Nil content, of
+// something optional that is not there, adds nothing.
+func (p payload) take(content map[string][]byte, items []corev1.KeyToPath) error {
+	if content == nil {
+		return nil
 	}
 	if len(items) == 0 {
 		for key, text := range content {
-			p[key] = file{content: text, mode: standard}
+			p.files[key] = file{content: text, mode: p.standard}
 		}
 	}
 	for _, item := range items {
 		text, known := content[item.Key]
-		if !known && content != nil {
+		if !known {
 			return fmt.Errorf("there is no key %q", item.Key)
 		}
-		if known {
-			p[item.Path] = file{content: text, mode: modeOf(item.Mode, standard)}
-		}
+		p.files[item.Path] = file{content: text, mode: modeOf(item.Mode, p.standard)}
 	}
 	return nil
 }
@@ -84,7 +85,7 @@ func (p payload) write(dir string, group int) error {
 }
 
 func (p payload) writeFiles(dir string, group int) error {
-	for name, file := range p {
+	for name, file := range p.files {
 		path := filepath.Join(dir, filepath.Join("/", name))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
@@ -107,7 +108,7 @@ func (p payload) writeFiles(dir string, group int) error {
 // lead nowhere now.
 func (p payload) linkNames(dir string) error {
 	wanted := map[string]bool{}
-	for name := range p {
+	for name := range p.files {
 		top, _, _ := strings.Cut(filepath.Clean(name), "/")
 		wanted[top] = true
 	}
@@ -141,8 +142,8 @@ type token struct {
 	fresh time.Time // until when it need not be replaced
 }
 
-// token adds a token, a new one when most of its time is over.
-func (v *volumes) token(ctx context.Context, all payload, source *corev1.ServiceAccountTokenProjection) error {
+// addToken adds a token, a new one when most of its time is over.
+func (v *volumes) addToken(ctx context.Context, all payload, source *corev1.ServiceAccountTokenProjection) error {
 	have, known := v.tokens[source.Audience]
 	if !known || time.Now().After(have.fresh) {
 		var err error
@@ -151,7 +152,7 @@ func (v *volumes) token(ctx context.Context, all payload, source *corev1.Service
 		}
 		v.tokens[source.Audience] = have
 	}
-	all[source.Path] = file{content: []byte(have.text), mode: 0o644}
+	all.files[source.Path] = file{content: []byte(have.text), mode: 0o644}
 	return nil
 }
 

@@ -37,6 +37,19 @@ func TestPodIsReachedAsInACluster(t *testing.T) {
 	require.Equal(t, "system:serviceaccount:"+p.namespace+":default", p.must(pod, "account"))
 }
 
+func TestLogsAreAnswered(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	pod := p.deploy(server())
+	log := func(options corev1.PodLogOptions) string {
+		text, err := p.CoreV1().Pods(p.namespace).GetLogs(pod.Name, &options).DoRaw(t.Context())
+		require.NoError(t, err)
+		return string(text)
+	}
+	require.Equal(t, "one\ntwo\nserves\n", log(corev1.PodLogOptions{}))
+	require.Equal(t, "two\nserves\n", log(corev1.PodLogOptions{TailLines: new(int64(2))}))
+}
+
 func TestContainerIsConfinedAsItsSpecSays(t *testing.T) {
 	t.Parallel()
 	p := newPlace(t)

@@ -25,57 +25,75 @@ var prober = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
+// watch is one life of a container under its probes.
+type watch struct {
+	*worker
+	container *corev1.Container
+	running   *instance
+}
+
 // watchOver probes a container until the context ends: first the startup
 // probe, then the others. The channel is closed when it must be restarted.
 func (w *worker) watchOver(ctx context.Context, c *corev1.Container, running *instance) <-chan struct{} {
 	unhealthy := make(chan struct{})
+	watching := watch{worker: w, container: c, running: running}
 	w.runner.all.Go(func() {
-		if c.StartupProbe != nil && !w.startsUp(ctx, c, running) {
-			if ctx.Err() == nil {
-				close(unhealthy)
-			}
-			return
-		}
-		w.report.startedUp(c.Name)
-		if c.ReadinessProbe == nil {
-			w.report.ready(c.Name, true)
-		} else {
-			w.runner.all.Go(func() {
-				w.probe(ctx, c, running, c.ReadinessProbe, func(ready bool) bool {
-					w.report.ready(c.Name, ready)
-					return true
-				})
-			})
-		}
-		if c.LivenessProbe != nil {
-			w.probe(ctx, c, running, c.LivenessProbe, func(alive bool) bool {
-				if !alive {
-					close(unhealthy)
-				}
-				return alive
-			})
+		if !watching.untilUnhealthy(ctx) && ctx.Err() == nil {
+			close(unhealthy)
 		}
 	})
 	return unhealthy
 }
 
-// startsUp blocks until the startup probe has succeeded or failed for good.
-func (w *worker) startsUp(ctx context.Context, c *corev1.Container, running *instance) (started bool) {
-	w.probe(ctx, c, running, c.StartupProbe, func(ok bool) bool {
+// untilUnhealthy blocks while there is something to watch for; it is false
+// when the startup or the liveness probe has failed.
+func (w watch) untilUnhealthy(ctx context.Context) (healthy bool) {
+	if !w.startsUp(ctx) {
+		return false
+	}
+	w.report.startedUp(w.container.Name)
+	if w.container.ReadinessProbe == nil {
+		w.report.ready(w.container.Name, true)
+	} else {
+		w.runner.all.Go(func() { w.tellReadiness(ctx) })
+	}
+	healthy = true
+	if w.container.LivenessProbe != nil {
+		w.probe(ctx, w.container.LivenessProbe, func(alive bool) bool {
+			healthy = alive
+			return alive
+		})
+	}
+	return healthy
+}
+
+// startsUp blocks until the startup probe has succeeded, or failed for good.
+func (w watch) startsUp(ctx context.Context) (started bool) {
+	if w.container.StartupProbe == nil {
+		return true
+	}
+	w.probe(ctx, w.container.StartupProbe, func(ok bool) bool {
 		started = ok
 		return false
 	})
-	return started && ctx.Err() == nil
+	return started
+}
+
+func (w watch) tellReadiness(ctx context.Context) {
+	w.probe(ctx, w.container.ReadinessProbe, func(ready bool) bool {
+		w.report.ready(w.container.Name, ready)
+		return true
+	})
 }
 
 // probe asks again and again and tells each verdict, once failureThreshold or
 // successThreshold answers in a row agree on it, until tell says stop.
-func (w *worker) probe(ctx context.Context, c *corev1.Container, running *instance, p *corev1.Probe, tell func(ok bool) (more bool)) {
+func (w watch) probe(ctx context.Context, p *corev1.Probe, tell func(ok bool) (more bool)) {
 	wait(ctx, time.Duration(p.InitialDelaySeconds)*time.Second)
 	var last bool
 	var same int32
 	for ctx.Err() == nil {
-		ok := w.try(ctx, c, running, p) == nil
+		ok := w.try(ctx, p) == nil
 		if ctx.Err() != nil {
 			return
 		}
@@ -94,16 +112,16 @@ func (w *worker) probe(ctx context.Context, c *corev1.Container, running *instan
 }
 
 // try probes once; nil is success.
-func (w *worker) try(ctx context.Context, c *corev1.Container, running *instance, p *corev1.Probe) error {
+func (w watch) try(ctx context.Context, p *corev1.Probe) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(p.TimeoutSeconds)*time.Second)
 	defer cancel()
 	switch {
 	case p.HTTPGet != nil:
-		return w.get(ctx, c, p.HTTPGet)
+		return w.get(ctx, w.container, p.HTTPGet)
 	case p.TCPSocket != nil:
-		return w.connect(ctx, c, p.TCPSocket)
+		return w.connect(ctx, w.container, p.TCPSocket)
 	case p.Exec != nil:
-		return running.exec(ctx, p.Exec.Command)
+		return w.running.exec(ctx, p.Exec.Command)
 	}
 	return errors.New("a kind of probe that is not known here")
 }

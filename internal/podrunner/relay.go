@@ -22,7 +22,7 @@ import (
 type relays struct {
 	runner *Runner
 	mu     sync.Mutex
-	open   map[netip.AddrPort]net.Listener
+	open   map[netip.AddrPort]net.Listener // nil: closed for good
 }
 
 // relayServices makes all addresses of the range ours, and listens on those
@@ -57,6 +57,9 @@ func (r *Runner) relayServices(ctx context.Context) error {
 func (a *relays) follow(old, new *corev1.Service) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.open == nil {
+		return
+	}
 	wanted := listens(new)
 	for at := range listens(old) {
 		if _, still := wanted[at]; !still && a.open[at] != nil {
@@ -84,6 +87,7 @@ func (a *relays) close() {
 	for _, listener := range a.open {
 		_ = listener.Close()
 	}
+	a.open = nil
 }
 
 // listens gives the names of a Service's TCP ports by where they are.

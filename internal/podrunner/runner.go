@@ -86,14 +86,10 @@ func (r *Runner) start(ctx context.Context) error {
 	r.known.Core().V1().Secrets().Informer()
 	r.known.Core().V1().Services().Informer()
 	r.known.Discovery().V1().EndpointSlices().Informer()
-	if err := r.serveNames(ctx); err != nil {
-		return err
-	}
-	if err := r.relayServices(ctx); err != nil {
-		return err
-	}
-	if err := r.watchPods(ctx); err != nil {
-		return err
+	for _, step := range []func(context.Context) error{r.serveNames, r.serveLogs, r.relayServices, r.watchPods} {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
 	r.known.Start(ctx.Done())
 	r.known.WaitForCacheSync(ctx.Done())

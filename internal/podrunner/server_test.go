@@ -38,6 +38,7 @@ func serve(arguments []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	fmt.Print("one\ntwo\nserves\n")
 	server := &http.Server{Addr: ":80", Handler: routes()}
 	context.AfterFunc(ctx, func() {
 		fmt.Println("asked to end")

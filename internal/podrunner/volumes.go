@@ -103,36 +103,34 @@ func (v *volumes) content(ctx context.Context, volume *corev1.Volume) (payload, 
 	case volume.Projected != nil:
 		return v.projected(ctx, volume.Projected.DefaultMode, volume.Projected.Sources...)
 	}
-	return nil, errors.New("only emptyDir, configMap, secret, projected and downwardAPI are known here")
+	return payload{}, errors.New("only emptyDir, configMap, secret, projected and downwardAPI are known here")
 }
 
 // projected gathers sources into one volume.
 func (v *volumes) projected(ctx context.Context, mode *int32, sources ...corev1.VolumeProjection) (payload, error) {
-	all := payload{}
-	standard := os.FileMode(*cmp.Or(mode, new(int32(0o644))))
+	all := payload{standard: modeOf(mode, 0o644), files: map[string]file{}}
 	for _, source := range sources {
-		var err error
-		switch {
-		case source.ConfigMap != nil:
-			var content map[string][]byte
-			content, err = v.worker.configMap(source.ConfigMap.Name)
-			err = all.take(content, source.ConfigMap.Items, standard, lenient(err, source.ConfigMap.Optional))
-		case source.Secret != nil:
-			var content map[string][]byte
-			content, err = v.worker.secret(source.Secret.Name)
-			err = all.take(content, source.Secret.Items, standard, lenient(err, source.Secret.Optional))
-		case source.DownwardAPI != nil:
-			err = v.fields(all, source.DownwardAPI.Items, standard)
-		case source.ServiceAccountToken != nil:
-			err = v.token(ctx, all, source.ServiceAccountToken)
-		default:
-			err = errors.New("a kind of projection that is not known here")
-		}
-		if err != nil {
-			return nil, err
+		if err := v.add(ctx, all, source); err != nil {
+			return payload{}, err
 		}
 	}
 	return all, nil
+}
+
+func (v *volumes) add(ctx context.Context, all payload, source corev1.VolumeProjection) error {
+	switch {
+	case source.ConfigMap != nil:
+		content, err := v.worker.configMap(source.ConfigMap.Name)
+		return errors.Join(lenient(err, source.ConfigMap.Optional), all.take(content, source.ConfigMap.Items))
+	case source.Secret != nil:
+		content, err := v.worker.secret(source.Secret.Name)
+		return errors.Join(lenient(err, source.Secret.Optional), all.take(content, source.Secret.Items))
+	case source.DownwardAPI != nil:
+		return v.addFields(all, source.DownwardAPI.Items)
+	case source.ServiceAccountToken != nil:
+		return v.addToken(ctx, all, source.ServiceAccountToken)
+	}
+	return errors.New("a kind of projection that is not known here")
 }
 
 func lenient(err error, optional *bool) error {
@@ -142,7 +140,7 @@ func lenient(err error, optional *bool) error {
 	return err
 }
 
-func (v *volumes) fields(all payload, items []corev1.DownwardAPIVolumeFile, standard os.FileMode) error {
+func (v *volumes) addFields(all payload, items []corev1.DownwardAPIVolumeFile) error {
 	for _, item := range items {
 		if item.FieldRef == nil {
 			continue // resources: nobody limits them here
@@ -151,7 +149,7 @@ func (v *volumes) fields(all payload, items []corev1.DownwardAPIVolumeFile, stan
 		if err != nil {
 			return err
 		}
-		all[item.Path] = file{content: []byte(text), mode: modeOf(item.Mode, standard)}
+		all.files[item.Path] = file{content: []byte(text), mode: modeOf(item.Mode, all.standard)}
 	}
 	return nil
 }

@@ -99,13 +99,16 @@ func (w *worker) containers() {
 // there. It gives up, with an error, only when the Pod is to end.
 func (w *worker) prepare() error {
 	const pause = 250 * time.Millisecond
-	for {
+	for said := ""; ; {
 		err := w.tryPrepare()
 		if err == nil {
 			return nil
 		}
-		w.runner.options.Log.Info("a Pod waits", "pod", w.name(), "for", err)
-		w.report.waiting("ContainerCreating", err.Error())
+		if said != err.Error() {
+			said = err.Error()
+			w.runner.options.Log.Info("a Pod waits", "pod", w.name(), "for", err)
+			w.report.waiting("ContainerCreating", said)
+		}
 		select {
 		case <-w.wanted.Done():
 			return err
@@ -125,7 +128,9 @@ func (w *worker) tryPrepare() error {
 		}
 		w.report.addressed(w.sandbox.address, w.runner.options.Network.Addr())
 	}
-	w.volumes = newVolumes(w)
+	if w.volumes == nil {
+		w.volumes = newVolumes(w)
+	}
 	return w.volumes.write(w.life)
 }
 
