@@ -20,7 +20,7 @@ declare -A module=([helm]=helm [cert-manager]=cert-manager)
 declare -A package=([helm]=helm.sh/helm/v4/cmd/helm [cert-manager]=.)
 declare -A takes=(
   [kube-apiserver]="about 7 minutes" [etcd]="40 s" [kube-controller-manager]="about 3 minutes"
-  [kubectl]="1 minute" [helm]="1 minute" [cert-manager]="2 minutes"
+  [kubectl]="1 minute" [helm]="1 minute" [cert-manager]="about 3 minutes"
 )
 all=(etcd kube-apiserver kube-controller-manager kubectl helm cert-manager)
 
@@ -39,6 +39,14 @@ made_of() {
   { echo "$flags"; $GO version; cat "$folder"/go.mod "$folder"/go.sum; find "$sources" -name '*.go' -print0 | sort -z | xargs -0r cat; } | sha256sum
 }
 
+# The module carries the CRDs that belong to its controllers.
+crds() {
+  local from; from=$(cd cert-manager && $GO list -m -f '{{.Dir}}' github.com/cert-manager/cert-manager)
+  rm -rf "$out/crds"
+  mkdir "$out/crds"
+  install -m 0644 "$from"/deploy/crds/*.yaml "$out/crds/"
+}
+
 build() {
   local name=$1 began=$SECONDS ldflags=$flags
   local want; want=$(made_of "$name")
@@ -46,15 +54,9 @@ build() {
   [ "$name" != helm ] || ldflags="$flags -X helm.sh/helm/v4/internal/version.version=$(version helm helm.sh/helm/v4)"
   say "building $name, ${takes[$name]} the first time on 2 cores ..."
   (cd "${module[$name]:-.}" && $GO build -ldflags "$ldflags" -o "$out/$name" "${package[$name]:-./$name}")
+  [ "$name" != cert-manager ] || crds
   echo "$want" >"$out/.$name.sum"
   say "building $name ... done in $((SECONDS - began)) s"
-}
-
-# The module carries the CRDs that belong to its controllers.
-crds() {
-  local from; from=$(cd cert-manager && $GO list -m -f '{{.Dir}}' github.com/cert-manager/cert-manager)
-  mkdir -p "$out/crds"
-  install -m 0644 "$from"/deploy/crds/*.yaml "$out/crds/"
 }
 
 given() { # is the program in KUBEBUILDER_ASSETS?
@@ -70,5 +72,4 @@ for name in "$@"; do
     continue
   fi
   build "$name"
-  [ "$name" != cert-manager ] || crds
 done
