@@ -9,7 +9,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly cluster=migration-proxy
-readonly image=ghcr.io/migration-proxy/migration-proxy:e2e
 readonly cert_manager=https://github.com/cert-manager/cert-manager/releases/download/v1.21.2/cert-manager.yaml
 
 if [ "${1:-}" = delete ]; then
@@ -19,18 +18,30 @@ for program in docker kind kubectl helm go; do
   command -v "$program" >/dev/null || { echo "kind.sh: $program is missing" >&2; exit 1; }
 done
 
-mkdir -p bin
-KUBECONFIG=$PWD/bin/kind.kubeconfig
-export KUBECONFIG
+mkdir -p bin/kind
+kubeconfig=$PWD/bin/kind/kubeconfig
+export KUBECONFIG=$kubeconfig
 if kind get clusters 2>/dev/null | grep -qx "$cluster"; then
   kind export kubeconfig --name "$cluster"
 else
   kind create cluster --config kind-config.yaml --wait 3m
 fi
 
-docker build -f deploy/Dockerfile -t "$image" --build-arg VERSION=e2e .
-kind load docker-image --name "$cluster" "$image"
+# The images that the scenarios know by name: ours, ours as if it were the
+# version before, and the one that plays clients, backends and the ingress
+# controller.
+docker build -f deploy/Dockerfile -t migration-proxy:e2e --build-arg VERSION=v1.0.0-e2e .
+docker build -f deploy/Dockerfile -t migration-proxy:e2e-older --build-arg VERSION=v0.9.0-e2e .
+CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -o bin/kind/actor ./e2e/actor
+docker build -t migration-proxy-e2e:e2e -f - bin/kind <<'DOCKERFILE'
+FROM scratch
+COPY actor /actor
+USER 65532:65532
+ENTRYPOINT ["/actor"]
+DOCKERFILE
+kind load docker-image --name "$cluster" migration-proxy:e2e migration-proxy:e2e-older migration-proxy-e2e:e2e
+
 kubectl apply --server-side -f "$cert_manager"
 kubectl -n cert-manager wait --for=condition=Available deployment --all --timeout=3m
 
-MIGRATION_PROXY_E2E_IMAGE=$image go test -count=1 -timeout 30m ./e2e/...
+MIGRATION_PROXY_E2E_KUBECONFIG=$kubeconfig go test -count=1 -timeout 30m ./e2e/...
