@@ -3,6 +3,7 @@
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME  ?= 20s
+PREFIX    ?= /usr/local
 BINARY    := bin/migration-proxy
 GO        ?= go
 # Debian keeps nginx and haproxy where only root's PATH looks.
@@ -12,7 +13,7 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check golden faults bench fuzz controlplane clean need-go need-nginx need-bench
+.PHONY: help build install demo test check golden faults bench fuzz controlplane clean need-go need-nginx need-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,6 +21,11 @@ help: ## Show this list
 build: need-go ## Build bin/migration-proxy
 	@mkdir -p $(dir $(BINARY))
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-X main.version=$(VERSION)' -o $(BINARY) ./cmd/migration-proxy
+
+install: build ## Install the program in PREFIX (/usr/local), also as the kubectl plugin: kubectl migration
+	install -D -m 755 $(BINARY) $(DESTDIR)$(PREFIX)/bin/migration-proxy
+	ln -sf migration-proxy $(DESTDIR)$(PREFIX)/bin/kubectl-migration
+	ln -sf migration-proxy $(DESTDIR)$(PREFIX)/bin/kubectl_complete-migration
 
 demo: build need-nginx ## Watch a migration on this machine: two backends, nginx, a failure, the way back
 	$(BINARY) demo
