@@ -95,8 +95,8 @@ func TestConcurrentUpdatesAreAllKept(t *testing.T) {
 	}
 }
 
-// TestABadConfigThatSlippedIn: without its label the ConfigMap is not seen by
-// admission; what is in force stays, and an Event says what is wrong.
+// TestABadConfigThatSlippedIn, while nobody checked: what is in force stays,
+// and an Event says what is wrong.
 func TestABadConfigThatSlippedIn(t *testing.T) {
 	s := cluster.NewSite(t)
 	s.Ingress("shop")
@@ -105,15 +105,25 @@ func TestABadConfigThatSlippedIn(t *testing.T) {
 	s.AwaitPhase("shop", migrating)
 	s.AwaitSplit(100)
 	stream := s.Stream()
-	s.Kubectl(t, "label", "configmap", world.ConfigMap, "-n", world.Namespace, world.ConfigLabel+"-")
-	good := "percentage: 100  # of " + s.Service
-	require.NoError(t, s.EditConfig(t.Context(), replacing(good, "percentage: many  # of "+s.Service)))
+	unchecked(t)
+	require.NoError(t, s.EditConfig(t.Context(), replacing("percentage: 100  # of "+s.Service, "percentage: many  # of "+s.Service)))
 	s.AwaitEvent(t, world.Namespace, "ConfigMap", "ConfigRejected", "many")
 	s.ExpectSplit(100)
 	require.NoError(t, s.EditConfig(t.Context(), replacing("percentage: many  # of "+s.Service, "percentage: 0  # of "+s.Service)))
 	s.AwaitSplit(0)
-	s.Kubectl(t, "label", "configmap", world.ConfigMap, "-n", world.Namespace, world.ConfigLabel+"=true")
 	stream.StopLossless()
+}
+
+// unchecked takes the check of the migration config away until the scenario's
+// end.
+func unchecked(t *testing.T) {
+	t.Helper()
+	name := []string{"validatingwebhookconfiguration", world.Webhook}
+	check := cluster.Kubectl(t, append([]string{"get", "-o", "yaml"}, name...)...)
+	cluster.Kubectl(t, append([]string{"delete"}, name...)...)
+	t.Cleanup(func() {
+		cluster.Run(cleanup{t}, world.Command{Program: "kubectl", Args: []string{"create", "-f", "-"}, Input: check})
+	})
 }
 
 func replacing(old, new string) func(string) string {

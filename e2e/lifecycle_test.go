@@ -18,12 +18,16 @@ func TestRestoreAll(t *testing.T) {
 	s, before := twoModes(t)
 	stream := s.Stream()
 	cluster.Scale(t, world.Webhook, 0)
+	t.Cleanup(func() { // others need it, whatever becomes of this scenario
+		cluster.Scale(cleanup{t}, world.Webhook, 2)
+		s.Proxy(cleanup{t}, "restore", "--resume")
+	})
 	s.Proxy(t, "restore", "--all")
 	requireAllRestored(t, s, before)
 	s.AwaitSplit(0)
 	cluster.Scale(t, world.Webhook, 2)
 	s.OptIn("shop", "team=checkout") // a write; nothing is rewritten while it is paused
-	require.NoError(t, restored(s.GetIngress("shop")))
+	s.AwaitPhase("shop", bypassed)
 	s.Proxy(t, "restore", "--resume")
 	s.AwaitPhase("shop", migrating)
 	awaitCanaryOf(s, "side-migration", "30")
@@ -117,7 +121,7 @@ func TestOlderAndNewerSideBySide(t *testing.T) {
 
 	// A pod that is ready counts as available after an hour only: the rollout
 	// stays where one new replica serves beside the older ones.
-	patchProxy(t, fmt.Sprintf(`{"spec": {"minReadySeconds": 3600, "template": {"spec": {"containers": [{"name": %q, "image": %q}]}}}}`,
+	patchProxy(t, fmt.Sprintf(`{"spec": {"minReadySeconds": 3600, "progressDeadlineSeconds": 7200, "template": {"spec": {"containers": [{"name": %q, "image": %q}]}}}}`,
 		proxyContainer(t), cluster.CurrentImage()))
 	awaitVersions(t, world.OlderVersion, world.CurrentVersion)
 	for _, percent := range []string{"80", "100", "50"} {
@@ -126,7 +130,7 @@ func TestOlderAndNewerSideBySide(t *testing.T) {
 	s.ExpectSplit(50)
 	require.NoError(t, world.InPhase(migrating)(s.GetIngress("shop")))
 
-	patchProxy(t, `{"spec": {"minReadySeconds": 0}}`)
+	patchProxy(t, `{"spec": {"minReadySeconds": 0, "progressDeadlineSeconds": 600}}`)
 	cluster.Kubectl(t, "rollout", "status", "deployment", world.Deployment, "-n", world.Namespace, "--timeout=2m")
 	cluster.Install(t)
 	awaitVersions(t, world.CurrentVersion)

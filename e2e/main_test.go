@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"flag"
 	"os"
 	"testing"
@@ -34,6 +35,11 @@ const (
 	fallenBack = "FallenBack"
 	bypassed   = "Bypassed"
 )
+
+// cleanup is a test in its cleanup, when its own context has ended.
+type cleanup struct{ *testing.T }
+
+func (cleanup) Context() context.Context { return context.Background() }
 
 // long tells whether to take the time that the figures need.
 func long() bool { return os.Getenv("MIGRATION_PROXY_E2E_LONG") != "" }

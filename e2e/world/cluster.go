@@ -103,7 +103,7 @@ func Open(ctx context.Context) (*Cluster, error) {
 
 func (c *Cluster) open(ctx context.Context) error {
 	var err error
-	if c.programs, err = findPrograms(ctx, c.root, c.dir); err != nil {
+	if c.programs, err = findPrograms(ctx, c.root); err != nil {
 		return err
 	}
 	if c.kubeconfig == "" {
@@ -115,6 +115,7 @@ func (c *Cluster) open(ctx context.Context) error {
 		return err
 	}
 	c.config.QPS = -1 // no brake of our own
+	c.config.WarningHandler = rest.NoWarnings{}
 	if c.Client, err = kubernetes.NewForConfig(c.config); err != nil {
 		return err
 	}

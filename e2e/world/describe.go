@@ -3,8 +3,11 @@ package world
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -13,8 +16,12 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/wire"
 )
 
-// logTail is how many lines of each container's output are shown.
-const logTail = 40
+// How many lines of each container's output are shown, and of a namespace's
+// Events.
+const (
+	logTail   = 40
+	eventTail = 15
+)
 
 // Describe shows a site for somebody who must find out why its scenario
 // failed: its Ingresses, Events and logs, and those of the installation.
@@ -43,7 +50,7 @@ func (c *Cluster) describeIngresses(ctx context.Context, namespace string) strin
 	for _, ingress := range list.Items {
 		ingress.ManagedFields = nil
 		shown, _ := yaml.Marshal(ingress)
-		fmt.Fprintf(&text, "--- ingress %s/%s\n%s", namespace, ingress.Name, shown)
+		fmt.Fprintf(&text, ">>> ingress %s/%s\n%s", namespace, ingress.Name, shown)
 	}
 	return text.String()
 }
@@ -53,11 +60,11 @@ func (c *Cluster) describeMaps(ctx context.Context) string {
 	for _, name := range []string{ConfigMap, StateMap} {
 		object, err := c.Client.CoreV1().ConfigMaps(Namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
-			fmt.Fprintf(&text, "--- configmap %s: %v\n", name, err)
+			fmt.Fprintf(&text, ">>> configmap %s: %v\n", name, err)
 			continue
 		}
 		for key, value := range object.Data {
-			fmt.Fprintf(&text, "--- configmap %s, %s\n%s\n", name, key, value)
+			fmt.Fprintf(&text, ">>> configmap %s, %s\n%s\n", name, key, value)
 		}
 	}
 	return text.String()
@@ -70,7 +77,7 @@ func (c *Cluster) describeRoutes(ctx context.Context, host string) string {
 		return err.Error()
 	}
 	var text strings.Builder
-	fmt.Fprintln(&text, "--- routes of the ingress controller")
+	fmt.Fprintln(&text, ">>> routes of the ingress controller")
 	for line := range strings.Lines(string(raw)) {
 		if strings.Contains(line, host) || strings.HasPrefix(line, "    canary") {
 			text.WriteString(line)
@@ -87,7 +94,7 @@ func (c *Cluster) describePods(ctx context.Context, text *strings.Builder, names
 	}
 	for i := range list.Items {
 		pod := &list.Items[i]
-		fmt.Fprintf(text, "--- pod %s/%s %s ready=%t %s\n", namespace, pod.Name, pod.Status.Phase, podReady(pod), pod.Status.PodIP)
+		fmt.Fprintf(text, ">>> pod %s/%s %s ready=%t %s\n", namespace, pod.Name, pod.Status.Phase, podReady(pod), pod.Status.PodIP)
 		for _, container := range pod.Spec.Containers {
 			c.describeLog(ctx, text, pod, container.Name)
 		}
@@ -96,7 +103,7 @@ func (c *Cluster) describePods(ctx context.Context, text *strings.Builder, names
 
 // describeLog leaves the access log out: it would be all there is.
 func (c *Cluster) describeLog(ctx context.Context, text *strings.Builder, pod *corev1.Pod, container string) {
-	raw, err := c.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: container}).DoRaw(ctx)
+	raw, err := c.readLog(ctx, pod, container)
 	if err != nil {
 		fmt.Fprintf(text, "no log of %s: %v\n", container, err)
 		return
@@ -107,14 +114,31 @@ func (c *Cluster) describeLog(ctx context.Context, text *strings.Builder, pod *c
 	text.WriteString(strings.Join(lines[max(0, len(lines)-logTail):], ""))
 }
 
+// readLog reads a container's output: the local node keeps it in files and
+// answers no question about it.
+func (c *Cluster) readLog(ctx context.Context, pod *corev1.Pod, container string) ([]byte, error) {
+	if c.local != nil {
+		return os.ReadFile(filepath.Join(c.local.Logs(), pod.Namespace+"_"+pod.Name+"_"+container+".log"))
+	}
+	return c.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: container}).DoRaw(ctx)
+}
+
 func (c *Cluster) describeEvents(ctx context.Context, text *strings.Builder, namespace string) {
 	list, err := c.Client.CoreV1().Events(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		fmt.Fprintln(text, err)
 		return
 	}
-	for _, event := range list.Items {
-		fmt.Fprintf(text, "--- event %s %s/%s %s x%d: %s\n", event.Type, event.InvolvedObject.Kind, event.InvolvedObject.Name,
+	slices.SortFunc(list.Items, func(a, b corev1.Event) int { return lastSeen(a).Compare(lastSeen(b)) })
+	for _, event := range list.Items[max(0, len(list.Items)-eventTail):] {
+		fmt.Fprintf(text, ">>> event %s %s/%s %s x%d: %s\n", event.Type, event.InvolvedObject.Kind, event.InvolvedObject.Name,
 			event.Reason, max(event.Count, 1), event.Message)
 	}
+}
+
+func lastSeen(event corev1.Event) time.Time {
+	if event.EventTime.IsZero() {
+		return event.LastTimestamp.Time
+	}
+	return event.EventTime.Time
 }

@@ -18,7 +18,7 @@ const release = "migration-proxy"
 // counted, so they must not grow by themselves; a pod that ends lingers for
 // seconds, because our controller learns of it in milliseconds.
 var smaller = []string{
-	"proxy.autoscaling.enabled=false", "proxy.replicas=2", "proxy.lingerSeconds=3", "proxy.terminationGracePeriodSeconds=20",
+	"proxy.autoscaling.enabled=false", "proxy.replicas=2", "proxy.lingerSeconds=3", "proxy.terminationGracePeriodSeconds=30",
 	"proxy.resources.requests.cpu=50m",
 }
 

@@ -27,9 +27,10 @@ const (
 	olderVersion   = "v0.1.9-e2e"
 )
 
-// findPrograms builds ours into the folder and looks for the others where the
+// findPrograms builds ours into bin/e2e and looks for the others where the
 // control plane has them, then in PATH.
-func findPrograms(ctx context.Context, root, dir string) (programs, error) {
+func findPrograms(ctx context.Context, root string) (programs, error) {
+	dir := filepath.Join(root, "bin", "e2e")
 	found := programs{
 		current: filepath.Join(dir, "current", "migration-proxy"), older: filepath.Join(dir, "older", "migration-proxy"),
 		actor: filepath.Join(dir, "actor"),
