@@ -19,11 +19,13 @@
 //
 //	word.go verdict.go   pure: what the replicas said, what follows for each service
 //	change.go index.go   pure: what a new view changes, and for which Ingresses
-//	ownership.go         pure: managedFields as they were before our write
-//	owner.go             one goroutine owns the state and publishes the view
+//	ownership.go         managedFields as they were before our write
+//	owner.go record.go   one goroutine owns the state, writes it down, publishes the view
 //	ingresses.go         a queue of Ingresses, brought to what the view wants
 //	mirror.go            a queue of namespaces, with the proxy's Service and slices
 //	asker.go             the replicas' status, once a second or when it matters
+//	shelf.go work.go     the newest version of each object; a queue with retries
+//	assemble.go          who is wired to whom
 //
 // It imports the pure rooms, config, cluster, client-go and Prometheus. Only
 // cmd imports it.

@@ -152,19 +152,20 @@ func TestFallback(t *testing.T) {
 	w.event(w.app, "api", "Recovered")
 }
 
-// recordedFirst: the word was written to the ConfigMap before any Ingress.
+// recordedFirst: the word was in the ConfigMap before it was sent to any
+// Ingress.
 func (w *world) recordedFirst(word string) {
 	w.Helper()
-	first := func(kind string) time.Time {
+	first := func(kind string) write {
 		for _, one := range w.journal.of(kind) {
 			if strings.Contains(one.body, word) {
-				return one.at
+				return one
 			}
 		}
 		require.Fail(w, "not written", "%s to %s", word, kind)
-		return time.Time{}
+		return write{}
 	}
-	require.True(w, first("configmaps").Before(first("ingresses")), "the record comes first")
+	require.True(w, first("configmaps").answered.Before(first("ingresses").at), "the record comes first")
 }
 
 // TestBypass: no replica is ready, for longer than a blip.

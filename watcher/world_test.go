@@ -385,7 +385,7 @@ type journal struct {
 
 type write struct {
 	method, path, body string
-	at                 time.Time
+	at, answered       time.Time
 	status             int
 }
 
@@ -416,6 +416,7 @@ func (j *journal) wrap(next http.RoundTripper) http.RoundTripper {
 		request.Body = io.NopCloser(strings.NewReader(string(body)))
 		written := write{method: request.Method, path: request.URL.Path, body: string(body), at: time.Now()}
 		answer, err := next.RoundTrip(request)
+		written.answered = time.Now()
 		if err == nil {
 			written.status = answer.StatusCode
 		}
