@@ -30,8 +30,9 @@ fi
 # The images that the scenarios know by name: ours, ours as if it were the
 # version before, and the one that plays clients, backends and the ingress
 # controller.
-docker build -f deploy/Dockerfile -t migration-proxy:e2e --build-arg VERSION=v1.0.0-e2e .
-docker build -f deploy/Dockerfile -t migration-proxy:e2e-older --build-arg VERSION=v0.9.0-e2e .
+version() { sed -n "s/.*$1Version *= \"\(.*\)\"/\1/p" e2e/world/programs.go; }
+docker build -f deploy/Dockerfile -t migration-proxy:e2e --build-arg VERSION="$(version current)" .
+docker build -f deploy/Dockerfile -t migration-proxy:e2e-older --build-arg VERSION="$(version older)" .
 CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -o bin/kind/actor ./e2e/actor
 docker build -t migration-proxy-e2e:e2e -f - bin/kind <<'DOCKERFILE'
 FROM scratch
