@@ -17,12 +17,19 @@ type briefService struct {
 	Share      float64      `json:"share_percent"`
 	Phase      status.Phase `json:"phase"`
 	Reason     string       `json:"reason,omitempty"`
+	Old        briefSide    `json:"old"`
+}
+
+// briefSide tells whether the replica knows where the side is.
+type briefSide struct {
+	Addresses  []string `json:"addresses"`
+	Unresolved string   `json:"unresolved,omitempty"`
 }
 
 func brief(whole status.Status) briefStatus {
 	short := briefStatus{Status: whole, Services: make([]briefService, len(whole.Services))}
 	for i, s := range whole.Services {
-		short.Services[i] = briefService{s.Name, s.OldHost, s.PathPrefix, s.Share, s.Phase, s.Reason}
+		short.Services[i] = briefService{s.Name, s.OldHost, s.PathPrefix, s.Share, s.Phase, s.Reason, briefSide{s.Old.Addresses, s.Old.Unresolved}}
 	}
 	return short
 }

@@ -22,6 +22,7 @@ func TestBrief(t *testing.T) {
 	for i, s := range want.Services {
 		want.Services[i] = status.Service{
 			Name: s.Name, OldHost: s.OldHost, PathPrefix: s.PathPrefix, Share: s.Share, Phase: s.Phase, Reason: s.Reason,
+			Old: status.Side{Addresses: s.Old.Addresses, Unresolved: s.Old.Unresolved},
 		}
 	}
 	require.Equal(t, want, whole)

@@ -90,13 +90,19 @@ func (w *Word) leaving(now time.Time) bool {
 }
 
 // row is what the replica says of a service, for the host and prefix that the
-// table has; nil: it does not serve it (yet).
+// table has; nil: it does not serve it (yet). One that has never found an
+// address of old would answer 502 where the Ingress works; at 100 % nothing
+// depends on old.
 func (w *Word) row(service *migration.Service) *status.Service {
 	rows := w.Status.Services
 	i, ok := slices.BinarySearchFunc(rows, string(service.Name), func(row status.Service, name string) int {
 		return cmp.Compare(row.Name, name)
 	})
 	if !ok || rows[i].OldHost != string(service.OldHost) || rows[i].PathPrefix != string(service.PathPrefix) {
+		return nil
+	}
+	oldIsNeeded := !service.Enabled || service.Share < migration.FullShare
+	if oldIsNeeded && len(rows[i].Old.Addresses) == 0 && rows[i].Old.Unresolved != "" {
 		return nil
 	}
 	return &rows[i]
