@@ -13,7 +13,7 @@ export PATH := $(PATH):/usr/sbin:/usr/local/sbin
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo test check golden faults bench fuzz controlplane clean need-go need-nginx need-bench
+.PHONY: help build install demo test check golden image faults bench fuzz controlplane clean need-go need-nginx need-ip need-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,12 +30,14 @@ install: build ## Install the program in PREFIX (/usr/local), also as the kubect
 demo: build need-nginx ## Watch a migration on this machine: two backends, nginx, a failure, the way back
 	$(BINARY) demo
 
-test: need-go need-nginx ## Vet and run all tests, against the real nginx (about 3 minutes on 2 cores)
-	@echo "make test: go vet, then the tests of all rooms against $$($(NGINX_VERSION)); about 3 minutes on 2 cores"
+test: need-go need-nginx need-ip ## Vet and run all tests, against the real nginx and control plane (8 minutes on 2 cores, 25 the first time)
+	@echo "make test: go vet, then the tests of all rooms against $$($(NGINX_VERSION)) and a real control plane:"
+	@echo "make test: about 8 minutes on 2 cores; the first time the control plane is built before, about 15 minutes more"
+	@$(MAKE) --no-print-directory controlplane
 	$(GO) vet ./...
 	$(GO) test -timeout 20m ./...
 
-check: need-go need-nginx ## Format, vet, staticcheck, import arrows, generated files fresh
+check: need-go need-nginx controlplane ## Format, vet, staticcheck, import arrows, generated files fresh
 	@unformatted=$$(gofmt -l .); \
 	  test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted >&2; exit 1; }
 	$(GO) vet ./...
@@ -43,8 +45,11 @@ check: need-go need-nginx ## Format, vet, staticcheck, import arrows, generated 
 	$(GO) test ./internal/arrows
 	$(GO) test $(GOLDEN_PACKAGES)
 
-golden: need-go need-nginx ## Rewrite the golden files; then read git diff
+golden: need-go need-nginx controlplane ## Rewrite the golden files; then read git diff
 	$(GO) test $(GOLDEN_PACKAGES) -update
+
+image: ## Build the container image (needs docker)
+	docker build -f deploy/Dockerfile -t ghcr.io/migration-proxy/migration-proxy:$(VERSION) --build-arg VERSION=$(VERSION) .
 
 faults: need-go need-nginx ## Break everything around the proxy for minutes and count what is lost (docs/reliability.md)
 	@echo "make faults: about 12 minutes; the table goes to bin/faults.md"
@@ -76,6 +81,9 @@ need-go:
 
 need-nginx:
 	@hack/need.sh nginx
+
+need-ip:
+	@hack/need.sh ip
 
 need-bench:
 	@hack/need.sh wrk haproxy
