@@ -24,7 +24,8 @@ type situation struct {
 	Services map[string]status.ClusterService `json:"services"`
 	Missing  []string                         `json:"missing"` // services that no replica serves
 	Paused   string                           `json:"paused"`
-	Ports    map[string]int32                 `json:"ports"` // "service/name" to number
+	Awaited  bool                             `json:"awaited"` // the namespace has no Service migration-proxy yet
+	Ports    map[string]int32                 `json:"ports"`   // "service/name" to number
 }
 
 // outcome is want-report.yaml: the report without what the other files show.
@@ -109,7 +110,7 @@ func loadView(t *testing.T, dir string) ingressgen.View {
 		require.NoError(t, yaml.UnmarshalStrict(text, &is))
 	}
 	view := serving(table)
-	view.State.Paused = is.Paused
+	view.State.Paused, view.Provides = is.Paused, !is.Awaited
 	for name, service := range is.Services {
 		view.State.Services[name] = service
 	}
@@ -131,7 +132,7 @@ func serving(table *migration.Table) ingressgen.View {
 			Host: string(s.OldHost), PathPrefix: string(s.PathPrefix), Phase: status.Migrating,
 		}
 	}
-	return ingressgen.View{Table: table, State: state}
+	return ingressgen.View{Table: table, State: state, Provides: true}
 }
 
 // apply is the API server's part: the patch on the JSON, not on our types.

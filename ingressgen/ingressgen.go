@@ -35,6 +35,10 @@ const LabelConfig = Prefix + "config"
 type View struct {
 	Table *migration.Table // nil: there is no valid config yet, nothing is rewritten
 	State status.Cluster
+	// Provides says that who asks makes Service migration-proxy before it
+	// points an Ingress at it, as the watcher does. Others must not point at
+	// one that is not there: for them State.Namespaces says where it is.
+	Provides bool
 	// Port gives the number of a Service's named port, in the Ingress's
 	// namespace; false if there is none (or it cannot be known now).
 	Port func(service, name string) (int32, bool)

@@ -75,7 +75,7 @@ func decide(ingress *networkingv1.Ingress, view View, optedIn bool) Report {
 // steps decide, in this order; the first that refuses the whole Ingress makes
 // the later ones find nothing to migrate.
 var steps = []func(*plan){
-	(*plan).refuse, (*plan).match, (*plan).stand, (*plan).judge, (*plan).pair, (*plan).adjust, (*plan).conclude,
+	(*plan).refuse, (*plan).match, (*plan).stand, (*plan).judge, (*plan).await, (*plan).pair, (*plan).adjust, (*plan).conclude,
 }
 
 // stand asks the cluster's state where each service is.
@@ -111,6 +111,24 @@ func (p *plan) hold(s *migration.Service, format string, args ...any) {
 
 func (p *plan) migrating(s *migration.Service) bool {
 	return p.standing[s.Name].phase == status.Migrating
+}
+
+// ReasonAwaited is why an Ingress is Bypassed for the second or two that it
+// takes the watcher to make its namespace ready. Admission cannot make
+// Services, and one that is not there answers 503.
+const ReasonAwaited = "the proxy's Service is being made in this namespace"
+
+// await holds back what would point at a Service that is not there yet. A
+// companion is made by the watcher only, which provides for it first.
+func (p *plan) await() {
+	if p.view.Provides || p.view.State.Provides(p.ingress.Namespace) {
+		return
+	}
+	for _, s := range p.services {
+		if p.migrating(s) && p.has(s, migration.ModeProxy) {
+			p.hold(s, ReasonAwaited)
+		}
+	}
 }
 
 // severity orders the phases: an Ingress shows the worst of its services'.

@@ -60,7 +60,7 @@ func drawView(t *rapid.T) ingressgen.View {
 	table, err := migration.NewTable(migration.Global{}, services)
 	require.NoError(t, err)
 	view := serving(table)
-	view.Port = ports
+	view.Port, view.Provides = ports, rapid.IntRange(0, 9).Draw(t, "awaited") > 0
 	for i, s := range services {
 		if i > 0 {
 			drawPhase(t, view.State.Services, string(s.Name))

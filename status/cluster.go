@@ -3,6 +3,7 @@ package status
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -20,9 +21,13 @@ const Bypassed Phase = "Bypassed"
 // Cluster is what all replicas together serve: the content of ConfigMap
 // migration-state. The watcher writes it, admission and the CLI read it.
 type Cluster struct {
-	// Services has an entry for each service that at least one ready replica
-	// serves, and for each that has fallen back. By name.
+	// Services has an entry for each service of the config in force, also when
+	// no replica serves it: then it is Bypassed. By name.
 	Services map[string]ClusterService `json:"services"`
+	// Namespaces are those in which the proxy's Service and its endpoints are,
+	// sorted: where an Ingress may be pointed at it. One is added when they
+	// have been there for a moment, and taken away before they are removed.
+	Namespaces []string `json:"namespaces,omitempty"`
 	// Paused, if not empty, is why no Ingress is rewritten. It comes from its
 	// own key.
 	Paused string `json:"-"`
@@ -38,6 +43,13 @@ type ClusterService struct {
 	Phase  Phase     `json:"phase"`
 	Reason string    `json:"reason,omitempty"`
 	Since  time.Time `json:"since"` // of the phase, UTC
+}
+
+// Provides tells whether an Ingress of the namespace may be pointed at the
+// proxy's Service there.
+func (c Cluster) Provides(namespace string) bool {
+	_, found := slices.BinarySearch(c.Namespaces, namespace)
+	return found
 }
 
 // ParseCluster reads the data of ConfigMap migration-state. Without a state

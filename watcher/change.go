@@ -18,7 +18,7 @@ type view struct {
 }
 
 func (v *view) ingressgen(port func(service, name string) (int32, bool)) ingressgen.View {
-	return ingressgen.View{Table: v.table, State: v.state, Port: port}
+	return ingressgen.View{Table: v.table, State: v.state, Port: port, Provides: true}
 }
 
 // change is what differs between two views, as far as an Ingress may care.

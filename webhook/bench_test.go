@@ -80,7 +80,7 @@ func at(took []time.Duration, part float64) time.Duration {
 // large is a view of many services, all served.
 func large(b *testing.B) *View {
 	b.Helper()
-	text, state := strings.Builder{}, status.Cluster{Services: map[string]status.ClusterService{}}
+	text, state := strings.Builder{}, status.Cluster{Services: map[string]status.ClusterService{}, Namespaces: []string{"shop"}}
 	text.WriteString("services:\n")
 	for i := range benchServices {
 		name := fmt.Sprintf("api-%04d", i)

@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -13,9 +14,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/status"
 )
 
 func backendOf(ingress *networkingv1.Ingress) string {
@@ -217,5 +220,30 @@ func TestOriginalIsNotLost(t *testing.T) {
 			requireAsWritten(t, stored)
 		}
 		require.NoError(t, ingresses.Delete(t.Context(), "api", metav1.DeleteOptions{}))
+	}
+}
+
+// TestServiceIsAwaited: where the proxy's Service is not, an Ingress is not
+// pointed at it. Admission cannot make it; the watcher does.
+func TestServiceIsAwaited(t *testing.T) {
+	t.Parallel()
+	view := newView()
+	view.takeConfig(configText(oneService))
+	handler := New(Options{View: view, Log: quiet}).ingresses
+	decide := func(namespaces string) string {
+		view.takeState(configMap(map[string]string{status.ClusterKey: strings.ReplaceAll(served, `["shop"]`, namespaces)}))
+		text, err := json.Marshal(ingress("api", "web", 80))
+		require.NoError(t, err)
+		request := admission.Request{}
+		request.Namespace, request.Object.Raw = "shop", text
+		given, err := handler.decide(t.Context(), request)
+		require.NoError(t, err)
+		return string(given.response.Patch)
+	}
+	require.Contains(t, decide(`["blog","shop"]`), cluster.ProxyService+`"`)
+	for _, elsewhere := range []string{`[]`, `null`, `["blog","shops"]`} {
+		patch := decide(elsewhere)
+		require.Contains(t, patch, ingressgen.ReasonAwaited)
+		require.NotContains(t, patch, "/spec/", "its backend stays")
 	}
 }

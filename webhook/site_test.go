@@ -72,7 +72,7 @@ func newSite(t *testing.T) *site {
 	s.Clientset, err = kubernetes.NewForConfig(user)
 	require.NoError(t, err)
 	s.createConfigMap(t, cluster.ConfigMap, cluster.ConfigKey, siteConfig(s.apps))
-	s.createConfigMap(t, cluster.StateMap, status.ClusterKey, served)
+	s.createConfigMap(t, cluster.StateMap, status.ClusterKey, strings.ReplaceAll(served, `"shop"`, `"`+s.apps+`"`))
 	address, ca := s.serve(t)
 	s.register(t, address, ca)
 	return s

@@ -110,7 +110,7 @@ func (v *View) takeState(configMap *corev1.ConfigMap) {
 	state, err := status.ParseCluster(data)
 	if err != nil {
 		v.log.Error("The cluster's state cannot be read, the last one stays", "configmap", v.state.String(), "error", err)
-		state.Services = v.next.state.Services
+		state.Services, state.Namespaces = v.next.state.Services, v.next.state.Namespaces
 	}
 	v.next.state = state
 	if v.valid == nil {
