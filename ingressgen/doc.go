@@ -23,9 +23,10 @@
 //
 // The decisions are lists: refusals look at the whole Ingress, guards at one
 // path, table at the annotations of ingress-nginx, steps puts them in order.
-// An Ingress that has opted in always says in annotations phase and reason
-// where it is, also when nothing of it is rewritten; only while everything is
-// paused (the command restore --all) nothing of ours stays in it.
+// An Ingress that has opted in says in annotations phase and reason where it
+// is, also when nothing of it is rewritten. Only where its user could mend
+// nothing in it (everything is paused, there is no config, it is cert-manager's)
+// Rewrite is Release: nothing of ours stays in it.
 //
 // The package is pure: no client, clock or log. It imports migration, status
 // and the API types. The webhook answers with the edits, the watcher sends

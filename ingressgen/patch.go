@@ -49,7 +49,7 @@ func (p *plan) compareAnnotations(next record) {
 	if want[AnnotationOriginal] == "" && slices.ContainsFunc(p.spots, func(s spot) bool { return s.lost }) {
 		want[AnnotationOriginal] = p.ingress.Annotations[AnnotationOriginal] // a person may read more out of it
 	}
-	if p.report.Phase != "" && p.view.State.Paused == "" { // paused: nothing of ours stays
+	if p.report.Phase != "" && !p.quiet {
 		want[AnnotationPhase] = string(p.report.Phase)
 		want[AnnotationReason] = p.report.Reason
 	}

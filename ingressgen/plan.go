@@ -23,6 +23,7 @@ type plan struct {
 	adjusted map[string]string // annotations that the proxy hop needs otherwise
 	// unmatched is why the first path belongs to no service.
 	unmatched string
+	quiet     bool // nothing is written, only restored
 	report    Report
 }
 

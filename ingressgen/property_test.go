@@ -66,6 +66,9 @@ func drawView(t *rapid.T) ingressgen.View {
 			drawPhase(t, view.State.Services, string(s.Name))
 		}
 	}
+	if rapid.IntRange(0, 9).Draw(t, "no config") == 0 {
+		view.Table = nil
+	}
 	if rapid.IntRange(0, 9).Draw(t, "paused") == 0 {
 		view.State.Paused = "restore --all"
 	}
@@ -304,5 +307,32 @@ func TestGuardedFailsOnAnother(t *testing.T) {
 		move(moved, name)
 		_, err := tryApply(t, encode(t, moved), guarded)
 		require.Error(t, err, name)
+	})
+}
+
+// TestQuiet: what is refused without a word leaves nothing of ours, whatever
+// the Ingress says and carries: Rewrite then is Release.
+func TestQuiet(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		before, view := encode(t, drawIngress(t)), drawView(t)
+		rewritten := apply(t, before, ingressgen.Rewrite(parse(t, before), view).Edits)
+		now := drawView(t)
+		switch rapid.IntRange(0, 2).Draw(t, "why") {
+		case 0:
+			now.State.Paused = "restore --all"
+		case 1:
+			now.Table = nil
+		default:
+			solver := decode(t, rewritten)
+			solver["metadata"].(object)["labels"] = object{"acme.cert-manager.io/http01-solver": "true"}
+			rewritten = encode(t, solver)
+		}
+		report := ingressgen.Rewrite(parse(t, rewritten), now)
+		require.Equal(t, ingressgen.Release(parse(t, rewritten), now).Edits, report.Edits)
+		require.Nil(t, report.Companion)
+		require.Equal(t, status.Bypassed, report.Phase)
+		after := apply(t, rewritten, report.Edits)
+		require.False(t, ingressgen.Touched(parse(t, after)), "%s", after)
 	})
 }

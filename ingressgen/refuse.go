@@ -29,15 +29,17 @@ type refusal struct {
 
 // refusals in the order in which they are asked; the first that speaks wins.
 var refusals = []refusal{
-	{"ModeUnknown", (*plan).modeUnknown},
-	{"ServiceUnknown", (*plan).serviceUnknown},
-	{"IsSolver", (*plan).isSolver},
-	{"IsCanary", (*plan).isCanary},
 	{"Paused", (*plan).paused},
 	{"NoConfig", (*plan).noConfig},
+	{"IsSolver", (*plan).isSolver},
+	{"ModeUnknown", (*plan).modeUnknown},
+	{"ServiceUnknown", (*plan).serviceUnknown},
+	{"IsCanary", (*plan).isCanary},
 }
 
-// quietRefusals say nothing that the user could mend in this Ingress.
+// quietRefusals say nothing that the user could mend in this Ingress. It is
+// restored, and nothing is written into it, not even the reason: the command
+// restore --all waits until nothing of ours is left anywhere.
 var quietRefusals = []string{"Paused", "NoConfig", "IsSolver"}
 
 func (p *plan) refuse() {
@@ -47,7 +49,7 @@ func (p *plan) refuse() {
 			continue
 		}
 		p.report.Phase, p.report.Reason = status.Bypassed, message
-		if !slices.Contains(quietRefusals, guard.code) {
+		if p.quiet = slices.Contains(quietRefusals, guard.code); !p.quiet {
 			p.warn("the Ingress is not rewritten: %s", message)
 		}
 		return

@@ -25,7 +25,8 @@ type Report struct {
 	// Services are those that paths of the Ingress belong to, sorted.
 	Services []migration.Name
 	// Phase is Migrating, FallenBack or Bypassed: the worst of the services'.
-	// "" when the Ingress has not opted in.
+	// "" when the Ingress has not opted in. What the Ingress itself says may
+	// be less: see quietRefusals.
 	Phase    status.Phase
 	Reason   string   // why the phase is not Migrating, "" if it is
 	Warnings []string // for the user, each a sentence that names the place

@@ -84,13 +84,9 @@ func (k *keeper) once(ctx context.Context, ingress *networkingv1.Ingress) error 
 	return nil
 }
 
-// report asks ingressgen. While everything is paused, nothing of ours stays
-// in an Ingress, not even a reason: the command restore --all waits for that.
+// report asks ingressgen.
 func (k *keeper) report(ctx context.Context, ingress *networkingv1.Ingress, view *view) (ingressgen.Report, error) {
 	ports := &ports{ctx: ctx, client: k.client, namespace: ingress.Namespace}
-	if view.state.Paused != "" {
-		return ingressgen.Release(ingress, view.ingressgen(nil)), nil
-	}
 	report := ingressgen.Rewrite(ingress, view.ingressgen(ports.number))
 	return report, ports.err
 }
