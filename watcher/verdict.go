@@ -25,8 +25,13 @@ const (
 //	none                            any other     Bypassed
 //	half or more have fallen back   any           FallenBack, with their reasons
 //	some have fallen back           FallenBack    FallenBack
-//	none has fallen back            FallenBack    FallenBack while a replica is silent, then Migrating
+//	none has fallen back            FallenBack    FallenBack while a replica is silent, then Migrating,
+//	                                              if one lived through it or recovery_time is over
 //	otherwise                       any           Migrating
+//
+// A replica that started after the fallback knows nothing of it: when all were
+// replaced, nobody can say that new is well again. Then it counts as tried for
+// only after the time that a replica itself would have waited.
 //
 // Reason and Since are those of the moment when the phase began, so that equal
 // phases give equal states.
@@ -41,7 +46,7 @@ func Verdict(table *migration.Table, words []Word, previous status.Cluster, now 
 		if before.Host != string(service.OldHost) || before.PathPrefix != string(service.PathPrefix) {
 			before = status.ClusterService{}
 		}
-		next.Services[string(service.Name)] = judge(service, before, count(service, words, now), now)
+		next.Services[string(service.Name)] = judge(service, before, count(service, words, before.Since, now), now)
 	}
 	return next
 }
@@ -52,12 +57,14 @@ type tally struct {
 	serving  int      // of those, the ones that serve it
 	fallen   int      // of those, the ones that have fallen back
 	evidence []string // their reasons
+	witness  bool     // one of the serving ones lived through the fallback
 	silent   bool     // a ready one has not spoken yet
 	leaving  bool     // one that served it is not ready since a moment
 }
 
-func count(service *migration.Service, words []Word, now time.Time) tally {
+func count(service *migration.Service, words []Word, since, now time.Time) tally {
 	var t tally
+	over := !now.Before(since.Add(service.Fallback.RecoveryTime))
 	for i := range words {
 		word := &words[i]
 		row := word.row(service)
@@ -70,6 +77,7 @@ func count(service *migration.Service, words []Word, now time.Time) tally {
 			continue
 		}
 		t.serving++
+		t.witness = t.witness || over || word.Status.StartedAt.Before(since)
 		if row.Phase == status.FallenBack {
 			t.fallen++
 			t.evidence = append(t.evidence, word.Pod+": "+row.Reason)
@@ -103,7 +111,7 @@ func decide(before status.ClusterService, t tally) (status.Phase, string) {
 		return status.Bypassed, reasonNoReplica
 	case t.serving == 0:
 		return status.Bypassed, reasonNotServed
-	case fellBack && (t.fallen > 0 || t.silent):
+	case fellBack && (t.fallen > 0 || t.silent || !t.witness):
 		return before.Phase, before.Reason
 	case t.fallen*2 >= t.serving:
 		return status.FallenBack, t.why()

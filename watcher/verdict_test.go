@@ -24,6 +24,7 @@ type says struct {
 	phase            status.Phase // "": it does not serve it
 	heard            float64      // < 0: never
 	seen, readyUntil float64      // first seen; when it was ready last, if it is not
+	started          float64      // 0: long ago
 }
 
 func (s says) word(pod string) watcher.Word {
@@ -36,6 +37,9 @@ func (s says) word(pod string) watcher.Word {
 		return word
 	}
 	word.Heard = ago(s.heard)
+	if s.started > 0 {
+		word.Status.StartedAt = ago(s.started)
+	}
 	if s.phase != "" {
 		word.Status.Services = []status.Service{{Name: "api", OldHost: "api.old.example", PathPrefix: "/", Phase: s.phase, Reason: "why"}}
 	}
@@ -107,6 +111,43 @@ func TestVerdict(t *testing.T) {
 			} else {
 				require.Equal(t, noon, after.Since)
 			}
+		})
+	}
+}
+
+// TestVerdictAfterReplacement: replicas that started after the fallback do not
+// end it, until recovery_time (300 s) is over; one that lived through it does.
+func TestVerdictAfterReplacement(t *testing.T) {
+	t.Parallel()
+	fresh, witness := says{ready: true, phase: status.Migrating, started: 5}, says{ready: true, phase: status.Migrating, started: 21}
+	fallen := says{ready: true, phase: status.FallenBack, started: 5}
+	require.Equal(t, 5*time.Minute, table(t).Service("api").Fallback.RecoveryTime)
+	for _, c := range []struct {
+		name string
+		fell float64 // seconds ago
+		says []says
+		want status.Phase
+	}{
+		{"all replaced", 20, []says{fresh, fresh}, status.FallenBack},
+		{"all replaced, a second before recovery_time is over", 299, []says{fresh, fresh}, status.FallenBack},
+		{"all replaced, recovery_time is over", 300, []says{fresh, fresh}, status.Migrating},
+		{"all replaced, and one has met the failure", 301, []says{fresh, fallen}, status.FallenBack},
+		{"one lived through it", 20, []says{fresh, witness}, status.Migrating},
+		{"one lived through it and is leaving", 20, []says{fresh, {phase: status.Migrating, readyUntil: 1, started: 21}}, status.FallenBack},
+		{"one lived through it and does not serve it", 20, []says{fresh, {ready: true, started: 21}}, status.FallenBack},
+		{"started in the same moment", 5, []says{fresh}, status.FallenBack},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			var words []watcher.Word
+			for i, one := range c.says {
+				words = append(words, one.word(fmt.Sprintf("pod-%d", i)))
+			}
+			previous := before(status.FallenBack)
+			service := previous.Services["api"]
+			service.Since = noon.Add(-time.Duration(c.fell * float64(time.Second)))
+			previous.Services["api"] = service
+			require.Equal(t, c.want, watcher.Verdict(table(t), words, previous, noon).Services["api"].Phase)
 		})
 	}
 }
