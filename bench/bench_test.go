@@ -52,7 +52,7 @@ func TestChoose(t *testing.T) {
 	t.Parallel()
 	all, err := choose("")
 	require.NoError(t, err)
-	require.Len(t, all, len(parts)-2) // instructions and configmap on request
+	require.Len(t, all, len(parts)-3) // instructions, admission and configmap on request
 	some, err := choose("losses,cpu")
 	require.NoError(t, err)
 	require.Equal(t, []string{"cpu", "losses"}, []string{some[0].name, some[1].name})

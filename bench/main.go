@@ -25,6 +25,7 @@ var parts = []part{
 	{"latency", "what a proxy adds to a request's time", measureLatency, false},
 	{"weight", "from the edited file to the first request by the new share", measureWeight, false},
 	{"configmap", "from the edited ConfigMap to the last request by the old share, on two replicas", measureConfigMap, true},
+	{"admission", "what admission adds to the write of an Ingress, beside an empty webhook", measureAdmission, true},
 	{"structure", "from the edited file to a reloaded nginx", measureStructure, false},
 	{"memory", "memory of the agent and of nginx", measureMemory, false},
 	{"losses", "requests lost while the config changes", measureLosses, false},

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
+)
+
+// measureAdmission writes Ingresses as users do, through a real API server, in
+// turns where no webhook is asked, an empty one, and ours.
+func measureAdmission(ctx context.Context, b *bed) error {
+	w, err := b.startSites(ctx)
+	if err != nil {
+		return err
+	}
+	defer w.stop()
+	b.printf("%d services, %d Ingresses\n\n", admittedServices, admittedIngresses)
+	rows := [][]string{{"a write", "none p50", "empty adds", "ours adds", "p50: ours to empty", "none p99", "empty adds", "ours adds",
+		"p99: ours to empty", "CPU of the empty one", "of ours", "CPU: ours to empty"}}
+	for _, kind := range writes {
+		figures, err := b.admissions(ctx, w, kind)
+		if err != nil {
+			return fmt.Errorf("%s: %w", kind.name, err)
+		}
+		rows = append(rows, append([]string{kind.name}, figures.cells()...))
+	}
+	if err := b.table(rows); err != nil {
+		return err
+	}
+	b.printf("\naim: ours adds at most 1.2 times what the empty one adds; %d writes of each in a round\n", b.writesARound())
+	return nil
+}
+
+func (b *bed) writesARound() int {
+	if b.short {
+		return 50
+	}
+	return 500
+}
+
+// write is one way in which Ingresses are written. It takes from n whose turn it is, and
+// fails also when the Ingress is not what the site's webhook makes of it.
+type write struct {
+	name string
+	do   func(ctx context.Context, w *sites, in *site, n int) error
+	undo func(ctx context.Context, w *sites, in *site, n int) error // afterwards, not timed; nil: nothing
+}
+
+var writes = []write{
+	{"a label, dry run; is rewritten", tryLabel, nil},
+	{"a label; was rewritten before", setLabel, nil},
+	{"a new Ingress; is rewritten", create, remove},
+}
+
+// Half of a namespace's Ingresses are only tried, so that each time they have to be
+// rewritten; the others are written, and so rewritten in the first round.
+const halfOfANamespace = admittedIngresses / 6
+
+func tryLabel(ctx context.Context, w *sites, in *site, n int) error {
+	return label(ctx, w, in, n, n%halfOfANamespace, "All")
+}
+
+func setLabel(ctx context.Context, w *sites, in *site, n int) error {
+	return label(ctx, w, in, n, halfOfANamespace+n%halfOfANamespace, "")
+}
+
+func label(ctx context.Context, w *sites, in *site, value, ingress int, dryRun string) error {
+	body := fmt.Sprintf(`{"metadata":{"labels":{"release":"r%d"}}}`, value)
+	request := w.client.NetworkingV1().RESTClient().Patch(types.MergePatchType).Name(ingressName(ingress)).Body([]byte(body))
+	if dryRun != "" {
+		request.Param("dryRun", dryRun)
+	}
+	return in.send(ctx, request)
+}
+
+// created are the Ingresses beyond those that are always there.
+func created(n int) int { return admittedIngresses + n }
+
+func create(ctx context.Context, w *sites, in *site, n int) error {
+	body, err := json.Marshal(admittedIngress(created(n)))
+	if err != nil {
+		return err
+	}
+	return in.send(ctx, w.client.NetworkingV1().RESTClient().Post().Body(body).SetHeader("Content-Type", "application/json"))
+}
+
+func remove(ctx context.Context, w *sites, in *site, n int) error {
+	request := w.client.NetworkingV1().RESTClient().Delete().Namespace(in.namespace).Resource("ingresses").Name(ingressName(created(n)))
+	return request.Do(ctx).Error()
+}
+
+// send writes in the site's namespace. The answer is not decoded, that would be the
+// client's time.
+func (w *site) send(ctx context.Context, request *rest.Request) error {
+	answer, err := request.Namespace(w.namespace).Resource("ingresses").SetHeader("Accept", "application/json").DoRaw(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w: %s", w.name, err, answer)
+	}
+	if edited := bytes.Contains(answer, []byte(`"name":"`+cluster.ProxyService+`"`)); edited != w.edits {
+		return fmt.Errorf("%s: points at the proxy: %t, expected %t: %s", w.name, edited, w.edits, answer)
+	}
+	return nil
+}
+
+// admissionFigures has a value per round of: no webhook, the empty one, ours.
+type admissionFigures struct {
+	p50, p99 [3][]time.Duration
+	cpu      [3][]time.Duration // of the webhook's process, per write
+}
+
+func (b *bed) admissions(ctx context.Context, w *sites, kind write) (*admissionFigures, error) {
+	figures := &admissionFigures{}
+	count := b.writesARound()
+	for round := range b.rounds + 1 {
+		took, cpu, err := w.round(ctx, kind, round*count, count)
+		if err != nil {
+			return nil, err
+		}
+		if round == 0 {
+			continue // caches, connections, and what is rewritten once
+		}
+		for i := range took {
+			figures.p50[i] = append(figures.p50[i], median(took[i]))
+			figures.p99[i] = append(figures.p99[i], quantile(took[i], 0.99))
+			figures.cpu[i] = append(figures.cpu[i], cpu[i]/time.Duration(count))
+		}
+	}
+	return figures, nil
+}
+
+// round writes in all sites in turns; who comes first changes.
+func (w *sites) round(ctx context.Context, kind write, from, count int) (took [3][]time.Duration, cpu [3]time.Duration, err error) {
+	before, err := w.cpu()
+	if err != nil {
+		return took, cpu, err
+	}
+	for n := from; n < from+count; n++ {
+		for turn := range took {
+			i := (n + turn) % len(took)
+			one, err := w.timed(ctx, kind, w.all()[i], n)
+			if err != nil {
+				return took, cpu, err
+			}
+			took[i] = append(took[i], one)
+		}
+	}
+	after, err := w.cpu()
+	for i := range cpu {
+		cpu[i] = after[i] - before[i]
+	}
+	return took, cpu, err
+}
+
+func (w *sites) timed(ctx context.Context, kind write, in *site, n int) (time.Duration, error) {
+	begin := time.Now()
+	if err := kind.do(ctx, w, in, n); err != nil {
+		return 0, err
+	}
+	took := time.Since(begin)
+	if kind.undo == nil {
+		return took, nil
+	}
+	return took, kind.undo(ctx, w, in, n)
+}
+
+func (w *sites) cpu() (used [3]time.Duration, err error) {
+	for i, one := range w.all() {
+		if one.webhook == nil {
+			continue
+		}
+		if used[i], err = cpuTime(one.webhook.pid()); err != nil {
+			return used, err
+		}
+	}
+	return used, nil
+}
+
+func (f *admissionFigures) cells() []string {
+	var cells []string
+	for _, quantity := range [][3][]time.Duration{f.p50, f.p99} {
+		empty, ours := added(quantity[1], quantity[0]), added(quantity[2], quantity[0])
+		cells = append(cells, microseconds(median(quantity[0])), fmt.Sprintf("%.0f µs", median(empty)),
+			fmt.Sprintf("%.0f µs", median(ours)), spread(ratios(ours, empty)))
+	}
+	return append(cells, microseconds(median(f.cpu[1])), microseconds(median(f.cpu[2])),
+		spread(ratios(added(f.cpu[2], nil), added(f.cpu[1], nil))))
+}
+
+// added gives the differences, round by round, in microseconds.
+func added(with, without []time.Duration) []float64 {
+	all := make([]float64, len(with))
+	for i := range with {
+		all[i] = float64(with[i]) / float64(time.Microsecond)
+		if without != nil {
+			all[i] -= float64(without[i]) / float64(time.Microsecond)
+		}
+	}
+	return all
+}
