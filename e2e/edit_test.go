@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -32,8 +33,7 @@ func TestEditByHand(t *testing.T) {
 
 	refused := edit("500")
 	require.NotZero(t, refused.Code, refused.Output)
-	require.Regexp(t, regexp.MustCompile(`migration\.yaml:\d+:19: .*percentage`), refused.Output, "line and column")
-	require.Contains(t, refused.Output, "500")
+	require.Regexp(t, `migration\.yaml:\d+:19: .*percentage.*500`, keptEdit(t, refused.Output), "line and column, in the editor")
 	s.ExpectSplit(100)
 	require.Contains(t, s.ConfigText(t), "percentage: 100  # of "+s.Service)
 
@@ -42,6 +42,20 @@ func TestEditByHand(t *testing.T) {
 	s.AwaitSplit(0)
 	awaitShare(s, "0")
 	stream.StopLossless()
+}
+
+var keptFile = regexp.MustCompile(`A copy of your changes has been stored to "(\S+)"`)
+
+// keptEdit gives what the editor showed last: kubectl writes the reason above
+// the text, and keeps the text when the user gives up.
+func keptEdit(t *testing.T, output string) string {
+	t.Helper()
+	match := keptFile.FindStringSubmatch(output)
+	require.NotNil(t, match, output)
+	text, err := os.ReadFile(match[1])
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(match[1]))
+	return string(text)
 }
 
 // TestDryRunAndDiffChangeNothing, although the answers show what would be.
@@ -53,8 +67,15 @@ func TestDryRunAndDiffChangeNothing(t *testing.T) {
 	s.OptIn("ready") // so that we know when the replicas serve it
 	s.AwaitPhase("ready", migrating)
 	manifest := s.Manifest("shop", enabled)
-	shown := s.Run(t, world.Command{Program: "kubectl", Args: []string{"apply", "--dry-run=server", "-o", "yaml", "-f", "-"}, Input: manifest})
-	require.Contains(t, shown, "name: "+world.ProxyService, "the answer is the rewritten Ingress")
+	world.Await(t, "every webhook replica knows that it is served", func(context.Context) error {
+		apply := world.Command{Program: "kubectl", Args: []string{"apply", "--dry-run=server", "-o", "yaml", "-f", "-"}, Input: manifest}
+		for range 4 {
+			if shown := s.Run(t, apply); !strings.Contains(shown, "name: "+world.ProxyService) {
+				return fmt.Errorf("the answer is not the rewritten Ingress:\n%s", shown)
+			}
+		}
+		return nil
+	})
 	s.AwaitGone("shop")
 
 	s.Run(t, world.Command{Program: "kubectl", Args: []string{"apply", "-f", "-"}, Input: s.Manifest("shop", nil)})
@@ -62,7 +83,7 @@ func TestDryRunAndDiffChangeNothing(t *testing.T) {
 	for _, args := range [][]string{{"diff", "-f", "-"}, {"diff", "--server-side", "-f", "-"}} {
 		diff := s.Try(t, world.Command{Program: "kubectl", Args: args, Input: manifest})
 		require.Equal(t, 1, diff.Code, diff.Output) // there are differences, and no error
-		require.Contains(t, diff.Output, "+          name: "+world.ProxyService)
+		require.Regexp(t, `\n\+ +name: `+world.ProxyService+`\n`, diff.Output)
 	}
 	s.Kubectl(t, "annotate", "ingress", "shop", "-n", s.Namespace, "--dry-run=server", world.Annotations+"enabled=true")
 	require.Equal(t, before.ResourceVersion, s.GetIngress("shop").ResourceVersion)

@@ -16,7 +16,7 @@ import (
 func TestLeaderKilledMidChange(t *testing.T) {
 	s := cluster.NewSite(t)
 	s.Ingress("shop")
-	s.Ingress("fallen", inPath("/fallen", "fallen."+s.Host))
+	s.Ingress("fallen", inPath("/", "fallen."+s.Host))
 	s.Configure(1)
 	s.ConfigureAs(s.Service+"-fallen", s.TextOf(s.Service+"-fallen", "fallen."+s.Host, 50,
 		"fallback: {max_failures: 3, failure_window: 30, recovery_time: 3}", "health_check: {path: /, interval: 1s}"))

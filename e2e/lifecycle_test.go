@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,7 +28,9 @@ func TestRestoreAll(t *testing.T) {
 	s.AwaitSplit(0)
 	cluster.Scale(t, world.Webhook, 2)
 	s.OptIn("shop", "team=checkout") // a write; nothing is rewritten while it is paused
-	s.AwaitPhase("shop", bypassed)
+	world.Never(t, 2*time.Second, "shop as its user wrote it", func(context.Context) error {
+		return notRewritten(s.GetIngress("shop"))
+	})
 	s.Proxy(t, "restore", "--resume")
 	s.AwaitPhase("shop", migrating)
 	awaitCanaryOf(s, "side-migration", "30")

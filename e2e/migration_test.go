@@ -61,7 +61,9 @@ func TestServiceLeavesTheConfig(t *testing.T) {
 	s.AwaitSplit(100)
 	stream := s.Stream()
 	s.Unconfigure()
-	s.AwaitIngress("shop", "restored", restored)
+	s.AwaitPhase("shop", bypassed)
+	require.NoError(t, notRewritten(s.GetIngress("shop")))
+	require.Contains(t, world.Annotation(s.GetIngress("shop"), "reason"), s.Host, "the user is told why")
 	s.AwaitSplit(0)
 	stream.StopLossless()
 }
@@ -70,6 +72,15 @@ func TestServiceLeavesTheConfig(t *testing.T) {
 func restored(ingress *networkingv1.Ingress) error {
 	if ours, backend := world.Ours(ingress), world.Backend(ingress, 0, 0); len(ours) > 0 || backend != "old:8000" {
 		return fmt.Errorf("backend %s, %v", backend, ours)
+	}
+	return nil
+}
+
+// notRewritten wants an Ingress that leads to old, whatever is noted in it.
+func notRewritten(ingress *networkingv1.Ingress) error {
+	original, backend := world.Annotation(ingress, "original"), world.Backend(ingress, 0, 0)
+	if original != "" || backend != "old:8000" {
+		return fmt.Errorf("backend %s, original %s", backend, original)
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func TestAPIServerGone(t *testing.T) {
 	s.AwaitPhase("shop", migrating)
 	s.AwaitSplit(50)
 	stream := s.Stream()
-	away := either(20*time.Second, time.Minute)
+	away := either(12*time.Second, time.Minute) // the leader loses its lease after ten
 
 	cluster.StopAPIServer(t)
 	time.Sleep(away) // it is the outage, not a wait
@@ -131,7 +131,7 @@ func TestNewClusterDies(t *testing.T) {
 	s.AwaitPhase("shop", fallenBack)
 	require.Equal(t, "old:8000", world.Backend(s.GetIngress("shop"), 0, 0))
 	require.NotEmpty(t, world.Annotation(s.GetIngress("shop"), "reason"))
-	s.AwaitEvent(t, s.Namespace, "Ingress", "FellBack", "refused")
+	s.AwaitEvent(t, s.Namespace, "Ingress", "FellBack", "requests to new failed")
 	awaitState(s, fallenBack)
 	s.AwaitSplit(0)
 

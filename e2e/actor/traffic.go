@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -58,7 +59,7 @@ func (t *traffic) run(ctx context.Context, asked wire.Load) (wire.Report, error)
 	if asked.Requests == 0 {
 		return wire.Report{}, fmt.Errorf("it would never end: say how many requests, or use %s", wire.PathStart)
 	}
-	one := begin(ctx, t.target, asked)
+	one := begin(ctx, cmp.Or(asked.Target, t.target), asked)
 	one.wait()
 	return one.report(), nil
 }
@@ -69,7 +70,7 @@ func (t *traffic) start(ctx context.Context, asked wire.Load) (wire.Report, erro
 	if _, twice := t.loads[asked.Name]; twice || asked.Name == "" {
 		return wire.Report{}, fmt.Errorf("the load needs a name of its own, not %q", asked.Name)
 	}
-	t.loads[asked.Name] = begin(ctx, t.target, asked)
+	t.loads[asked.Name] = begin(ctx, cmp.Or(asked.Target, t.target), asked)
 	return t.loads[asked.Name].report(), nil
 }
 

@@ -64,7 +64,8 @@ type Echo struct {
 
 // Load is a stream of requests through the ingress controller.
 type Load struct {
-	Name        string            `json:"name,omitempty"` // for PathStart, unique
+	Name        string            `json:"name,omitempty"`   // for PathStart, unique
+	Target      string            `json:"target,omitempty"` // HOST:PORT to ask; "" is the ingress controller
 	Host        string            `json:"host"`
 	Path        string            `json:"path"`
 	Method      string            `json:"method,omitempty"` // "" is GET

@@ -2,6 +2,7 @@ package world
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -26,7 +27,7 @@ const (
 // Describe shows a site for somebody who must find out why its scenario
 // failed: its Ingresses, Events and logs, and those of the installation.
 func (s *Site) Describe(ctx context.Context) string {
-	return fmt.Sprintf("=== site %s\n%s%s%s%s", s.Service,
+	return fmt.Sprintf("=== site %s\n%s%s%s%s%s", s.Service, s.Cluster.keepLogs(s.Service),
 		s.Cluster.describeIngresses(ctx, s.Namespace), s.Cluster.Describe(ctx, s.Namespace, Namespace),
 		s.Cluster.describeMaps(ctx), s.Cluster.describeRoutes(ctx, s.Host))
 }
@@ -121,6 +122,20 @@ func (c *Cluster) readLog(ctx context.Context, pod *corev1.Pod, container string
 		return os.ReadFile(filepath.Join(c.local.Logs(), pod.Namespace+"_"+pod.Name+"_"+container+".log"))
 	}
 	return c.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: container}).DoRaw(ctx)
+}
+
+// keepLogs saves the whole output of all containers of the local cluster,
+// which is gone when the program ends.
+func (c *Cluster) keepLogs(site string) string {
+	if c.local == nil {
+		return ""
+	}
+	kept := filepath.Join(c.root, "bin", "e2e", "logs", site)
+	err := errors.Join(os.RemoveAll(kept), os.CopyFS(kept, os.DirFS(c.local.Logs())))
+	if err != nil {
+		return fmt.Sprintf(">>> the logs are not kept: %v\n", err)
+	}
+	return fmt.Sprintf(">>> all logs are in %s\n", kept)
 }
 
 func (c *Cluster) describeEvents(ctx context.Context, text *strings.Builder, namespace string) {

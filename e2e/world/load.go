@@ -35,6 +35,10 @@ func Header(name, value string) func(*wire.Load) {
 	}
 }
 
+func only(requests int) func(*wire.Load) {
+	return func(load *wire.Load) { load.Requests, load.Rate = requests, 0 }
+}
+
 // To is a change for Send and Stream: another path.
 func To(path string) func(*wire.Load) { return func(load *wire.Load) { load.Path = path } }
 
@@ -99,6 +103,13 @@ func (s *Site) Stream(change ...func(*wire.Load)) *Stream {
 	for _, one := range change {
 		one(&load)
 	}
+	Await(s.t, "an answer from "+load.Host, func(context.Context) error {
+		first := s.Send(1, append(change, only(1))...)
+		if first.Sides[Old]+first.Sides[New] == 0 {
+			return fmt.Errorf("%v %v", first.Statuses, first.Failures)
+		}
+		return nil
+	})
 	stream := &Stream{site: s, name: load.Name}
 	err := s.ask(s.t.Context(), question{namespace: stageNamespace, pod: trafficName, path: wire.PathStart, body: load}, &wire.Report{})
 	must(s.t, err, "start a stream to %s", s.Host)

@@ -49,7 +49,23 @@ func (c *Cluster) NewSite(t T) *Site {
 	Await(t, "both applications", func(ctx context.Context) error {
 		return errors.Join(c.ready(ctx, s.Namespace, Old), c.ready(ctx, s.Namespace, New))
 	})
+	Await(t, "other pods find both applications", func(ctx context.Context) error {
+		return errors.Join(s.found(ctx, Old, wire.TrafficPort), s.found(ctx, New, wire.TLSPort))
+	})
 	return s
+}
+
+// found gives nil if the clients reach an application by its name. (That what
+// they get is no plain HTTP does not matter.) It takes a while on a busy
+// cluster, and the proxy would count it as a failure.
+func (s *Site) found(ctx context.Context, application string, port int) error {
+	load := wire.Load{Target: fmt.Sprintf("%s.%s.svc.cluster.local:%d", application, s.Namespace, port), Host: s.Host, Path: "/", Requests: 1}
+	var report wire.Report
+	err := s.ask(ctx, question{namespace: stageNamespace, pod: trafficName, path: wire.PathRun, body: load}, &report)
+	if err == nil && len(report.Statuses) == 0 {
+		err = fmt.Errorf("%s: %v", load.Target, report.Failures)
+	}
+	return err
 }
 
 func (s *Site) remove() {
