@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +15,7 @@ import (
 	"k8s.io/client-go/util/retry"
 
 	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -140,10 +140,13 @@ func (i *installation) await(ctx context.Context, wanted change, earlier rejecti
 			if len(why) == 0 {
 				last = fmt.Errorf("no replica is ready; 'kubectl get pods --namespace %s' tells more", i.namespace)
 			}
+			if wanted, err = i.newest(waiting, wanted); err != nil {
+				return served, err
+			}
 		}
 		select {
 		case <-waiting.Done():
-			return 0, errors.Join(last, i.overtaken(ctx, wanted))
+			return 0, last
 		case <-tick.C:
 		}
 	}
@@ -172,11 +175,21 @@ func stragglers(replicas []cluster.Replica, digest string, earlier rejections) (
 	return served, why
 }
 
-// overtaken tells whether somebody has changed the config since.
-func (i *installation) overtaken(ctx context.Context, wanted change) error {
+// newest is the change as the newest config has it: when somebody else has
+// changed another service since, the replicas serve both changes at once, and
+// never ours alone. An error says that ours is no longer there.
+func (i *installation) newest(ctx context.Context, wanted change) (change, error) {
 	_, text, err := i.migrationConfig(ctx)
-	if err != nil || strings.TrimSpace(string(text)) == strings.TrimSpace(string(wanted.after)) {
-		return nil // why it is not served was said
+	if err != nil || bytes.Equal(text, wanted.after) {
+		return wanted, nil // the next question may be answered
 	}
-	return errors.New("somebody else has changed the config meanwhile: 'migration-proxy status' tells what is served")
+	table, err := config.Load(i.object.String(), text)
+	if err != nil {
+		return wanted, nil // it will not be served, and the replicas say why
+	}
+	if service := table.Service(wanted.service); service == nil || service.Share != wanted.share {
+		return wanted, fmt.Errorf("somebody else has changed %s meanwhile: 'migration-proxy status' tells what is served", wanted.service)
+	}
+	wanted.after, wanted.digest = text, table.Digest()
+	return wanted, nil
 }
