@@ -80,12 +80,12 @@ var needs = []need{
 	}},
 	{webhookAccount, everywhere, "services", nil, "get list watch create update delete", map[string]string{
 		"watcher/assemble.go": "CoreV1().Services(\"\")",
-		"watcher/mirror.go":   "CoreV1().Services(namespace).Update(",
+		"watcher/fill.go":     "CoreV1().Services(next.Namespace).Update(",
 		"webhook/ports.go":    "client.Services(key.Namespace).Get(",
 	}},
 	{webhookAccount, everywhere, "endpointslices.discovery.k8s.io", nil, "list watch create update delete", map[string]string{
 		"watcher/assemble.go": "DiscoveryV1().EndpointSlices(\"\")",
-		"watcher/mirror.go":   "DiscoveryV1().EndpointSlices(",
+		"watcher/fill.go":     "DiscoveryV1().EndpointSlices(",
 	}},
 
 	// The hook before helm uninstall: restore --all.

@@ -206,7 +206,7 @@ func (p *plan) companionRules(phase status.Phase) []networkingv1.IngressRule {
 			rules, last = append(rules, rule), s.rule
 		}
 		path := networkingv1.HTTPIngressPath{Path: s.at.Path, PathType: s.at.PathType}
-		path.Backend.Service = &backend{Name: proxyName, Port: networkingv1.ServiceBackendPort{Number: newPort}}
+		path.Backend.Service = &backend{Name: companionService(p.ingress.Name), Port: networkingv1.ServiceBackendPort{Number: newPort}}
 		http := rules[len(rules)-1].HTTP
 		http.Paths = append(http.Paths, path)
 	}

@@ -30,11 +30,11 @@ type situation struct {
 
 // outcome is want-report.yaml: the report without what the other files show.
 type outcome struct {
-	Phase      status.Phase     `json:"phase"`
-	Reason     string           `json:"reason,omitempty"`
-	Services   []migration.Name `json:"services,omitempty"`
-	NeedsProxy bool             `json:"needsProxy"`
-	Warnings   []string         `json:"warnings,omitempty"`
+	Phase    status.Phase     `json:"phase"`
+	Reason   string           `json:"reason,omitempty"`
+	Services []migration.Name `json:"services,omitempty"`
+	Proxies  []string         `json:"proxies,omitempty"`
+	Warnings []string         `json:"warnings,omitempty"`
 }
 
 // TestCases: a case is a folder below testdata: ingress.yaml, config.yaml and
@@ -56,7 +56,7 @@ func TestCases(t *testing.T) {
 
 			golden.Check(t, filepath.Join(dir, "want-ingress.yaml"), toYAML(t, after))
 			golden.Check(t, filepath.Join(dir, "want-report.yaml"), marshal(t, outcome{
-				report.Phase, report.Reason, report.Services, report.NeedsProxy, report.Warnings,
+				report.Phase, report.Reason, report.Services, report.Proxies, report.Warnings,
 			}))
 			checkCompanion(t, filepath.Join(dir, "want-companion.yaml"), report.Companion)
 			requireLaws(t, before, view)
@@ -89,7 +89,7 @@ func requireLaws(t require.TestingT, before []byte, view ingressgen.View) {
 	require.Equal(t, first.Companion, second.Companion)
 	require.Equal(t, first.Phase, second.Phase)
 	require.Equal(t, first.Reason, second.Reason)
-	require.Equal(t, first.NeedsProxy, second.NeedsProxy)
+	require.Equal(t, first.Proxies, second.Proxies)
 
 	if !ingressgen.Touched(given) {
 		require.JSONEq(t, string(before), string(apply(t, after, ingressgen.Restore(parse(t, after)))), "Restore(Rewrite(x)) must be x")

@@ -72,10 +72,20 @@ func (p *plan) userAnnotation(name string) string {
 	return value
 }
 
-func (p *plan) pointsAtProxy() bool {
+// proxies are the Services that Report.Proxies is for.
+func (p *plan) proxies() []string {
+	var all []string
 	if p.report.Companion != nil {
-		return true
+		all = append(all, companionService(p.ingress.Name))
 	}
+	if p.pointsAtProxy() {
+		all = append(all, proxyName)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (p *plan) pointsAtProxy() bool {
 	for _, s := range spotsOf(p.ingress) {
 		if b := s.at.Backend.Service; b != nil && b.Name == proxyName && !isProxy(b) {
 			return true

@@ -69,7 +69,7 @@ func decide(ingress *networkingv1.Ingress, view View, optedIn bool) Report {
 		}
 	}
 	p.compare()
-	p.report.NeedsProxy = p.pointsAtProxy()
+	p.report.Proxies = p.proxies()
 	return p.report
 }
 

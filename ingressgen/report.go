@@ -30,7 +30,8 @@ type Report struct {
 	Phase    status.Phase
 	Reason   string   // why the phase is not Migrating, "" if it is
 	Warnings []string // for the user, each a sentence that names the place
-	// NeedsProxy tells that the Ingress or its Companion, once edited, points
-	// at Service migration-proxy of the Ingress's namespace.
-	NeedsProxy bool
+	// Proxies are the Services of ours, by name and sorted, that the Ingress
+	// and its Companion, once edited, point at: migration-proxy for the
+	// Ingress (ProxyService), one of its own for the Companion (CompanionService).
+	Proxies []string
 }

@@ -2,12 +2,17 @@ package ingressgen
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Service migration-proxy, in every namespace: package cluster has the same
@@ -39,39 +44,83 @@ func ProxyService(namespace string) *corev1.Service {
 	}
 }
 
-// ProxySlices mirrors the EndpointSlices of the proxy's own Service into
-// another namespace: the same names and endpoints, without the status port,
-// sorted by name. The namespace that they are from needs none: nil.
-func ProxySlices(namespace string, source []discoveryv1.EndpointSlice) []*discoveryv1.EndpointSlice {
+// CompanionService is the Service that a companion Ingress points at, with its
+// owner. Each has one of its own, because ingress-nginx keeps a canary's weight
+// and header with the Service and port that it sends to, for all of a
+// namespace: companions that share a Service would share the first one's split.
+func CompanionService(companion *networkingv1.Ingress) *corev1.Service {
+	main := strings.TrimSuffix(companion.Name, companionSuffix)
+	return &corev1.Service{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: companionService(main), Namespace: companion.Namespace,
+			Labels: map[string]string{managedBy: manager}, OwnerReferences: companion.OwnerReferences,
+		},
+		Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceTypeClusterIP,
+			Ports: []corev1.ServicePort{
+				{Name: portNew, Protocol: corev1.ProtocolTCP, Port: newPort, TargetPort: intstr.FromInt32(newPort)},
+			},
+		},
+	}
+}
+
+// companionService is the name of the Service of an Ingress's companion: that
+// of the companion, or a short one where a Service may not be called so (an
+// Ingress's name may be longer, and have dots).
+func companionService(ingress string) string {
+	name := ingress + companionSuffix
+	if len(validation.IsDNS1035Label(name)) == 0 {
+		return name
+	}
+	sum := sha256.Sum256([]byte(ingress))
+	return "canary-" + hex.EncodeToString(sum[:8]) + companionSuffix
+}
+
+// ProxySlices mirrors the EndpointSlices of the proxy's own Service for one of
+// ours: the same endpoints, on the ports that it has, and its owner; sorted by
+// name. The Service that they are from needs none: nil.
+func ProxySlices(service *corev1.Service, source []discoveryv1.EndpointSlice) []*discoveryv1.EndpointSlice {
 	var slicesOf []*discoveryv1.EndpointSlice
 	for i := range source {
-		if source[i].Namespace != namespace {
-			slicesOf = append(slicesOf, mirror(namespace, &source[i]))
+		if source[i].Namespace != service.Namespace || service.Name != proxyName {
+			slicesOf = append(slicesOf, mirror(service, &source[i]))
 		}
 	}
 	slices.SortFunc(slicesOf, func(a, b *discoveryv1.EndpointSlice) int { return cmp.Compare(a.Name, b.Name) })
 	return slicesOf
 }
 
-func mirror(namespace string, source *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
+func mirror(service *corev1.Service, source *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
 	from := source.DeepCopy()
 	to := &discoveryv1.EndpointSlice{
 		TypeMeta: metav1.TypeMeta{APIVersion: discoveryv1.SchemeGroupVersion.String(), Kind: "EndpointSlice"},
-		ObjectMeta: metav1.ObjectMeta{Name: from.Name, Namespace: namespace, Labels: map[string]string{
-			discoveryv1.LabelServiceName: proxyName,
-			discoveryv1.LabelManagedBy:   manager, // or the cluster's own controller would delete it
-			managedBy:                    manager,
-		}},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: sliceName(service.Name, from.Name), Namespace: service.Namespace, OwnerReferences: service.OwnerReferences,
+			Labels: map[string]string{
+				discoveryv1.LabelServiceName: service.Name,
+				discoveryv1.LabelManagedBy:   manager, // or the cluster's own controller would delete it
+				managedBy:                    manager,
+			},
+		},
 		AddressType: from.AddressType,
 		Endpoints:   from.Endpoints,
 	}
 	for i := range to.Endpoints {
-		to.Endpoints[i].TargetRef = nil // a Pod of another namespace
+		to.Endpoints[i].TargetRef = nil // perhaps a Pod of another namespace
 	}
 	for _, port := range from.Ports {
-		if port.Name != nil && (*port.Name == portTraffic || *port.Name == portNew) {
+		if port.Name != nil && slices.ContainsFunc(service.Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == *port.Name }) {
 			to.Ports = append(to.Ports, port)
 		}
 	}
 	return to
+}
+
+// sliceName: several Services of a namespace mirror the same source.
+func sliceName(service, source string) string {
+	if service == proxyName {
+		return source
+	}
+	return service + "-" + source
 }

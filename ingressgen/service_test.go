@@ -1,12 +1,15 @@
 package ingressgen_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/golden"
@@ -50,7 +53,57 @@ func source() []discoveryv1.EndpointSlice {
 func TestProxySlices(t *testing.T) {
 	t.Parallel()
 	from := source()
-	golden.Check(t, "testdata/proxy-slices.yaml", marshal(t, ingressgen.ProxySlices("shop", from)))
+	golden.Check(t, "testdata/proxy-slices.yaml", marshal(t, ingressgen.ProxySlices(ingressgen.ProxyService("shop"), from)))
 	require.Equal(t, source(), from, "the source is the informer's")
-	require.Empty(t, ingressgen.ProxySlices("migration-proxy", from), "there the cluster makes them")
+	require.Empty(t, ingressgen.ProxySlices(ingressgen.ProxyService("migration-proxy"), from), "there the cluster makes them")
+}
+
+// companionOf is the companion of an Ingress in mode canary.
+func companionOf(t *testing.T, name, namespace string) *networkingv1.Ingress {
+	t.Helper()
+	ingress := parse(t, readJSON(t, "testdata/canary/ingress.yaml"))
+	ingress.Name, ingress.Namespace = name, namespace
+	view := loadView(t, "testdata/canary")
+	for i := range ingress.Spec.Rules {
+		ingress.Annotations[ingressgen.AnnotationService] = "api" // wherever it is
+		ingress.Spec.Rules[i].HTTP.Paths = ingress.Spec.Rules[i].HTTP.Paths[:1]
+	}
+	report := ingressgen.Rewrite(ingress, view)
+	require.NotNil(t, report.Companion, "%v", report)
+	require.Equal(t, []string{ingressgen.CompanionService(report.Companion).Name}, report.Proxies)
+	return report.Companion
+}
+
+// TestCompanionService: the one that the companion points at, with slices of
+// its own, also in the proxy's namespace.
+func TestCompanionService(t *testing.T) {
+	t.Parallel()
+	for _, namespace := range []string{"shop", "migration-proxy"} {
+		companion := companionOf(t, "api", namespace)
+		service := ingressgen.CompanionService(companion)
+		to := companion.Spec.Rules[0].HTTP.Paths[0].Backend.Service
+		require.Equal(t, service.Name, to.Name)
+		require.Equal(t, service.Spec.Ports[0].Port, to.Port.Number)
+		from := source()
+		mirrored := ingressgen.ProxySlices(service, from)
+		require.Len(t, mirrored, len(from))
+		require.Equal(t, service.OwnerReferences, mirrored[0].OwnerReferences)
+		if namespace == "shop" {
+			golden.Check(t, "testdata/companion-service.yaml", marshal(t, service))
+			golden.Check(t, "testdata/companion-slices.yaml", marshal(t, mirrored))
+		}
+	}
+}
+
+// TestCompanionsShareNoService: ingress-nginx would give them one split.
+func TestCompanionsShareNoService(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, name := range []string{"api", "web", "shop.example.com", "shop.example.org", "2fast", strings.Repeat("a", 63), strings.Repeat("a", 64)} {
+		service := ingressgen.CompanionService(companionOf(t, name, "shop"))
+		require.Empty(t, validation.IsDNS1035Label(service.Name), "a Service may be called so")
+		require.NotEqual(t, "migration-proxy", service.Name)
+		require.False(t, seen[service.Name], service.Name)
+		seen[service.Name] = true
+	}
 }

@@ -24,10 +24,12 @@ type parts struct {
 	keeper    *keeper
 	mirror    *mirror
 	ingresses *work[types.NamespacedName]
-	spaces    *work[string]
+	services  *work[types.NamespacedName]
 
 	ingressShelf *shelf[*networkingv1.Ingress]
-	serviceShelf *shelf[*corev1.Service]
+	namedShelf   *shelf[*corev1.Service] // called migration-proxy, whoever's
+	serviceShelf *shelf[*corev1.Service] // ours of other names
+	sourceShelf  *shelf[*discoveryv1.EndpointSlice]
 	sliceShelf   *shelf[*discoveryv1.EndpointSlice]
 }
 
@@ -35,7 +37,9 @@ func (w *Watcher) assemble(told *told) *parts {
 	p := &parts{
 		Watcher: w, told: told,
 		ingressShelf: newShelf[*networkingv1.Ingress]("ingresses"),
-		serviceShelf: newShelf[*corev1.Service]("services"),
+		namedShelf:   newShelf[*corev1.Service]("services"),
+		serviceShelf: newShelf[*corev1.Service]("services of companions"),
+		sourceShelf:  newShelf[*discoveryv1.EndpointSlice]("the proxy's endpointslices"),
 		sliceShelf:   newShelf[*discoveryv1.EndpointSlice]("endpointslices"),
 	}
 	view := &atomic.Pointer[view]{}
@@ -48,23 +52,28 @@ func (w *Watcher) assemble(told *told) *parts {
 
 func (p *parts) makeMirror(view *atomic.Pointer[view]) {
 	p.mirror = &mirror{
-		client: p.client, home: p.options.Namespace, source: p.options.ProxyService, linger: p.options.Linger,
-		view: view, ingresses: p.ingressShelf, services: p.serviceShelf, slices: p.sliceShelf, metrics: p.metrics,
-		later: func(namespace string, after time.Duration) { p.spaces.queue.AddAfter(namespace, after) },
+		client: p.client, home: p.options.Namespace, linger: p.options.Linger, notice: p.options.Notice,
+		view: view, ingresses: p.ingressShelf, metrics: p.metrics, posts: map[types.NamespacedName]*post{},
+		named: p.namedShelf, companion: p.serviceShelf, sources: p.sourceShelf, slices: p.sliceShelf,
+		later: func(service types.NamespacedName, after time.Duration) { p.services.queue.AddAfter(service, after) },
+		announce: func(ctx context.Context, namespace string, provided bool) {
+			p.owner.send(ctx, func(owner *owner) bool { return owner.takeNamespace(namespace, provided) })
+		},
+		withdraw: func(ctx context.Context, namespace string) error { return p.owner.withdraw(ctx, namespace) },
 	}
-	p.mirror.reset()
-	p.spaces = newWork(p.faults, p.mirror.bring)
+	p.services = newWork("Service", p.faults, p.mirror.bring)
 }
 
 func (p *parts) makeKeeper(view *atomic.Pointer[view]) {
 	p.keeper = &keeper{
 		client: p.client, view: view, shelf: p.ingressShelf, mirror: p.mirror, metrics: p.metrics, told: p.told,
 		warnings: map[types.NamespacedName]string{},
+		later:    func(key types.NamespacedName, after time.Duration) { p.ingresses.queue.AddAfter(key, after) },
 		done: func(ctx context.Context, o outcome) {
 			p.owner.send(ctx, func(owner *owner) bool { return owner.takeOutcome(o) })
 		},
 	}
-	p.ingresses = newWork(p.faults, p.keeper.bring)
+	p.ingresses = newWork("Ingress", p.faults, p.keeper.bring)
 	p.ingresses.failed = p.keeper.failed
 }
 
@@ -72,7 +81,7 @@ func (p *parts) makeOwner(view *atomic.Pointer[view]) {
 	o := p.options
 	p.asker = &asker{
 		get: o.Ask, poke: make(chan struct{}, 1),
-		endpoints: func() []cluster.Endpoint { return cluster.Endpoints(p.mirror.sources()) },
+		endpoints: func() []cluster.Endpoint { return cluster.Endpoints(p.mirror.endpoints()) },
 		tell: func(ctx context.Context, replicas []cluster.Replica) {
 			p.owner.send(ctx, func(owner *owner) bool { return owner.takeReplicas(replicas) })
 		},
@@ -82,6 +91,10 @@ func (p *parts) makeOwner(view *atomic.Pointer[view]) {
 		record: &record{maps: p.client.CoreV1().ConfigMaps(o.Namespace), metrics: p.metrics, log: o.Log, name: o.StateMap},
 		told:   p.told, faults: p.faults, metrics: p.metrics, asker: p.asker, log: o.Log,
 		enqueue: p.ingresses.queue.Add, view: view, began: make(chan struct{}), index: newIndex(), kept: true,
+		home: o.Namespace, provided: map[string]struct{}{},
+		check: func(namespace string) {
+			p.services.queue.Add(types.NamespacedName{Namespace: namespace, Name: cluster.ProxyService})
+		},
 	}
 }
 
@@ -89,12 +102,16 @@ func (p *parts) makeOwner(view *atomic.Pointer[view]) {
 func (p *parts) connect() {
 	p.ingressShelf.trim = trimIngress
 	p.ingressShelf.told = p.ingressChanged
-	p.serviceShelf.trim = func(service *corev1.Service) { service.ManagedFields = nil }
-	p.serviceShelf.told = p.serviceChanged
-	p.sliceShelf.trim = func(slice *discoveryv1.EndpointSlice) { slice.ManagedFields = nil }
-	p.sliceShelf.told = p.sliceChanged
 	trouble := func(what string, err error) { p.faults.tell("follow "+what, err) }
-	p.ingressShelf.trouble, p.serviceShelf.trouble, p.sliceShelf.trouble = trouble, trouble, trouble
+	p.ingressShelf.trouble = trouble
+	for _, shelf := range []*shelf[*corev1.Service]{p.namedShelf, p.serviceShelf} {
+		shelf.trim, shelf.trouble = func(service *corev1.Service) { service.ManagedFields = nil }, trouble
+	}
+	for _, shelf := range []*shelf[*discoveryv1.EndpointSlice]{p.sourceShelf, p.sliceShelf} {
+		shelf.trim, shelf.trouble = func(slice *discoveryv1.EndpointSlice) { slice.ManagedFields = nil }, trouble
+	}
+	p.namedShelf.told, p.serviceShelf.told = p.namedChanged, p.serviceChanged
+	p.sourceShelf.told, p.sliceShelf.told = p.sourceChanged, p.sliceChanged
 }
 
 // trimIngress leaves of an Ingress that has nothing to do with us only its
@@ -124,7 +141,10 @@ func (p *parts) ingressChanged(before, now *networkingv1.Ingress) {
 	}
 	p.ingresses.queue.Add(key)
 	p.ingresses.queue.Add(mainOf(key)) // it may be a companion
-	p.spaces.queue.Add(key.Namespace)
+	p.services.queue.Add(types.NamespacedName{Namespace: key.Namespace, Name: cluster.ProxyService})
+	if ours(one) {
+		p.services.queue.Add(keyOf(ingressgen.CompanionService(one)))
+	}
 	if p.settled() {
 		if happened, ok := transition(before, now); ok && !ours(one) {
 			p.told.on(now, happened)
@@ -142,33 +162,44 @@ func (p *parts) settled() bool {
 	}
 }
 
-// serviceChanged: a mirror is repaired; one of somebody else may be in the way
-// of the namespace's Ingresses, or not any more.
-func (p *parts) serviceChanged(before, now *corev1.Service) {
-	namespace := either(before, now).Namespace
-	p.spaces.queue.Add(namespace)
+// namedChanged: ours is repaired; one of somebody else may be in the way of the
+// namespace's Ingresses, or not any more.
+func (p *parts) namedChanged(before, now *corev1.Service) {
+	service := either(before, now)
+	p.services.queue.Add(keyOf(service))
 	if before != nil && now != nil && ours(before) == ours(now) {
 		return
 	}
-	for _, ingress := range p.ingressShelf.in(namespace) {
+	for _, ingress := range p.ingressShelf.in(service.Namespace) {
 		if concerns(ingress) {
 			p.ingresses.queue.Add(keyOf(ingress))
 		}
 	}
 }
 
-// sliceChanged: our own Service's endpoints concern every namespace that has a
-// mirror, at once; a mirror only its own.
-func (p *parts) sliceChanged(before, now *discoveryv1.EndpointSlice) {
-	one := either(before, now)
-	if one.Namespace != p.options.Namespace {
-		p.spaces.queue.Add(one.Namespace)
-		return
+// serviceChanged: a companion's Service is repaired; its Ingress makes it anew.
+func (p *parts) serviceChanged(before, now *corev1.Service) {
+	service := either(before, now)
+	p.services.queue.Add(keyOf(service))
+	for _, owner := range service.OwnerReferences {
+		if now == nil {
+			p.ingresses.queue.Add(types.NamespacedName{Namespace: service.Namespace, Name: owner.Name})
+		}
 	}
-	for _, namespace := range p.serviceShelf.namespaces() {
-		p.spaces.queue.Add(namespace)
+}
+
+// sourceChanged: the endpoints of the chart's Service concern all of ours, at
+// once.
+func (p *parts) sourceChanged(_, _ *discoveryv1.EndpointSlice) {
+	for _, service := range p.mirror.all() {
+		p.services.queue.Add(service)
 	}
 	p.asker.now()
+}
+
+func (p *parts) sliceChanged(before, now *discoveryv1.EndpointSlice) {
+	slice := either(before, now)
+	p.services.queue.Add(types.NamespacedName{Namespace: slice.Namespace, Name: slice.Labels[discoveryv1.LabelServiceName]})
 }
 
 // either gives the newer one that is there.
@@ -191,14 +222,24 @@ func (p *parts) all() []func(context.Context) {
 			follow(ctx, p.ingressShelf, p.client.NetworkingV1().Ingresses(""), selection{})
 		},
 		func(ctx context.Context) {
-			follow(ctx, p.serviceShelf, p.client.CoreV1().Services(""), selection{fields: "metadata.name=" + cluster.ProxyService})
+			follow(ctx, p.namedShelf, p.client.CoreV1().Services(""), selection{fields: "metadata.name=" + cluster.ProxyService})
 		},
 		func(ctx context.Context) {
-			follow(ctx, p.sliceShelf, p.client.DiscoveryV1().EndpointSlices(""), selection{labels: p.sliceLabels()})
+			follow(ctx, p.serviceShelf, p.client.CoreV1().Services(""), selection{
+				fields: "metadata.name!=" + cluster.ProxyService, labels: cluster.ManagedByLabel + "=" + cluster.Manager,
+			})
 		},
-		p.after(p.asker.run, p.sliceShelf.filled),
+		func(ctx context.Context) {
+			follow(ctx, p.sourceShelf, p.client.DiscoveryV1().EndpointSlices(p.options.Namespace),
+				selection{labels: discoveryv1.LabelServiceName + "=" + p.options.ProxyService})
+		},
+		func(ctx context.Context) {
+			follow(ctx, p.sliceShelf, p.client.DiscoveryV1().EndpointSlices(""),
+				selection{labels: discoveryv1.LabelManagedBy + "=" + cluster.Manager})
+		},
+		p.after(p.asker.run, p.sourceShelf.filled),
 		p.after(func(ctx context.Context) { p.ingresses.run(ctx, workers) }, p.filled()...),
-		p.after(func(ctx context.Context) { p.spaces.run(ctx, mirrors) }, p.filled()...),
+		p.after(func(ctx context.Context) { p.services.run(ctx, mirrors) }, p.filled()...),
 	}
 }
 
@@ -208,12 +249,10 @@ func (p *parts) followConfigMap(ctx context.Context, object cluster.Object, take
 	})
 }
 
-func (p *parts) sliceLabels() string {
-	return discoveryv1.LabelServiceName + " in (" + p.options.ProxyService + "," + cluster.ProxyService + ")"
-}
-
 func (p *parts) filled() []chan struct{} {
-	return []chan struct{}{p.ingressShelf.filled, p.serviceShelf.filled, p.sliceShelf.filled, p.owner.began}
+	return []chan struct{}{
+		p.ingressShelf.filled, p.namedShelf.filled, p.serviceShelf.filled, p.sourceShelf.filled, p.sliceShelf.filled, p.owner.began,
+	}
 }
 
 // after runs a part when all these are closed.

@@ -3,6 +3,7 @@ package watcher
 import (
 	"maps"
 	"reflect"
+	"slices"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/migration"
@@ -94,4 +95,6 @@ func (c change) states(before, after status.Cluster) {
 }
 
 // sameState ignores what is not written: Paused.
-func sameState(a, b status.Cluster) bool { return maps.Equal(a.Services, b.Services) }
+func sameState(a, b status.Cluster) bool {
+	return maps.Equal(a.Services, b.Services) && slices.Equal(a.Namespaces, b.Namespaces)
+}

@@ -3,6 +3,7 @@ package watcher
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -95,8 +96,9 @@ func transition(before, after *networkingv1.Ingress) (note, bool) {
 	return note{corev1.EventTypeNormal, EventRecovered, "traffic goes through the migration proxy again, after " + string(was)}, true
 }
 
+// phaseOf: the moment until the proxy's Service is made is no news.
 func phaseOf(ingress *networkingv1.Ingress) status.Phase {
-	if ingress == nil {
+	if ingress == nil || strings.Contains(ingress.Annotations[ingressgen.AnnotationReason], ingressgen.ReasonAwaited) {
 		return ""
 	}
 	return status.Phase(ingress.Annotations[ingressgen.AnnotationPhase])

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -31,6 +32,7 @@ type keeper struct {
 	metrics *metrics
 	told    *told
 	done    func(context.Context, outcome)
+	later   func(ingress types.NamespacedName, after time.Duration)
 
 	mu       sync.Mutex
 	warnings map[types.NamespacedName]string // that were told of last
@@ -67,8 +69,10 @@ func (k *keeper) once(ctx context.Context, ingress *networkingv1.Ingress) error 
 	if err != nil {
 		return err
 	}
-	if report.NeedsProxy {
-		report, err = k.provide(ctx, ingress, view, report)
+	report, wait, err := k.provide(ctx, ingress, view, report)
+	if err == nil && wait > 0 {
+		k.later(key, wait)
+		return nil
 	}
 	if err == nil {
 		err = k.patch(ctx, ingress, report.Edits)
@@ -91,21 +95,37 @@ func (k *keeper) report(ctx context.Context, ingress *networkingv1.Ingress, view
 	return report, ports.err
 }
 
-// provide sees to what the Ingress will point at, and to its companion. When
-// somebody else has the name of one of them, the Ingress stays as its user
-// wrote it.
-func (k *keeper) provide(ctx context.Context, ingress *networkingv1.Ingress, view *view, report ingressgen.Report) (ingressgen.Report, error) {
-	err := k.mirror.provide(ctx, ingress.Namespace)
-	if err == nil && report.Companion != nil {
+// provide sees to what the Ingress will point at, and to its companion; while
+// a Service settles, wait says for how long. When somebody else has the name of
+// one of them, the Ingress stays as its user wrote it.
+func (k *keeper) provide(ctx context.Context, ingress *networkingv1.Ingress, view *view, report ingressgen.Report) (ingressgen.Report, time.Duration, error) {
+	wait, err := k.proxies(ctx, ingress.Namespace, report)
+	if err == nil && wait == 0 && report.Companion != nil {
 		err = k.companion(ctx, report.Companion)
 	}
 	var foreign *foreignError
 	if !errors.As(err, &foreign) {
-		return report, err
+		return report, wait, err
 	}
+	k.later(keyOf(ingress), longestRetry) // nobody tells when it is gone
 	released := ingressgen.Release(ingress, view.ingressgen(nil))
 	released.Services, released.Warnings = report.Services, append(released.Warnings, foreign.Error())
-	return released, nil
+	return released, 0, nil
+}
+
+func (k *keeper) proxies(ctx context.Context, namespace string, report ingressgen.Report) (wait time.Duration, err error) {
+	for _, name := range report.Proxies {
+		service := ingressgen.ProxyService(namespace)
+		if name != cluster.ProxyService {
+			service = ingressgen.CompanionService(report.Companion)
+		}
+		settling, err := k.mirror.provide(ctx, service)
+		if err != nil {
+			return 0, err
+		}
+		wait = max(wait, settling)
+	}
+	return wait, nil
 }
 
 // patch sends the edits, each guarded by tests of what it replaces, and then

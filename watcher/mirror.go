@@ -3,7 +3,6 @@ package watcher
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -13,9 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
@@ -23,236 +19,245 @@ import (
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 )
 
-// mirror keeps the proxy's Service and EndpointSlices in the namespaces whose
-// Ingresses need them, as our own namespace has them.
+// mirror keeps our Services and their EndpointSlices as the proxy's own has
+// them, where Ingresses need them: Service migration-proxy in a namespace, and
+// one for each companion.
 type mirror struct {
 	client    kubernetes.Interface
 	home      string // our own namespace, which has the chart's Service
-	source    string // that Service's name
 	linger    time.Duration
+	notice    time.Duration
 	view      *atomic.Pointer[view]
 	ingresses *shelf[*networkingv1.Ingress]
-	services  *shelf[*corev1.Service]
-	slices    *shelf[*discoveryv1.EndpointSlice]
+	named     *shelf[*corev1.Service]            // those called migration-proxy, whoever's they are
+	companion *shelf[*corev1.Service]            // ours that are called otherwise
+	sources   *shelf[*discoveryv1.EndpointSlice] // of the chart's Service
+	slices    *shelf[*discoveryv1.EndpointSlice] // ours
 	metrics   *metrics
-	later     func(namespace string, after time.Duration)
+	later     func(service types.NamespacedName, after time.Duration)
+
+	// announce tells the owner that admission may, or may no longer, point
+	// Ingresses of a namespace at its Service. withdraw comes back when that
+	// it may not is recorded.
+	announce func(ctx context.Context, namespace string, provided bool)
+	withdraw func(ctx context.Context, namespace string) error
 
 	mu    sync.Mutex
-	locks map[string]*sync.Mutex
-	// idle is since when nothing in a namespace needs the Service. Providing
-	// for an Ingress begins anew: what the watch says of it may come later.
-	idle map[string]time.Time
+	posts map[types.NamespacedName]*post
 }
 
-func (m *mirror) reset() { m.locks, m.idle = map[string]*sync.Mutex{}, map[string]time.Time{} }
+// post is what must be remembered of one Service. Who holds its lock is the
+// only one to make or remove it: one that an Ingress is about to be pointed at
+// must not be removed in between.
+type post struct {
+	sync.Mutex
+	made      time.Time // by us; zero: it was there before
+	settled   bool      // it has been there for long enough once
+	idle      time.Time // since when nothing needs it; zero: something does
+	withdrawn time.Time // since when admission does not use it; zero: it may
+}
 
-// lock keeps a namespace for one goroutine: a Service that an Ingress is about
-// to be pointed at must not be removed in between.
-func (m *mirror) lock(namespace string) *sync.Mutex {
+func (m *mirror) lock(service types.NamespacedName) *post {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.locks[namespace] == nil {
-		m.locks[namespace] = &sync.Mutex{}
+	found := m.posts[service]
+	if found == nil {
+		found = &post{}
+		m.posts[service] = found
 	}
-	return m.locks[namespace]
-}
-
-// provide sees to it that a namespace has the Service and its endpoints.
-func (m *mirror) provide(ctx context.Context, namespace string) error {
-	if namespace == m.home {
-		return nil
-	}
-	lock := m.lock(namespace)
-	lock.Lock()
-	defer lock.Unlock()
-	m.needed(namespace, true)
-	return m.fill(ctx, namespace)
-}
-
-// bring makes a namespace be as it must: filled while an Ingress needs it,
-// without anything of ours some time after the last one did.
-func (m *mirror) bring(ctx context.Context, namespace string) error {
-	if namespace == m.home {
-		return nil
-	}
-	lock := m.lock(namespace)
-	lock.Lock()
-	defer lock.Unlock()
-	idle := m.needed(namespace, m.wanted(namespace))
-	paused := m.view.Load().state.Paused != ""
-	switch {
-	case idle == 0 && !paused:
-		err := m.fill(ctx, namespace)
-		if errors.As(err, new(*foreignError)) {
-			return nil // the Ingress has an Event that says so
-		}
-		return err
-	case !m.has(namespace):
-		return nil
-	case idle < m.linger:
-		if idle > 0 {
-			m.later(namespace, m.linger-idle)
-		}
-		return m.refresh(ctx, namespace)
-	}
-	return m.empty(ctx, namespace)
-}
-
-// needed notes whether anything needs the namespace's Service, and tells for
-// how long nothing has (0: something does).
-func (m *mirror) needed(namespace string, needed bool) time.Duration {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if needed {
-		delete(m.idle, namespace)
-		return 0
-	}
-	if _, ok := m.idle[namespace]; !ok {
-		m.idle[namespace] = time.Now()
-	}
-	return max(time.Since(m.idle[namespace]), 1)
-}
-
-// wanted: an Ingress carries anything of ours, be it only that it has fallen
-// back, or is a companion.
-func (m *mirror) wanted(namespace string) bool {
-	return slices.ContainsFunc(m.ingresses.in(namespace), func(ingress *networkingv1.Ingress) bool {
-		return ingressgen.Touched(ingress) || ours(ingress)
-	})
-}
-
-func (m *mirror) has(namespace string) bool {
-	service := m.services.get(serviceIn(namespace))
-	return service != nil && ours(service) || len(m.mirrored(namespace)) > 0
-}
-
-func serviceIn(namespace string) types.NamespacedName {
-	return types.NamespacedName{Namespace: namespace, Name: cluster.ProxyService}
-}
-
-func (m *mirror) mirrored(namespace string) []*discoveryv1.EndpointSlice {
-	return slices.DeleteFunc(m.slices.in(namespace), func(slice *discoveryv1.EndpointSlice) bool { return !ours(slice) })
-}
-
-// sources are our own Service's slices, sorted by name.
-func (m *mirror) sources() []discoveryv1.EndpointSlice {
-	var found []discoveryv1.EndpointSlice
-	for _, slice := range m.slices.in(m.home) {
-		if slice.Labels[discoveryv1.LabelServiceName] == m.source {
-			found = append(found, *slice)
-		}
-	}
-	slices.SortFunc(found, func(a, b discoveryv1.EndpointSlice) int { return strings.Compare(a.Name, b.Name) })
+	m.mu.Unlock()
+	found.Lock()
 	return found
 }
 
-// fill makes Service and slices be there. The slices come first: a Service
-// without endpoints answers 503.
-func (m *mirror) fill(ctx context.Context, namespace string) error {
-	found := m.services.get(serviceIn(namespace))
-	if found != nil && !ours(found) {
-		return &foreignError{"Service", namespace, cluster.ProxyService}
+// settling is how much longer the Service has to be there until something may
+// point at it. An ingress controller hears of Ingresses, Services and
+// EndpointSlices by three watches, and one that hears of the Ingress first
+// answers 503 until it looks again, which for ingress-nginx may take 3 s. One
+// that is made again, after somebody deleted it, is not waited for.
+func (p *post) settling(notice time.Duration) time.Duration {
+	left := notice - time.Since(p.made)
+	p.settled = p.settled || left <= 0
+	if p.settled {
+		return 0
 	}
-	if err := m.refresh(ctx, namespace); err != nil {
-		return err
-	}
-	wanted := ingressgen.ProxyService(namespace)
-	if found == nil {
-		return m.do(ctx, "create Service", wanted, func(ctx context.Context) error {
-			made, err := m.client.CoreV1().Services(namespace).Create(ctx, wanted, metav1.CreateOptions{FieldManager: cluster.Manager})
-			return learned(m.services, made, err)
-		})
-	}
-	next := found.DeepCopy()
-	next.Labels, next.Spec.Selector, next.Spec.Ports = wanted.Labels, wanted.Spec.Selector, wanted.Spec.Ports
-	if equality.Semantic.DeepEqual(found, next) {
-		return nil
-	}
-	return m.do(ctx, "write Service", next, func(ctx context.Context) error {
-		made, err := m.client.CoreV1().Services(namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: cluster.Manager})
-		return learned(m.services, made, err)
-	})
+	return left
 }
 
-// refresh makes the slices be as our own Service's, whoever needs them: while
-// an Ingress controller may still use them they must not be stale.
-func (m *mirror) refresh(ctx context.Context, namespace string) error {
-	stale := map[string]*discoveryv1.EndpointSlice{}
-	for _, slice := range m.mirrored(namespace) {
-		stale[slice.Name] = slice
+func (m *mirror) chart(service types.NamespacedName) bool {
+	return service.Namespace == m.home && service.Name == cluster.ProxyService
+}
+
+// provide sees to it that a Service and its endpoints are there. Nothing may
+// point at it before wait is over.
+func (m *mirror) provide(ctx context.Context, service *corev1.Service) (wait time.Duration, err error) {
+	if m.chart(keyOf(service)) {
+		return 0, nil
 	}
-	for _, wanted := range ingressgen.ProxySlices(namespace, m.sources()) {
-		if err := m.slice(ctx, stale[wanted.Name], wanted); err != nil {
-			return err
+	post := m.lock(keyOf(service))
+	defer post.Unlock()
+	return m.tend(ctx, post, service)
+}
+
+// tend makes the Service be as it must, and tells admission of it.
+func (m *mirror) tend(ctx context.Context, post *post, service *corev1.Service) (wait time.Duration, err error) {
+	post.idle, post.withdrawn = time.Time{}, time.Time{}
+	if err := m.fill(ctx, post, service); err != nil {
+		if errors.As(err, new(*foreignError)) {
+			m.tell(ctx, keyOf(service), false)
 		}
-		delete(stale, wanted.Name)
+		return 0, err
 	}
-	return m.remove(ctx, stale)
+	wait = post.settling(m.notice)
+	if wait == 0 {
+		m.tell(ctx, keyOf(service), true)
+	}
+	return wait, nil
 }
 
-func (m *mirror) slice(ctx context.Context, found, wanted *discoveryv1.EndpointSlice) error {
-	source := m.client.DiscoveryV1().EndpointSlices(wanted.Namespace)
-	if found == nil {
-		return m.do(ctx, "create EndpointSlice", wanted, func(ctx context.Context) error {
-			made, err := source.Create(ctx, wanted, metav1.CreateOptions{FieldManager: cluster.Manager})
-			return learned(m.slices, made, err)
-		})
+// tell: admission points Ingresses at migration-proxy only.
+func (m *mirror) tell(ctx context.Context, service types.NamespacedName, provided bool) {
+	if service.Name == cluster.ProxyService {
+		m.announce(ctx, service.Namespace, provided)
 	}
-	next := found.DeepCopy()
-	next.Labels, next.Endpoints, next.Ports = wanted.Labels, wanted.Endpoints, wanted.Ports
-	if equality.Semantic.DeepEqual(found, next) {
+}
+
+// bring makes a Service be as it must: whole while an Ingress needs it, away
+// some time after the last one did. It makes none where nothing of it is:
+// provide does, which knows what an Ingress will need.
+func (m *mirror) bring(ctx context.Context, service types.NamespacedName) error {
+	if m.chart(service) {
 		return nil
 	}
-	return m.do(ctx, "write EndpointSlice", next, func(ctx context.Context) error {
-		made, err := source.Update(ctx, next, metav1.UpdateOptions{FieldManager: cluster.Manager})
-		return learned(m.slices, made, err)
-	})
-}
-
-func learned[T metav1.Object](shelf *shelf[T], made T, err error) error {
-	if err == nil {
-		shelf.learn(made)
+	post := m.lock(service)
+	defer post.Unlock()
+	wanted, paused := m.wanted(service), m.view.Load().state.Paused != ""
+	switch {
+	case !m.has(service):
+		m.tell(ctx, service, false)
+		return nil
+	case wanted != nil && paused: // what others remove is not made again
+		return m.refresh(ctx, service)
+	case wanted == nil:
+		return m.leave(ctx, post, service)
+	}
+	wait, err := m.tend(ctx, post, wanted)
+	if errors.As(err, new(*foreignError)) {
+		return nil // the Ingress has an Event that says so
+	}
+	if wait > 0 {
+		m.later(service, wait)
 	}
 	return err
 }
 
-func (m *mirror) remove(ctx context.Context, stale map[string]*discoveryv1.EndpointSlice) error {
-	for _, slice := range stale {
-		err := m.do(ctx, "delete EndpointSlice", slice, func(ctx context.Context) error {
-			return m.client.DiscoveryV1().EndpointSlices(slice.Namespace).Delete(ctx, slice.Name, exactly(slice.UID))
-		})
-		if err != nil && !apierrors.IsNotFound(err) {
+// leave takes a Service away that nothing needs, when that is so since long
+// enough, and when admission has been told.
+func (m *mirror) leave(ctx context.Context, post *post, service types.NamespacedName) error {
+	if post.idle.IsZero() {
+		post.idle = time.Now()
+	}
+	if left := m.linger - time.Since(post.idle); left > 0 {
+		m.later(service, left)
+		return m.refresh(ctx, service)
+	}
+	if service.Name == cluster.ProxyService {
+		if left, err := m.withdrawing(ctx, post, service.Namespace); err != nil || left > 0 {
+			m.later(service, left)
 			return err
+		}
+	}
+	post.made, post.settled, post.idle, post.withdrawn = time.Time{}, false, time.Time{}, time.Time{}
+	return m.empty(ctx, service)
+}
+
+// withdrawing is how much longer an answer of admission may be on its way that
+// points an Ingress at the namespace's Service.
+func (m *mirror) withdrawing(ctx context.Context, post *post, namespace string) (left time.Duration, err error) {
+	if post.withdrawn.IsZero() {
+		if err := m.withdraw(ctx, namespace); err != nil {
+			return 0, err
+		}
+		post.withdrawn = time.Now()
+	}
+	return m.notice - time.Since(post.withdrawn), nil
+}
+
+// wanted is what the Service must be; nil when nothing needs it. Service
+// migration-proxy is needed by an Ingress that carries anything of ours, be it
+// only that it has fallen back; another by its companion.
+func (m *mirror) wanted(service types.NamespacedName) *corev1.Service {
+	if same := m.ingresses.get(service); same != nil && ours(same) && pointsAt(same, service.Name) {
+		return ingressgen.CompanionService(same)
+	}
+	for _, ingress := range m.ingresses.in(service.Namespace) {
+		switch {
+		case ours(ingress) && pointsAt(ingress, service.Name) && service.Name != cluster.ProxyService:
+			return ingressgen.CompanionService(ingress)
+		case !ours(ingress) && ingressgen.Touched(ingress) && service.Name == cluster.ProxyService:
+			return ingressgen.ProxyService(service.Namespace)
 		}
 	}
 	return nil
 }
 
-// empty takes away what is ours: the Service first, because one without
-// endpoints would answer 503, and one that is not there is not asked.
-func (m *mirror) empty(ctx context.Context, namespace string) error {
-	if service := m.services.get(serviceIn(namespace)); service != nil && ours(service) {
-		err := m.do(ctx, "delete Service", service, func(ctx context.Context) error {
-			return m.client.CoreV1().Services(namespace).Delete(ctx, service.Name, exactly(service.UID))
-		})
-		if err != nil && !apierrors.IsNotFound(err) {
-			return err
+// pointsAt tells where a companion points: all of it at one Service.
+func pointsAt(companion *networkingv1.Ingress, service string) bool {
+	for _, rule := range companion.Spec.Rules {
+		if rule.HTTP != nil && len(rule.HTTP.Paths) > 0 && rule.HTTP.Paths[0].Backend.Service != nil {
+			return rule.HTTP.Paths[0].Backend.Service.Name == service
 		}
 	}
-	stale := map[string]*discoveryv1.EndpointSlice{}
-	for _, slice := range m.mirrored(namespace) {
-		stale[slice.Name] = slice
-	}
-	return m.remove(ctx, stale)
+	return false
 }
 
-// do makes one write, counted.
-func (m *mirror) do(ctx context.Context, what string, object metav1.Object, write func(context.Context) error) error {
-	ctx, cancel := within(ctx)
-	defer cancel()
-	_, kind, _ := strings.Cut(what, " ")
-	if err := m.metrics.wrote(kind, write(ctx)); err != nil {
-		return fmt.Errorf("%s %s: %w", what, keyOf(object), err)
+func (m *mirror) has(service types.NamespacedName) bool {
+	found := m.service(service)
+	return found != nil && ours(found) || len(m.mirrored(service)) > 0
+}
+
+// service is what the cluster has by that name, perhaps somebody else's; nil
+// if nothing. (Of somebody else's that is not called migration-proxy only the
+// API server knows.)
+func (m *mirror) service(service types.NamespacedName) *corev1.Service {
+	return m.shelf(service.Name).get(service)
+}
+
+func (m *mirror) shelf(name string) *shelf[*corev1.Service] {
+	if name == cluster.ProxyService {
+		return m.named
 	}
-	return nil
+	return m.companion
+}
+
+// all are our Services, in no order.
+func (m *mirror) all() []types.NamespacedName {
+	var found []types.NamespacedName
+	for _, shelf := range []*shelf[*corev1.Service]{m.named, m.companion} {
+		for key, service := range shelf.all() {
+			if ours(service) {
+				found = append(found, key)
+			}
+		}
+	}
+	return found
+}
+
+func (m *mirror) mirrored(service types.NamespacedName) map[string]*discoveryv1.EndpointSlice {
+	found := map[string]*discoveryv1.EndpointSlice{}
+	for _, slice := range m.slices.in(service.Namespace) {
+		if ours(slice) && slice.Labels[discoveryv1.LabelServiceName] == service.Name {
+			found[slice.Name] = slice
+		}
+	}
+	return found
+}
+
+// endpoints are the slices of the chart's Service, sorted by name.
+func (m *mirror) endpoints() []discoveryv1.EndpointSlice {
+	var found []discoveryv1.EndpointSlice
+	for _, slice := range m.sources.in(m.home) {
+		found = append(found, *slice)
+	}
+	slices.SortFunc(found, func(a, b discoveryv1.EndpointSlice) int { return strings.Compare(a.Name, b.Name) })
+	return found
 }

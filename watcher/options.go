@@ -32,6 +32,10 @@ type Options struct {
 	// Ingress needs it any more, so that no ingress controller sees the
 	// Service go before the Ingress changed; 0: 30 seconds.
 	Linger time.Duration
+	// Notice is how long such a Service is there before an Ingress is pointed
+	// at it, and how long admission has stopped to use it before it goes: time
+	// for others to hear of it; 0: 1 second.
+	Notice time.Duration
 	Log    *slog.Logger // nil: slog.Default()
 }
 
@@ -54,6 +58,7 @@ func (o Options) withDefaults() Options {
 	o.StateMap = cmp.Or(o.StateMap, cluster.StateMap)
 	o.ProxyService = cmp.Or(o.ProxyService, cluster.ProxyService)
 	o.Linger = cmp.Or(o.Linger, 30*time.Second)
+	o.Notice = cmp.Or(o.Notice, time.Second)
 	if o.Ask == nil {
 		o.Ask = cluster.Direct(true)
 	}

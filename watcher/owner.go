@@ -2,7 +2,10 @@ package watcher
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +36,8 @@ type owner struct {
 	enqueue func(types.NamespacedName)
 	view    *atomic.Pointer[view]
 	began   chan struct{} // closed with the first view
+	home    string
+	check   func(namespace string) // whether the proxy's Service is there
 
 	configKnown bool
 	configMap   *corev1.ConfigMap // the newest; nil: it does not exist
@@ -51,6 +56,9 @@ type owner struct {
 	refusals map[string]time.Time // by pod: the rejected config that was told of
 	success  time.Time
 	kept     bool // the last good config, beside the state
+
+	provided  map[string]struct{} // namespaces with the proxy's Service
+	withdrawn []chan struct{}     // closed when the record says so
 }
 
 // send hands an input to the owner.
@@ -108,6 +116,47 @@ func (o *owner) takeOutcome(done outcome) bool {
 		o.enqueue(done.key)
 	}
 	return false
+}
+
+// takeNamespace notes whether a namespace has the proxy's Service.
+func (o *owner) takeNamespace(namespace string, provided bool) bool {
+	_, before := o.provided[namespace]
+	if provided {
+		o.provided[namespace] = struct{}{}
+	} else {
+		delete(o.provided, namespace)
+	}
+	return before != provided
+}
+
+// withdraw comes back when it is recorded that admission must not point
+// Ingresses of a namespace at the proxy's Service any more.
+func (o *owner) withdraw(ctx context.Context, namespace string) error {
+	ctx, cancel := within(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	o.send(ctx, func(o *owner) bool {
+		o.takeNamespace(namespace, false)
+		o.withdrawn = append(o.withdrawn, done)
+		return true
+	})
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("record that namespace %s loses Service %s: %w", namespace, cluster.ProxyService, ctx.Err())
+	}
+}
+
+// namespaces is what admission may use. While everything is paused it is
+// nothing: the command restore --all removes the Services itself.
+func (o *owner) namespaces() []string {
+	if o.state.Paused != "" {
+		return nil
+	}
+	all := slices.AppendSeq([]string{o.home}, maps.Keys(o.provided))
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // settle looks at everything and acts on it, in this order: the config, the
@@ -191,9 +240,14 @@ func (o *owner) judge() {
 	before := o.state
 	if !o.judged {
 		before = o.record.cluster()
+		for _, namespace := range before.Namespaces {
+			o.provided[namespace] = struct{}{} // until it is checked
+			o.check(namespace)
+		}
 	}
 	before.Paused = o.record.paused()
 	o.state, o.judged = Verdict(o.table, o.words, before, time.Now()), true
+	o.state.Namespaces = o.namespaces()
 }
 
 // keep writes the verdict down before anybody acts on it. If that cannot be
@@ -208,6 +262,10 @@ func (o *owner) keep(ctx context.Context) {
 		return
 	}
 	o.success = time.Now()
+	for _, done := range o.withdrawn {
+		close(done)
+	}
+	o.withdrawn = nil
 	if !kept && o.kept && o.configMap != nil {
 		o.told.on(o.configMap, note{corev1.EventTypeWarning, EventStateTooBig, "the config is too big to be kept beside the state, " +
 			"so a proxy or watcher that starts while the newest config is invalid will have no last good one"})

@@ -113,7 +113,7 @@ func (r *record) writeDown(ctx context.Context, state status.Cluster, lastGood s
 // kept: when all of a big new cluster fails, that it did must be written down.
 func fitting(state status.Cluster) (text string, err error) {
 	for _, most := range []int{mostReason, 100, 50, 0} {
-		short := status.Cluster{Services: make(map[string]status.ClusterService, len(state.Services))}
+		short := status.Cluster{Services: make(map[string]status.ClusterService, len(state.Services)), Namespaces: state.Namespaces}
 		for name, service := range state.Services {
 			service.Reason = cut(service.Reason, most)
 			short.Services[name] = service

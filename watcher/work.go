@@ -19,15 +19,16 @@ const (
 // twice is worked on once, never by two at the same time; what fails is tried
 // again for ever, after 10 ms at first and every 30 s in the end.
 type work[K comparable] struct {
+	what   string // kind, for messages
 	queue  workqueue.TypedRateLimitingInterface[K]
 	do     func(context.Context, K) error
 	failed func(K, error) // hears an error that is news
 	faults *faults
 }
 
-func newWork[K comparable](faults *faults, do func(context.Context, K) error) *work[K] {
+func newWork[K comparable](what string, faults *faults, do func(context.Context, K) error) *work[K] {
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[K](firstRetry, longestRetry)
-	return &work[K]{queue: workqueue.NewTypedRateLimitingQueue(limiter), do: do, failed: func(K, error) {}, faults: faults}
+	return &work[K]{what: what, queue: workqueue.NewTypedRateLimitingQueue(limiter), do: do, failed: func(K, error) {}, faults: faults}
 }
 
 // run works, that many at once, until ctx ends.
@@ -54,7 +55,7 @@ func (w *work[K]) next(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	if w.faults.tell(fmt.Sprint(name), err) {
+	if w.faults.tell(fmt.Sprintf("%s %v", w.what, name), err) {
 		w.failed(name, err)
 	}
 	if err != nil {

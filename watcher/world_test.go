@@ -19,7 +19,6 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	eventsv1 "k8s.io/api/events/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
@@ -52,6 +51,7 @@ type world struct {
 	proxies   []*proxy
 	journal   *journal
 	linger    time.Duration
+	notice    time.Duration
 }
 
 // proxy is a replica as the watcher knows one: an address in an EndpointSlice
@@ -79,7 +79,7 @@ func newWorld(t *testing.T, replicas int) *world {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(fast(plane.Config()))
 	require.NoError(t, err)
-	w := &world{T: t, client: client, journal: &journal{}, linger: 300 * time.Millisecond}
+	w := &world{T: t, client: client, journal: &journal{}, linger: 300 * time.Millisecond, notice: 100 * time.Millisecond}
 	w.home, w.app = w.namespace("home"), w.namespace("app")
 	for i := range replicas {
 		p := &proxy{address: fmt.Sprintf("10.1.0.%d", i+1), ready: true}
@@ -117,8 +117,10 @@ func (w *world) clean() {
 		}
 		require.NoError(w, w.client.NetworkingV1().Ingresses(namespace.Name).DeleteCollection(ctx, all, metav1.ListOptions{}))
 		require.NoError(w, w.client.DiscoveryV1().EndpointSlices(namespace.Name).DeleteCollection(ctx, all, metav1.ListOptions{}))
-		if err := w.client.CoreV1().Services(namespace.Name).Delete(ctx, cluster.ProxyService, all); !apierrors.IsNotFound(err) {
-			require.NoError(w, err)
+		services, err := w.client.CoreV1().Services(namespace.Name).List(ctx, metav1.ListOptions{})
+		require.NoError(w, err)
+		for _, service := range services.Items {
+			require.NoError(w, w.client.CoreV1().Services(namespace.Name).Delete(ctx, service.Name, all))
 		}
 	}
 }
@@ -325,7 +327,7 @@ func (w *world) options() watcher.Options {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(w.Output(), nil))
 	}
-	return watcher.Options{Config: config, Namespace: w.home, Ask: w.ask, Linger: w.linger, Log: log}
+	return watcher.Options{Config: config, Namespace: w.home, Ask: w.ask, Linger: w.linger, Notice: w.notice, Log: log}
 }
 
 func (w *world) ask(ctx context.Context, endpoint cluster.Endpoint) ([]byte, error) {

@@ -83,15 +83,29 @@ func (m *migrating) opted(name string) (before *networkingv1.Ingress) {
 	return before
 }
 
-// generate makes the proxy's Service in the users' namespace.
+// generate makes our Services: those of the users' namespace, one for a
+// companion of our own namespace, and beside it the chart's, which stays.
 func (m *migrating) generate() {
 	m.Helper()
-	_, err := m.client.CoreV1().Services(m.apps).Create(m.Context(), ingressgen.ProxyService(m.apps), metav1.CreateOptions{})
+	companion := m.get("blog-migration")
+	chart := ingressgen.ProxyService(m.namespace)
+	_, err := m.client.CoreV1().Services(m.namespace).Create(m.Context(), chart, metav1.CreateOptions{})
 	require.NoError(m, err)
-	for _, slice := range ingressgen.ProxySlices(m.apps, []discoveryv1.EndpointSlice{{
+	m.provide(ingressgen.ProxyService(m.apps))
+	m.provide(ingressgen.CompanionService(companion))
+	companion.Namespace, companion.OwnerReferences = m.namespace, nil
+	m.provide(ingressgen.CompanionService(companion))
+}
+
+// provide makes a Service and its slices.
+func (m *migrating) provide(service *corev1.Service) {
+	m.Helper()
+	_, err := m.client.CoreV1().Services(service.Namespace).Create(m.Context(), service, metav1.CreateOptions{})
+	require.NoError(m, err)
+	for _, slice := range ingressgen.ProxySlices(service, []discoveryv1.EndpointSlice{{
 		ObjectMeta: metav1.ObjectMeta{Name: "migration-proxy-x", Namespace: m.namespace}, AddressType: discoveryv1.AddressTypeIPv4,
 	}}) {
-		_, err := m.client.DiscoveryV1().EndpointSlices(m.apps).Create(m.Context(), slice, metav1.CreateOptions{})
+		_, err := m.client.DiscoveryV1().EndpointSlices(service.Namespace).Create(m.Context(), slice, metav1.CreateOptions{})
 		require.NoError(m, err)
 	}
 }
@@ -120,6 +134,17 @@ func (m *migrating) state() map[string]string {
 	return found.Data
 }
 
+// record writes the cluster's state as the watcher does.
+func (m *migrating) record(state status.Cluster) {
+	m.Helper()
+	text, err := state.Text()
+	require.NoError(m, err)
+	_, err = m.client.CoreV1().ConfigMaps(m.namespace).Create(m.Context(), &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: cluster.StateMap}, Data: map[string]string{status.ClusterKey: text},
+	}, metav1.CreateOptions{})
+	require.NoError(m, err)
+}
+
 // TestRestoreOne: as the user wrote it, but opted out; the companion goes.
 func TestRestoreOne(t *testing.T) {
 	m := newMigrating(t)
@@ -141,13 +166,14 @@ func TestRestoreAll(t *testing.T) {
 	m := newMigrating(t)
 	shop, blog := m.opted("shop"), m.opted("blog")
 	m.generate()
+	m.record(status.Cluster{Namespaces: []string{m.apps}})
 	foreign := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: "foreign"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}},
 	}
 	_, err := m.client.CoreV1().Services(m.apps).Create(t.Context(), foreign, metav1.CreateOptions{})
 	require.NoError(t, err)
 
-	require.Contains(t, m.cli("restore", "--all"), "paused; 3 Ingresses restored, 2 generated objects removed, nothing of ours is left")
+	require.Contains(t, m.cli("restore", "--all"), "paused; 3 Ingresses restored, 6 generated objects removed, nothing of ours is left")
 	for _, before := range []*networkingv1.Ingress{shop, blog} {
 		after := m.get(before.Name)
 		require.Equal(t, before.Spec, after.Spec)
@@ -158,7 +184,11 @@ func TestRestoreAll(t *testing.T) {
 	require.Len(t, ingresses.Items, 2)
 	services, err := m.client.CoreV1().Services(m.apps).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
-	require.Len(t, services.Items, 1)
+	require.Len(t, services.Items, 1, "somebody else's")
+	services, err = m.client.CoreV1().Services(m.namespace).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, services.Items, 1, "the chart's")
+	require.NotContains(t, m.state(), status.ClusterKey, "it named Services that are gone")
 	require.Contains(t, m.state()[status.PausedKey], "restore --all")
 	require.Contains(t, m.cli("restore", "--all"), "0 Ingresses restored, 0 generated")
 	require.Contains(t, m.cli("status"), "Paused, no Ingress is rewritten")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -90,9 +91,15 @@ func invoker() string {
 	return "somebody"
 }
 
-// pause sets the key that webhook and watcher obey, or removes it (nil).
+// pause sets the key that webhook and watcher obey, or removes it (nil). With a
+// pause the recorded state goes: it says where the Services are, which are
+// about to be removed. A watcher that runs writes it anew.
 func (r restorer) pause(ctx context.Context, why *string) error {
-	patch, err := json.Marshal(map[string]any{"data": map[string]*string{status.PausedKey: why}})
+	data := map[string]*string{status.PausedKey: why}
+	if why != nil {
+		data[status.ClusterKey] = nil
+	}
+	patch, err := json.Marshal(map[string]any{"data": data})
 	if err != nil {
 		return fmt.Errorf("write the patch: %w", err)
 	}
@@ -162,8 +169,8 @@ func (r restorer) restoreListed(ctx context.Context, ingress *networkingv1.Ingre
 	})
 }
 
-// removeGenerated removes the Services and EndpointSlices in other namespaces
-// than ours, where they are the chart's.
+// removeGenerated removes our Services and EndpointSlices, but for the chart's
+// Service of our own namespace.
 func (r restorer) removeGenerated(ctx context.Context) (int, error) {
 	services, err := r.CoreV1().Services(metav1.NamespaceAll).List(ctx, ours)
 	if err != nil {
@@ -175,7 +182,7 @@ func (r restorer) removeGenerated(ctx context.Context) (int, error) {
 	}
 	done := 0
 	for _, s := range services.Items {
-		if s.Namespace == r.namespace {
+		if s.Namespace == r.namespace && s.Name == cluster.ProxyService {
 			continue
 		}
 		if err := r.CoreV1().Services(s.Namespace).Delete(ctx, s.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
@@ -184,8 +191,8 @@ func (r restorer) removeGenerated(ctx context.Context) (int, error) {
 		done++
 	}
 	for _, s := range slices.Items {
-		if s.Namespace == r.namespace {
-			continue
+		if s.Labels[discoveryv1.LabelManagedBy] != cluster.Manager {
+			continue // the cluster's, with the labels of its Service
 		}
 		if err := r.DiscoveryV1().EndpointSlices(s.Namespace).Delete(ctx, s.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			return done, need{"delete", "endpointslices.discovery.k8s.io", s.Namespace}.explain(err)

@@ -1,0 +1,153 @@
+package watcher
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+)
+
+// fill makes a Service and its slices be there, as they must. The slices come
+// first: a Service without endpoints answers 503.
+func (m *mirror) fill(ctx context.Context, post *post, wanted *corev1.Service) error {
+	found := m.service(keyOf(wanted))
+	if found != nil && !ours(found) {
+		return foreignService(wanted)
+	}
+	if err := m.endpointsOf(ctx, wanted); err != nil {
+		return err
+	}
+	if found == nil {
+		return m.create(ctx, post, wanted)
+	}
+	next := found.DeepCopy()
+	next.Labels, next.OwnerReferences = wanted.Labels, wanted.OwnerReferences
+	next.Spec.Selector, next.Spec.Ports = wanted.Spec.Selector, wanted.Spec.Ports
+	if equality.Semantic.DeepEqual(found, next) {
+		return nil
+	}
+	return m.do(ctx, "write Service", next, func(ctx context.Context) error {
+		made, err := m.client.CoreV1().Services(next.Namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: cluster.Manager})
+		return learned(m.shelf(next.Name), made, err)
+	})
+}
+
+func foreignService(wanted *corev1.Service) error {
+	return &foreignError{"Service", wanted.Namespace, wanted.Name}
+}
+
+func (m *mirror) create(ctx context.Context, post *post, wanted *corev1.Service) error {
+	services := m.client.CoreV1().Services(wanted.Namespace)
+	err := m.do(ctx, "create Service", wanted, func(ctx context.Context) error {
+		made, err := services.Create(ctx, wanted, metav1.CreateOptions{FieldManager: cluster.Manager})
+		return learned(m.shelf(wanted.Name), made, err)
+	})
+	if err == nil {
+		post.made = time.Now()
+		return nil
+	}
+	if !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	// Perhaps somebody else's, which only the API server knows of.
+	found, lookup := services.Get(ctx, wanted.Name, metav1.GetOptions{})
+	if lookup == nil && !ours(found) {
+		return foreignService(wanted)
+	}
+	return err
+}
+
+// refresh keeps the endpoints right of a Service that is there, whoever needs
+// it: while an ingress controller may still use them they must not be stale.
+func (m *mirror) refresh(ctx context.Context, service types.NamespacedName) error {
+	found := m.service(service)
+	if found == nil || !ours(found) {
+		return m.remove(ctx, m.mirrored(service)) // slices of nothing
+	}
+	return m.endpointsOf(ctx, found)
+}
+
+// endpointsOf makes the Service's slices be as the proxy's own has them.
+func (m *mirror) endpointsOf(ctx context.Context, service *corev1.Service) error {
+	stale := m.mirrored(keyOf(service))
+	for _, wanted := range ingressgen.ProxySlices(service, m.endpoints()) {
+		if err := m.slice(ctx, stale[wanted.Name], wanted); err != nil {
+			return err
+		}
+		delete(stale, wanted.Name)
+	}
+	return m.remove(ctx, stale)
+}
+
+func (m *mirror) slice(ctx context.Context, found, wanted *discoveryv1.EndpointSlice) error {
+	source := m.client.DiscoveryV1().EndpointSlices(wanted.Namespace)
+	if found == nil {
+		return m.do(ctx, "create EndpointSlice", wanted, func(ctx context.Context) error {
+			made, err := source.Create(ctx, wanted, metav1.CreateOptions{FieldManager: cluster.Manager})
+			return learned(m.slices, made, err)
+		})
+	}
+	next := found.DeepCopy()
+	next.Labels, next.OwnerReferences, next.Endpoints, next.Ports = wanted.Labels, wanted.OwnerReferences, wanted.Endpoints, wanted.Ports
+	if equality.Semantic.DeepEqual(found, next) {
+		return nil
+	}
+	return m.do(ctx, "write EndpointSlice", next, func(ctx context.Context) error {
+		made, err := source.Update(ctx, next, metav1.UpdateOptions{FieldManager: cluster.Manager})
+		return learned(m.slices, made, err)
+	})
+}
+
+func learned[T metav1.Object](shelf *shelf[T], made T, err error) error {
+	if err == nil {
+		shelf.learn(made)
+	}
+	return err
+}
+
+func (m *mirror) remove(ctx context.Context, stale map[string]*discoveryv1.EndpointSlice) error {
+	for _, slice := range stale {
+		err := m.do(ctx, "delete EndpointSlice", slice, func(ctx context.Context) error {
+			return m.client.DiscoveryV1().EndpointSlices(slice.Namespace).Delete(ctx, slice.Name, exactly(slice.UID))
+		})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// empty takes away what is ours: the Service first, because one without
+// endpoints would answer 503, and one that is not there is not asked.
+func (m *mirror) empty(ctx context.Context, key types.NamespacedName) error {
+	if service := m.service(key); service != nil && ours(service) {
+		err := m.do(ctx, "delete Service", service, func(ctx context.Context) error {
+			return m.client.CoreV1().Services(key.Namespace).Delete(ctx, key.Name, exactly(service.UID))
+		})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+	}
+	return m.remove(ctx, m.mirrored(key))
+}
+
+// do makes one write, counted.
+func (m *mirror) do(ctx context.Context, what string, object metav1.Object, write func(context.Context) error) error {
+	ctx, cancel := within(ctx)
+	defer cancel()
+	_, kind, _ := strings.Cut(what, " ")
+	if err := m.metrics.wrote(kind, write(ctx)); err != nil {
+		return fmt.Errorf("%s %s: %w", what, keyOf(object), err)
+	}
+	return nil
+}
