@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
@@ -46,11 +49,58 @@ type told struct {
 }
 
 func newTold(ctx context.Context, client kubernetes.Interface) (*told, error) {
-	broadcaster := events.NewBroadcaster(&events.EventSinkImpl{Interface: client.EventsV1()})
-	if err := broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx)) // stop ends it, after the last words
+	sink := &sink{EventSinkImpl: events.EventSinkImpl{Interface: client.EventsV1()}}
+	broadcaster := events.NewBroadcaster(sink)
+	if err := broadcaster.StartRecordingToSinkWithContext(own); err != nil {
+		cancel()
 		return nil, fmt.Errorf("write Events: %w", err)
 	}
-	return &told{recorder: broadcaster.NewRecorder(scheme.Scheme, cluster.Manager), stop: broadcaster.Shutdown}, nil
+	return &told{recorder: broadcaster.NewRecorder(scheme.Scheme, cluster.Manager), stop: func() {
+		sink.drain()
+		broadcaster.Shutdown()
+		cancel()
+	}}, nil
+}
+
+// sink knows how many Events are on their way to the API server.
+type sink struct {
+	events.EventSinkImpl
+	writing atomic.Int32
+}
+
+// Create implements events.EventSink.
+func (s *sink) Create(ctx context.Context, event *eventsv1.Event) (*eventsv1.Event, error) {
+	s.writing.Add(1)
+	defer s.writing.Add(-1)
+	return s.EventSinkImpl.Create(ctx, event)
+}
+
+// Patch implements events.EventSink.
+func (s *sink) Patch(ctx context.Context, event *eventsv1.Event, data []byte) (*eventsv1.Event, error) {
+	s.writing.Add(1)
+	defer s.writing.Add(-1)
+	return s.EventSinkImpl.Patch(ctx, event, data)
+}
+
+const (
+	// lastWords is how long the next leader waits for our last Events at most.
+	// calm is how long none must have been on its way: client-go hands them
+	// from goroutine to goroutine first, and has nothing to wait for these.
+	lastWords = time.Second
+	calm      = 50 * time.Millisecond
+)
+
+// drain waits until no Event is on its way any more.
+func (s *sink) drain() {
+	const step = 5 * time.Millisecond
+	began, since := time.Now(), time.Now()
+	for time.Since(since) < calm && time.Since(began) < lastWords {
+		time.Sleep(step)
+		if s.writing.Load() > 0 {
+			since = time.Now()
+		}
+	}
 }
 
 // mostNote is what the API takes as an Event's note, in bytes.

@@ -20,9 +20,12 @@ import (
 // fill makes a Service and its slices be there, as they must. The slices come
 // first: a Service without endpoints answers 503.
 func (m *mirror) fill(ctx context.Context, post *post, wanted *corev1.Service) error {
-	found := m.service(keyOf(wanted))
-	if found != nil && !ours(found) {
-		return foreignService(wanted)
+	found, err := m.look(ctx, keyOf(wanted))
+	if err != nil {
+		return err
+	}
+	if found != nil && !ours(found) { // slices of ours would take its traffic
+		return &foreignError{"Service", wanted.Namespace, wanted.Name}
 	}
 	if err := m.endpointsOf(ctx, wanted); err != nil {
 		return err
@@ -42,29 +45,31 @@ func (m *mirror) fill(ctx context.Context, post *post, wanted *corev1.Service) e
 	})
 }
 
-func foreignService(wanted *corev1.Service) error {
-	return &foreignError{"Service", wanted.Namespace, wanted.Name}
+// look gives the Service of that name, ours or somebody else's; nil if there is
+// none. Those of companions are followed only if they are ours.
+func (m *mirror) look(ctx context.Context, key types.NamespacedName) (*corev1.Service, error) {
+	found := m.service(key)
+	if found != nil || key.Name == cluster.ProxyService {
+		return found, nil
+	}
+	found, err := m.client.CoreV1().Services(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read Service %s: %w", key, err)
+	}
+	return found, nil
 }
 
 func (m *mirror) create(ctx context.Context, post *post, wanted *corev1.Service) error {
-	services := m.client.CoreV1().Services(wanted.Namespace)
-	err := m.do(ctx, "create Service", wanted, func(ctx context.Context) error {
-		made, err := services.Create(ctx, wanted, metav1.CreateOptions{FieldManager: cluster.Manager})
+	return m.do(ctx, "create Service", wanted, func(ctx context.Context) error {
+		made, err := m.client.CoreV1().Services(wanted.Namespace).Create(ctx, wanted, metav1.CreateOptions{FieldManager: cluster.Manager})
+		if err == nil {
+			post.made = time.Now()
+		}
 		return learned(m.shelf(wanted.Name), made, err)
 	})
-	if err == nil {
-		post.made = time.Now()
-		return nil
-	}
-	if !apierrors.IsAlreadyExists(err) {
-		return err
-	}
-	// Perhaps somebody else's, which only the API server knows of.
-	found, lookup := services.Get(ctx, wanted.Name, metav1.GetOptions{})
-	if lookup == nil && !ours(found) {
-		return foreignService(wanted)
-	}
-	return err
 }
 
 // refresh keeps the endpoints right of a Service that is there, whoever needs

@@ -349,6 +349,34 @@ func TestRefused(t *testing.T) {
 	w.until("api", status.Migrating, cluster.ProxyService)
 }
 
+// TestLastWords: an Event that is on its way when the lead is lost arrives.
+func TestLastWords(t *testing.T) {
+	w := newWorld(t, 1)
+	w.write(w.services(map[string]int{"api": 20}))
+	w.create(w.ingress("api"))
+	options, onTheWay := w.options(), make(chan struct{}, 100)
+	options.Config.Wrap(func(next http.RoundTripper) http.RoundTripper {
+		return roundTripper(func(request *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(request.URL.Path, w.app+"/events") {
+				onTheWay <- struct{}{}
+				select {
+				case <-time.After(300 * time.Millisecond): // a slow API server
+				case <-request.Context().Done():
+					return nil, request.Context().Err()
+				}
+			}
+			return next.RoundTrip(request)
+		})
+	})
+	_, stop := w.start(options)
+	<-onTheWay
+	stop()
+	list, err := w.client.EventsV1().Events(w.app).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, list.Items, 1)
+	require.Equal(t, "Rewritten", list.Items[0].Reason)
+}
+
 // TestLeavesNothing: a watcher that has lost the lead runs on nowhere.
 func TestLeavesNothing(t *testing.T) {
 	w := newWorld(t, 1)

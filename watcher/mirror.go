@@ -1,6 +1,7 @@
 package watcher
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -104,6 +105,7 @@ func (m *mirror) tend(ctx context.Context, post *post, service *corev1.Service) 
 	if err := m.fill(ctx, post, service); err != nil {
 		if errors.As(err, new(*foreignError)) {
 			m.tell(ctx, keyOf(service), false)
+			return 0, cmp.Or(m.remove(ctx, m.mirrored(keyOf(service))), err)
 		}
 		return 0, err
 	}
