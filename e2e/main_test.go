@@ -23,7 +23,7 @@ func TestMain(m *testing.M) {
 	if !chosen {
 		_ = flag.Set("test.parallel", atATime) // the flag is known
 	}
-	os.Exit(world.Main(func(c *world.Cluster) int {
+	os.Exit(world.Main(nil, func(c *world.Cluster) int {
 		cluster = c
 		return m.Run()
 	}))

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,11 +62,15 @@ type Cluster struct {
 
 // Main runs the function with a cluster on which the stage is set, and gives
 // its exit status. It comes first in main or TestMain: a local cluster needs
-// namespaces of its own, for which the program is started once more.
-func Main(run func(*Cluster) int) int {
+// namespaces of its own, for which the program is started once more. Tell, if
+// not nil, hears what takes seconds before the function is called.
+func Main(tell func(doing string), run func(*Cluster) int) int {
+	if tell == nil {
+		tell = func(string) {}
+	}
 	inside := func() int {
 		ctx := context.Background()
-		cluster, err := Open(ctx)
+		cluster, err := Open(ctx, tell)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "no cluster for the scenarios:", err)
 			return 1
@@ -85,28 +89,37 @@ func Main(run func(*Cluster) int) int {
 }
 
 // Open finds or makes the cluster, sets the stage and installs the chart.
-func Open(ctx context.Context) (*Cluster, error) {
+func Open(ctx context.Context, tell func(doing string)) (*Cluster, error) {
 	root, err := moduleRoot()
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "migration-proxy-e2e-")
-	if err != nil {
+	c := &Cluster{root: root, images: chosenImages(), kubeconfig: os.Getenv(KubeconfigVariable)}
+	parent := ""
+	if c.kubeconfig == "" {
+		parent = scratch
+	}
+	if c.dir, err = os.MkdirTemp(parent, "migration-proxy-e2e-"); err != nil {
 		return nil, err
 	}
-	c := &Cluster{root: root, dir: dir, images: chosenImages(), kubeconfig: os.Getenv(KubeconfigVariable)}
-	if err := c.open(ctx); err != nil {
+	if err := c.open(ctx, tell); err != nil {
 		return nil, errors.Join(err, c.Close(ctx))
 	}
 	return c, nil
 }
 
-func (c *Cluster) open(ctx context.Context) error {
+// scratch is memory that only the inside of controlplane.Isolate sees:
+// nothing of it stays, however the program ends.
+const scratch = "/run"
+
+func (c *Cluster) open(ctx context.Context, tell func(doing string)) error {
 	var err error
+	tell("building migration-proxy and the actors")
 	if c.programs, err = findPrograms(ctx, c.root); err != nil {
 		return err
 	}
 	if c.kubeconfig == "" {
+		tell("starting etcd, kube-apiserver, kube-controller-manager, cert-manager and a node")
 		if err := c.startLocal(ctx); err != nil {
 			return err
 		}
@@ -119,9 +132,11 @@ func (c *Cluster) open(ctx context.Context) error {
 	if c.Client, err = kubernetes.NewForConfig(c.config); err != nil {
 		return err
 	}
+	tell("starting an ingress controller and clients")
 	if err := c.setStage(ctx); err != nil {
 		return fmt.Errorf("set the stage: %w", err)
 	}
+	tell("installing: helm " + strings.Join(c.chartCommand(c.images.current).Args, " "))
 	return c.install(ctx)
 }
 
@@ -134,7 +149,6 @@ func (c *Cluster) startLocal(ctx context.Context) error {
 	}
 	var err error
 	c.local, err = controlplane.NewWorld(ctx, controlplane.WorldOptions{
-		Dir: filepath.Join(c.dir, "cluster"),
 		Images: map[string]string{
 			c.images.current: c.programs.current, c.images.older: c.programs.older, c.images.actor: c.programs.actor,
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -99,15 +100,20 @@ func (c *Cluster) InstallOlder(t T, values ...string) {
 	c.Run(t, c.chartCommand(c.images.older, values...))
 }
 
-// CurrentImage is what Install runs; OlderVersion and CurrentVersion are what
-// the programs call themselves (on the local cluster).
+// CurrentImage is what Install runs.
 func (c *Cluster) CurrentImage() string { return c.images.current }
 
-// The versions that the status of a replica shows on the local cluster.
+// What the replicas of Install and InstallOlder call themselves, with OwnImages.
 const (
 	CurrentVersion = currentVersion
 	OlderVersion   = olderVersion
 )
+
+// OwnImages tells whether the images are those of make e2e and make e2e-kind,
+// not some that the environment names.
+func (c *Cluster) OwnImages() bool {
+	return os.Getenv(imageVariable) == "" && os.Getenv(olderVariable) == ""
+}
 
 // Pods gives the Pods of the installation that belong to a Deployment, those
 // that end included.

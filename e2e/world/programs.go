@@ -103,7 +103,7 @@ func (c *Cluster) command(ctx context.Context, input string, env []string, progr
 	command := exec.CommandContext(ctx, program, args...)
 	command.Dir = c.dir
 	command.Stdin = strings.NewReader(input)
-	command.Env = append(append(os.Environ(), "KUBECONFIG="+c.kubeconfig, "HOME="+c.dir), env...)
+	command.Env = append(append(os.Environ(), "KUBECONFIG="+c.kubeconfig, "HOME="+c.dir, "TMPDIR="+c.dir), env...)
 	output, err := command.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
