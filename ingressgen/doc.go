@@ -1,6 +1,7 @@
 // Package ingressgen computes what an opted-in Ingress must become, and the
 // objects that go with it: the proxy Service and its EndpointSlices in the
-// Ingress's namespace, and the companion Ingress of mode canary.
+// Ingress's namespace, and in mode canary the companion Ingress, with a Service
+// of its own.
 //
 // Takes: an Ingress as it is (rewritten or not), and a View: the migration
 // table and what the replicas serve. Gives: a Report with the smallest list of

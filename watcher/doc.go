@@ -7,8 +7,8 @@
 //
 // Gives: the cluster's state in migration-state (and the last valid config
 // beside it), the edits of package ingressgen on each opted-in Ingress, the
-// companion Ingress of mode canary, the proxy's Service and EndpointSlices in
-// every namespace that needs them, Events, and metrics.
+// companion Ingress of mode canary with its Service, the proxy's Service and
+// EndpointSlices in every namespace that needs them, Events, and metrics.
 //
 // Refuses: to write what is as it must be already, to touch a Service, a slice
 // or an Ingress of a name it wants that it did not make, and to remember:
@@ -22,7 +22,7 @@
 //	ownership.go         managedFields as they were before our write
 //	owner.go record.go   one goroutine owns the state, writes it down, publishes the view
 //	ingresses.go         a queue of Ingresses, brought to what the view wants
-//	mirror.go            a queue of namespaces, with the proxy's Service and slices
+//	mirror.go fill.go    a queue of our Services, with their slices
 //	asker.go             the replicas' status, once a second or when it matters
 //	shelf.go work.go     the newest version of each object; a queue with retries
 //	assemble.go          who is wired to whom
