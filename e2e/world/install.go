@@ -137,18 +137,23 @@ func (c *Cluster) Scale(t T, deployment string, replicas int) {
 	t.Helper()
 	c.Kubectl(t, "scale", "deployment", deployment, "--namespace", Namespace, fmt.Sprintf("--replicas=%d", replicas))
 	Await(t, fmt.Sprintf("%d pods of %s", replicas, deployment), func(ctx context.Context) error {
-		pods, err := c.Pods(ctx, deployment)
-		ready := 0
-		for i := range pods {
-			if podReady(&pods[i]) {
-				ready++
-			}
-		}
-		if err == nil && (ready != replicas || len(pods) != replicas) {
-			err = fmt.Errorf("%d pods, %d ready", len(pods), ready)
-		}
-		return err
+		return c.Settled(ctx, deployment, replicas)
 	})
+}
+
+// Settled gives nil if a Deployment has as many Pods, all ready, and no others.
+func (c *Cluster) Settled(ctx context.Context, deployment string, replicas int) error {
+	pods, err := c.Pods(ctx, deployment)
+	ready := 0
+	for i := range pods {
+		if podReady(&pods[i]) {
+			ready++
+		}
+	}
+	if err == nil && (ready != replicas || len(pods) != replicas) {
+		err = fmt.Errorf("%d pods, %d ready", len(pods), ready)
+	}
+	return err
 }
 
 // Kill ends a Pod of the installation at once, as the loss of its node does.
