@@ -1,0 +1,64 @@
+package e2e
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/e2e/wire"
+	"github.com/migration-proxy/migration-proxy/e2e/world"
+)
+
+// TestRolloutsLoseNothing replaces every Pod of ours while clients on
+// keep-alive connections ask and upload, and while users write Ingresses and
+// configs: no request fails, and no write is refused or passed over.
+func TestRolloutsLoseNothing(t *testing.T) {
+	s := cluster.NewSite(t)
+	s.Ingress("shop")
+	s.Configure(50)
+	s.OptIn("shop")
+	s.AwaitPhase("shop", migrating)
+	s.AwaitSplit(50)
+	for _, c := range []struct {
+		name string
+		roll func(t *testing.T)
+	}{
+		{"proxies", func(t *testing.T) { restart(t, world.Deployment) }},
+		{"webhook", func(t *testing.T) { restart(t, world.Webhook) }},
+		{"upgrade", func(t *testing.T) {
+			cluster.Install(t, "proxy.podAnnotations.upgraded=yes", "webhook.podAnnotations.upgraded=yes")
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) { rollUnderLoad(t, s, c.roll) })
+	}
+}
+
+func restart(t *testing.T, deployment string) {
+	t.Helper()
+	cluster.Kubectl(t, "rollout", "restart", "deployment/"+deployment, "-n", world.Namespace)
+	cluster.Kubectl(t, "rollout", "status", "deployment/"+deployment, "-n", world.Namespace, "--timeout=100s")
+	cluster.Scale(t, deployment, 2) // waits for the end of the former ones
+}
+
+func rollUnderLoad(t *testing.T, s *world.Site, roll func(t *testing.T)) {
+	t.Helper()
+	gets := s.Stream(func(load *wire.Load) { load.Connections, load.Rate = 8, 200 })
+	posts := s.Stream(func(load *wire.Load) {
+		load.Connections, load.Rate = 8, 200
+		load.Method, load.Body = http.MethodPost, strings.Repeat("body ", 1000)
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan writes, 1)
+	go func() { done <- writeUntil(ctx, s) }()
+	roll(t)
+	stop()
+	written, got, posted := <-done, gets.Stop(), posts.Stop()
+	t.Logf("%d GETs, %d POSTs, %d writes", got.Sent, posted.Sent, written.made)
+	require.Zero(t, got.Failed, got.Failures)
+	require.Zero(t, posted.Failed, posted.Failures)
+	require.Empty(t, written.failed)
+	require.NotZero(t, written.made)
+}
