@@ -15,11 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
-// bodyTime is how long a request may take to arrive. Who calls is not known,
-// so nobody may hold a connection for long. Its size is bounded by
-// controller-runtime: 7 MiB, twice what the API server takes and some.
-const bodyTime = 5 * time.Second
-
 // Options are what admission works with.
 type Options struct {
 	View *View
@@ -50,11 +45,8 @@ func New(options Options) *Admission {
 
 // Register puts the handlers at PathIngress and PathConfig.
 func (a *Admission) Register(server ctrlwebhook.Server) {
-	for path, handler := range map[string]*hook{PathIngress: a.ingresses, PathConfig: a.configs} {
-		hook := &admission.Webhook{Handler: handler}
-		hook.LogConstructor = plain
-		server.Register(path, inTime(hook))
-	}
+	server.Register(PathIngress, a.ingresses)
+	server.Register(PathConfig, a.configs)
 }
 
 // Describe implements prometheus.Collector.
@@ -62,18 +54,6 @@ func (a *Admission) Describe(out chan<- *prometheus.Desc) { a.metrics.describe(o
 
 // Collect implements prometheus.Collector.
 func (a *Admission) Collect(out chan<- prometheus.Metric) { a.metrics.collect(out) }
-
-// plain is controller-runtime's logger as it is. With all that it would add of
-// each request, most of the time for nothing, a request takes a tenth longer.
-func plain[L any](base L, _ *admission.Request) L { return base }
-
-func inTime(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// Not to be had from every writer; then the server's own limits hold.
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
-		next.ServeHTTP(w, r)
-	})
-}
 
 // hook is one handler with what all of them need: time and result are
 // measured, and a failure of our own has one way out.
@@ -98,8 +78,8 @@ func (h *hook) Handle(ctx context.Context, request admission.Request) admission.
 	return given.response
 }
 
-// safely turns a panic into an error: controller-runtime would turn it into a
-// denial.
+// safely turns a panic into an error: a config must be denied with a reason, and
+// an Ingress pass with a warning.
 func (h *hook) safely(ctx context.Context, request admission.Request) (given answer, err error) {
 	defer func() {
 		if found := recover(); found != nil {

@@ -3,10 +3,12 @@ package webhook
 import (
 	"context"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -246,4 +248,20 @@ func TestServiceIsAwaited(t *testing.T) {
 		require.Contains(t, patch, ingressgen.ReasonAwaited)
 		require.NotContains(t, patch, "/spec/", "its backend stays")
 	}
+}
+
+// What is not read of an Ingress is what nothing depends on.
+func TestDecodeReadsAllButTwoFields(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("testdata/review.json")
+	require.NoError(t, err)
+	var asked admissionv1.AdmissionReview
+	require.NoError(t, json.Unmarshal(text, &asked))
+	var whole networkingv1.Ingress
+	require.NoError(t, json.Unmarshal(asked.Request.Object.Raw, &whole))
+	require.NotEmpty(t, whole.ManagedFields)
+	read, err := decode(asked.Request.Object.Raw, "")
+	require.NoError(t, err)
+	whole.TypeMeta, whole.ManagedFields, whole.Status = metav1.TypeMeta{}, nil, networkingv1.IngressStatus{}
+	require.Equal(t, &whole, read)
 }
