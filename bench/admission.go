@@ -40,7 +40,7 @@ func measureAdmission(ctx context.Context, b *bed) error {
 
 func (b *bed) writesARound() int {
 	if b.short {
-		return 50
+		return 100
 	}
 	return 500
 }

@@ -70,7 +70,7 @@ func (w *sites) stop() {
 // startSites starts a control plane, fills it, starts both webhooks and
 // waits until they are asked.
 func (b *bed) startSites(ctx context.Context) (*sites, error) {
-	control, err := controlplane.Start(ctx, controlplane.Options{})
+	control, err := startWithoutHTTP2(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +88,17 @@ func (b *bed) startSites(ctx context.Context) (*sites, error) {
 		}
 	}
 	return w, nil
+}
+
+// startWithoutHTTP2: webhooks that are Services are asked by HTTP/1.1, but
+// those on the loopback interface would be by HTTP/2.
+func startWithoutHTTP2(ctx context.Context) (*controlplane.ControlPlane, error) {
+	const variable = "DISABLE_HTTP2" // client-go reads it
+	if err := os.Setenv(variable, "true"); err != nil {
+		return nil, err
+	}
+	control, err := controlplane.Start(ctx, controlplane.Options{})
+	return control, errors.Join(err, os.Unsetenv(variable))
 }
 
 func (w *sites) open(ctx context.Context, _ *bed) (err error) {
@@ -191,11 +202,9 @@ func admittedIngress(n int) *networkingv1.Ingress {
 		ObjectMeta: metav1.ObjectMeta{
 			Name: ingressName(n), Labels: map[string]string{"app.kubernetes.io/name": "shop", "app.kubernetes.io/instance": "shop"},
 			Annotations: map[string]string{
-				ingressgen.AnnotationEnabled:                      "true",
-				"cert-manager.io/cluster-issuer":                  "letsencrypt",
-				"nginx.ingress.kubernetes.io/proxy-body-size":     "8m",
-				"nginx.ingress.kubernetes.io/proxy-read-timeout":  "60",
-				"nginx.ingress.kubernetes.io/proxy-next-upstream": "off",
+				ingressgen.AnnotationEnabled:                  "true",
+				"cert-manager.io/cluster-issuer":              "letsencrypt",
+				"nginx.ingress.kubernetes.io/proxy-body-size": "8m",
 			},
 		},
 		Spec: networkingv1.IngressSpec{
