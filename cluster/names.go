@@ -1,8 +1,8 @@
 package cluster
 
-// The names of our objects. They live in the proxy's namespace, but for the
-// Services and EndpointSlices of other namespaces, which are called
-// ProxyService as well.
+// The names of our objects. They live in the proxy's namespace; what is
+// generated in others is a Service ProxyService with its EndpointSlices, and a
+// Service for each companion Ingress, which has the companion's name.
 const (
 	Namespace    = "migration-proxy"  // unless another is chosen
 	ConfigMap    = "migration-config" // the users' migration config
