@@ -29,7 +29,7 @@ func TestCanaryMode(t *testing.T) {
 	s.OptIn("shop")
 	awaitCanary(s, "20", "X-Migration-Target")
 	require.Equal(t, "old:8000", world.Backend(s.GetIngress("shop"), 0, 0), "old traffic does not cross the proxy")
-	require.Equal(t, "migration-proxy:8001", world.Backend(s.GetIngress(companion), 0, 0))
+	require.Equal(t, companion+":8001", world.Backend(s.GetIngress(companion), 0, 0), "a Service of its own, that leads to the proxy")
 	s.AwaitSplit(20)
 	s.ExpectSplit(100, world.Header("X-Migration-Target", "new"))
 

@@ -82,15 +82,23 @@ func requireAllRestored(t *testing.T, s *world.Site, before map[string]string) {
 		require.Equal(t, want, world.WithoutAnnotation(t, got, world.Annotations+"enabled"), name)
 	}
 	s.AwaitGone("side-migration")
-	world.Await(t, "no generated Service", func(ctx context.Context) error {
-		_, err := s.Client.CoreV1().Services(s.Namespace).Get(ctx, world.ProxyService, metav1.GetOptions{})
+	for _, name := range []string{world.ProxyService, "side-migration"} {
+		requireNoService(t, s, name)
+	}
+}
+
+// requireNoService wants no EndpointSlices either.
+func requireNoService(t *testing.T, s *world.Site, name string) {
+	t.Helper()
+	world.Await(t, "no Service "+name, func(ctx context.Context) error {
+		_, err := s.Client.CoreV1().Services(s.Namespace).Get(ctx, name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
 		return fmt.Errorf("it is there, or %w", err)
 	})
 	slices, err := s.Client.DiscoveryV1().EndpointSlices(s.Namespace).List(t.Context(),
-		metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + world.ProxyService})
+		metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + name})
 	require.NoError(t, err)
 	require.Empty(t, slices.Items)
 }
