@@ -158,6 +158,11 @@ func (a *Agent) SetFallback(name migration.Name, phase status.Phase, reason stri
 	a.inbox.put(func(o *owner) { o.fallback(name, verdict{phase, reason}) })
 }
 
+// Drain makes every answer from now on ask its client to reconnect, so that it
+// finds somebody else: the proxy is about to end. An nginx that does not need
+// it (nginx.Version.NeedsDrain) goes on as before.
+func (a *Agent) Drain() { a.inbox.put((*owner).leave) }
+
 // Reopen lets nginx open its log files again, after a rotation.
 func (a *Agent) Reopen() error { return a.master.Reopen() }
 

@@ -157,6 +157,7 @@ func (o *owner) committed(ctx context.Context, next *generation, err error) {
 		o.reloads++
 		o.inForce(next)
 	}
+	o.sendAway()
 }
 
 // replace lets nginx serve another config, and puts the one before back when

@@ -72,6 +72,7 @@ type owner struct {
 
 	helpers sync.WaitGroup
 	stop    func() // ends nginx; nil while it has not been started
+	leaving bool   // see Agent.Drain
 }
 
 func newOwner(a *Agent, store *weights.Store) *owner {
@@ -211,6 +212,23 @@ func (o *owner) reject(what offer, stage string, problems []string) {
 	}
 	o.refused = what.number
 	o.rejected = &status.Rejected{At: time.Now(), Stage: stage, Problems: problems}
+}
+
+// leave is Agent.Drain.
+func (o *owner) leave() {
+	o.leaving = true
+	o.sendAway()
+}
+
+// sendAway takes away what lets clients of the config in force stay, once the
+// proxy is leaving.
+func (o *owner) sendAway() {
+	if !o.leaving || o.served == nil || !o.nginx.Version.NeedsDrain() {
+		return
+	}
+	if err := o.dir.drain(o.served.config.Digest); err != nil {
+		o.options.Log.Warn("clients are not asked to reconnect", "error", err)
+	}
 }
 
 // fallback takes a verdict over; who made it has said why in the log.

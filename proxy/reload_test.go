@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"testing"
 	"time"
@@ -72,4 +73,36 @@ func (r *rig) workers() string {
 	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", r.Snapshot().Nginx.PID))
 	require.NoError(r.t, err)
 	return string(children)
+}
+
+// TestDrainSendsClientsAway: who keeps a connection alive hears that it should
+// reconnect, also after one more reload. Where nginx does not need that, all
+// goes on.
+func TestDrainSendsClientsAway(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.run()
+	r.offer(r.service("api", 0))
+	require.False(t, r.asksToReconnect("api"))
+	r.Drain()
+	if !r.options.Params.Version.NeedsDrain() {
+		require.False(t, r.asksToReconnect("api"))
+		return
+	}
+	sentAway := func() bool { return r.asksToReconnect("api") }
+	require.Eventually(t, sentAway, 5*time.Second, 5*time.Millisecond)
+	r.offer(r.service("api", 0), r.service("more", 0))
+	require.Eventually(t, sentAway, 5*time.Second, 5*time.Millisecond)
+}
+
+// asksToReconnect tells whether a service's answer closes the connection.
+func (r *rig) asksToReconnect(name string) bool {
+	request, err := http.NewRequest(http.MethodGet, "http://"+r.params.Listen.String(), nil)
+	require.NoError(r.t, err)
+	request.Host = name + ".old.test"
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(r.t, err)
+	require.NoError(r.t, response.Body.Close())
+	require.Equal(r.t, http.StatusOK, response.StatusCode)
+	return response.Close
 }

@@ -255,7 +255,8 @@ func (p *dataPlane) readLog(ctx context.Context) error {
 
 // obey turns signals into deeds, also while the proxy ends: for the one that
 // says "at once". A proxy that was told to end goes on as before for the time
-// of --drain, but for /ready: load balancers need it to notice.
+// of --drain, but for /ready: load balancers need it to notice, and clients that
+// keep connections alive need an answer that sends them away.
 func (p *dataPlane) obey(signals <-chan os.Signal, quit func()) {
 	for received := range signals {
 		switch {
@@ -263,6 +264,7 @@ func (p *dataPlane) obey(signals <-chan os.Signal, quit func()) {
 			p.feed.reread()
 		case !p.draining.Swap(true):
 			p.log.Info("Shutting down, requests under way may finish; a second signal does not wait", "signal", received.String(), "drain", p.options.drain)
+			p.agent.Drain()
 			time.AfterFunc(p.options.drain, quit)
 		default:
 			p.log.Warn("Shutting down at once", "signal", received.String())
