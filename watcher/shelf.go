@@ -57,17 +57,6 @@ func (s *shelf[T]) in(namespace string) []T {
 	return all
 }
 
-// namespaces are those with at least one object, in no order.
-func (s *shelf[T]) namespaces() []string {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	all := make([]string, 0, len(s.byNamespace))
-	for namespace := range s.byNamespace {
-		all = append(all, namespace)
-	}
-	return all
-}
-
 // again is how long a failed list or watch waits: soon after a blip, and never
 // more than three seconds.
 func again() *wait.Backoff {
