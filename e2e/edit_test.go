@@ -153,7 +153,7 @@ func replacing(old, new string) func(string) string {
 
 // TestEditTakesEffectAtOnce measures the time from the API server's yes to
 // the last request that was decided by the old weight, over two replicas under
-// load. Its figures are in docs/performance.md (make e2e-figures).
+// load. Its figures are in docs/e2e.md (make e2e-figures).
 func TestEditTakesEffectAtOnce(t *testing.T) {
 	s := cluster.NewSite(t)
 	s.Ingress("shop")

@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -39,6 +41,7 @@ func TestFromAnnotationToOptOut(t *testing.T) {
 	s.AwaitWritten("shop", before)
 	s.AwaitSplit(0)
 	require.NotEmpty(t, stream.StopLossless().Sides[world.New])
+	require.Equal(t, []string{s.NewHost}, slices.Collect(maps.Keys(s.Counts(world.New).Hosts)), "the Hosts that new was ever asked for")
 }
 
 func awaitShare(s *world.Site, share string) {

@@ -49,7 +49,8 @@ func (c *Cluster) NewSite(t T) *Site {
 	Await(t, "both applications", func(ctx context.Context) error {
 		return errors.Join(c.ready(ctx, s.Namespace, Old), c.ready(ctx, s.Namespace, New))
 	})
-	Await(t, "other pods find both applications", func(ctx context.Context) error {
+	// After an outage of the API server its controllers wait for up to a minute.
+	AwaitFor(t, 2*Patience, "other pods find both applications", func(ctx context.Context) error {
 		return errors.Join(s.found(ctx, Old, wire.TrafficPort), s.found(ctx, New, wire.TLSPort))
 	})
 	return s
