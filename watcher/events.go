@@ -26,7 +26,6 @@ const (
 	EventAccepted    = "ConfigAccepted"
 	EventRejected    = "ConfigRejected"
 	EventReplica     = "ReplicaRejectsConfig"
-	EventUnlabelled  = "NotValidatedOnWrite"
 	EventStateTooBig = "LastGoodNotKept"
 	// On an Ingress.
 	EventRewritten = "Rewritten"
@@ -121,7 +120,8 @@ func (t *told) about(object, related runtime.Object, n note) {
 //	nothing       Migrating     Rewritten
 //	FallenBack    Migrating     Recovered (also from Bypassed)
 //	any           FallenBack    FellBack, with the evidence
-//	any           Bypassed      Bypassed, with the reason
+//	nothing       Bypassed      Bypassed, with the reason; no warning
+//	others        Bypassed      Bypassed, with the reason
 //	any           nothing       Restored
 func transition(before, after *networkingv1.Ingress) (note, bool) {
 	if after == nil {
@@ -136,6 +136,9 @@ func transition(before, after *networkingv1.Ingress) (note, bool) {
 	case status.FallenBack:
 		return note{corev1.EventTypeWarning, EventFellBack, "all traffic goes to old, past the migration proxy: " + reason}, true
 	case status.Bypassed:
+		if was == "" { // opted in before the proxy serves it: the usual order of a minute
+			return note{corev1.EventTypeNormal, EventBypassed, "traffic does not go through the migration proxy yet: " + reason}, true
+		}
 		return note{corev1.EventTypeWarning, EventBypassed, "traffic goes past the migration proxy: " + reason}, true
 	case "":
 		return note{corev1.EventTypeNormal, EventRestored, "the Ingress is as its user wrote it"}, true

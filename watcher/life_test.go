@@ -307,12 +307,10 @@ func TestCanary(t *testing.T) {
 func TestWarnings(t *testing.T) {
 	w := newWorld(t, 2)
 	w.write(w.services(map[string]int{"api": 20}))
-	w.merge(cluster.ConfigMap, `{"metadata":{"labels":null}}`)
 	w.serve(func(s *status.Status) {
 		s.Config.Rejected = &status.Rejected{At: time.Unix(5, 0), Stage: "apply", Problems: []string{"nginx does not answer"}}
 	})
 	w.watch()
-	require.Contains(t, w.event(w.home, cluster.ConfigMap, watcher.EventUnlabelled).Note, "kubectl label configmap migration-config")
 	require.Contains(t, w.event(w.home, cluster.ConfigMap, watcher.EventReplica).Note, `failed at stage "apply": nginx does not answer`)
 	time.Sleep(1500 * time.Millisecond) // the next round must not tell it again
 	list, err := w.client.EventsV1().Events(w.home).List(t.Context(), metav1.ListOptions{})

@@ -203,7 +203,6 @@ func (o *owner) accept(table *migration.Table, text string) {
 		o.since = time.Now()
 	}
 	o.table, o.text, o.rejected = table, text, ""
-	o.checkLabel()
 }
 
 func (o *owner) reject(err error) {
@@ -219,7 +218,6 @@ func (o *owner) reject(err error) {
 		return // nothing to write an Event on
 	}
 	o.told.on(o.configMap, note{corev1.EventTypeWarning, EventRejected, "the last valid migration config stays in force: " + err.Error()})
-	o.checkLabel()
 }
 
 // recall takes the config that the last leader found valid.

@@ -7,21 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/migration-proxy/migration-proxy/ingressgen"
 )
-
-// checkLabel warns, with each new version, that the config is not validated
-// as it is written.
-func (o *owner) checkLabel() {
-	if o.configMap == nil || o.configMap.Labels[ingressgen.LabelConfig] == "true" {
-		return
-	}
-	o.told.on(o.configMap, note{corev1.EventTypeWarning, EventUnlabelled, fmt.Sprintf(
-		"a mistake in this ConfigMap is not refused when it is written, because it lacks a label; "+
-			"add it with 'kubectl label configmap %s --namespace %s %s=true'",
-		o.configMap.Name, o.configMap.Namespace, ingressgen.LabelConfig)})
-}
 
 // tellRefusals writes an Event for each config that a replica refused, once.
 // What we could not load either is told already.
