@@ -95,7 +95,7 @@ func TestArrows(t *testing.T) {
 	t.Parallel()
 	found, err := Check(os.DirFS("../.."), rooms)
 	require.NoError(t, err)
-	require.Empty(t, found, "see ARCHITECTURE: change the code, or the table and the document")
+	require.Empty(t, found, "see docs/architecture.md: change the code, or the table and the document")
 }
 
 // TestCheckFinds proves that the checker can fail: each file has one import,
