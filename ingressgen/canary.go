@@ -72,7 +72,7 @@ func (p *plan) unsayable(s *migration.Service) string {
 		return "it has ip_rules" + wayOut
 	case len(s.HeaderRules) > 1:
 		return "it has a second header rule, for " + string(s.HeaderRules[1].Header) + wayOut
-	case len(p.ingress.Name)+len(companionSuffix) > maxName:
+	case len(CompanionName(p.ingress.Name)) > maxName:
 		return "the name of the Ingress leaves no room for " + companionSuffix
 	}
 	for _, rule := range s.HeaderRules {
@@ -164,7 +164,7 @@ func (p *plan) companion(services []*migration.Service) *networkingv1.Ingress {
 	return &networkingv1.Ingress{
 		TypeMeta: metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "Ingress"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: p.ingress.Name + companionSuffix, Namespace: p.ingress.Namespace,
+			Name: CompanionName(p.ingress.Name), Namespace: p.ingress.Namespace,
 			Labels: map[string]string{managedBy: manager}, Annotations: p.companionAnnotations(says),
 			OwnerReferences: []metav1.OwnerReference{owner},
 		},

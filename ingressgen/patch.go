@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	networkingv1 "k8s.io/api/networking/v1"
+
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
@@ -137,6 +139,16 @@ func annotationEdit(annotations map[string]string, name, want string) []Edit {
 		return []Edit{{"add", path, want}}
 	}
 	return nil
+}
+
+// SetAnnotation gives the edits that lead to an annotation's value; "" is
+// absent.
+func SetAnnotation(ingress *networkingv1.Ingress, name, value string) []Edit {
+	edits := annotationEdit(ingress.Annotations, name, value)
+	if ingress.Annotations == nil && len(edits) > 0 {
+		edits = append([]Edit{{"add", "/metadata/annotations", map[string]string{}}}, edits...)
+	}
+	return edits
 }
 
 var pointer = strings.NewReplacer("~", "~0", "/", "~1") // RFC 6901

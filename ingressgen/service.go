@@ -44,16 +44,22 @@ func ProxyService(namespace string) *corev1.Service {
 	}
 }
 
+// CompanionName is what the companion of an Ingress is called.
+func CompanionName(ingress string) string { return ingress + companionSuffix }
+
+// CompanionOf is the Ingress that a companion belongs to, by its name: the
+// other way round.
+func CompanionOf(companion string) string { return strings.TrimSuffix(companion, companionSuffix) }
+
 // CompanionService is the Service that a companion Ingress points at, with its
 // owner. Each has one of its own, because ingress-nginx keeps a canary's weight
 // and header with the Service and port that it sends to, for all of a
 // namespace: companions that share a Service would share the first one's split.
 func CompanionService(companion *networkingv1.Ingress) *corev1.Service {
-	main := strings.TrimSuffix(companion.Name, companionSuffix)
 	return &corev1.Service{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: companionService(main), Namespace: companion.Namespace,
+			Name: companionService(CompanionOf(companion.Name)), Namespace: companion.Namespace,
 			Labels: map[string]string{managedBy: manager}, OwnerReferences: companion.OwnerReferences,
 		},
 		Spec: corev1.ServiceSpec{
@@ -69,7 +75,7 @@ func CompanionService(companion *networkingv1.Ingress) *corev1.Service {
 // of the companion, or a short one where a Service may not be called so (an
 // Ingress's name may be longer, and have dots).
 func companionService(ingress string) string {
-	name := ingress + companionSuffix
+	name := CompanionName(ingress)
 	if len(validation.IsDNS1035Label(name)) == 0 {
 		return name
 	}

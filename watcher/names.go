@@ -1,17 +1,13 @@
 package watcher
 
 import (
-	"strings"
-
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/ingressgen"
 )
-
-// companionSuffix is what the companion Ingress of mode canary is called by.
-const companionSuffix = "-migration"
 
 // ours is what we made; nothing else is changed or deleted.
 func ours(object metav1.Object) bool {
@@ -19,12 +15,12 @@ func ours(object metav1.Object) bool {
 }
 
 func companionOf(key types.NamespacedName) types.NamespacedName {
-	return types.NamespacedName{Namespace: key.Namespace, Name: key.Name + companionSuffix}
+	return types.NamespacedName{Namespace: key.Namespace, Name: ingressgen.CompanionName(key.Name)}
 }
 
 // mainOf is the Ingress that a companion belongs to, by its name.
 func mainOf(companion types.NamespacedName) types.NamespacedName {
-	return types.NamespacedName{Namespace: companion.Namespace, Name: strings.TrimSuffix(companion.Name, companionSuffix)}
+	return types.NamespacedName{Namespace: companion.Namespace, Name: ingressgen.CompanionOf(companion.Name)}
 }
 
 // changedMeanwhile: the object is not the one that the write was made for: a

@@ -1,8 +1,6 @@
 package webhook
 
 import (
-	"strings"
-
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/migration-proxy/migration-proxy/cluster"
@@ -23,15 +21,12 @@ func lostOriginal(ingress *networkingv1.Ingress, old []byte) []ingressgen.Edit {
 	if err != nil || before.Annotations[name] == "" {
 		return nil
 	}
-	var edits []ingressgen.Edit
+	edits := ingressgen.SetAnnotation(ingress, name, before.Annotations[name])
 	if ingress.Annotations == nil {
 		ingress.Annotations = map[string]string{}
-		edits = append(edits, ingressgen.Edit{Op: "add", Path: "/metadata/annotations", Value: map[string]string{}})
 	}
 	ingress.Annotations[name] = before.Annotations[name]
-	return append(edits, ingressgen.Edit{
-		Op: "add", Path: "/metadata/annotations/" + strings.ReplaceAll(name, "/", "~1"), Value: before.Annotations[name],
-	})
+	return edits
 }
 
 func throughProxy(ingress *networkingv1.Ingress) bool {

@@ -139,7 +139,8 @@ func (r restorer) one(ctx context.Context, name types.NamespacedName) error {
 			_, err := fmt.Fprintf(r.out, "%s has not opted in and has nothing of ours; nothing to restore\n", name)
 			return err
 		}
-		if err := r.patch(ctx, ingress, append(optOut(ingress), r.release(ingress)...)); err != nil {
+		optOut := ingressgen.SetAnnotation(ingress, ingressgen.AnnotationEnabled, "false") // or it would be rewritten
+		if err := r.patch(ctx, ingress, append(optOut, r.release(ingress)...)); err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(r.out, "%s is as its user wrote it, and opted out\n", name)
@@ -149,17 +150,6 @@ func (r restorer) one(ctx context.Context, name types.NamespacedName) error {
 		return err
 	}
 	return r.removeCompanion(ctx, name)
-}
-
-// optOut is the edit that keeps an Ingress restored. One that has opted in, or
-// carries something of ours, has annotations.
-func optOut(ingress *networkingv1.Ingress) []ingressgen.Edit {
-	path := "/metadata/annotations/" + strings.ReplaceAll(ingressgen.AnnotationEnabled, "/", "~1")
-	op := "add"
-	if _, ok := ingress.Annotations[ingressgen.AnnotationEnabled]; ok {
-		op = "replace"
-	}
-	return []ingressgen.Edit{{Op: op, Path: path, Value: "false"}}
 }
 
 // patch sends edits that hold for this version of the Ingress alone.
@@ -202,7 +192,7 @@ func (r restorer) again(ctx context.Context, try func() error) error {
 // that name that is not ours stays.
 func (r restorer) removeCompanion(ctx context.Context, of types.NamespacedName) error {
 	ingresses := r.NetworkingV1().Ingresses(of.Namespace)
-	name := of.Name + "-migration"
+	name := ingressgen.CompanionName(of.Name)
 	companion, err := ingresses.Get(ctx, name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) || err == nil && companion.Labels[cluster.ManagedByLabel] != cluster.Manager {
 		return nil
