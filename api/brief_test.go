@@ -33,3 +33,15 @@ func TestBrief(t *testing.T) {
 	require.Contains(t, body, `"web"`)
 	require.NotContains(t, body, `"api"`)
 }
+
+// TestBriefAsksLess: who has a cheaper source for it is asked by that one.
+func TestBriefAsksLess(t *testing.T) {
+	t.Parallel()
+	o := options()
+	o.Brief = func() status.Status { return status.Status{Version: "cheap"} }
+	url := serve(t, o)
+	_, body := ask(t, "GET", url+"/status?brief")
+	require.Contains(t, body, `"cheap"`)
+	_, body = ask(t, "GET", url+"/status")
+	require.NotContains(t, body, `"cheap"`)
+}

@@ -53,8 +53,16 @@ func condition(name string, check func() error) http.Handler {
 	})
 }
 
-func statusHandler(current func() status.Status) http.Handler {
+func statusHandler(options Options) http.Handler {
+	whole, short := options.Status, options.Brief
+	if short == nil {
+		short = whole
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		current, isBrief := whole, r.URL.Query().Has("brief")
+		if isBrief {
+			current = short
+		}
 		document := current()
 		if query := r.URL.Query(); query.Has("service") {
 			document.Services = named(document.Services, query.Get("service"))
@@ -66,7 +74,7 @@ func statusHandler(current func() status.Status) http.Handler {
 		if document.Services == nil {
 			document.Services = []status.Service{} // [] for those who loop over it, not null
 		}
-		if r.URL.Query().Has("brief") {
+		if isBrief {
 			writeJSON(w, http.StatusOK, brief(document))
 			return
 		}

@@ -32,6 +32,9 @@ type Options struct {
 	// Status gives the replica's state now; nil: there is no /status and none
 	// of its metrics.
 	Status func() status.Status
+	// Brief gives what /status?brief tells of it, and need not know more; nil:
+	// Status.
+	Brief func() status.Status
 	// Collectors are scraped besides those of the process, the Go runtime and
 	// the status.
 	Collectors []prometheus.Collector
@@ -56,7 +59,7 @@ func New(options Options) (*Server, error) {
 	mux.Handle("/metrics", metrics)
 	listed := indexText
 	if options.Status != nil {
-		mux.Handle("/status", statusHandler(options.Status))
+		mux.Handle("/status", statusHandler(options))
 		listed += indexStatus
 	}
 	mux.Handle("/{$}", index(listed))

@@ -153,7 +153,7 @@ func (p *dataPlane) openAccessLog() error {
 
 func (p *dataPlane) openAPI() (err error) {
 	p.server, err = api.New(api.Options{
-		Alive: p.agent.Alive, Ready: p.ready, Status: p.status,
+		Alive: p.agent.Alive, Ready: p.ready, Status: p.status, Brief: p.brief,
 		Collectors: []prometheus.Collector{p.counters, p.guard}, Log: p.log,
 	})
 	if err != nil {
@@ -166,8 +166,15 @@ func (p *dataPlane) openAPI() (err error) {
 }
 
 func (p *dataPlane) status() status.Status {
-	now := p.agent.Snapshot()
+	now := p.brief()
 	p.counters.Fill(now.Services, now.Now)
+	return now
+}
+
+// brief is the status without the figures, which the watcher asks for once a
+// second.
+func (p *dataPlane) brief() status.Status {
+	now := p.agent.Snapshot()
 	now.Log = p.counters.Log()
 	now.Ready = now.Ready && !p.draining.Load()
 	return now
