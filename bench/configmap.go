@@ -149,28 +149,9 @@ func (b *bed) startFollower(ctx context.Context, kubeconfig, namespace string) (
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(3)
-	if err != nil {
-		return nil, err
-	}
-	p := &plane{dir: dir, port: ports[0], portNew: ports[1], http: ports[2], log: make(chan logLine, 1<<16)}
-	cmd := exec.Command(b.proxy, "run", "--namespace", namespace, "--runtime-dir", p.runtimeDir(),
-		"--nginx", b.nginx, "--workers", "1", "--log-format", "json", "--access-log", "off",
-		"--listen", loopback(ports[0]), "--listen-new", loopback(ports[1]), "--http", loopback(ports[2]))
+	cmd := exec.Command(b.proxy, "run", "--namespace", namespace, "--access-log", "off")
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		return nil, err
-	}
-	if p.child, err = launch(cmd, anywhere); err != nil {
-		return nil, err
-	}
-	go p.readLog(stderr)
-	if err := p.awaitReady(ctx); err != nil {
-		p.stop()
-		return nil, err
-	}
-	return p, nil
+	return b.run(ctx, &plane{dir: dir}, anywhere, cmd)
 }
 
 // load asks all replicas for service 0 until ctx ends, and then gives a report

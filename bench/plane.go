@@ -47,17 +47,22 @@ func (b *bed) startPlane(ctx context.Context, config string, at place) (*plane, 
 	if err != nil {
 		return nil, err
 	}
-	p := &plane{dir: dir, log: make(chan logLine, 1<<16)}
+	p := &plane{dir: dir}
+	if err := p.replace(config); err != nil {
+		return nil, err
+	}
+	return b.run(ctx, p, at, exec.Command(b.proxy, "run", "--local-config", p.file()))
+}
+
+// run starts a plane in its folder, by a command that says where its config
+// comes from, and waits until it serves it.
+func (b *bed) run(ctx context.Context, p *plane, at place, cmd *exec.Cmd) (*plane, error) {
 	ports, err := freePorts(3)
 	if err != nil {
 		return nil, err
 	}
-	p.port, p.portNew, p.http = ports[0], ports[1], ports[2]
-	if err := p.replace(config); err != nil {
-		return nil, err
-	}
-	cmd := exec.Command(b.proxy, "run", "--local-config", p.file(), "--runtime-dir", p.runtimeDir(),
-		"--nginx", b.nginx, "--workers", "1", "--log-format", "json",
+	p.port, p.portNew, p.http, p.log = ports[0], ports[1], ports[2], make(chan logLine, 1<<16)
+	cmd.Args = append(cmd.Args, "--runtime-dir", p.runtimeDir(), "--nginx", b.nginx, "--workers", "1", "--log-format", "json",
 		"--listen", loopback(ports[0]), "--listen-new", loopback(ports[1]), "--http", loopback(ports[2]))
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
