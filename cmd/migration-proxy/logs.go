@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 const (
@@ -17,6 +19,33 @@ const (
 	// mainComponent speaks where no attribute says otherwise.
 	mainComponent = "migration_controller"
 )
+
+// logOptions are the flags of programs that log.
+type logOptions struct {
+	format, levelText string
+	level             slog.Level // by check
+}
+
+func (o *logOptions) flags(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&o.format, "log-format", "text", "text or json, on standard error")
+	flags.StringVar(&o.levelText, "log-level", "info", "debug, info, warn or error")
+	environmentOf(flags, "log-format", "log-level")
+	completeWords(cmd, "log-format", "text", "json")
+	completeWords(cmd, "log-level", "debug", "info", "warn", "error")
+}
+
+func (o *logOptions) check() error {
+	if err := oneOf("log-format", o.format, "text", "json"); err != nil {
+		return err
+	}
+	if err := o.level.UnmarshalText([]byte(o.levelText)); err != nil {
+		return wrongUsage("--log-level %q: use debug, info, warn or error", o.levelText)
+	}
+	return nil
+}
+
+func (o *logOptions) logger(w io.Writer) *slog.Logger { return newLogger(w, o.format, o.level) }
 
 // newLogger writes one line per record; format is text or json.
 func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {

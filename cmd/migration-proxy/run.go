@@ -32,9 +32,8 @@ type runOptions struct {
 	drain                   time.Duration
 	workers                 string
 	accessLog               string
-	logFormat, logLevel     string
+	logs                    logOptions
 	workerCount             int
-	level                   slog.Level
 }
 
 func newRun() *cobra.Command {
@@ -77,12 +76,9 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	flags.StringVar(&o.nginx, "nginx", "nginx", "nginx binary")
 	flags.StringVar(&o.workers, "workers", "auto", "nginx workers; auto is one per CPU that we may use")
 	flags.StringVar(&o.accessLog, "access-log", "-", "file, - for standard output, or off")
-	flags.StringVar(&o.logFormat, "log-format", "text", "text or json, on standard error")
-	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	environmentOf(flags, "listen", "listen-new", "http", "local-config", "namespace", "config-map", "runtime-dir",
-		"drain", "nginx", "workers", "access-log", "log-format", "log-level")
-	completeWords(cmd, "log-format", "text", "json")
-	completeWords(cmd, "log-level", "debug", "info", "warn", "error")
+		"drain", "nginx", "workers", "access-log")
+	o.logs.flags(cmd)
 }
 
 // defaultRuntimeDir is /run for root, else what the system gives a user for
@@ -106,11 +102,8 @@ func (o *runOptions) check() error {
 	if o.drain < 0 || o.drain > mostDrain {
 		return wrongUsage("--drain %s: use 0s to %s", o.drain, mostDrain)
 	}
-	if err := oneOf("log-format", o.logFormat, "text", "json"); err != nil {
+	if err := o.logs.check(); err != nil {
 		return err
-	}
-	if err := o.level.UnmarshalText([]byte(o.logLevel)); err != nil {
-		return wrongUsage("--log-level %q: use debug, info, warn or error", o.logLevel)
 	}
 	o.workerCount = runtime.GOMAXPROCS(0) // respects the container's CPU limit
 	if o.workers != "auto" {
@@ -135,7 +128,7 @@ func (o *runOptions) source(log *slog.Logger) (source, error) {
 	if o.file != "" {
 		return newFileSource(o.file), nil
 	}
-	quietClient(log, o.level)
+	quietClient(log, o.logs.level)
 	found, err := o.cluster.connect(log)
 	if err != nil {
 		return nil, fmt.Errorf("%w; set $KUBECONFIG, or name a config file with --local-config", err)
@@ -144,7 +137,7 @@ func (o *runOptions) source(log *slog.Logger) (source, error) {
 }
 
 func runProxy(cmd *cobra.Command, options runOptions) error {
-	log := newLogger(cmd.ErrOrStderr(), options.logFormat, options.level)
+	log := options.logs.logger(cmd.ErrOrStderr())
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -15,16 +14,15 @@ import (
 )
 
 type webhookOptions struct {
-	listen, http        listenAddress
-	cluster             clusterOptions
-	stateMap            string
-	proxyService        string
-	self                string
-	certDir             string
-	leaderElect         bool
-	drain               time.Duration
-	logFormat, logLevel string
-	level               slog.Level
+	listen, http listenAddress
+	cluster      clusterOptions
+	stateMap     string
+	proxyService string
+	self         string
+	certDir      string
+	leaderElect  bool
+	drain        time.Duration
+	logs         logOptions
 }
 
 func newWebhook() *cobra.Command {
@@ -65,25 +63,16 @@ func (o *webhookOptions) flags(cmd *cobra.Command) {
 	flags.StringVar(&o.self, "user", "", "user that the watcher is to the API server; the pod's service account")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "run the watcher only while holding the lease; false: run it always")
 	flags.DurationVar(&o.drain, "drain", 5*time.Second, "how long SIGTERM leaves the port open, while /ready says no")
-	flags.StringVar(&o.logFormat, "log-format", "text", "text or json, on standard error")
-	flags.StringVar(&o.logLevel, "log-level", "info", "debug, info, warn or error")
 	environmentOf(flags, "listen", "http", "cert-dir", "namespace", "config-map", "state-map", "proxy-service",
-		"user", "leader-elect", "drain", "log-format", "log-level")
-	completeWords(cmd, "log-format", "text", "json")
-	completeWords(cmd, "log-level", "debug", "info", "warn", "error")
+		"user", "leader-elect", "drain")
+	o.logs.flags(cmd)
 }
 
 func (o *webhookOptions) check() error {
 	if o.drain < 0 || o.drain > mostDrain {
 		return wrongUsage("--drain %s: use 0s to %s", o.drain, mostDrain)
 	}
-	if err := oneOf("log-format", o.logFormat, "text", "json"); err != nil {
-		return err
-	}
-	if err := o.level.UnmarshalText([]byte(o.logLevel)); err != nil {
-		return wrongUsage("--log-level %q: use debug, info, warn or error", o.logLevel)
-	}
-	return nil
+	return o.logs.check()
 }
 
 // user is the name that the API server knows our watcher by.
@@ -95,10 +84,10 @@ func (o *webhookOptions) user(namespace string) string {
 }
 
 func runWebhook(cmd *cobra.Command, options webhookOptions) error {
-	log := newLogger(cmd.ErrOrStderr(), options.logFormat, options.level)
+	log := options.logs.logger(cmd.ErrOrStderr())
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	quietClient(log, options.level)
+	quietClient(log, options.logs.level)
 	quietRuntime(log)
 	plane, err := newAdmissionPlane(options, log)
 	if err != nil {
