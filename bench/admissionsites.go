@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/certs"
 	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
@@ -35,6 +37,7 @@ import (
 const (
 	admittedServices  = 1000
 	admittedIngresses = 5000 // in all namespaces together
+	siteCount         = 4
 )
 
 // site is a namespace whose Ingresses pass one webhook, or none.
@@ -46,17 +49,19 @@ type site struct {
 	edits     bool // the webhook points Ingresses at the proxy
 }
 
-// sites are a cluster in which users write in three namespaces alike.
+// sites are a cluster in which users write in several namespaces alike.
 type sites struct {
-	control           *controlplane.ControlPlane
-	client            *kubernetes.Clientset
-	namespace         string // ours
-	certDir           string
-	ca                []byte
-	none, empty, ours *site
+	control   *controlplane.ControlPlane
+	client    *kubernetes.Clientset
+	namespace string // ours
+	certDir   string
+	ca        []byte
+	// ready answers like ours, but with an edit that was made beforehand: what it
+	// adds is the API server's work with such an answer.
+	none, empty, ready, ours *site
 }
 
-func (w *sites) all() []*site { return []*site{w.none, w.empty, w.ours} }
+func (w *sites) all() [siteCount]*site { return [...]*site{w.none, w.empty, w.ready, w.ours} }
 
 func (w *sites) stop() {
 	for _, one := range w.all() {
@@ -67,7 +72,7 @@ func (w *sites) stop() {
 	_ = w.control.Stop() // what is left is in a temporary folder
 }
 
-// startSites starts a control plane, fills it, starts both webhooks and
+// startSites starts a control plane, fills it, starts the webhooks and
 // waits until they are asked.
 func (b *bed) startSites(ctx context.Context) (*sites, error) {
 	control, err := startWithoutHTTP2(ctx)
@@ -76,10 +81,11 @@ func (b *bed) startSites(ctx context.Context) (*sites, error) {
 	}
 	w := &sites{
 		control: control,
-		none:    &site{name: "no webhook"}, empty: &site{name: "an empty one"}, ours: &site{name: "ours", edits: true},
+		none:    &site{name: "no webhook"}, empty: &site{name: "an empty one"},
+		ready: &site{name: "one with a ready-made edit", edits: true}, ours: &site{name: "ours", edits: true},
 	}
 	steps := []func(context.Context, *bed) error{
-		w.open, w.certify, w.configure, w.fill, w.startEmpty, w.startOurs, w.register, w.called,
+		w.open, w.certify, w.configure, w.fill, w.startRivals, w.startOurs, w.register, w.called,
 	}
 	for _, step := range steps {
 		if err := step(ctx, b); err != nil {
@@ -118,7 +124,7 @@ func (w *sites) open(ctx context.Context, _ *bed) (err error) {
 	return nil
 }
 
-// certify makes the certificate of both webhooks.
+// certify makes the certificate of all webhooks.
 func (w *sites) certify(_ context.Context, b *bed) (err error) {
 	if w.certDir, err = b.folder(); err != nil {
 		return err
@@ -138,22 +144,27 @@ func admittedHost(n int) string { return fmt.Sprintf("shop-%d.example.com", n%ad
 // served. Another replica holds the lease, as for one replica of two: the
 // watcher would find no proxy that serves, and write so.
 func (w *sites) configure(ctx context.Context, _ *bed) error {
-	var text strings.Builder
-	text.WriteString("services:\n")
-	state := status.Cluster{Services: map[string]status.ClusterService{}, Namespaces: []string{w.ours.namespace}}
-	for n := range admittedServices {
-		host := admittedHost(n)
-		name := migration.Name(fmt.Sprintf("shop-%d", n))
-		fmt.Fprintf(&text, "  - name: %s\n    old_host: %s\n    old_backend: web.%s.svc:80\n    new_host: new.%s\n"+
-			"    new_backend: https://new.%s\n    migration: {enabled: true, percentage: 20}\n", name, host, w.ours.namespace, host, host)
-		state.Services[string(name)] = status.ClusterService{Host: host, PathPrefix: "/", Phase: status.Migrating}
-	}
+	text, state := w.migrations()
 	stateText, err := state.Text()
 	if err != nil {
 		return err
 	}
-	return errors.Join(w.configMap(ctx, cluster.ConfigMap, cluster.ConfigKey, text.String()),
+	return errors.Join(w.configMap(ctx, cluster.ConfigMap, cluster.ConfigKey, text),
 		w.configMap(ctx, cluster.StateMap, status.ClusterKey, stateText), w.lead(ctx))
+}
+
+func (w *sites) migrations() (text string, state status.Cluster) {
+	var all strings.Builder
+	all.WriteString("services:\n")
+	state = status.Cluster{Services: map[string]status.ClusterService{}, Namespaces: []string{w.ours.namespace}}
+	for n := range admittedServices {
+		host := admittedHost(n)
+		name := migration.Name(fmt.Sprintf("shop-%d", n))
+		fmt.Fprintf(&all, "  - name: %s\n    old_host: %s\n    old_backend: web.%s.svc:80\n    new_host: new.%s\n"+
+			"    new_backend: https://new.%s\n    migration: {enabled: true, percentage: 20}\n", name, host, w.ours.namespace, host, host)
+		state.Services[string(name)] = status.ClusterService{Host: host, PathPrefix: "/", Phase: status.Migrating}
+	}
+	return all.String(), state
 }
 
 func (w *sites) configMap(ctx context.Context, name, key, text string) error {
@@ -180,9 +191,9 @@ func (w *sites) fill(ctx context.Context, _ *bed) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
 	for i := range admittedIngresses {
-		one := w.all()[i%3]
+		one := w.all()[i%siteCount]
 		group.Go(func() error {
-			_, err := w.client.NetworkingV1().Ingresses(one.namespace).Create(ctx, admittedIngress(i/3), metav1.CreateOptions{})
+			_, err := w.client.NetworkingV1().Ingresses(one.namespace).Create(ctx, admittedIngress(i/siteCount), metav1.CreateOptions{})
 			return err
 		})
 	}
@@ -216,16 +227,38 @@ func admittedIngress(n int) *networkingv1.Ingress {
 
 func ingressName(n int) string { return "shop-" + strconv.Itoa(n) }
 
-func (w *sites) startEmpty(ctx context.Context, b *bed) error {
+// startRivals: the one with the ready-made edit is the empty one with a flag.
+func (w *sites) startRivals(ctx context.Context, b *bed) error {
 	program := filepath.Join(b.dir, "emptywebhook")
 	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", program, "./bench/rivals/emptywebhook")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the empty webhook: %w\n%s", err, output)
 	}
-	return w.start(ctx, b, w.empty, func(port int) *exec.Cmd {
-		return exec.Command(program, "-port", strconv.Itoa(port), "-cert-dir", w.certDir, "-path", webhook.PathIngress)
-	})
+	edit := filepath.Join(b.dir, "edit.json")
+	if err := w.writeEdit(edit); err != nil {
+		return err
+	}
+	rival := func(flags ...string) func(port int) *exec.Cmd {
+		return func(port int) *exec.Cmd {
+			flags = append(flags, "-port", strconv.Itoa(port), "-cert-dir", w.certDir, "-path", webhook.PathIngress)
+			return exec.Command(program, flags...)
+		}
+	}
+	return errors.Join(w.start(ctx, b, w.empty, rival()), w.start(ctx, b, w.ready, rival("-edit", edit, "-unless", ingressgen.AnnotationOriginal)))
+}
+
+// writeEdit writes what ours would answer for the first Ingress.
+func (w *sites) writeEdit(file string) error {
+	text, state := w.migrations()
+	table, err := config.Load("bench", []byte(text))
+	if err != nil {
+		return err
+	}
+	ingress := admittedIngress(0)
+	ingress.Namespace = w.ours.namespace
+	edit, err := json.Marshal(ingressgen.Rewrite(ingress, ingressgen.View{Table: table, State: state}).Edits)
+	return errors.Join(err, os.WriteFile(file, edit, 0o600))
 }
 
 func (w *sites) startOurs(ctx context.Context, b *bed) error {
@@ -265,15 +298,16 @@ func (w *sites) start(ctx context.Context, b *bed, one *site, command func(port 
 }
 
 // register makes the API server ask ours as the chart does, but at an address,
-// and the empty one for the same writes without our conditions: what the API
-// server takes to evaluate them is ours too. Both come in one object: who sees
-// one, sees the other.
+// and the others for the same writes; the empty one without our conditions:
+// what the API server takes to evaluate them is ours too. All come in one
+// object: who sees one, sees the others.
 func (w *sites) register(ctx context.Context, _ *bed) error {
 	configuration, _ := webhook.Configurations(webhook.Install{Namespace: w.namespace})
 	ours := &configuration.Webhooks[0]
-	empty := ours.DeepCopy()
+	empty, ready := ours.DeepCopy(), ours.DeepCopy()
 	empty.Name, empty.MatchConditions = "empty.example.com", nil
-	configuration.Webhooks = []admissionregistrationv1.MutatingWebhook{w.at(*ours, w.ours), w.at(*empty, w.empty)}
+	ready.Name = "ready.example.com"
+	configuration.Webhooks = []admissionregistrationv1.MutatingWebhook{w.at(*ours, w.ours), w.at(*empty, w.empty), w.at(*ready, w.ready)}
 	_, err := w.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx, configuration, metav1.CreateOptions{})
 	return err
 }

@@ -21,8 +21,12 @@ func quantile[T cmp.Ordered](values []T, part float64) T {
 
 func median[T cmp.Ordered](values []T) T { return quantile(values, 0.5) }
 
-// spread is the range of the values around their median: "1.05 (1.02-1.09)".
+// spread is the range of the values around their median: "1.05 (1.02-1.09)"; of a
+// single one, only that.
 func spread(values []float64) string {
+	if len(values) == 1 {
+		return fmt.Sprintf("%.2f", values[0])
+	}
 	return fmt.Sprintf("%.2f (%.2f-%.2f)", median(values), slices.Min(values), slices.Max(values))
 }
 

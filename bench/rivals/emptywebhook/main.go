@@ -1,10 +1,11 @@
 // Command emptywebhook is what `migration-proxy webhook` is measured against: an
 // admission webhook on controller-runtime that allows everything and does
-// nothing else. Its log is as ours, and it has controller-runtime's defaults
-// otherwise.
+// nothing else; with -edit it answers with that JSON Patch, without looking.
+// Its log is as ours, and it has controller-runtime's defaults otherwise.
 package main
 
 import (
+	"bytes"
 	"context"
 	"flag"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"syscall"
 
 	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -23,16 +25,37 @@ func main() {
 	port := flag.Int("port", 0, "port on 127.0.0.1")
 	certDir := flag.String("cert-dir", "", "directory with tls.crt and tls.key")
 	path := flag.String("path", "/", "path that is asked")
+	edit := flag.String("edit", "", "file with the JSON Patch to answer with")
+	unless := flag.String("unless", "", "text of objects that are let through without the edit")
 	flag.Parse()
+	answer, err := answerWith(*edit, []byte(*unless))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "emptywebhook:", err)
+		os.Exit(1)
+	}
 	ctrllog.SetLogger(logr.FromSlogHandler(slog.NewTextHandler(os.Stderr, nil)))
 	server := ctrlwebhook.NewServer(ctrlwebhook.Options{Host: "127.0.0.1", Port: *port, CertDir: *certDir})
-	server.Register(*path, &admission.Webhook{Handler: admission.HandlerFunc(allow)})
+	server.Register(*path, &admission.Webhook{Handler: answer})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := server.Start(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "emptywebhook:", err)
 		os.Exit(1)
 	}
+}
+
+func answerWith(edit string, unless []byte) (admission.HandlerFunc, error) {
+	if edit == "" {
+		return allow, nil
+	}
+	patch, err := os.ReadFile(edit)
+	return func(ctx context.Context, request admission.Request) admission.Response {
+		response := allow(ctx, request)
+		if !bytes.Contains(request.Object.Raw, unless) {
+			response.Patch, response.PatchType = patch, new(admissionv1.PatchTypeJSONPatch)
+		}
+		return response
+	}, err
 }
 
 func allow(context.Context, admission.Request) admission.Response { return admission.Allowed("") }
