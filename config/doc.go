@@ -2,9 +2,9 @@
 // in the ConfigMap, or of a local file.
 //
 // Takes: bytes and the name to call them by in messages.
-// Gives: a migration.Table, the same bytes with one percentage changed
-// (SetPercentage), a stream of a file's contents (File), and the JSON Schema
-// of the format.
+// Gives: a migration.Table, the same bytes with one setting of one service
+// changed (SetPercentage, SetEnabled), a stream of a file's contents (File),
+// and the JSON Schema of the format.
 // Refuses: all that the format does not say: unknown and repeated keys, wrong
 // types, values outside their alphabets and ranges, combinations without
 // meaning, anchors, tags and second documents. Every problem of a text is

@@ -21,7 +21,8 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		for _, service := range table.Services() {
-			roundTrip(t, text, service, 1234)
+			roundTrip(t, text, table.WithShare(service.Name, 1234), service.Name)
+			roundTrip(t, text, table.WithEnabled(service.Name, !service.Enabled), service.Name)
 		}
 	})
 }
@@ -38,34 +39,43 @@ func FuzzSetPercentage(f *testing.F) {
 			require.Error(t, err)
 			return
 		}
-		roundTrip(t, text, *table.Service(migration.Name(name)), migration.Share(share))
+		roundTrip(t, text, table.WithShare(migration.Name(name), migration.Share(share)), migration.Name(name))
 	})
 }
 
-// roundTrip sets a share and sets it back: the digest is again the first. A
-// layout that cannot be edited is refused, which is all right.
-func roundTrip(t *testing.T, text []byte, service migration.Service, share migration.Share) {
+// roundTrip edits the text until it says the wanted table, and back: the
+// digest is again the first. A layout that cannot be edited is refused, which
+// is all right.
+func roundTrip(t *testing.T, text []byte, want *migration.Table, name migration.Name) {
 	t.Helper()
-	table, err := config.Load("f", text)
+	before, err := config.Load("f", text)
 	require.NoError(t, err)
-	changed, err := config.SetPercentage("f", text, service.Name, share)
+	changed, err := setBoth(text, want.Service(name))
 	if err != nil {
 		require.ErrorContains(t, err, "cannot be edited by program")
 		return
 	}
 	edited, err := config.Load("f", changed)
 	require.NoError(t, err)
-	require.Equal(t, share, edited.Service(service.Name).Share)
-	back, err := config.SetPercentage("f", changed, service.Name, service.Share)
+	require.Equal(t, want.Digest(), edited.Digest())
+	back, err := setBoth(changed, before.Service(name))
 	require.NoError(t, err)
 	restored, err := config.Load("f", back)
 	require.NoError(t, err)
-	require.Equal(t, table.Digest(), restored.Digest())
+	require.Equal(t, before.Digest(), restored.Digest())
+}
+
+func setBoth(text []byte, to *migration.Service) ([]byte, error) {
+	text, err := config.SetPercentage("f", text, to.Name, to.Share)
+	if err != nil {
+		return nil, err
+	}
+	return config.SetEnabled("f", text, to.Name, to.Enabled)
 }
 
 func addFiles(f *testing.F, add func(text []byte)) {
 	f.Helper()
-	for _, pattern := range []string{"../examples/*.yaml", "testdata/percentage/*.yaml", "testdata/bad/many-*.yaml", "testdata/bad/syntax-*.yaml"} {
+	for _, pattern := range []string{"../examples/*.yaml", "testdata/percentage/*.yaml", "testdata/enabled/*.yaml", "testdata/bad/many-*.yaml", "testdata/bad/syntax-*.yaml"} {
 		for _, file := range glob(f, pattern) {
 			add(readFile(f, file))
 		}

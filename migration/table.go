@@ -92,13 +92,23 @@ func (t *Table) sum() string {
 // such service. It costs microseconds per thousand services, where NewTable
 // costs milliseconds.
 func (t *Table) WithShare(name Name, share Share) *Table {
+	return t.with(name, func(s *Service) { s.Share = share })
+}
+
+// WithEnabled is WithShare for enabled.
+func (t *Table) WithEnabled(name Name, enabled bool) *Table {
+	return t.with(name, func(s *Service) { s.Enabled = enabled })
+}
+
+// with may change share and enabled only: the structure's digest is kept.
+func (t *Table) with(name Name, change func(*Service)) *Table {
 	i, ok := t.byName[name]
 	if !ok {
 		return nil
 	}
 	next := *t
 	next.services = slices.Clone(t.services)
-	next.services[i].Share = share
+	change(&next.services[i])
 	next.digest = next.sum()
 	return &next
 }

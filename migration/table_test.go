@@ -101,3 +101,15 @@ func TestServiceByName(t *testing.T) {
 	require.Equal(t, migration.Host("b"), table.Service("b").OldHost)
 	require.Nil(t, table.Service("c"))
 }
+
+func TestWith(t *testing.T) {
+	t.Parallel()
+	service := routes("a", "a", "/")
+	before := newTable(t, service)
+	service.Share, service.Enabled = 1250, true
+	want := newTable(t, service)
+	require.Equal(t, want.Digest(), before.WithShare("a", 1250).WithEnabled("a", true).Digest())
+	require.False(t, before.Service("a").Enabled, "a table does not change")
+	require.Nil(t, before.WithShare("b", 1))
+	require.Nil(t, before.WithEnabled("b", true))
+}

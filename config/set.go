@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -19,6 +20,27 @@ func SetPercentage(name string, text []byte, service migration.Name, share migra
 	if share < 0 || share > migration.FullShare {
 		return nil, fmt.Errorf("%s is out of range: a percentage goes from 0 to 100", share)
 	}
+	return set(name, text, service, setting{
+		key: "percentage", value: share.String(),
+		apply: func(table *migration.Table) *migration.Table { return table.WithShare(service, share) },
+	})
+}
+
+// SetEnabled is SetPercentage for migration.enabled.
+func SetEnabled(name string, text []byte, service migration.Name, enabled bool) ([]byte, error) {
+	return set(name, text, service, setting{
+		key: "enabled", value: strconv.FormatBool(enabled),
+		apply: func(table *migration.Table) *migration.Table { return table.WithEnabled(service, enabled) },
+	})
+}
+
+// setting is a key of a service's migration and the value that it shall have.
+type setting struct {
+	key, value string
+	apply      func(*migration.Table) *migration.Table // what the edit must come to
+}
+
+func set(name string, text []byte, service migration.Name, to setting) ([]byte, error) {
 	root, err := parse(name, text)
 	if err != nil {
 		return nil, err
@@ -31,14 +53,14 @@ func SetPercentage(name string, text []byte, service migration.Name, share migra
 	if err != nil {
 		return nil, err
 	}
-	if before.Service(service).Share == share && find(node, "migration", "percentage") != nil {
+	want := to.apply(before)
+	if before.Digest() == want.Digest() && find(node, "migration", to.key) != nil {
 		return text, nil
 	}
-	want := before.WithShare(service, share)
-	changed := write(text, node, share)
+	changed := write(text, node, to)
 	after, err := Load(name, changed)
 	if err != nil || after.Digest() != want.Digest() {
-		return nil, fmt.Errorf("%s:%d: the layout of service %q cannot be edited by program; write migration.percentage: %s by hand", name, node.Line, service, share)
+		return nil, fmt.Errorf("%s:%d: the layout of service %q cannot be edited by program; write migration.%s: %s by hand", name, node.Line, service, to.key, to.value)
 	}
 	return changed, nil
 }
@@ -56,20 +78,20 @@ func findService(file string, root *yaml.Node, table *migration.Table, name migr
 	return nil, fmt.Errorf("%s has no service %q%s", file, name, meant(string(name), known))
 }
 
-// write replaces the number, or inserts the key before the first of its
+// write replaces the value, or inserts the key before the first of its
 // mapping, or the mapping before the first key of the service.
-func write(text []byte, service *yaml.Node, share migration.Share) []byte {
-	if number := find(service, "migration", "percentage"); number != nil {
-		start := offset(text, number)
-		return splice(text, start, start+len(number.Value), share.String())
+func write(text []byte, service *yaml.Node, to setting) []byte {
+	if value := find(service, "migration", to.key); value != nil {
+		start := offset(text, value)
+		return splice(text, start, start+len(value.Value), to.value)
 	}
 	if split := find(service, "migration"); split != nil {
-		return insert(text, split, "percentage", share.String())
+		return insert(text, split, to.key, to.value)
 	}
 	if quoted(service) {
-		return insert(text, service, "migration", `{"percentage": `+share.String()+`}`)
+		return insert(text, service, "migration", `{"`+to.key+`": `+to.value+"}")
 	}
-	return insert(text, service, "migration", "{percentage: "+share.String()+"}")
+	return insert(text, service, "migration", "{"+to.key+": "+to.value+"}")
 }
 
 // insert puts a key first into a mapping: on a line of its own with the next

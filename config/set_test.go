@@ -1,0 +1,89 @@
+package config_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/stretchr/testify/require"
+)
+
+// edit is SetPercentage or SetEnabled with the value given.
+type edit func(name string, text []byte, service migration.Name) ([]byte, error)
+
+func setPercentage(share migration.Share) edit {
+	return func(name string, text []byte, service migration.Name) ([]byte, error) {
+		return config.SetPercentage(name, text, service, share)
+	}
+}
+
+func setEnabled(enabled bool) edit {
+	return func(name string, text []byte, service migration.Name) ([]byte, error) {
+		return config.SetEnabled(name, text, service, enabled)
+	}
+}
+
+// TestSet edits service api in testdata/*/*.yaml and compares with the .want
+// beside it.
+func TestSet(t *testing.T) {
+	t.Parallel()
+	for folder, edit := range map[string]edit{"percentage": setPercentage(1250), "enabled": setEnabled(true)} {
+		files := glob(t, "testdata/"+folder+"/*.yaml")
+		require.NotEmpty(t, files)
+		for _, file := range files {
+			t.Run(folder+"/"+caseName(file), func(t *testing.T) {
+				t.Parallel()
+				changed, err := edit(filepath.Base(file), readFile(t, file), "api")
+				require.NoError(t, err)
+				golden(t, strings.TrimSuffix(file, ".yaml")+".want", string(changed))
+			})
+		}
+	}
+}
+
+func TestSetPercentageOutOfRange(t *testing.T) {
+	t.Parallel()
+	_, err := config.SetPercentage("f.yaml", readFile(t, "../examples/minimal.yaml"), "api", migration.FullShare+1)
+	require.EqualError(t, err, "100.01 is out of range: a percentage goes from 0 to 100")
+}
+
+// oddLayout writes a key in the long form of YAML.
+const oddLayout = `services:
+  - name: api
+    old_host: a
+    old_backend: a:80
+    new_host: b
+    new_backend: b:80
+    migration:
+      ? enabled
+      : true
+`
+
+func TestSetRefuses(t *testing.T) {
+	t.Parallel()
+	good := string(readFile(t, "../examples/minimal.yaml"))
+	for name, c := range map[string]struct {
+		text    string
+		service migration.Name
+		edit    edit
+		want    string
+	}{
+		"unknown service": {good, "ape", setPercentage(100), `f.yaml has no service "ape"; did you mean "api"?`},
+		"bad text":        {"services: 1\n", "api", setEnabled(true), `f.yaml:1:11: services: must be a list, not the number "1"`},
+		"layout": {
+			oddLayout, "api", setPercentage(100), `f.yaml:2: the layout of service "api" cannot be edited by program; write migration.percentage: 1 by hand`,
+		},
+		"missing in that layout": {
+			strings.Replace(oddLayout, "? enabled\n      : true", "? percentage\n      : 20", 1), "api", setEnabled(true), `f.yaml:2: the layout of service "api" cannot be edited by program; write migration.enabled: true by hand`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			changed, err := c.edit("f.yaml", []byte(c.text), c.service)
+			require.ErrorContains(t, err, c.want)
+			require.Nil(t, changed)
+		})
+	}
+}
