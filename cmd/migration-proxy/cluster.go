@@ -18,9 +18,8 @@ import (
 
 // clusterOptions name a cluster, and the installation in it.
 type clusterOptions struct {
-	kubeconfig, context string // "" as kubectl has it
-	namespace           string // "" is the client configuration's
-	configMap           string
+	kubeconfig, context string              // "" as kubectl has it
+	namespace           string              // "" is the client configuration's
 	warnings            rest.WarningHandler // of the API server; nil: the log
 }
 
@@ -30,10 +29,9 @@ type clusterOptions struct {
 func (o *clusterOptions) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVarP(&o.namespace, "namespace", "n", cluster.Namespace, "namespace of the migration proxy")
-	flags.StringVar(&o.configMap, "config-map", cluster.ConfigMap, "ConfigMap that holds the migration config")
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file, if not $KUBECONFIG or ~/.kube/config")
 	flags.StringVar(&o.context, "context", "", "context of the kubeconfig, if not its current one")
-	environmentOf(flags, "namespace", "config-map")
+	environmentOf(flags, "namespace")
 }
 
 // ask makes a client for a question of the command line. The hint is the way
@@ -67,10 +65,10 @@ func (o *clusterOptions) connect(log *slog.Logger) (*installation, error) {
 			return nil, fmt.Errorf("read the kubeconfig: %w", err)
 		}
 	}
-	return newInstallation(restConfig, namespace, o.configMap, log)
+	return newInstallation(restConfig, namespace, log)
 }
 
-func newInstallation(restConfig *rest.Config, namespace, configMap string, log *slog.Logger) (*installation, error) {
+func newInstallation(restConfig *rest.Config, namespace string, log *slog.Logger) (*installation, error) {
 	restConfig = rest.CopyConfig(restConfig)
 	restConfig.UserAgent = "migration-proxy/" + versionText()
 	restConfig.ContentType = runtime.ContentTypeProtobuf
@@ -80,7 +78,7 @@ func newInstallation(restConfig *rest.Config, namespace, configMap string, log *
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the cluster: %w", err)
 	}
-	object := cluster.Object{Client: client, Namespace: namespace, Name: configMap, Log: log}
+	object := cluster.Object{Client: client, Namespace: namespace, Name: cluster.ConfigMap, Log: log}
 	return &installation{Interface: client, config: restConfig, namespace: namespace, object: object}, nil
 }
 

@@ -69,14 +69,13 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Var(&o.http, "http", "where /health, /ready, /metrics and /status are")
 	flags.StringVar(&o.file, "local-config", "", "migration config to serve, instead of the ConfigMap")
-	flags.StringVar(&o.cluster.namespace, "namespace", "", "namespace of the ConfigMap; the pod's or the kubeconfig's")
-	flags.StringVar(&o.cluster.configMap, "config-map", cluster.ConfigMap, "ConfigMap to serve, its key "+cluster.ConfigKey)
+	flags.StringVar(&o.cluster.namespace, "namespace", "", "namespace of ConfigMap "+cluster.ConfigMap+"; the pod's or the kubeconfig's")
 	flags.StringVar(&o.runtimeDir, "runtime-dir", defaultRuntimeDir(), "the one directory that is written to; best in memory")
 	flags.DurationVar(&o.drain, "drain", 0, "how long SIGTERM leaves the ports open, while /ready says no")
 	flags.StringVar(&o.nginx, "nginx", "nginx", "nginx binary")
 	flags.StringVar(&o.workers, "workers", "auto", "nginx workers; auto is one per CPU that we may use")
 	flags.StringVar(&o.accessLog, "access-log", "-", "file, - for standard output, or off")
-	environmentOf(flags, "listen", "listen-new", "http", "local-config", "namespace", "config-map", "runtime-dir",
+	environmentOf(flags, "listen", "listen-new", "http", "local-config", "namespace", "runtime-dir",
 		"drain", "nginx", "workers", "access-log")
 	o.logs.flags(cmd)
 }

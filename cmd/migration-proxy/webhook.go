@@ -16,8 +16,6 @@ import (
 type webhookOptions struct {
 	listen, http listenAddress
 	cluster      clusterOptions
-	stateMap     string
-	proxyService string
 	self         string
 	certDir      string
 	leaderElect  bool
@@ -57,14 +55,10 @@ func (o *webhookOptions) flags(cmd *cobra.Command) {
 	flags.Var(&o.http, "http", "where /health, /ready and /metrics are")
 	flags.StringVar(&o.certDir, "cert-dir", "/tls", "directory with tls.crt and tls.key, as the Secret is mounted")
 	flags.StringVar(&o.cluster.namespace, "namespace", "", "namespace of the migration proxy; the pod's or the kubeconfig's")
-	flags.StringVar(&o.cluster.configMap, "config-map", cluster.ConfigMap, "ConfigMap that holds the migration config")
-	flags.StringVar(&o.stateMap, "state-map", cluster.StateMap, "ConfigMap that the watcher writes the cluster's state to")
-	flags.StringVar(&o.proxyService, "proxy-service", cluster.ProxyService, "Service of the proxies")
 	flags.StringVar(&o.self, "user", "", "user that the watcher is to the API server; the pod's service account")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "run the watcher only while holding the lease; false: run it always")
 	flags.DurationVar(&o.drain, "drain", 5*time.Second, "how long SIGTERM leaves the port open, while /ready says no")
-	environmentOf(flags, "listen", "http", "cert-dir", "namespace", "config-map", "state-map", "proxy-service",
-		"user", "leader-elect", "drain")
+	environmentOf(flags, "listen", "http", "cert-dir", "namespace", "user", "leader-elect", "drain")
 	o.logs.flags(cmd)
 }
 

@@ -54,7 +54,7 @@ func newAdmissionPlane(options webhookOptions, log *slog.Logger) (*admissionPlan
 	}
 	p := &admissionPlane{options: options, log: log, certificate: certs.New(options.certDir, found.namespace, log)}
 	state := found.object
-	state.Name = options.stateMap
+	state.Name = cluster.StateMap
 	p.view = webhook.NewView(found.object, state, log)
 	admission := webhook.New(webhook.Options{
 		View: p.view, Services: found.CoreV1(), Self: options.user(found.namespace), Log: log,
@@ -86,8 +86,7 @@ func (p *admissionPlane) openAdmission(admission *webhook.Admission) {
 // runs nothing but the watcher.
 func (p *admissionPlane) openWatcher(found *installation) (*watcher.Watcher, error) {
 	watching, err := watcher.New(watcher.Options{
-		Config: found.config, Namespace: found.namespace, ConfigMap: p.options.cluster.configMap,
-		StateMap: p.options.stateMap, ProxyService: p.options.proxyService, Log: p.log,
+		Config: found.config, Namespace: found.namespace, Log: p.log,
 	})
 	if err != nil {
 		return nil, err
