@@ -1,7 +1,8 @@
-// cert-manager's controllers for certificates from self-signed and CA issuers,
-// and its CA injector, in one program. Its own programs are modules that the
-// Go proxy does not serve; the controllers register themselves when imported.
-// Left out: ACME, Vault and Venafi (a great deal of code), and the webhook.
+// Command cert-manager is cert-manager's controllers for certificates from
+// self-signed and CA issuers, and its CA injector, in one program. Its own
+// programs are modules that the Go proxy does not serve; the controllers
+// register themselves when imported. Left out: ACME, Vault and Venafi (a great
+// deal of code), and the webhook.
 package main
 
 import (
@@ -46,9 +47,9 @@ func main() {
 
 func run(ctx context.Context, kubeconfig string) error {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	var all sync.WaitGroup
 	defer all.Wait()
+	defer cancel(nil) // runs first: it ends what is waited for
 	start := func(run func(context.Context) error) {
 		all.Go(func() {
 			if err := run(ctx); err != nil {

@@ -1,4 +1,4 @@
-// etcd as Kubernetes pins it.
+// Command etcd is etcd as Kubernetes pins it.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// kube-apiserver as Kubernetes ships it.
+// Command kube-apiserver is as Kubernetes ships it.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// kube-controller-manager as Kubernetes ships it.
+// Command kube-controller-manager is as Kubernetes ships it.
 package main
 
 import (

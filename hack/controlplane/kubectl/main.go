@@ -1,4 +1,4 @@
-// kubectl as Kubernetes ships it.
+// Command kubectl is as Kubernetes ships it.
 package main
 
 import (
