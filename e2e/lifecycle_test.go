@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/migration-proxy/migration-proxy/e2e/world"
@@ -92,10 +91,7 @@ func requireNoService(t *testing.T, s *world.Site, name string) {
 	t.Helper()
 	world.Await(t, "no Service "+name, func(ctx context.Context) error {
 		_, err := s.Client.CoreV1().Services(s.Namespace).Get(ctx, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return fmt.Errorf("it is there, or %w", err)
+		return world.Gone(err)
 	})
 	slices, err := s.Client.DiscoveryV1().EndpointSlices(s.Namespace).List(t.Context(),
 		metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + name})

@@ -8,7 +8,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"time"
 
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -53,7 +52,8 @@ type Cluster struct {
 	root, dir  string // of the repository; for what programs write
 	programs   programs
 	images     images
-	local      *controlplane.World // nil: somebody else's cluster
+	local      *controlplane.World           // nil: somebody else's cluster
+	leaves     []func(context.Context) error // take back what this run put into somebody else's cluster
 	// edits is held by those who change the migration config: kubectl edit
 	// sends the whole text, whatever it has become meanwhile, so it must be
 	// alone. All others notice each other.
@@ -132,6 +132,12 @@ func (c *Cluster) open(ctx context.Context, tell func(doing string)) error {
 	if c.Client, err = kubernetes.NewForConfig(c.config); err != nil {
 		return err
 	}
+	if err := c.claim(ctx, Namespace, c.uninstall); err != nil {
+		return err
+	}
+	if err := c.claim(ctx, stageNamespace, c.clearStage); err != nil {
+		return err
+	}
 	tell("starting an ingress controller and clients")
 	if err := c.setStage(ctx); err != nil {
 		return fmt.Errorf("set the stage: %w", err)
@@ -177,16 +183,17 @@ func (c *Cluster) StartAPIServer(t T) {
 	must(t, c.local.StartAPIServer(t.Context()), "start the API server")
 }
 
-// Close removes what was put into the cluster, or the cluster, if it is ours.
+// Close removes what this run put into the cluster, or the cluster, if it is
+// ours.
 func (c *Cluster) Close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
-	defer cancel()
-	var err error
-	switch {
-	case c.local != nil:
-		err = c.local.Close()
-	case c.Client != nil:
-		err = errors.Join(c.uninstall(ctx), c.clearStage(ctx))
+	if c.local != nil {
+		return errors.Join(c.local.Close(), os.RemoveAll(c.dir))
 	}
-	return errors.Join(err, os.RemoveAll(c.dir))
+	ctx, cancel := context.WithTimeout(ctx, 2*commandPatience)
+	defer cancel()
+	var errs []error
+	for _, leave := range c.leaves {
+		errs = append(errs, leave(ctx))
+	}
+	return errors.Join(append(errs, os.RemoveAll(c.dir))...)
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
 )
@@ -71,10 +70,7 @@ func (s *Site) AwaitGone(name string) {
 	s.t.Helper()
 	Await(s.t, "no ingress "+name, func(ctx context.Context) error {
 		_, err := s.Client.NetworkingV1().Ingresses(s.Namespace).Get(ctx, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return fmt.Errorf("it is there, or %w", err)
+		return Gone(err)
 	})
 }
 

@@ -28,7 +28,7 @@ func (c *Cluster) chartCommand(image string, more ...string) Command {
 	repository, tag, _ := cutLast(image, ":")
 	args := []string{
 		"upgrade", "--install", release, filepath.Join(c.root, "deploy", "chart"), "--namespace", Namespace,
-		"--set", "image.repository=" + repository, "--set", "image.tag=" + tag, "--wait", "--timeout", "3m",
+		"--set", "image.repository=" + repository, "--set", "image.tag=" + tag, "--wait", "--timeout", commandPatience.String(),
 	}
 	for _, value := range append(smaller, more...) {
 		args = append(args, "--set", value)
@@ -44,12 +44,8 @@ func cutLast(text, separator string) (before, after string, found bool) {
 	return text[:at], text[at+len(separator):], true
 }
 
-// install makes the namespace and an empty migration config, and installs the
-// chart in it.
+// install makes an empty migration config and installs the chart beside it.
 func (c *Cluster) install(ctx context.Context) error {
-	if err := c.createNamespace(ctx, Namespace); err != nil {
-		return err
-	}
 	if err := c.editConfig(ctx, func(text string) string { return text }); err != nil {
 		return fmt.Errorf("create the migration config: %w", err)
 	}
@@ -64,27 +60,23 @@ func (c *Cluster) helm(ctx context.Context, args ...string) error {
 	return err
 }
 
-// uninstall removes what install made, and waits until it is gone.
+// uninstall removes what install made, with the namespace.
 func (c *Cluster) uninstall(ctx context.Context) error {
-	err := c.helm(ctx, "uninstall", release, "--namespace", Namespace, "--wait", "--ignore-not-found")
-	err = errors.Join(err, notFoundIsFine(c.Client.CoreV1().Namespaces().Delete(ctx, Namespace, metav1.DeleteOptions{})))
-	if err != nil {
-		return err
-	}
-	return poll(ctx, "end of the installation", func(ctx context.Context) error {
-		_, err := c.Client.CoreV1().Namespaces().Get(ctx, Namespace, metav1.GetOptions{})
-		if err == nil {
-			return errors.New("the namespace is still there")
-		}
-		return notFoundIsFine(err)
-	})
+	return errors.Join(
+		c.helm(ctx, append(uninstallCommand().Args, "--ignore-not-found")...),
+		c.removeNamespace(ctx, Namespace),
+	)
+}
+
+func uninstallCommand() Command {
+	return Command{Program: "helm", Args: []string{"uninstall", release, "--namespace", Namespace, "--wait", "--timeout", commandPatience.String()}}
 }
 
 // Uninstall takes the chart away as a user does; namespace and migration
 // config stay.
 func (c *Cluster) Uninstall(t T) string {
 	t.Helper()
-	return c.Run(t, Command{Program: "helm", Args: []string{"uninstall", release, "--namespace", Namespace, "--wait", "--timeout", "3m"}})
+	return c.Run(t, uninstallCommand())
 }
 
 // Install puts the chart into its namespace, or upgrades it, with the current

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -98,13 +99,23 @@ type Result struct {
 	Code   int
 }
 
+// commandPatience is what a command that waits by itself (helm, kubectl
+// rollout) is told, so that it can say what is not ready. It is killed later.
+const commandPatience = 3 * time.Minute
+
 // command runs a program with the cluster's kubeconfig.
 func (c *Cluster) command(ctx context.Context, input string, env []string, program string, args ...string) (Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandPatience+30*time.Second)
+	defer cancel()
+	began := time.Now()
 	command := exec.CommandContext(ctx, program, args...)
 	command.Dir = c.dir
 	command.Stdin = strings.NewReader(input)
 	command.Env = append(append(os.Environ(), "KUBECONFIG="+c.kubeconfig, "HOME="+c.dir, "TMPDIR="+c.dir), env...)
 	output, err := command.CombinedOutput()
+	if err != nil && ctx.Err() != nil {
+		return Result{}, fmt.Errorf("killed after %s (%w): %s", time.Since(began).Round(time.Second), ctx.Err(), output)
+	}
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		return Result{}, fmt.Errorf("run %s: %w", filepath.Base(program), err)
@@ -132,9 +143,7 @@ func (c *Cluster) Try(t T, command Command) Result {
 	if c.Typed != nil {
 		c.Typed(command)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*Patience)
-	defer cancel()
-	result, err := c.command(ctx, command.Input, command.Env, program, command.Args...)
+	result, err := c.command(t.Context(), command.Input, command.Env, program, command.Args...)
 	must(t, err, "%s %s", command.Program, strings.Join(command.Args, " "))
 	return result
 }

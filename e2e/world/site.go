@@ -42,6 +42,7 @@ func (c *Cluster) NewSite(t T) *Site {
 	s.Namespace = "e2e-" + name + "-" + rand.String(4)
 	must(t, c.createNamespace(t.Context(), s.Namespace), "create namespace %s", s.Namespace)
 	t.Cleanup(s.remove)
+	must(t, c.awaitServiceAccount(t.Context(), s.Namespace), "new namespace")
 	must(t, errors.Join(
 		c.appear(t.Context(), actor{namespace: s.Namespace, name: Old, port: wire.TrafficPort, args: []string{"backend", "--name", Old}}),
 		c.appear(t.Context(), actor{namespace: s.Namespace, name: New, port: wire.TLSPort, args: []string{"backend", "--name", New, "--tls"}}),

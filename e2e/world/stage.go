@@ -13,16 +13,37 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/wire"
 )
 
-// restricted is what each namespace of ours asks of its Pods.
-var restricted = map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}
+// runLabel is on all namespaces that a run makes, for who must clean up after
+// one that was killed.
+const runLabel = "migration-proxy-e2e/run"
 
-// createNamespace also waits for the default service account, without which
-// no Pod can be created.
-func (c *Cluster) createNamespace(ctx context.Context, name string) error {
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: restricted}}
-	if _, err := c.Client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{}); err != nil {
-		return err
+// namespaceLabels also say what is asked of the Pods.
+var namespaceLabels = map[string]string{runLabel: "", "pod-security.kubernetes.io/enforce": "restricted"}
+
+// claim makes a namespace whose name is not ours to choose, and notes how to
+// leave it. One that exists is refused: it may be an installation in use.
+func (c *Cluster) claim(ctx context.Context, name string, leave func(context.Context) error) error {
+	err := c.createNamespace(ctx, name)
+	if apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("namespace %s exists: the scenarios need a cluster without migration-proxy and without another run; "+
+			"what a killed run left goes with `helm uninstall %s -n %s` and `kubectl delete namespace -l %s`",
+			name, release, Namespace, runLabel)
 	}
+	if err != nil {
+		return fmt.Errorf("create namespace %s: %w", name, err)
+	}
+	c.leaves = append(c.leaves, leave)
+	return c.awaitServiceAccount(ctx, name)
+}
+
+func (c *Cluster) createNamespace(ctx context.Context, name string) error {
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: namespaceLabels}}
+	_, err := c.Client.CoreV1().Namespaces().Create(ctx, namespace, metav1.CreateOptions{})
+	return err
+}
+
+// awaitServiceAccount waits for what no Pod can be created without.
+func (c *Cluster) awaitServiceAccount(ctx context.Context, name string) error {
 	return poll(ctx, "service account of namespace "+name, func(ctx context.Context) error {
 		_, err := c.Client.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
 		return err
@@ -47,9 +68,6 @@ func poll(ctx context.Context, what string, try func(ctx context.Context) error)
 
 // setStage brings the ingress controller and the clients.
 func (c *Cluster) setStage(ctx context.Context) error {
-	if err := c.createNamespace(ctx, stageNamespace); err != nil {
-		return err
-	}
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: stageNamespace, Name: controllerName}}
 	_, err := c.Client.CoreV1().ServiceAccounts(stageNamespace).Create(ctx, account, metav1.CreateOptions{})
 	_, roleErr := c.Client.RbacV1().ClusterRoles().Create(ctx, controllerRole(), metav1.CreateOptions{})
@@ -73,22 +91,31 @@ func (c *Cluster) setStage(ctx context.Context) error {
 	})
 }
 
-// clearStage removes what setStage made, and waits until it is gone, so that
-// the next run can begin.
+// clearStage removes what setStage made.
 func (c *Cluster) clearStage(ctx context.Context) error {
 	roleErr := c.Client.RbacV1().ClusterRoles().Delete(ctx, stageNamespace, metav1.DeleteOptions{})
 	bindErr := c.Client.RbacV1().ClusterRoleBindings().Delete(ctx, stageNamespace, metav1.DeleteOptions{})
-	err := c.Client.CoreV1().Namespaces().Delete(ctx, stageNamespace, metav1.DeleteOptions{})
-	if err := notFoundIsFine(roleErr, bindErr, err); err != nil {
+	return errors.Join(notFoundIsFine(roleErr, bindErr), c.removeNamespace(ctx, stageNamespace))
+}
+
+// removeNamespace also waits until it is gone, so that the next run can begin.
+func (c *Cluster) removeNamespace(ctx context.Context, name string) error {
+	namespaces := c.Client.CoreV1().Namespaces()
+	if err := notFoundIsFine(namespaces.Delete(ctx, name, metav1.DeleteOptions{})); err != nil {
 		return err
 	}
-	return poll(ctx, "end of the stage", func(ctx context.Context) error {
-		_, err := c.Client.CoreV1().Namespaces().Get(ctx, stageNamespace, metav1.GetOptions{})
-		if err == nil {
-			return errors.New("the namespace is still there")
-		}
-		return notFoundIsFine(err)
+	return poll(ctx, "end of namespace "+name, func(ctx context.Context) error {
+		_, err := namespaces.Get(ctx, name, metav1.GetOptions{})
+		return Gone(err)
 	})
+}
+
+// Gone gives nil for the answer that there is no such object.
+func Gone(err error) error {
+	if err == nil {
+		return errors.New("it is still there")
+	}
+	return notFoundIsFine(err)
 }
 
 func notFoundIsFine(errs ...error) error {
