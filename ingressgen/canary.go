@@ -141,6 +141,13 @@ func splitOf(s *migration.Service) split {
 	return out
 }
 
+// IsCompanion tells that the Ingress is one that we generated. The label alone
+// does not: anybody may write it.
+func IsCompanion(ingress *networkingv1.Ingress) bool {
+	owner := metav1.GetControllerOfNoCopy(ingress)
+	return ingress.Labels[managedBy] == manager && owner != nil && owner.Kind == "Ingress" && CompanionName(owner.Name) == ingress.Name
+}
+
 // companion is the Ingress with the paths that migrate. When all services have
 // fallen back it stays, with nobody sent to it: the controller changes a
 // weight without a reload, and takes it back as fast. Without a proxy to

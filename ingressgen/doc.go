@@ -12,10 +12,10 @@
 //
 // Rewrite is the one function. It first undoes, in its mind, what an earlier
 // one did (annotation original says what that was), then decides for the
-// Ingress as the user wrote it. So it is idempotent, and Restore is a Rewrite
+// Ingress as the user wrote it. So it is idempotent, and Release is a Rewrite
 // of an Ingress that has not opted in:
 //
-//	Restore(Rewrite(x)) == x          also when the user edited it in between
+//	Release(Rewrite(x)) == x          also when the user edited it in between
 //	Rewrite(Rewrite(x)) == Rewrite(x)
 //
 // Two things that a user can do cannot be told from our own: writing the very

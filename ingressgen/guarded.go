@@ -16,22 +16,30 @@ func Guarded(ingress *networkingv1.Ingress, edits []Edit) []Edit {
 	if len(edits) == 0 {
 		return nil
 	}
-	var tests []Edit
-	if ingress.Annotations != nil {
-		tests = append(tests, annotationTest(ingress, annotationPath(AnnotationEnabled)))
-	}
+	tests := annotationTests(ingress, edits)
 	for _, s := range spotsOf(ingress) {
 		at := spotPath(s.rule, s.path) + "/"
 		if slices.ContainsFunc(edits, func(e Edit) bool { return strings.HasPrefix(e.Path, at) }) {
 			tests = append(tests, s.tests()...)
 		}
 	}
+	return append(tests, edits...)
+}
+
+// annotationTests are about the opt-in and every annotation that is edited.
+// Where there is no annotation at all, that is the test: one below a missing
+// parent fails.
+func annotationTests(ingress *networkingv1.Ingress, edits []Edit) []Edit {
+	if ingress.Annotations == nil {
+		return []Edit{{"test", annotationsPath, absent}}
+	}
+	tests := []Edit{annotationTest(ingress, annotationPath(AnnotationEnabled))}
 	for _, edit := range edits {
 		if strings.HasPrefix(edit.Path, annotationPath("")) {
 			tests = append(tests, annotationTest(ingress, edit.Path))
 		}
 	}
-	return append(tests, edits...)
+	return tests
 }
 
 func annotationTest(ingress *networkingv1.Ingress, path string) Edit {

@@ -58,6 +58,11 @@ func Touched(ingress *networkingv1.Ingress) bool {
 			return true
 		}
 	}
+	return ThroughProxy(ingress)
+}
+
+// ThroughProxy tells whether a path of the Ingress points at the proxy.
+func ThroughProxy(ingress *networkingv1.Ingress) bool {
 	for i := range ingress.Spec.Rules {
 		for _, path := range pathsOf(&ingress.Spec.Rules[i]) {
 			if isProxy(path.Backend.Service) {

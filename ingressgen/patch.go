@@ -146,14 +146,16 @@ func annotationEdit(annotations map[string]string, name, want string) []Edit {
 func SetAnnotation(ingress *networkingv1.Ingress, name, value string) []Edit {
 	edits := annotationEdit(ingress.Annotations, name, value)
 	if ingress.Annotations == nil && len(edits) > 0 {
-		edits = append([]Edit{{"add", "/metadata/annotations", map[string]string{}}}, edits...)
+		edits = append([]Edit{{"add", annotationsPath, map[string]string{}}}, edits...)
 	}
 	return edits
 }
 
 var pointer = strings.NewReplacer("~", "~0", "/", "~1") // RFC 6901
 
-func annotationPath(name string) string { return "/metadata/annotations/" + pointer.Replace(name) }
+const annotationsPath = "/metadata/annotations"
+
+func annotationPath(name string) string { return annotationsPath + "/" + pointer.Replace(name) }
 
 func spotPath(rule, path int) string {
 	return "/spec/rules/" + strconv.Itoa(rule) + "/http/paths/" + strconv.Itoa(path)

@@ -37,18 +37,14 @@ type standing struct {
 // Rewrite computes what the Ingress must become under the view. It changes
 // neither. Applied to what its own edits lead to, it gives no edits.
 func Rewrite(ingress *networkingv1.Ingress, view View) Report {
-	return decide(ingress, view, OptedIn(ingress) && !isCompanion(ingress))
+	return decide(ingress, view, OptedIn(ingress) && !IsCompanion(ingress))
 }
 
-// Release is Rewrite of the Ingress as if it had not opted in: Restore with
-// warnings, and with the view's table for what annotation original lost.
+// Release is Rewrite of the Ingress as if it had not opted in: it leads back to
+// what the user wrote. The view's table helps where annotation original was
+// lost, and may be nil.
 func Release(ingress *networkingv1.Ingress, view View) Report {
 	return decide(ingress, view, false)
-}
-
-// Restore gives the edits that lead back to the Ingress as the user wrote it.
-func Restore(ingress *networkingv1.Ingress) []Edit {
-	return Release(ingress, View{}).Edits
 }
 
 func decide(ingress *networkingv1.Ingress, view View, optedIn bool) Report {

@@ -197,7 +197,7 @@ func decode(t require.TestingT, text []byte) object {
 	return o
 }
 
-// TestLaws: Restore(Rewrite(x)) is x, Rewrite(Rewrite(x)) is Rewrite(x),
+// TestLaws: Release(Rewrite(x)) is x, Rewrite(Rewrite(x)) is Rewrite(x),
 // guards let the Ingress itself pass, and nothing foreign is edited.
 func TestLaws(t *testing.T) {
 	t.Parallel()
@@ -258,10 +258,10 @@ func TestRestoreAfterUserEdits(t *testing.T) {
 			userEdits[name](changed, want, seed)
 		}
 		wantText, text := encode(t, want), encode(t, changed)
-		require.JSONEq(t, string(wantText), string(apply(t, text, ingressgen.Restore(parse(t, text)))), "%v", edits)
+		require.JSONEq(t, string(wantText), string(apply(t, text, ingressgen.Release(parse(t, text), ingressgen.View{}).Edits)), "%v", edits)
 
 		again := apply(t, text, ingressgen.Rewrite(parse(t, text), view).Edits)
-		require.JSONEq(t, string(wantText), string(apply(t, again, ingressgen.Restore(parse(t, again)))), "%v, then rewritten", edits)
+		require.JSONEq(t, string(wantText), string(apply(t, again, ingressgen.Release(parse(t, again), ingressgen.View{}).Edits)), "%v, then rewritten", edits)
 		requireLaws(t, text, view)
 	})
 }

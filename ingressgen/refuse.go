@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	networkingv1 "k8s.io/api/networking/v1"
-
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/status"
 )
@@ -98,11 +96,6 @@ func (p *plan) serviceUnknown() string {
 		return ""
 	}
 	return fmt.Sprintf("annotation %s names %q, and the migration config has no such service", AnnotationService, name)
-}
-
-// isCompanion tells that the Ingress is one that we generated.
-func isCompanion(ingress *networkingv1.Ingress) bool {
-	return ingress.Labels[managedBy] == manager && strings.HasSuffix(ingress.Name, companionSuffix)
 }
 
 // match finds the service of each path.

@@ -3,7 +3,6 @@ package webhook
 import (
 	networkingv1 "k8s.io/api/networking/v1"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 )
 
@@ -14,7 +13,7 @@ import (
 // given, before anything is decided.
 func lostOriginal(ingress *networkingv1.Ingress, old []byte) []ingressgen.Edit {
 	const name = ingressgen.AnnotationOriginal
-	if _, kept := ingress.Annotations[name]; kept || len(old) == 0 || !throughProxy(ingress) {
+	if _, kept := ingress.Annotations[name]; kept || len(old) == 0 || !ingressgen.ThroughProxy(ingress) {
 		return nil
 	}
 	before, err := decode(old, ingress.Namespace)
@@ -27,24 +26,4 @@ func lostOriginal(ingress *networkingv1.Ingress, old []byte) []ingressgen.Edit {
 	}
 	ingress.Annotations[name] = before.Annotations[name]
 	return edits
-}
-
-func throughProxy(ingress *networkingv1.Ingress) bool {
-	isProxy := func(backend *networkingv1.IngressBackend) bool {
-		return backend != nil && backend.Service != nil && backend.Service.Name == cluster.ProxyService
-	}
-	if isProxy(ingress.Spec.DefaultBackend) {
-		return true
-	}
-	for _, rule := range ingress.Spec.Rules {
-		if rule.HTTP == nil {
-			continue
-		}
-		for i := range rule.HTTP.Paths {
-			if isProxy(&rule.HTTP.Paths[i].Backend) {
-				return true
-			}
-		}
-	}
-	return false
 }
