@@ -9,15 +9,32 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/e2e/wire"
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
 func sprint(value any) string { return fmt.Sprint(value) }
+
+// everySecond answers a request, resets the connection at the next one, which
+// meets a connection that was used before, and so on.
+func everySecond(t *testing.T) (address string, asked *atomic.Int64) {
+	t.Helper()
+	asked = &atomic.Int64{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set(testbed.BackendHeader, "new")
+		if asked.Add(1)%2 == 0 {
+			reset(w)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String(), asked
+}
 
 // ask posts JSON (or gets, when there is nothing to post) and decodes the
 // answer.
@@ -64,9 +81,46 @@ func TestTrafficCounts(t *testing.T) {
 	require.Equal(t, 50, report.Sent)
 	require.Equal(t, map[string]int{"old": 50}, report.Sides)
 	require.Zero(t, report.Failed)
-	require.Equal(t, "shop.example.com", report.Sample.Host)
-	require.Equal(t, []string{"1"}, report.Sample.Header["X-A"])
-	require.Equal(t, 50, ask[wire.Counts](t, control, wire.PathCounts, nil).Paths["/a"])
+	counts := ask[wire.Counts](t, control, wire.PathCounts, nil)
+	require.Equal(t, 50, counts.Paths["/a"])
+	require.Equal(t, "shop.example.com", counts.Last.Host)
+	require.Equal(t, []string{"1"}, counts.Last.Header["X-A"])
+}
+
+// TestTrafficHidesNothing: each request that was lost counts, also a GET on a
+// connection that was used before; and each that no application answered.
+func TestTrafficHidesNothing(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		target, asked := everySecond(t)
+		lossy := begin(t.Context(), target, wire.Load{Host: "x", Path: "/", Method: method, Requests: 6})
+		lossy.wait()
+		require.Equal(t, 3, lossy.report().Failed, method)
+		require.Equal(t, 6, int(asked.Load()), method)
+	}
+	stranger := httptest.NewServer(http.NotFoundHandler())
+	defer stranger.Close()
+	lost := begin(t.Context(), stranger.Listener.Addr().String(), wire.Load{Host: "x", Path: "/", Requests: 2})
+	lost.wait()
+	require.Equal(t, 2, lost.report().Failed)
+	require.Contains(t, lost.report().Failures[0], "status 404, and no application was asked")
+}
+
+// TestForwarderHidesNothing: what was sent is not sent again.
+func TestForwarderHidesNothing(t *testing.T) {
+	t.Parallel()
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+		target, asked := everySecond(t)
+		f := newForwarder()
+		codes := map[int]int{}
+		for range 6 {
+			answer := httptest.NewRecorder()
+			f.to([]netip.AddrPort{netip.MustParseAddrPort(target)}, answer, httptest.NewRequest(method, "http://shop.example.com/", nil))
+			codes[answer.Code]++
+		}
+		require.Equal(t, map[int]int{http.StatusOK: 3, http.StatusBadGateway: 3}, codes, method)
+		require.Equal(t, 6, int(asked.Load()), method)
+	}
 }
 
 func TestTrafficSeesEveryOutage(t *testing.T) {
@@ -142,12 +196,11 @@ func TestForwarderTriesAnother(t *testing.T) {
 			request.Header.Set("X-Forwarded-For", "6.6.6.6")
 			f.to(endpoints, answer, request)
 			require.Equal(t, http.StatusOK, answer.Code)
-			var echo wire.Echo
-			require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &echo))
-			require.Equal(t, "shop.example.com", echo.Host)
-			require.Equal(t, "/x?y", echo.Target)
-			require.Equal(t, []string{"192.0.2.1"}, echo.Header["X-Forwarded-For"])
-			require.Equal(t, []string{"http"}, echo.Header["X-Forwarded-Proto"])
+			got := b.counted().Last
+			require.Equal(t, "shop.example.com", got.Host)
+			require.Equal(t, "/x?y", got.Target)
+			require.Equal(t, []string{"192.0.2.1"}, got.Header["X-Forwarded-For"])
+			require.Equal(t, []string{"http"}, got.Header["X-Forwarded-Proto"])
 		}
 	}
 	f.to(endpoints[:1], httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "http://shop.example.com/", nil))

@@ -2,17 +2,11 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"maps"
-	"math/big"
 	"net"
 	"net/http"
 	"sync"
@@ -21,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/migration-proxy/migration-proxy/e2e/wire"
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
 // backend is an application: it answers with its name, or fails as it was
@@ -167,12 +162,12 @@ func (b *backend) awaitRefuse(ctx context.Context) bool {
 
 func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
-	b.counts.Total++
 	b.counts.Paths[r.URL.Path]++
 	b.counts.Hosts[r.Host]++
+	b.counts.Last = seen(r)
 	outage := b.outage
 	b.mu.Unlock()
-	w.Header().Set(wire.BackendHeader, b.name)
+	w.Header().Set(testbed.BackendHeader, b.name)
 	_, _ = io.Copy(io.Discard, r.Body) // a body that breaks off is the sender's loss
 	switch outage.Mode {
 	case wire.Status:
@@ -181,8 +176,6 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 	case wire.Reset:
 		reset(w)
-	default:
-		b.echo(w, r)
 	}
 }
 
@@ -201,32 +194,25 @@ func reset(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-func (b *backend) echo(w http.ResponseWriter, r *http.Request) {
-	echo := wire.Echo{Backend: b.name, Method: r.Method, Host: r.Host, Target: r.RequestURI, Header: r.Header}
+// seen is what the application knows of a request.
+func seen(r *http.Request) *wire.Request {
+	request := &wire.Request{Host: r.Host, Target: r.RequestURI, Header: r.Header}
 	if r.TLS != nil {
-		echo.SNI = r.TLS.ServerName
+		request.SNI = r.TLS.ServerName
 	}
-	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(echo)
+	return request
 }
 
 // selfSigned makes a certificate that nobody trusts: the services of the
 // scenarios switch the check off. That it is checked is tested elsewhere.
 func selfSigned() (*tls.Config, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	authority, err := testbed.NewAuthority()
 	if err != nil {
 		return nil, err
 	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), DNSNames: []string{"*"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(1, 0, 0),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	certificate, err := authority.Server("new")
 	if err != nil {
 		return nil, err
 	}
-	certificate := tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
-	return &tls.Config{
-		Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"},
-	}, nil
+	return &tls.Config{Certificates: []tls.Certificate{*certificate}, NextProtos: []string{"http/1.1"}}, nil
 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/http"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -146,17 +145,21 @@ func (c *controller) rebuild() error {
 func (c *controller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	found := c.routes.Load().find(hostname(r.Host), r.URL.Path)
 	if found == nil {
-		http.Error(w, "e2e controller: no Ingress has this host and path", http.StatusNotFound)
+		refuse(w, r, http.StatusNotFound, "no Ingress has this host and path")
 		return
 	}
 	if found.canary != nil && found.canary.takes(r.Header) {
 		found = found.canary.route
 	}
-	w.Header().Set(wire.IngressHeader, found.ingress)
 	if len(found.endpoints) == 0 {
-		slog.Warn("no ready endpoint", "ingress", found.ingress, "backend", found.backend, "at", time.Now())
-		http.Error(w, "e2e controller: "+found.backend+" has no ready endpoint", http.StatusServiceUnavailable)
+		refuse(w, r, http.StatusServiceUnavailable, found.backend+" of ingress "+found.ingress+" has no ready endpoint")
 		return
 	}
 	c.forward.to(found.endpoints, w, r)
+}
+
+// refuse answers by itself. Clients count only how often; the log says why.
+func refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
+	slog.Warn("refused", "status", status, "why", why, "method", r.Method, "host", r.Host, "path", r.URL.Path)
+	http.Error(w, "e2e controller: "+why, status)
 }

@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"net/netip"
 	"sync/atomic"
@@ -19,7 +20,7 @@ import (
 const replayable = 1 << 20
 
 // forwarder sends requests to endpoints in turn. Only what has certainly not
-// been sent is tried on another endpoint.
+// been sent is tried again, so that no loss behind it is hidden.
 type forwarder struct {
 	turn      atomic.Uint64
 	transport *http.Transport
@@ -40,8 +41,7 @@ func newForwarder() *forwarder {
 		Rewrite: rewrite, Transport: f, FlushInterval: -1,
 		ErrorLog: log.Default(),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			log.Printf("%s %s%s: %v", r.Method, r.Host, r.URL.Path, err)
-			http.Error(w, "e2e controller: "+err.Error(), http.StatusBadGateway)
+			refuse(w, r, http.StatusBadGateway, err.Error())
 		},
 	}
 	return f
@@ -63,7 +63,7 @@ func (f *forwarder) to(endpoints []netip.AddrPort, w http.ResponseWriter, r *htt
 	if r.ContentLength > 0 && r.ContentLength <= replayable {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
-			http.Error(w, "e2e controller: read the body: "+err.Error(), http.StatusBadRequest)
+			refuse(w, r, http.StatusBadRequest, "read the body: "+err.Error())
 			return
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
@@ -72,32 +72,41 @@ func (f *forwarder) to(endpoints []netip.AddrPort, w http.ResponseWriter, r *htt
 	f.proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// RoundTrip tries the endpoints in turn until one accepts a connection.
+// RoundTrip tries the endpoints in turn until the request is on its way.
 func (f *forwarder) RoundTrip(request *http.Request) (*http.Response, error) {
 	endpoints, _ := request.Context().Value(endpointsKey{}).([]netip.AddrPort)
 	first := f.turn.Add(1)
 	err := errors.New("no endpoint")
 	for i := range endpoints {
-		endpoint := endpoints[(first+uint64(i))%uint64(len(endpoints))]
-		attempt := request.Clone(request.Context())
-		attempt.URL.Host = endpoint.String()
-		if request.GetBody != nil {
-			attempt.Body, _ = request.GetBody() // a copy in memory
-		} else if request.Body != nil {
-			attempt.Body = io.NopCloser(request.Body) // a failed dial must not close it
-		}
+		var sent atomic.Bool
+		attempt := request.Clone(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
+			WroteHeaders: func() { sent.Store(true) },
+		}))
+		attempt.URL.Host = endpoints[(first+uint64(i))%uint64(len(endpoints))].String()
+		attempt.Body = bodyFor(request)
 		var answer *http.Response
 		answer, err = f.transport.RoundTrip(attempt)
-		if err == nil || !neverSent(err) {
+		if err == nil || sent.Load() {
 			return answer, err
 		}
 	}
 	return nil, err
 }
 
-func neverSent(err error) bool {
-	var failed *net.OpError
-	return errors.As(err, &failed) && failed.Op == "dial"
+// bodyFor gives what one attempt may read and close. http.Transport sends a
+// GET or HEAD again after a lost connection, unless it has a body that cannot
+// be had twice: an empty one says nothing on the wire.
+func bodyFor(request *http.Request) io.ReadCloser {
+	switch {
+	case request.GetBody != nil:
+		body, _ := request.GetBody() // a copy in memory
+		return body
+	case request.Body != nil:
+		return io.NopCloser(request.Body)
+	case request.Method == http.MethodGet || request.Method == http.MethodHead:
+		return io.NopCloser(http.NoBody)
+	}
+	return nil
 }
 
 // closeIdle forgets connections that nobody uses: those to a vanished endpoint

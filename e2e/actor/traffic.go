@@ -3,20 +3,15 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
 	"maps"
-	"net"
 	"net/http"
-	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/migration-proxy/migration-proxy/e2e/wire"
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
 // traffic is all clients. Loads that were started go on without anybody
@@ -99,144 +94,86 @@ func (t *traffic) stop(name string) (wire.Report, error) {
 
 // load is one wire.Load under way.
 type load struct {
-	asked   wire.Load
-	client  *http.Client
-	cancel  context.CancelFunc
-	clients errgroup.Group
+	cancel context.CancelFunc
+	ended  chan struct{}
 
 	mu   sync.Mutex
-	sent int // begun, for the bound and the pace
 	seen wire.Report
 }
 
 const requestTimeout = 30 * time.Second
 
+// begin sends with testbed.Load, which retries nothing: net/http's client
+// would hide a lost GET by sending it again.
 func begin(ctx context.Context, target string, asked wire.Load) *load {
 	ctx, cancel := context.WithCancel(ctx)
-	asked.Connections = max(asked.Connections, 1)
-	dialer := &net.Dialer{Timeout: 5 * time.Second}
-	one := &load{asked: asked, cancel: cancel, seen: wire.Report{
-		Sides: map[string]int{}, Statuses: map[int]int{}, Ingress: map[string]int{},
-		First: map[string]time.Time{}, Last: map[string]time.Time{},
+	one := &load{cancel: cancel, ended: make(chan struct{}), seen: wire.Report{
+		Sides: map[string]int{}, Statuses: map[int]int{}, First: map[string]time.Time{}, Last: map[string]time.Time{},
 	}}
-	one.client = &http.Client{
-		Timeout: requestTimeout,
-		Transport: &http.Transport{
-			MaxIdleConnsPerHost: asked.Connections,
-			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-				return dialer.DialContext(ctx, network, target)
-			},
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	sending := testbed.Load{
+		URL: "http://" + target + asked.Path, Host: asked.Host, Method: asked.Method, Body: asked.Body, Header: http.Header{},
+		Connections: asked.Connections, Rate: asked.Rate, Requests: asked.Requests, Timeout: requestTimeout, Each: one.count,
 	}
-	for range asked.Connections {
-		one.clients.Go(func() error { one.send(ctx); return nil })
+	for name, value := range asked.Header {
+		sending.Header.Set(name, value)
 	}
+	go func() {
+		defer close(one.ended)
+		if _, err := sending.Run(ctx); err != nil {
+			one.count(testbed.Answer{Err: err})
+		}
+	}()
 	return one
 }
 
 func (l *load) wait() {
-	_ = l.clients.Wait() // the clients give no error
+	<-l.ended
 	l.cancel()
-	l.client.CloseIdleConnections()
-}
-
-// send asks again and again. The end of the context ends no request that is
-// under way: it would look like a failure.
-func (l *load) send(ctx context.Context) {
-	began := time.Now()
-	for ctx.Err() == nil {
-		n := l.next()
-		if l.asked.Requests > 0 && n > l.asked.Requests {
-			return
-		}
-		if !l.pace(ctx, began, n) {
-			return
-		}
-		l.one(context.WithoutCancel(ctx))
-	}
-}
-
-func (l *load) next() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.sent++
-	return l.sent
-}
-
-// pace waits until request n is due; false if the context ended before.
-func (l *load) pace(ctx context.Context, began time.Time, n int) bool {
-	if l.asked.Rate <= 0 {
-		return true
-	}
-	due := began.Add(time.Duration(float64(n-1) / l.asked.Rate * float64(time.Second)))
-	timer := time.NewTimer(time.Until(due))
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
-}
-
-func (l *load) one(ctx context.Context) {
-	request, err := http.NewRequestWithContext(ctx, l.asked.Method, "http://"+l.asked.Host+l.asked.Path, strings.NewReader(l.asked.Body))
-	if err != nil {
-		l.count(nil, nil, err)
-		return
-	}
-	for name, value := range l.asked.Header {
-		request.Header.Set(name, value)
-	}
-	answer, err := l.client.Do(request)
-	if err != nil {
-		l.count(nil, nil, err)
-		return
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	l.count(answer, body, err)
 }
 
 const keptFailures = 10
 
-func (l *load) count(answer *http.Response, body []byte, err error) {
+func (l *load) count(answer testbed.Answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	l.seen.Sent++
-	if err == nil && answer.StatusCode >= http.StatusInternalServerError {
-		err = fmt.Errorf("status %d from %q: %.200s", answer.StatusCode, answer.Header.Get(wire.BackendHeader), body)
-	}
-	if err != nil {
+	if err := failure(answer); err != nil {
 		l.seen.Failed++
 		if len(l.seen.Failures) < keptFailures {
 			l.seen.Failures = append(l.seen.Failures, now.Format(time.StampMilli)+" "+err.Error())
 		}
 	}
-	if answer == nil {
+	if answer.Err != nil {
 		return
 	}
-	l.seen.Statuses[answer.StatusCode]++
-	l.seen.Ingress[answer.Header.Get(wire.IngressHeader)]++
-	side := answer.Header.Get(wire.BackendHeader)
-	l.seen.Sides[side]++
-	if l.seen.Sides[side] == 1 {
-		l.seen.First[side] = now
+	l.seen.Statuses[answer.Status]++
+	l.seen.Sides[answer.Backend]++
+	if l.seen.Sides[answer.Backend] == 1 {
+		l.seen.First[answer.Backend] = now
 	}
-	l.seen.Last[side] = now
-	var echo wire.Echo
-	if json.Unmarshal(body, &echo) == nil {
-		l.seen.Sample = &echo
+	l.seen.Last[answer.Backend] = now
+}
+
+// failure says what is wrong with an answer; nil: an application gave it, and
+// it is none of its errors.
+func failure(answer testbed.Answer) error {
+	switch {
+	case answer.Err != nil:
+		return answer.Err
+	case answer.Backend == "":
+		return fmt.Errorf("status %d, and no application was asked", answer.Status)
+	case answer.Status >= http.StatusInternalServerError:
+		return fmt.Errorf("status %d from %s", answer.Status, answer.Backend)
 	}
+	return nil
 }
 
 func (l *load) report() wire.Report {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	seen := l.seen
-	seen.Sides, seen.Statuses, seen.Ingress = maps.Clone(seen.Sides), maps.Clone(seen.Statuses), maps.Clone(seen.Ingress)
+	seen.Sides, seen.Statuses = maps.Clone(seen.Sides), maps.Clone(seen.Statuses)
 	seen.First, seen.Last = maps.Clone(seen.First), maps.Clone(seen.Last)
 	seen.Now = time.Now()
 	return seen

@@ -9,14 +9,6 @@ const (
 	ControlPort = 9090 // /healthz, /ready and what the role answers
 )
 
-// The headers of a backend's answer.
-const (
-	BackendHeader = "X-E2e-Backend" // its name
-	// IngressHeader is set by the controller: NAMESPACE/NAME of the Ingress
-	// whose path the request was sent by.
-	IngressHeader = "X-E2e-Ingress"
-)
-
 // The paths of the control port.
 const (
 	PathHealth = "/healthz"
@@ -47,19 +39,17 @@ type Outage struct {
 
 // Counts is what a backend was asked since it started.
 type Counts struct {
-	Total int            `json:"total"`
 	Paths map[string]int `json:"paths"`
 	Hosts map[string]int `json:"hosts"`
+	Last  *Request       `json:"last,omitempty"`
 }
 
-// Echo is the body of a backend's answer: what it saw of the request.
-type Echo struct {
-	Backend string              `json:"backend"`
-	Method  string              `json:"method"`
-	Host    string              `json:"host"`
-	SNI     string              `json:"sni,omitempty"`
-	Target  string              `json:"target"`
-	Header  map[string][]string `json:"header"`
+// Request is what a backend saw of one.
+type Request struct {
+	Host   string              `json:"host"`
+	SNI    string              `json:"sni,omitempty"`
+	Target string              `json:"target"`
+	Header map[string][]string `json:"header"`
 }
 
 // Load is a stream of requests through the ingress controller.
@@ -76,17 +66,16 @@ type Load struct {
 	Rate        float64           `json:"rate,omitempty"`     // per second, over all connections; 0 is as fast as possible
 }
 
-// Report is what became of a Load's requests. A request without a whole
-// answer, or with a status of 500 or more, has failed; nothing is retried.
+// Report is what became of a Load's requests. A request has failed without a
+// whole answer, with one that no backend gave (a proxy's 404 or 421, too), or
+// with a status of 500 or more. Nothing is retried.
 type Report struct {
-	Sent     int                  `json:"sent"` // requests whose fate is known
-	Sides    map[string]int       `json:"sides"`
+	Sent     int                  `json:"sent"`  // requests whose fate is known
+	Sides    map[string]int       `json:"sides"` // whole answers by backend; "" is none
 	Statuses map[int]int          `json:"statuses"`
 	Failed   int                  `json:"failed"`
 	Failures []string             `json:"failures,omitempty"` // the first few
 	First    map[string]time.Time `json:"first"`              // by side, when the answer was there
 	Last     map[string]time.Time `json:"last"`
-	Sample   *Echo                `json:"sample,omitempty"` // the last answer
-	Ingress  map[string]int       `json:"ingress"`          // by IngressHeader
-	Now      time.Time            `json:"now"`              // the load generator's clock
+	Now      time.Time            `json:"now"` // the load generator's clock
 }
