@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/migration"
 )
 
 // configs refuses a migration config that would not load.
@@ -62,15 +64,9 @@ func decodeConfigMap(raw []byte) (*corev1.ConfigMap, error) {
 }
 
 func (h *configs) judge(newer, older *corev1.ConfigMap) answer {
-	object := cluster.Object{Namespace: newer.Namespace, Name: newer.Name}
-	text, err := object.ConfigText(newer)
-	if err != nil {
-		return denied(newer.Name, []metav1.StatusCause{{Field: "data", Message: err.Error()}})
-	}
-	table, err := config.Load(cluster.ConfigKey, text)
-	before, _ := object.ConfigText(older)
+	table, err := read(newer)
 	switch {
-	case err != nil && string(before) == string(text):
+	case err != nil && sameText(newer, older):
 		first, _, _ := strings.Cut(err.Error(), "\n")
 		return pass(resultAllowed, "the config was invalid before and is still, the proxies go on with the last good one: "+first)
 	case err != nil:
@@ -81,6 +77,26 @@ func (h *configs) judge(newer, older *corev1.ConfigMap) answer {
 		warnings = append(warnings, risks(h.view.now.Load().table, table)...)
 	}
 	return pass(resultAllowed, warnings...)
+}
+
+func read(configMap *corev1.ConfigMap) (*migration.Table, error) {
+	text, err := objectOf(configMap).ConfigText(configMap)
+	if err != nil {
+		return nil, err
+	}
+	return config.Load(cluster.ConfigKey, text)
+}
+
+// sameText is also when both have none.
+func sameText(newer, older *corev1.ConfigMap) bool {
+	text, err := objectOf(newer).ConfigText(newer)
+	before, errBefore := objectOf(older).ConfigText(older)
+	created := older.Name == ""
+	return !created && bytes.Equal(text, before) && (err == nil) == (errBefore == nil)
+}
+
+func objectOf(configMap *corev1.ConfigMap) cluster.Object {
+	return cluster.Object{Namespace: configMap.Namespace, Name: configMap.Name}
 }
 
 func otherKeys(configMap *corev1.ConfigMap) []string {
@@ -98,7 +114,7 @@ func otherKeys(configMap *corev1.ConfigMap) []string {
 func causes(err error) []metav1.StatusCause {
 	var problems config.Problems
 	if !errors.As(err, &problems) {
-		return []metav1.StatusCause{{Field: cluster.ConfigKey, Message: err.Error()}}
+		return []metav1.StatusCause{{Field: "data", Message: err.Error()}} // there is no text
 	}
 	found := make([]metav1.StatusCause, len(problems))
 	for i, problem := range problems {
