@@ -178,12 +178,17 @@ func (w *worker) preStop(ctx context.Context, c *corev1.Container, running *inst
 	return errors.New("a kind of hook that is not known here")
 }
 
-// exec runs a command inside the container.
+// exec runs a command inside the container. The context ends all that it
+// started: nsenter forks, and what it leaves would go on, and hold our pipe.
 func (i *instance) exec(ctx context.Context, command []string) error {
 	arguments := append([]string{
 		"--target", fmt.Sprint(i.command.Process.Pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd", "--",
 	}, command...)
-	if output, err := exec.CommandContext(ctx, "nsenter", arguments...).CombinedOutput(); err != nil {
+	inside := exec.CommandContext(ctx, "nsenter", arguments...)
+	inside.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	inside.Cancel = func() error { return syscall.Kill(-inside.Process.Pid, syscall.SIGKILL) }
+	inside.WaitDelay = time.Second // for what left the group
+	if output, err := inside.CombinedOutput(); err != nil {
 		return fmt.Errorf("%q: %w: %s", command, err, output)
 	}
 	return nil

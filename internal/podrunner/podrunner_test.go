@@ -1,21 +1,28 @@
 package podrunner_test
 
 import (
+	"context"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/rest"
+
+	"github.com/migration-proxy/migration-proxy/internal/podrunner"
 )
 
 func TestPodIsReachedAsInACluster(t *testing.T) {
@@ -249,6 +256,77 @@ func TestDeletionLeavesNothing(t *testing.T) {
 	_, err = os.Stat(filepath.Join(filepath.Dir(world.Logs()), "pods", string(pod.UID)))
 	require.ErrorIs(t, err, os.ErrNotExist)
 	p.eventually(func(c *assert.CollectT) { require.NotContains(c, interfaces(t), interfaceOf(t, pod, before)) })
+}
+
+// A hook that does not end takes the Pod's grace period, and no more.
+func TestHangingHookIsCutOff(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	template := server()
+	template.Spec.TerminationGracePeriodSeconds = new(int64(1))
+	template.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{
+		Exec: &corev1.ExecAction{Command: []string{"sleep", "1000"}},
+	}}
+	p.deploy(template)
+	require.NoError(t, p.AppsV1().Deployments(p.namespace).Delete(t.Context(), "server", metav1.DeleteOptions{}))
+	p.eventually(func(c *assert.CollectT) {
+		pods, err := p.CoreV1().Pods(p.namespace).List(t.Context(), metav1.ListOptions{})
+		require.NoError(c, err)
+		require.Empty(c, pods.Items)
+	})
+}
+
+// A question that gets no answer is a failure, and what asked it is gone: a
+// second one finds the first one's lock free.
+func TestHangingProbeFails(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	template := server()
+	template.Spec.Containers[0].LivenessProbe = &corev1.Probe{
+		PeriodSeconds: 1, TimeoutSeconds: 1, FailureThreshold: 2, InitialDelaySeconds: 2,
+		ProbeHandler: corev1.ProbeHandler{Exec: &corev1.ExecAction{
+			Command: []string{"sh", "-c", "flock --nonblock /data/lock sh -c 'echo asks >>/proc/1/fd/1; sleep 1000'"},
+		}},
+	}
+	pod := p.deploy(template)
+	p.eventually(func(c *assert.CollectT) {
+		now, err := p.CoreV1().Pods(p.namespace).Get(t.Context(), pod.Name, metav1.GetOptions{})
+		require.NoError(c, err)
+		require.Positive(c, now.Status.ContainerStatuses[0].RestartCount)
+	})
+	text, err := os.ReadFile(filepath.Join(world.Logs(), p.namespace+"_"+pod.Name+"_server.log"))
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, strings.Count(string(text), "asks"), 2, "%s", text)
+}
+
+// A port that gets another name is the same place.
+func TestRenamedPortIsStillReached(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	pod := p.deploy(server())
+	rename := []byte(`[{"op": "add", "path": "/spec/ports/0/name", "value": "renamed"}]`)
+	_, err := p.CoreV1().Services(p.namespace).Patch(t.Context(), "server", types.JSONPatchType, rename, metav1.PatchOptions{})
+	require.NoError(t, err)
+	p.eventually(func(c *assert.CollectT) {
+		slices, err := p.DiscoveryV1().EndpointSlices(p.namespace).List(t.Context(), metav1.ListOptions{})
+		require.NoError(c, err)
+		require.Len(c, slices.Items, 1)
+		require.Equal(c, "renamed", *slices.Items[0].Ports[0].Name)
+		_, err = p.ask(pod, "get", "url", "http://server:8080/healthy")
+		require.NoError(c, err)
+	})
+}
+
+// The API server says that it is ready, and then is not there.
+func TestStartEndsWithItsCaller(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := podrunner.Start(ctx, podrunner.Options{
+		Config: &rest.Config{Host: "https://127.0.0.8:1"}, Node: "nobody", Dir: t.TempDir(),
+		Network: netip.MustParsePrefix("127.0.0.8/8"), Services: netip.MustParsePrefix("10.97.0.0/16"),
+	})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
 func interfaces(t *testing.T) (names []string) {

@@ -28,10 +28,7 @@ type relays struct {
 // relayServices makes all addresses of the range ours, and listens on those
 // that Services have.
 func (r *Runner) relayServices(ctx context.Context) error {
-	if !r.options.Services.IsValid() {
-		return nil
-	}
-	if err := ip(fmt.Sprintf("route add local %s dev lo", r.options.Services)); err != nil {
+	if err := ip(fmt.Sprintf("route replace local %s dev lo", r.options.Services)); err != nil {
 		return err
 	}
 	all := &relays{runner: r, open: map[netip.AddrPort]net.Listener{}}
@@ -67,7 +64,7 @@ func (a *relays) follow(old, new *corev1.Service) {
 			delete(a.open, at)
 		}
 	}
-	for at, port := range wanted {
+	for at := range wanted {
 		if a.open[at] != nil {
 			continue
 		}
@@ -77,7 +74,7 @@ func (a *relays) follow(old, new *corev1.Service) {
 			continue
 		}
 		a.open[at] = listener
-		a.runner.all.Go(func() { a.serve(listener, new.Namespace, new.Name, port) })
+		a.runner.all.Go(func() { a.serve(listener, new.Namespace, new.Name, at) })
 	}
 }
 
@@ -108,7 +105,7 @@ func listens(service *corev1.Service) map[netip.AddrPort]string {
 	return all
 }
 
-func (a *relays) serve(listener net.Listener, namespace, name, port string) {
+func (a *relays) serve(listener net.Listener, namespace, name string, at netip.AddrPort) {
 	for {
 		connection, err := listener.Accept()
 		if err != nil {
@@ -117,15 +114,15 @@ func (a *relays) serve(listener net.Listener, namespace, name, port string) {
 			}
 			return
 		}
-		go a.relay(connection.(*net.TCPConn), namespace, name, port) // ends with the connection
+		go a.relay(connection.(*net.TCPConn), namespace, name, at) // ends with the connection
 	}
 }
 
 // relay connects to a ready endpoint; when there is none, the client sees a
 // reset, as it sees a refused connection with kube-proxy.
-func (a *relays) relay(client *net.TCPConn, namespace, name, port string) {
+func (a *relays) relay(client *net.TCPConn, namespace, name string, at netip.AddrPort) {
 	defer client.Close()
-	there, err := a.dial(namespace, name, port)
+	there, err := a.dial(namespace, name, at)
 	if err != nil {
 		_ = client.SetLinger(0)
 		return
@@ -146,12 +143,14 @@ func pour(to, from *net.TCPConn) {
 	_ = to.CloseWrite()
 }
 
-// dial connects to one of the ready endpoints, by chance.
-func (a *relays) dial(namespace, name, port string) (*net.TCPConn, error) {
+// dial connects to one of the ready endpoints, by chance. What the port is
+// called, which is how endpoints know it, may have changed since it was opened.
+func (a *relays) dial(namespace, name string, at netip.AddrPort) (*net.TCPConn, error) {
 	service, err := a.runner.known.Core().V1().Services().Lister().Services(namespace).Get(name)
 	if err != nil {
 		return nil, err
 	}
+	port := listens(service)[at]
 	all := a.runner.endpoints(service)
 	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
 	for _, one := range all {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -33,10 +34,8 @@ type Options struct {
 	Network netip.Prefix
 	// APIServer is what Pods are told as KUBERNETES_SERVICE_HOST and _PORT.
 	APIServer netip.AddrPort
-	// Services is the range of ClusterIPs that are relayed; zero: none, then
-	// DNS answers with the addresses of ready Pods.
-	Services netip.Prefix
-	Log      *slog.Logger // nil: nothing is said
+	Services  netip.Prefix // the range of ClusterIPs, which are relayed
+	Log       *slog.Logger // nil: nothing is said
 }
 
 // Runner is a node that runs.
@@ -53,7 +52,7 @@ type Runner struct {
 }
 
 // Start registers the Node, runs Pods from then on, and returns when the node
-// is ready for them.
+// is ready for them, or when the context ends, or after half a minute.
 func Start(ctx context.Context, o Options) (*Runner, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -67,7 +66,11 @@ func Start(ctx context.Context, o Options) (*Runner, error) {
 		options: o, client: client, known: informers.NewSharedInformerFactory(client, 0),
 		stop: stop, workers: map[types.UID]*worker{},
 	}
-	if err := r.start(running); err != nil {
+	err = r.start(running)
+	if err == nil {
+		err = r.enlist(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start a node: %w", err), r.Stop())
 	}
 	return r, nil
@@ -92,7 +95,16 @@ func (r *Runner) start(ctx context.Context) error {
 		}
 	}
 	r.known.Start(ctx.Done())
-	r.known.WaitForCacheSync(ctx.Done())
+	return nil
+}
+
+// enlist registers the Node once all is known that Pods ask for.
+func (r *Runner) enlist(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := r.known.WaitForCacheSyncWithContext(ctx).AsError(); err != nil {
+		return err
+	}
 	return r.register(ctx)
 }
 
