@@ -32,6 +32,9 @@ type Options struct {
 	// OnComplaint sees every line of nginx's error log, without time, level
 	// and process id, at most 100 ms late. It must not block; nil for nobody.
 	OnComplaint func(line string)
+	// OnTable sees each table once it is in force. It must be quick; nil for
+	// nobody.
+	OnTable func(*migration.Table)
 
 	ReloadEvery     time.Duration // least time between two reloads; 1 s
 	ReadbackTimeout time.Duration // for a new config to be served; 10 s
@@ -42,6 +45,9 @@ type Options struct {
 func (o *Options) fill() {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.OnTable == nil {
+		o.OnTable = func(*migration.Table) {}
 	}
 	o.ReloadEvery = orDefault(o.ReloadEvery, time.Second)
 	o.ReadbackTimeout = orDefault(o.ReadbackTimeout, 10*time.Second)

@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -14,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/proxy/resolve"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -188,6 +191,53 @@ func TestANameWithoutAddressTakesDownOneSideOnly(t *testing.T) {
 	require.NotEmpty(t, row.New.Unresolved)
 	require.Empty(t, row.New.Addresses)
 	require.Equal(t, []string{r.old}, row.Old.Addresses)
+}
+
+// asked counts how often each name is looked up.
+type asked struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (a *asked) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.count[host]++
+	return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, byte(len(host))})}, nil
+}
+
+func (a *asked) times(host string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.count[host]
+}
+
+// TestWhileATableWaits: until it is in force, nobody is told of it, and the
+// names of the one before are kept fresh.
+func TestWhileATableWaits(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	names := &asked{count: map[string]int{}}
+	told := make(chan string, 10)
+	options := options(r.params)
+	options.ReloadEvery = time.Hour
+	options.Resolve = resolve.Options{Lookup: names, Every: time.Millisecond}
+	options.OnTable = func(table *migration.Table) { told <- table.Digest() }
+	var err error
+	r.Agent, err = New(t.Context(), options)
+	require.NoError(t, err)
+	r.run()
+	before := service(t, "api", 0, r.old, "before.test:80")
+	r.offer(before)
+	require.Equal(t, table(t, before).Digest(), <-told)
+
+	r.Offer(table(t, service(t, "api", full, r.old, "after.test:80")), "test")
+	require.Eventually(t, func() bool { return names.times("after.test") > 2 }, 5*time.Second, time.Millisecond)
+	first := names.times("before.test")
+	require.Eventually(t, func() bool { return names.times("before.test") > first+2 }, 5*time.Second, time.Millisecond)
+	require.NotEmpty(t, r.Addresses(before.NewBackend))
+	require.Equal(t, "old", r.ask("api"), "the share is for the other backend")
+	require.Empty(t, told)
 }
 
 func TestADroppedServiceLeavesNothing(t *testing.T) {

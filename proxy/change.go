@@ -13,14 +13,16 @@ import (
 )
 
 // prepare runs the steps that can fail and change nothing: resolve, generate,
-// stage, nginx -t.
+// stage, nginx -t. The names in force are kept fresh too: it may be long until
+// the wanted table replaces them.
 func (o *owner) prepare(ctx context.Context) {
 	o.dirty = false
-	wanted, served := *o.wanted, o.served
+	wanted, served, table := *o.wanted, o.served, o.table()
 	if o.digest() == "" {
 		served = nil
 	}
 	o.start(func() func() {
+		o.names.Resolve(ctx, backends(wanted.table, table))
 		next, stage, err := o.produce(ctx, wanted, served)
 		return func() { o.prepared(ctx, next, stage, err) }
 	})
@@ -38,7 +40,7 @@ func (o *owner) digest() string {
 // produce makes a generation of an offer; served is the one in force, nil if
 // there is none. Its error belongs to the stage.
 func (a *Agent) produce(ctx context.Context, wanted offer, served *generation) (next *generation, stage string, err error) {
-	addresses := a.names.Resolve(ctx, backends(wanted.table))
+	addresses := a.names.Snapshot(backends(wanted.table))
 	next = &generation{offer: wanted, endpoints: addresses.Endpoints}
 	if served.sameText(next) {
 		next.config = served.config
@@ -67,10 +69,16 @@ func (g *generation) sameText(next *generation) bool {
 		maps.EqualFunc(g.endpoints, next.endpoints, slices.Equal)
 }
 
-func backends(table *migration.Table) []migration.Backend {
+// backends are those of all tables that are not nil.
+func backends(tables ...*migration.Table) []migration.Backend {
 	var all []migration.Backend
-	for _, service := range table.Services() {
-		all = append(all, service.OldBackend, service.NewBackend)
+	for _, table := range tables {
+		if table == nil {
+			continue
+		}
+		for _, service := range table.Services() {
+			all = append(all, service.OldBackend, service.NewBackend)
+		}
 	}
 	return all
 }
@@ -121,6 +129,7 @@ func (o *owner) inForce(next *generation) {
 		o.since = time.Now()
 		o.results["applied"]++
 		o.options.Log.Info("config in force", "source", next.source, "digest", next.table.Digest(), "nginx_config", next.config.Digest)
+		o.options.OnTable(next.table)
 	}
 	o.served, o.failures = next, 0
 	if next.number >= o.refused {

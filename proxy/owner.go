@@ -43,7 +43,7 @@ const tidyEvery = 5 * time.Second
 // owner holds all state that changes; only Run's goroutine touches it. What
 // takes long (DNS, nginx -t, reading back) is a job, one at a time, in a
 // goroutine of its own that is given values and hands a function back; so
-// weights are applied at once whatever else goes on.
+// fallbacks, and less traffic to new, act at once whatever else goes on.
 //
 //	Offer -> wanted, dirty -> job prepare -> ready -> job commit -> served
 //	              ^ addresses changed           | not before ReloadEvery

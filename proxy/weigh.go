@@ -1,9 +1,6 @@
 package proxy
 
 import (
-	"bytes"
-	"encoding/json"
-
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy/weights"
 	"github.com/migration-proxy/migration-proxy/status"
@@ -50,26 +47,16 @@ func stateOf(s *migration.Service, v verdict) weights.State {
 	return weights.State{Share: s.Share, Enabled: s.Enabled, Tripped: v.tripped()}
 }
 
-// meanwhile is the state of a service while a table is on its way in. When
-// nothing but its share changes, it has the new share at once. When more
-// changes, less traffic to new is obeyed at once, and more only when the rest
+// meanwhile is the state of a service while a table is on its way in. Less
+// traffic to new is obeyed at once, and more only when the rest of the table
 // is in force: it might be meant for another backend.
 func meanwhile(served, next *migration.Service, v verdict) weights.State {
 	now, then := stateOf(served, v), stateOf(next, v)
-	if now == then || !then.Enabled || sameStructure(served, next) {
+	if !then.Enabled {
 		return then
 	}
 	now.Share = min(now.Share, then.Share)
 	return now
-}
-
-// sameStructure compares all but share and enabled.
-func sameStructure(a, b *migration.Service) bool {
-	left, right := *a, *b
-	left.Share, left.Enabled = right.Share, right.Enabled
-	leftText, leftErr := json.Marshal(left)
-	rightText, rightErr := json.Marshal(right)
-	return leftErr == nil && rightErr == nil && bytes.Equal(leftText, rightText)
 }
 
 // weighNew gives the services that a table adds their weights, before any

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/migration-proxy/migration-proxy/api"
+	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 	"github.com/migration-proxy/migration-proxy/proxy"
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
@@ -64,6 +65,7 @@ func newDataPlane(ctx context.Context, options runOptions, log *slog.Logger) (*d
 	p.agent, err = proxy.New(ctx, proxy.Options{
 		Params: params, Nginx: options.nginx, Version: versionText(), Log: log,
 		OnComplaint: func(line string) { p.guard.Complaint(line, time.Now()) },
+		OnTable:     func(table *migration.Table) { p.guard.SetTable(table, time.Now()) },
 	})
 	if err != nil {
 		return nil, err

@@ -15,7 +15,6 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy"
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
-	"github.com/migration-proxy/migration-proxy/proxy/guard"
 )
 
 // lookEvery is how often the feed sees what became of what it offered.
@@ -26,7 +25,6 @@ const lookEvery = 500 * time.Millisecond
 // that one.
 type feed struct {
 	agent    *proxy.Agent
-	guard    *guard.Guard
 	counters *accesslog.Counters
 	log      *slog.Logger
 	source   source
@@ -41,7 +39,7 @@ type feed struct {
 
 func (p *dataPlane) newFeed(from source) *feed {
 	return &feed{
-		agent: p.agent, guard: p.guard, counters: p.counters, log: p.log,
+		agent: p.agent, counters: p.counters, log: p.log,
 		source: from, lastGood: filepath.Join(p.options.runtimeDir, "last-good.yaml"),
 	}
 }
@@ -72,16 +70,9 @@ func (f *feed) take(text []byte, err error) {
 }
 
 func (f *feed) offer(table *migration.Table, source string, text []byte) {
-	first := f.offered == nil
 	f.offered, f.text = table, text
-	if first { // before the agent: what had fallen back stays so
-		f.guard.SetTable(table, time.Now())
-	}
 	f.agent.Offer(table, source)
 	f.countServices(f.agent.Table(), table)
-	if !first {
-		f.guard.SetTable(table, time.Now())
-	}
 }
 
 // refuse keeps what is in force. At the start nothing is: then it is what was

@@ -91,6 +91,6 @@ func (g *Guard) explain(name migration.Name, c *errorlog.Complaint, now time.Tim
 	}
 	state := w.machine.State()
 	g.options.Log.Warn("fallback explained", "service", name, "because", state.Reason())
-	g.store(name)
+	g.store()
 	g.tell(name, state)
 }

@@ -11,7 +11,7 @@
 // trips all the same.
 //
 // A failure is urgent: nginx sends its line at once, on a datagram socket of
-// its own (accesslog.Listen), because a service should be off new within
+// its own (accesslog.Urgent), because a service should be off new within
 // milliseconds of its fifth. All else comes in batches. A service with a
 // failure_ratio is judged by the batches alone: they are complete, and both
 // numbers of a ratio must come from one source.

@@ -18,8 +18,9 @@ import (
 // Options are a Guard's parts; all are required.
 type Options struct {
 	StateFile string
-	// Verdict hears the phase of a service whenever it changes, and once for
-	// each service of a new table. It must not block.
+	// Verdict hears the phase of a service whenever it changes, once for each
+	// service of a new table, and in New for each that the state file knows: so
+	// it stays fallen back from the first request on. It must not block.
 	Verdict func(service migration.Name, phase status.Phase, reason string)
 	Health  *health.Checker
 	// Broken hears of each answer that broke off after it had begun, of either
@@ -38,7 +39,8 @@ type Guard struct {
 	mu      sync.Mutex
 	table   *migration.Table // the last of SetTable
 	watched map[migration.Name]*watched
-	stored  map[migration.Name]fallback.State // of services that no table has named yet
+	stored  map[migration.Name]fallback.State // until the first table
+	saved   []byte                            // what the state file says
 	counts  counts
 }
 
@@ -52,11 +54,13 @@ type watched struct {
 // New reads the state file. What cannot be read is reported, and forgotten.
 func New(options Options) *Guard {
 	g := &Guard{options: options, watched: map[migration.Name]*watched{}, counts: counts{}}
-	stored, err := load(options.StateFile)
-	if err != nil {
+	var err error
+	if g.stored, g.saved, err = load(options.StateFile); err != nil {
 		options.Log.Error("fallbacks of before the restart are forgotten, in part at least", "error", err)
 	}
-	g.stored = stored
+	for name, state := range g.stored {
+		g.tell(name, state)
+	}
 	return g
 }
 
@@ -88,8 +92,8 @@ func ruledToNew(s *migration.Service) bool {
 	return false
 }
 
-// SetTable puts the services of a table under guard. A service that it does
-// not name is forgotten, with its fallback.
+// SetTable puts the services of a table under guard, which is the one in
+// force. A service that it does not name is forgotten, with its fallback.
 func (g *Guard) SetTable(table *migration.Table, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -110,6 +114,7 @@ func (g *Guard) SetTable(table *migration.Table, now time.Time) {
 		g.watched[s.Name] = g.begin(s, now)
 	}
 	g.stored = nil
+	g.store()
 	g.options.Health.Set(targets)
 }
 
@@ -160,14 +165,14 @@ func (g *Guard) heed(name migration.Name, w *watched, t fallback.Transition) {
 		return
 	}
 	g.counts.add(name, t.Code)
-	g.store(name)
+	g.store()
 	g.tell(name, w.machine.State())
 	g.options.Log.Warn("fallback", "service", name, "from", t.From, "to", t.To, "because", t.Reason())
 }
 
-func (g *Guard) store(name migration.Name) {
+func (g *Guard) store() {
 	if err := g.save(); err != nil {
-		g.options.Log.Error("a restart will not know of this", "service", name, "error", err)
+		g.options.Log.Error("a restart will not know how the fallbacks stand now", "error", err)
 	}
 }
 

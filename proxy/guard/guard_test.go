@@ -130,6 +130,7 @@ func TestARestartForgetsNoFallbackAndStartsNone(t *testing.T) {
 	}
 	until := b.watched["api"].machine.State().Until
 	after := newBench(dir)
+	require.Equal(t, map[migration.Name]status.Phase{"api": status.FallenBack}, after.phases, "before any table is in force")
 	after.table(t, service("api", nil), service("well", nil))
 	require.Equal(t, map[migration.Name]status.Phase{"api": status.FallenBack, "well": status.Migrating}, after.phases)
 	require.True(t, until.Equal(after.watched["api"].machine.State().Until), "the hold-off goes on where it was")
@@ -158,14 +159,25 @@ func TestAUsersEditWins(t *testing.T) {
 
 func TestADroppedServiceIsForgotten(t *testing.T) {
 	t.Parallel()
-	b := newBench(t.TempDir())
-	b.table(t, service("api", nil))
-	for range 3 {
-		b.Urgent(event("api", 503), noon)
+	dir := t.TempDir()
+	b := newBench(dir)
+	trip := func() {
+		require.NoError(t, b.Command("api", fallback.Trip, "me", noon))
+		require.Equal(t, status.FallenBack, b.phases["api"])
 	}
+	b.table(t, service("api", nil))
+	trip()
 	b.table(t, service("other", nil))
 	b.table(t, service("api", nil))
 	require.Equal(t, status.Migrating, b.phases["api"])
+	b = newBench(dir)
+	b.table(t, service("api", nil))
+	require.Equal(t, status.Migrating, b.phases["api"], "a restart does not bring it back")
+	trip()
+	newBench(dir).table(t, service("other", nil))
+	b = newBench(dir)
+	b.table(t, service("api", nil))
+	require.Equal(t, status.Migrating, b.phases["api"], "it was dropped while nobody looked")
 }
 
 func TestWhatCannotBeReadOrWrittenHoldsNothingUp(t *testing.T) {

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,15 +15,16 @@ import (
 // load reads the state file: an object with a fallback state for each service
 // that is not simply Normal. A state that makes no sense is left out; the
 // error tells of all of them.
-func load(file string) (map[migration.Name]fallback.State, error) {
-	text, err := os.ReadFile(file)
+func load(file string) (states map[migration.Name]fallback.State, text []byte, err error) {
+	text, err = os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return nil, []byte("{}"), nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the fallback states: %w", err)
+		return nil, nil, fmt.Errorf("read the fallback states: %w", err)
 	}
-	return decode(text)
+	states, err = decode(text)
+	return states, text, err
 }
 
 func decode(text []byte) (map[migration.Name]fallback.State, error) {
@@ -43,23 +45,12 @@ func decode(text []byte) (map[migration.Name]fallback.State, error) {
 	return states, all
 }
 
-// save writes all states in one step: a reader sees those before or these.
+// save writes all states in one step, unless the file says the same already:
+// a reader sees those before or these.
 func (g *Guard) save() error {
-	raw := map[migration.Name]json.RawMessage{}
-	for name, w := range g.watched {
-		state := w.machine.State()
-		if state.Phase == fallback.Normal && state.Doublings == 0 {
-			continue
-		}
-		text, err := fallback.EncodeState(state)
-		if err != nil {
-			return err
-		}
-		raw[name] = text
-	}
-	text, err := json.MarshalIndent(raw, "", "  ")
-	if err != nil {
-		return fmt.Errorf("write the fallback states: %w", err)
+	text, err := g.encode()
+	if err != nil || bytes.Equal(text, g.saved) {
+		return err
 	}
 	draft := g.options.StateFile + ".tmp"
 	if err := os.WriteFile(draft, text, 0o600); err != nil {
@@ -68,5 +59,26 @@ func (g *Guard) save() error {
 	if err := os.Rename(draft, g.options.StateFile); err != nil {
 		return fmt.Errorf("write the fallback states: %w", err)
 	}
+	g.saved = text
 	return nil
+}
+
+func (g *Guard) encode() ([]byte, error) {
+	raw := map[migration.Name]json.RawMessage{}
+	for name, w := range g.watched {
+		state := w.machine.State()
+		if state.Phase == fallback.Normal && state.Doublings == 0 {
+			continue
+		}
+		text, err := fallback.EncodeState(state)
+		if err != nil {
+			return nil, err
+		}
+		raw[name] = text
+	}
+	text, err := json.MarshalIndent(raw, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("write the fallback states: %w", err)
+	}
+	return text, nil
 }
