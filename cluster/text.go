@@ -14,7 +14,7 @@ import (
 func (o Object) ConfigText(configMap *corev1.ConfigMap) ([]byte, error) {
 	if configMap == nil {
 		return nil, fmt.Errorf("ConfigMap %s does not exist yet; create it with 'kubectl apply -f FILE': "+
-			"the migration config is its key %s, and label migration-proxy.io/config=true has edits checked", o, ConfigKey)
+			"the migration config is its key %s", o, ConfigKey)
 	}
 	if text, ok := configMap.Data[ConfigKey]; ok {
 		return []byte(text), nil
