@@ -50,6 +50,21 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
+// TestNothingIsSilent: what can be wrong for ever has an alert.
+func TestNothingIsSilent(t *testing.T) {
+	t.Parallel()
+	var all strings.Builder
+	for _, alert := range alerts(t) {
+		all.WriteString(alert.Expr + "\n")
+	}
+	for _, metric := range []string{
+		"ready == 1", "config_in_sync == 0", "watcher_config_valid == 0", "watcher_replica_config_in_sync == 0",
+		"watcher_paused == 1", "watcher_failing > 0",
+	} {
+		require.Regexp(t, `migration_proxy_`+strings.Replace(metric, " ", `\)? `, 1), all.String())
+	}
+}
+
 // TestAlertsAreRendered: Helm's braces do not eat those of Prometheus.
 func TestAlertsAreRendered(t *testing.T) {
 	t.Parallel()
