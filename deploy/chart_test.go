@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +79,10 @@ func TestValues(t *testing.T) {
 		"less":            {"networkPolicy.enabled=false", "restoreOnUninstall=false", "proxy.accessLog=false", "proxy.workers=auto"},
 		"a digest":        {"image.digest=sha256:" + strings.Repeat("a", 64)},
 		"as a subchart":   {"global.cluster=a"},
+		"a volume for bodies": {
+			"proxy.tempVolume.ephemeral.volumeClaimTemplate.spec.accessModes={ReadWriteOnce}",
+			"proxy.tempVolume.ephemeral.volumeClaimTemplate.spec.resources.requests.storage=5Gi",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -89,35 +94,37 @@ func TestValues(t *testing.T) {
 func TestNonsenseIsRefused(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{
-		"proxy.replica=3":                           "replica",
-		"replicas=3":                                "replicas",
-		"proxy.replicas=0":                          "proxy/replicas",
-		"proxy.replicas=two":                        "proxy/replicas",
-		"proxy.workers=0":                           "proxy/workers",
-		"proxy.workers=many":                        "proxy/workers",
-		"proxy.autoscaling.maxReplicas=1":           "maxReplicas 1 is less than minReplicas 2",
-		"proxy.autoscaling.enabled=yes":             "proxy/autoscaling/enabled",
-		"proxy.lingerSeconds=0":                     "proxy/lingerSeconds",
-		"proxy.lingerSeconds=120":                   "lingerSeconds 120 leaves no time",
-		"proxy.terminationGracePeriodSeconds=5":     "proxy/terminationGracePeriodSeconds",
-		"proxy.runtimeSize=lots":                    "proxy/runtimeSize",
-		"proxy.resources.request.cpu=1":             "request",
-		"proxy.podAnnotations.a=1":                  "proxy/podAnnotations/a",
-		"webhook.replicas=0":                        "webhook/replicas",
-		"image.pullPolicy=Sometimes":                "image/pullPolicy",
-		"image.digest=latest":                       "image/digest",
-		"image.tag=a/b":                             "image/tag",
-		"log.level=loud":                            "log/level",
-		"certs.mode=self-signed":                    "certs/mode",
-		secret:                                      "certs/caBundle",
-		"certs.caBundle=" + pem:                     "certs/caBundle",
-		"networkPolicy.trafficFrom[0].namespace=a":  "networkPolicy/trafficFrom/0",
-		"restoreOnUninstall=later":                  "restoreOnUninstall",
-		"monitoring.podMonitor.interval=often":      "monitoring/podMonitor/interval",
-		"monitoring.serviceMonitor.enabled=true":    "serviceMonitor",
-		"imagePullSecrets[0].name=registry":         "imagePullSecrets/0",
-		"proxy.extraVolumes[0].configMap.name=a":    "proxy/extraVolumes/0",
-		"proxy.extraVolumeMounts[0].mountPath=/etc": "proxy/extraVolumeMounts/0",
+		"proxy.replica=3":                       "replica",
+		"replicas=3":                            "replicas",
+		"proxy.replicas=0":                      "proxy/replicas",
+		"proxy.replicas=two":                    "proxy/replicas",
+		"proxy.workers=0":                       "proxy/workers",
+		"proxy.workers=many":                    "proxy/workers",
+		"proxy.autoscaling.maxReplicas=1":       "maxReplicas 1 is less than minReplicas 2",
+		"proxy.autoscaling.enabled=yes":         "proxy/autoscaling/enabled",
+		"proxy.lingerSeconds=0":                 "proxy/lingerSeconds",
+		"proxy.lingerSeconds=120":               "lingerSeconds 120 leaves no time",
+		"proxy.terminationGracePeriodSeconds=5": "proxy/terminationGracePeriodSeconds",
+		"proxy.runtimeSize=lots":                "proxy/runtimeSize",
+		"proxy.tempSize=256Mi":                  "proxy/tempSize", // the cache alone may have that
+		"proxy.tempVolume.sizeLimit=1Gi,proxy.tempVolume.emptyDir.a=b": "proxy/tempVolume",
+		"proxy.resources.request.cpu=1":                                "request",
+		"proxy.podAnnotations.a=1":                                     "proxy/podAnnotations/a",
+		"webhook.replicas=0":                                           "webhook/replicas",
+		"image.pullPolicy=Sometimes":                                   "image/pullPolicy",
+		"image.digest=latest":                                          "image/digest",
+		"image.tag=a/b":                                                "image/tag",
+		"log.level=loud":                                               "log/level",
+		"certs.mode=self-signed":                                       "certs/mode",
+		secret:                                                         "certs/caBundle",
+		"certs.caBundle=" + pem:                                        "certs/caBundle",
+		"networkPolicy.trafficFrom[0].namespace=a":                     "networkPolicy/trafficFrom/0",
+		"restoreOnUninstall=later":                                     "restoreOnUninstall",
+		"monitoring.podMonitor.interval=often":                         "monitoring/podMonitor/interval",
+		"monitoring.serviceMonitor.enabled=true":                       "serviceMonitor",
+		"imagePullSecrets[0].name=registry":                            "imagePullSecrets/0",
+		"proxy.extraVolumes[0].configMap.name=a":                       "proxy/extraVolumes/0",
+		"proxy.extraVolumeMounts[0].mountPath=/etc":                    "proxy/extraVolumeMounts/0",
 	} {
 		t.Run(value, func(t *testing.T) {
 			t.Parallel()
@@ -226,6 +233,49 @@ func asObjects[T client.Object](typed []T) []client.Object {
 	return objects
 }
 
+// TestRuntimeDirectoryIsInTheEnvironment: whoever types a command in the pod
+// means the directory of the proxy that runs there.
+func TestRuntimeDirectoryIsInTheEnvironment(t *testing.T) {
+	t.Parallel()
+	const variable, dir = "MIGRATION_PROXY_RUNTIME_DIR", "/run/migration-proxy"
+	proxy := podSpecs(render(t))[cluster.ProxyService].Containers[0]
+	require.Contains(t, proxy.Env, corev1.EnvVar{Name: variable, Value: dir})
+	require.NotContains(t, strings.Join(proxy.Args, " "), "--runtime-dir")
+	require.Equal(t, dir, proxy.VolumeMounts[0].MountPath)
+	image, err := os.ReadFile("Dockerfile")
+	require.NoError(t, err)
+	require.Contains(t, string(image), "\nENV "+variable+"="+dir+"\n")
+}
+
+// TestTempVolume takes the place of the emptyDir, and our user may write to it.
+func TestTempVolume(t *testing.T) {
+	t.Parallel()
+	volume := func(values ...string) (corev1.Volume, *int64) {
+		spec := podSpecs(render(t, values...))[cluster.ProxyService]
+		at := slices.IndexFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name == "temp" })
+		return spec.Volumes[at], spec.SecurityContext.FSGroup
+	}
+	own, group := volume()
+	require.NotNil(t, own.EmptyDir)
+	require.Nil(t, group)
+	own, group = volume("proxy.tempVolume.ephemeral.volumeClaimTemplate.spec.accessModes={ReadWriteOnce}")
+	require.Nil(t, own.EmptyDir)
+	require.NotNil(t, own.Ephemeral)
+	require.Equal(t, new(int64(65532)), group)
+}
+
+// TestNobodyIsToldToApplyTheConfig: after the first day the percentages in the
+// cluster are not those of the file any more.
+func TestNobodyIsToldToApplyTheConfig(t *testing.T) {
+	t.Parallel()
+	told := regexp.MustCompile(`kubectl apply -f \S*migration[-.\w]*\.yaml`)
+	for _, file := range []string{"chart/templates/NOTES.txt", "migration-configmap.yaml", "../README.md", "../docs/install.md", "../docs/operations.md"} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Empty(t, told.FindString(string(text)), file)
+	}
+}
+
 // TestExampleConfigMap: what users copy is what the proxies read, and loads.
 func TestExampleConfigMap(t *testing.T) {
 	t.Parallel()
@@ -239,5 +289,6 @@ func TestExampleConfigMap(t *testing.T) {
 	require.NoError(t, err)
 	for i := range table.Services() {
 		require.Zero(t, table.Services()[i].Share, "an example must not move traffic")
+		require.NotZero(t, table.Services()[i].MaxBodyBytes, "nothing else keeps uploads off the node's disk")
 	}
 }
