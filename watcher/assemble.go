@@ -231,7 +231,7 @@ func (p *parts) all() []func(context.Context) {
 		},
 		func(ctx context.Context) {
 			follow(ctx, p.sourceShelf, p.client.DiscoveryV1().EndpointSlices(p.options.Namespace),
-				selection{labels: discoveryv1.LabelServiceName + "=" + p.options.ProxyService})
+				selection{labels: discoveryv1.LabelServiceName + "=" + cluster.ProxyService})
 		},
 		func(ctx context.Context) {
 			follow(ctx, p.sliceShelf, p.client.DiscoveryV1().EndpointSlices(""),

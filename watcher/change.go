@@ -36,7 +36,7 @@ func (c change) empty() bool { return !c.everything && len(c.services) == 0 }
 // changed tells what differs between two views.
 func changed(before, after *view) change {
 	c := change{services: map[migration.Name]struct{}{}, hosts: map[migration.Host]struct{}{}}
-	if before == nil || before.table == nil || after.table == nil || before.state.Paused != after.state.Paused {
+	if before == nil || (before.table == nil) != (after.table == nil) || before.state.Paused != after.state.Paused {
 		c.everything = true
 		return c
 	}

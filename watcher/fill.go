@@ -52,6 +52,8 @@ func (m *mirror) look(ctx context.Context, key types.NamespacedName) (*corev1.Se
 	if found != nil || key.Name == cluster.ProxyService {
 		return found, nil
 	}
+	ctx, cancel := within(ctx)
+	defer cancel()
 	found, err := m.client.CoreV1().Services(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil

@@ -182,3 +182,10 @@ func TestCut(t *testing.T) {
 	require.Equal(t, "", cut("abcdef", 0))
 	require.Equal(t, "a ...", cut("a\u00e4\u00e4\u00e4", 6), "no half letters")
 }
+
+// TestNothingChanges while there is no config, from one second to the next.
+func TestNothingChanges(t *testing.T) {
+	t.Parallel()
+	require.True(t, changed(&view{}, &view{}).empty())
+	require.False(t, changed(nil, &view{}).empty())
+}

@@ -51,14 +51,25 @@ func (k *keeper) bring(ctx context.Context, key types.NamespacedName) error {
 		return err
 	}
 	// What the watch brought is not the newest: look, and try once more.
-	fresh, err := k.client.NetworkingV1().Ingresses(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil // the watch will say so
-	}
-	if err != nil {
-		return fmt.Errorf("read Ingress %s: %w", key, err)
+	fresh, err := k.read(ctx, key)
+	if fresh == nil || err != nil {
+		return err // nil: it is gone, the watch will say so
 	}
 	return k.once(ctx, fresh)
+}
+
+// read asks the API server; nil: there is no such Ingress.
+func (k *keeper) read(ctx context.Context, key types.NamespacedName) (*networkingv1.Ingress, error) {
+	ctx, cancel := within(ctx)
+	defer cancel()
+	fresh, err := k.client.NetworkingV1().Ingresses(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read Ingress %s: %w", key, err)
+	}
+	return fresh, nil
 }
 
 // once is the list of steps: what the Ingress will point at comes before it
@@ -92,6 +103,9 @@ func (k *keeper) once(ctx context.Context, ingress *networkingv1.Ingress) error 
 func (k *keeper) report(ctx context.Context, ingress *networkingv1.Ingress, view *view) (ingressgen.Report, error) {
 	ports := &ports{ctx: ctx, client: k.client, namespace: ingress.Namespace}
 	report := ingressgen.Rewrite(ingress, view.ingressgen(ports.number))
+	if ports.unknown {
+		k.later(keyOf(ingress), lookAgain(ingress, time.Now()))
+	}
 	return report, ports.err
 }
 
@@ -177,30 +191,4 @@ func (k *keeper) failed(key types.NamespacedName, err error) {
 	if code := answer.Status().Code; code >= 400 && code < 500 {
 		k.told.on(ingress, note{corev1.EventTypeWarning, EventRefused, err.Error()})
 	}
-}
-
-// ports finds the numbers of named ports, in one namespace. It keeps the first
-// error, because a port that cannot be known now is not one that is not there.
-type ports struct {
-	ctx       context.Context
-	client    kubernetes.Interface
-	namespace string
-	err       error
-}
-
-func (p *ports) number(service, name string) (int32, bool) {
-	found, err := p.client.CoreV1().Services(p.namespace).Get(p.ctx, service, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return 0, false
-	}
-	if err != nil {
-		p.err = fmt.Errorf("look up port %s of Service %s/%s: %w", name, p.namespace, service, err)
-		return 0, false
-	}
-	for _, port := range found.Spec.Ports {
-		if port.Name == name {
-			return port.Port, true
-		}
-	}
-	return 0, false
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -251,6 +252,24 @@ func TestForeignService(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, created.ResourceVersion, kept.ResourceVersion)
 	require.NoError(t, w.client.CoreV1().Services(w.app).Delete(t.Context(), cluster.ProxyService, metav1.DeleteOptions{}))
+	w.until("api", status.Migrating, cluster.ProxyService)
+}
+
+// TestNamedPort: an Ingress is there before its Service, as in a folder of
+// manifests, and nobody touches either again.
+func TestNamedPort(t *testing.T) {
+	w := newWorld(t, 1)
+	w.write(w.services(map[string]int{"api": 20}))
+	ingress := w.ingress("api")
+	ingress.Spec.Rules[0].HTTP.Paths[0].Backend.Service.Port = networkingv1.ServiceBackendPort{Name: "web"}
+	w.create(ingress)
+	w.watch()
+	require.Contains(t, w.until("api", status.Bypassed, "api").Annotations[ingressgen.AnnotationReason], "no port web that is known")
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "api"}, Spec: corev1.ServiceSpec{
+		Ports: []corev1.ServicePort{{Name: "web", Port: 80}},
+	}}
+	_, err := w.client.CoreV1().Services(w.app).Create(t.Context(), service, metav1.CreateOptions{})
+	require.NoError(t, err)
 	w.until("api", status.Migrating, cluster.ProxyService)
 }
 

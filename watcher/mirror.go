@@ -163,9 +163,13 @@ func (m *mirror) leave(ctx context.Context, post *post, service types.Namespaced
 		return m.refresh(ctx, service)
 	}
 	if service.Name == cluster.ProxyService {
-		if left, err := m.withdrawing(ctx, post, service.Namespace); err != nil || left > 0 {
-			m.later(service, left)
+		left, err := m.withdrawing(ctx, post, service.Namespace)
+		if err != nil {
 			return err
+		}
+		if left > 0 {
+			m.later(service, left)
+			return nil
 		}
 	}
 	post.made, post.settled, post.idle, post.withdrawn = time.Time{}, false, time.Time{}, time.Time{}

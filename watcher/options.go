@@ -22,9 +22,6 @@ type Options struct {
 	Namespace string // of our own objects; empty: cluster.Namespace
 	ConfigMap string // empty: cluster.ConfigMap
 	StateMap  string // empty: cluster.StateMap
-	// ProxyService is the data plane's Service in Namespace; empty:
-	// cluster.ProxyService. In other namespaces it is always the latter.
-	ProxyService string
 
 	// Ask gets one replica's /status; nil: over HTTP from the Pod's address.
 	Ask cluster.Getter
@@ -42,13 +39,17 @@ type Options struct {
 const (
 	// perSecond and burst bound our requests, so that a fallback of
 	// thousands of Ingresses does not starve others at the API server. 5,000
-	// Ingresses take 12 s; the services of one host take one burst.
+	// Ingresses take 10 s at least; the services of one host take one burst.
 	perSecond = 400
 	burst     = 800
+	// Events have a client of their own: a new leader may have one to write for
+	// each Ingress at once, and no other write may wait for these.
+	eventsPerSecond = 50
+	eventsBurst     = 100
 	// workers write Ingresses, mirrors the proxy's endpoints, at once.
 	workers = 8
 	mirrors = 8
-	// writeTimeout bounds one write: the next try may find another server.
+	// writeTimeout bounds one request: the next try may find another server.
 	writeTimeout = 5 * time.Second
 )
 
@@ -56,7 +57,6 @@ func (o Options) withDefaults() Options {
 	o.Namespace = cmp.Or(o.Namespace, cluster.Namespace)
 	o.ConfigMap = cmp.Or(o.ConfigMap, cluster.ConfigMap)
 	o.StateMap = cmp.Or(o.StateMap, cluster.StateMap)
-	o.ProxyService = cmp.Or(o.ProxyService, cluster.ProxyService)
 	o.Linger = cmp.Or(o.Linger, 30*time.Second)
 	o.Notice = cmp.Or(o.Notice, time.Second)
 	if o.Ask == nil {
@@ -66,7 +66,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func (o Options) client() (kubernetes.Interface, error) {
+func (o Options) client(perSecond float32, burst int) (kubernetes.Interface, error) {
 	own := rest.CopyConfig(o.Config)
 	own.QPS, own.Burst = perSecond, burst
 	made, err := kubernetes.NewForConfig(own)
@@ -80,7 +80,7 @@ func (o Options) object(client kubernetes.Interface, name string) cluster.Object
 	return cluster.Object{Client: client, Namespace: o.Namespace, Name: name, Log: o.Log}
 }
 
-// within is a context for one write.
+// within is a context for one request.
 func within(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, writeTimeout)
 }

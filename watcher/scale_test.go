@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/migration-proxy/migration-proxy/cluster"
@@ -62,14 +63,23 @@ func TestMany(t *testing.T) {
 
 func (w *world) createMany(count int, prefix string, enabled bool) {
 	w.Helper()
+	w.createAll(count, func(i int) *networkingv1.Ingress {
+		ingress := w.ingress(fmt.Sprintf("%s-%d", prefix, i))
+		if !enabled {
+			delete(ingress.Annotations, ingressgen.AnnotationEnabled)
+		}
+		return ingress
+	})
+}
+
+// createAll creates that many Ingresses, eight at a time.
+func (w *world) createAll(count int, make func(int) *networkingv1.Ingress) {
+	w.Helper()
 	var creating sync.WaitGroup
 	for worker := range 8 {
 		creating.Go(func() {
 			for i := worker; i < count; i += 8 {
-				ingress := w.ingress(fmt.Sprintf("%s-%d", prefix, i))
-				if !enabled {
-					delete(ingress.Annotations, ingressgen.AnnotationEnabled)
-				}
+				ingress := make(i)
 				if _, err := w.client.NetworkingV1().Ingresses(w.app).Create(w.Context(), ingress, metav1.CreateOptions{}); err != nil {
 					w.Error(err)
 				}
@@ -97,20 +107,7 @@ func (j *journal) forget() {
 // metrics: what an operator sees is what is.
 func (w *world) metrics(collector prometheus.Collector, count int) {
 	w.Helper()
-	registry := prometheus.NewPedanticRegistry()
-	require.NoError(w, registry.Register(collector))
-	families, err := registry.Gather()
-	require.NoError(w, err)
-	found := map[string]float64{}
-	for _, family := range families {
-		for _, metric := range family.Metric {
-			name := family.GetName()
-			for _, label := range metric.Label {
-				name += " " + label.GetValue()
-			}
-			found[name] = metric.GetGauge().GetValue() + metric.GetCounter().GetValue()
-		}
-	}
+	found := w.gather(collector)
 	for name, want := range map[string]float64{
 		"migration_proxy_ingresses Migrating":                           float64(count),
 		"migration_proxy_ingresses FallenBack":                          0,
@@ -126,4 +123,24 @@ func (w *world) metrics(collector prometheus.Collector, count int) {
 		require.InDelta(w, want, found[name], 0, name)
 	}
 	require.InDelta(w, float64(time.Now().Unix()), found["migration_proxy_watcher_last_success_timestamp_seconds"], 5)
+}
+
+// gather gives the metrics by name and labels.
+func (w *world) gather(collector prometheus.Collector) map[string]float64 {
+	w.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	require.NoError(w, registry.Register(collector))
+	families, err := registry.Gather()
+	require.NoError(w, err)
+	found := map[string]float64{}
+	for _, family := range families {
+		for _, metric := range family.Metric {
+			name := family.GetName()
+			for _, label := range metric.Label {
+				name += " " + label.GetValue()
+			}
+			found[name] = metric.GetGauge().GetValue() + metric.GetCounter().GetValue()
+		}
+	}
+	return found
 }

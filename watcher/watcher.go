@@ -12,6 +12,7 @@ import (
 type Watcher struct {
 	options Options
 	client  kubernetes.Interface
+	events  kubernetes.Interface
 	faults  *faults
 	metrics *metrics
 }
@@ -19,12 +20,16 @@ type Watcher struct {
 // New makes a Watcher; it fails when no client can be made of options.Config.
 func New(options Options) (*Watcher, error) {
 	options = options.withDefaults()
-	made, err := options.client()
+	client, err := options.client(perSecond, burst)
+	if err != nil {
+		return nil, err
+	}
+	events, err := options.client(eventsPerSecond, eventsBurst)
 	if err != nil {
 		return nil, err
 	}
 	faults := newFaults(options.Log)
-	return &Watcher{options: options, client: made, faults: faults, metrics: newMetrics(faults)}, nil
+	return &Watcher{options: options, client: client, events: events, faults: faults, metrics: newMetrics(faults)}, nil
 }
 
 // NeedLeaderElection says that only the leader runs it.
@@ -34,19 +39,19 @@ func (w *Watcher) NeedLeaderElection() bool { return true }
 // are retried for ever. It may be called again after it has returned: all that
 // it knows comes from the cluster.
 func (w *Watcher) Start(ctx context.Context) error {
-	told, err := newTold(ctx, w.client)
+	told, err := newTold(ctx, w.events)
 	if err != nil {
 		return err
 	}
 	defer told.stop()
 	parts := w.assemble(told)
 	w.options.Log.Info("The watcher begins", "namespace", w.options.Namespace)
+	defer w.metrics.current.Store(nil)
 	var running sync.WaitGroup
 	defer running.Wait()
 	for _, part := range parts.all() {
 		running.Go(func() { part(ctx) })
 	}
 	<-ctx.Done()
-	w.metrics.current.Store(nil)
 	return nil
 }
