@@ -18,7 +18,8 @@ const (
 	// truncate and write arrive as two events.
 	settle = 5 * time.Millisecond
 	// pollEvery finds what the kernel does not tell: network file systems,
-	// and directories that were not there when they should be watched.
+	// directories that were not there when they should be watched, and all
+	// that happens where inotify has no instance left for us.
 	pollEvery = time.Second
 	// maxLinks is Linux's own limit.
 	maxLinks = 40
@@ -28,46 +29,61 @@ const (
 // place, replaced by a rename, or reached through symlinks that are swapped,
 // as the kubelet does with a mounted ConfigMap.
 type File struct {
-	path string
-	poll time.Duration
+	path   string
+	poll   time.Duration
+	notify func() (*fsnotify.Watcher, error)
+	again  chan struct{}
 }
 
 // NewFile names the file; it need not exist yet.
-func NewFile(path string) *File { return &File{path: path, poll: pollEvery} }
+func NewFile(path string) *File {
+	return &File{path: path, poll: pollEvery, notify: fsnotify.NewWatcher, again: make(chan struct{}, 1)}
+}
+
+// Reread makes Run emit what the file holds once more, be it new or not.
+func (f *File) Reread() {
+	select {
+	case f.again <- struct{}{}:
+	default: // it will
+	}
+}
 
 // Run calls emit with the file's content, at once and after each change, from
-// one goroutine and never twice in a row with the same content. A file that
-// cannot be read is emitted as an error, once for each different error, and
-// watched on. A slow edit in place may be seen half done; it is followed by
-// the whole. Run blocks until the context ends and then returns nil; its
-// error is that watching could not begin.
+// one goroutine and never twice in a row with the same content, but for
+// Reread. A file that cannot be read is emitted as an error, once for each
+// different error, and watched on. A slow edit in place may be seen half done;
+// it is followed by the whole. Run blocks until the context ends and then
+// returns nil; its error is that a relative path leads nowhere.
 func (f *File) Run(ctx context.Context, emit func(text []byte, err error)) error {
 	path, err := filepath.Abs(f.path)
 	if err != nil {
 		return fmt.Errorf("watch %s: %w", f.path, err)
 	}
-	watcher, err := fsnotify.NewWatcher()
-	if err != nil {
-		return fmt.Errorf("watch %s: %w; raise fs.inotify.max_user_instances", path, err)
+	w := &watch{path: path, emit: emit}
+	if watcher, err := f.notify(); err != nil {
+		slog.Warn("The config file is only looked at now and then; raise fs.inotify.max_user_instances", "path", path, "every", f.poll, "error", err)
+	} else {
+		defer func() { _ = watcher.Close() }() // nothing is written through it
+		w.watcher, w.events, w.errors = watcher, watcher.Events, watcher.Errors
 	}
-	defer func() { _ = watcher.Close() }() // nothing is written through it
-	w := &watch{path: path, watcher: watcher, emit: emit}
-	w.loop(ctx, f.poll)
+	w.loop(ctx, f)
 	return nil
 }
 
 // watch is one Run.
 type watch struct {
 	path    string
-	watcher *fsnotify.Watcher
 	emit    func(text []byte, err error)
+	watcher *fsnotify.Watcher // nil, as its channels: only the poll looks
+	events  <-chan fsnotify.Event
+	errors  <-chan error
 	emitted bool
 	text    []byte // of the last emission, if failure is ""
 	failure string
 }
 
-func (w *watch) loop(ctx context.Context, every time.Duration) {
-	poll := time.NewTicker(every)
+func (w *watch) loop(ctx context.Context, f *File) {
+	poll := time.NewTicker(f.poll)
 	defer poll.Stop()
 	var settled <-chan time.Time
 	w.look()
@@ -75,13 +91,15 @@ func (w *watch) loop(ctx context.Context, every time.Duration) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-w.watcher.Events:
+		case <-w.events:
 			if settled == nil {
 				settled = time.After(settle)
 			}
 			continue
-		case err := <-w.watcher.Errors:
+		case err := <-w.errors:
 			slog.Warn("Watching the config file failed, reading it anyway", "path", w.path, "error", err)
+		case <-f.again:
+			w.emitted = false
 		case <-settled:
 		case <-poll.C:
 		}
@@ -93,7 +111,9 @@ func (w *watch) loop(ctx context.Context, every time.Duration) {
 // look reads the file and emits it if it is news. The directories are watched
 // first, so that a change after the reading is seen.
 func (w *watch) look() {
-	w.follow()
+	if w.watcher != nil {
+		w.follow()
+	}
 	text, err := ReadFile(w.path)
 	failure := ""
 	if err != nil {

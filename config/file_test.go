@@ -152,6 +152,27 @@ func TestFileInMissingDirectoryIsPolled(t *testing.T) {
 	requireText(t, emitted, "one")
 }
 
+func TestFileWithoutInotifyIsPolled(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "migration.yaml")
+	put(t, path, "one")
+	emitted := watch(t, config.NewFile(path).WithoutInotify())
+	requireText(t, emitted, "one")
+	put(t, path, "two")
+	requireText(t, emitted, "two")
+}
+
+func TestFileIsReadAgainWhenAsked(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "migration.yaml")
+	put(t, path, "one")
+	file := config.NewFile(path).EventsOnly()
+	emitted := watch(t, file)
+	requireText(t, emitted, "one")
+	file.Reread()
+	requireText(t, emitted, "one")
+}
+
 func TestFileThatIsADirectory(t *testing.T) {
 	t.Parallel()
 	require.ErrorContains(t, (<-watchFile(t, t.TempDir())).err, "is not a regular file")

@@ -151,6 +151,13 @@ func (a *Agent) Offer(table *migration.Table, source string) {
 	a.inbox.put(func(o *owner) { o.offered(offer{table: table, source: source}) })
 }
 
+// OfferLastGood hands over what was in force before a restart. It is put in
+// force only while nothing is and the newest table is refused, which then has
+// another try.
+func (a *Agent) OfferLastGood(table *migration.Table, source string) {
+	a.inbox.put(func(o *owner) { o.offeredLastGood(offer{table: table, source: source}) })
+}
+
 // Reject records that the newest config could not be read: what is in force
 // stays in force. Stage is "load" or the like.
 func (a *Agent) Reject(stage, source string, problems []string) {

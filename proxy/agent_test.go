@@ -93,9 +93,7 @@ func TestAConfigThatNginxRefusesChangesNothing(t *testing.T) {
 	r := newRig(t)
 	r.run()
 	r.offer(r.service("api", 0))
-	bad := r.service("api", full)
-	bad.NewBackend.Scheme, bad.TLS.Verify, bad.TLS.CAFile = migration.HTTPS, true, "/no/such/ca.pem"
-	r.Offer(table(t, bad), "bad.yaml")
+	r.Offer(table(t, r.impossible("api")), "bad.yaml")
 	now := r.await("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
 	require.Equal(t, "test", now.Config.Rejected.Stage)
 	require.Contains(t, now.Config.Rejected.Problems[0], `"/no/such/ca.pem"`)
@@ -106,6 +104,48 @@ func TestAConfigThatNginxRefusesChangesNothing(t *testing.T) {
 
 	r.offer(r.service("api", full))
 	require.True(t, r.Snapshot().Config.InSync())
+	require.Equal(t, "new", r.ask("api"))
+}
+
+// impossible is a service that nginx refuses.
+func (r *rig) impossible(name string) migration.Service {
+	s := r.service(name, full)
+	s.NewBackend.Scheme, s.TLS.Verify, s.TLS.CAFile = migration.HTTPS, true, "/no/such/ca.pem"
+	return s
+}
+
+func TestTheLastGoodConfigIsBetterThanNone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	bad := table(t, r.impossible("api"))
+	r.Offer(bad, "bad.yaml")
+	r.run()
+	r.await("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
+	r.OfferLastGood(table(t, r.service("api", full)), "last-good.yaml")
+	now := r.await("in force", func(s status.Status) bool { return s.Ready })
+	require.Equal(t, "last-good.yaml", now.Config.Source)
+	require.Contains(t, now.Config.Rejected.Problems[0], `"/no/such/ca.pem"`, "what is wrong with the newest is still said")
+	require.Equal(t, "new", r.ask("api"))
+	r.await("the newest had another try", func(s status.Status) bool { return s.Config.Results["test"] == 2 })
+	r.offer(r.service("api", 0))
+	require.Equal(t, "old", r.ask("api"))
+}
+
+// TestTheNewestComesBack: it was refused for what was not its fault.
+func TestTheNewestComesBack(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.Agent.options.ReadbackTimeout = 500 * time.Millisecond
+	taken, err := net.Listen("tcp", r.params.Listen.String())
+	require.NoError(t, err)
+	newest := table(t, r.service("api", full))
+	r.OfferLastGood(table(t, r.service("api", 0)), "last-good.yaml")
+	r.Offer(newest, "test")
+	r.run()
+	r.await("both were tried", func(s status.Status) bool { return s.Config.Results["apply"] >= 2 })
+	require.NoError(t, taken.Close())
+	now := r.await("in force", func(s status.Status) bool { return s.Ready && s.Config.Digest == newest.Digest() })
+	require.True(t, now.Config.InSync())
 	require.Equal(t, "new", r.ask("api"))
 }
 

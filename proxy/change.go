@@ -18,6 +18,10 @@ import (
 func (o *owner) prepare(ctx context.Context) {
 	o.dirty = false
 	wanted, served, table := *o.wanted, o.served, o.table()
+	if o.makeDo && table == nil {
+		wanted = *o.lastGood
+	}
+	o.makeDo = false
 	if o.digest() == "" {
 		served = nil
 	}
@@ -98,13 +102,14 @@ func (o *owner) prepared(ctx context.Context, next *generation, stage string, er
 	}
 }
 
-// refuse goes back to what is served. Where the machine was short of something,
-// or nothing is served, it tries again, a second later, then two, up to half a
-// minute.
+// refuse goes back to what is served, or else to what was so before a restart.
+// Where the machine was short of something, or nothing is served, it tries
+// again, a second later, then two, up to half a minute.
 func (o *owner) refuse(stage string, next *generation, err error) {
 	o.reject(next.offer, stage, problems(err))
 	newest := o.wanted.number == next.number
 	switch {
+	case newest && next.number > 0 && o.tryLastGood():
 	case o.table() == nil, newest && machineShort(err):
 		o.again = time.Now().Add(min(time.Second<<min(o.failures, 5), 30*time.Second))
 		o.failures++
@@ -132,6 +137,7 @@ func (o *owner) inForce(next *generation) {
 		o.options.OnTable(next.table)
 	}
 	o.served, o.failures = next, 0
+	o.dirty = o.dirty || next.number != o.wanted.number
 	if next.number >= o.refused {
 		o.rejected = nil
 	}

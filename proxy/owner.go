@@ -13,7 +13,7 @@ import (
 )
 
 // offer is a table that somebody wants in force. Offers and rejections are
-// numbered as they come.
+// numbered as they come, from 1; what was in force before a restart is 0.
 type offer struct {
 	table  *migration.Table
 	source string
@@ -51,10 +51,12 @@ type owner struct {
 	*Agent
 	store *weights.Store
 
-	wanted *offer      // the newest that was not refused
-	dirty  bool        // wanted must be looked at (again)
-	ready  *generation // prepared and tested, to be committed
-	served *generation // in force; its table is nil while only adopted
+	wanted   *offer      // the newest that was not refused
+	dirty    bool        // wanted must be looked at (again)
+	lastGood *offer      // see Agent.OfferLastGood
+	makeDo   bool        // with lastGood, the next time, if nothing is in force by then
+	ready    *generation // prepared and tested, to be committed
+	served   *generation // in force; its table is nil while only adopted
 
 	job       chan func() // the result of the running job, or nil
 	notBefore time.Time   // of the next commit
@@ -192,14 +194,35 @@ func (o *owner) offered(new offer) {
 	o.options.Log.Info("Configuration changed, updating components...", "source", new.source, "digest", new.table.Digest())
 	o.numbered++
 	new.number = o.numbered
-	o.wanted, o.dirty = &new, true
+	o.wanted, o.dirty, o.makeDo = &new, true, false
 	o.again = time.Time{}
+}
+
+func (o *owner) offeredLastGood(last offer) {
+	o.lastGood = &last
+	if o.rejected != nil {
+		o.tryLastGood()
+	}
+}
+
+// tryLastGood lets what was in force before a restart be tried next, if it
+// is known and nothing is in force.
+func (o *owner) tryLastGood() bool {
+	if o.lastGood == nil || o.table() != nil {
+		return false
+	}
+	if o.wanted == nil {
+		o.wanted = o.lastGood
+	}
+	o.makeDo, o.dirty, o.again = true, true, time.Time{}
+	return true
 }
 
 // unreadable is an offer that never became one.
 func (o *owner) unreadable(stage, source string, problems []string) {
 	o.numbered++
 	o.reject(offer{source: source, number: o.numbered}, stage, problems)
+	o.tryLastGood()
 }
 
 // reject records why a config is not in force, unless a newer one was

@@ -270,7 +270,7 @@ func (p *dataPlane) obey(signals <-chan os.Signal, quit func()) {
 	for received := range signals {
 		switch {
 		case received == syscall.SIGHUP:
-			p.feed.reread()
+			p.feed.source.Reread()
 		case !p.draining.Swap(true):
 			p.log.Info("Shutting down, requests under way may finish; a second signal does not wait", "signal", received.String(), "drain", p.options.drain)
 			p.agent.Drain()

@@ -21,20 +21,20 @@ import (
 const lookEvery = 500 * time.Millisecond
 
 // feed hands each version of the config to the agent, and remembers the last
-// one that was served: a proxy that starts while the newest is invalid serves
-// that one.
+// one that was served: a proxy that starts while the newest is refused, here
+// or by nginx, serves that one.
 type feed struct {
 	agent    *proxy.Agent
 	counters *accesslog.Counters
 	log      *slog.Logger
 	source   source
 	lastGood string // the file that remembers
+	recalled bool   // the agent has been told of it
 
 	mu      sync.Mutex
 	loader  config.Loader
 	offered *migration.Table
-	text    []byte   // of offered; nil once remembered
-	refused []string // the problems of the newest version; nil if it was offered
+	text    []byte // of offered; nil once remembered
 }
 
 func (p *dataPlane) newFeed(from source) *feed {
@@ -47,12 +47,6 @@ func (p *dataPlane) newFeed(from source) *feed {
 // run feeds the agent until ctx ends.
 func (f *feed) run(ctx context.Context) error { return f.source.Run(ctx, f.take) }
 
-// reread takes the content that is known, be it new or not.
-func (f *feed) reread() {
-	text, err := f.source.Read()
-	f.take(text, err)
-}
-
 // take is the newest version of the config, or why there is none.
 func (f *feed) take(text []byte, err error) {
 	f.mu.Lock()
@@ -62,30 +56,26 @@ func (f *feed) take(text []byte, err error) {
 		table, err = f.loader.Load(f.source.String(), text)
 	}
 	if err != nil {
-		f.refuse(strings.Split(err.Error(), "\n"))
+		f.agent.Reject("load", f.source.String(), strings.Split(err.Error(), "\n"))
 		return
 	}
-	f.refused = nil
-	f.offer(table, f.source.String(), text)
-}
-
-func (f *feed) offer(table *migration.Table, source string, text []byte) {
 	f.offered, f.text = table, text
-	f.agent.Offer(table, source)
+	f.agent.Offer(table, f.source.String())
 	f.countServices(f.agent.Table(), table)
 }
 
-// refuse keeps what is in force. At the start nothing is: then it is what was
-// so last.
-func (f *feed) refuse(problems []string) {
-	if f.offered == nil {
-		text, err := os.ReadFile(f.lastGood)
-		if err == nil { // else there was none
-			f.offerLastGood(f.lastGood, text)
-		}
+// recall tells the agent, when it has refused the newest config and has none
+// in force, what was served last: here, or else by others.
+func (f *feed) recall(ctx context.Context) {
+	if f.recalled || f.agent.Table() != nil || f.agent.Snapshot().Config.Rejected == nil {
+		return
 	}
-	f.refused = problems
-	f.agent.Reject("load", f.source.String(), problems)
+	if text, err := os.ReadFile(f.lastGood); err == nil && f.offerLastGood(f.lastGood, text) {
+		return
+	}
+	if name, text := f.source.LastGood(ctx); text != nil {
+		f.offerLastGood(name, text)
+	}
 }
 
 func (f *feed) offerLastGood(name string, text []byte) bool {
@@ -93,31 +83,12 @@ func (f *feed) offerLastGood(name string, text []byte) bool {
 	if err != nil {
 		return false // of another version of this program
 	}
-	f.offer(table, name, nil)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.recalled = true
+	f.agent.OfferLastGood(table, name)
+	f.countServices(table, f.offered)
 	return true
-}
-
-// askOthers looks for the last good config elsewhere, as long as nothing is
-// known here.
-func (f *feed) askOthers(ctx context.Context) {
-	if !f.helpless() {
-		return
-	}
-	name, text := f.source.LastGood(ctx)
-	if text == nil {
-		return
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.offered == nil && f.offerLastGood(name, text) {
-		f.agent.Reject("load", f.source.String(), f.refused) // still what is wrong with the newest
-	}
-}
-
-func (f *feed) helpless() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.offered == nil && f.refused != nil
 }
 
 // countServices: requests are counted for the services that nginx may know.
@@ -145,7 +116,7 @@ func (f *feed) keep(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		f.askOthers(ctx)
+		f.recall(ctx)
 		served := f.agent.Table()
 		if served == nil || served == seen {
 			continue

@@ -137,6 +137,7 @@ func (o *runOptions) source(log *slog.Logger) (source, error) {
 
 func runProxy(cmd *cobra.Command, options runOptions) error {
 	log := options.logs.logger(cmd.ErrOrStderr())
+	slog.SetDefault(log)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)

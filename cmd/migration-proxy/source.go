@@ -23,8 +23,8 @@ type source interface {
 	// Run calls take with each version, or with why there is none, one call
 	// after the other, until ctx ends.
 	Run(ctx context.Context, take func(text []byte, err error)) error
-	// Read gives the version that is known now.
-	Read() ([]byte, error)
+	// Reread lets Run call take with the newest version once more.
+	Reread()
 	// LastGood is what others remember as the last valid version, and where;
 	// nil when nobody does.
 	LastGood(ctx context.Context) (name string, text []byte)
@@ -39,7 +39,6 @@ type fileSource struct {
 func newFileSource(path string) *fileSource { return &fileSource{config.NewFile(path), path} }
 
 func (s *fileSource) String() string                            { return s.path }
-func (s *fileSource) Read() ([]byte, error)                     { return config.ReadFile(s.path) }
 func (s *fileSource) LastGood(context.Context) (string, []byte) { return "", nil }
 
 const (
@@ -62,7 +61,8 @@ type configMapSource struct {
 	object cluster.Object
 
 	mu    sync.Mutex // also keeps the calls of take apart
-	heard bool       // the API server has answered
+	take  func([]byte, error)
+	heard bool // the API server has answered
 	text  []byte
 	err   error
 }
@@ -74,10 +74,13 @@ func newConfigMapSource(object cluster.Object) *configMapSource {
 func (s *configMapSource) String() string { return s.object.String() }
 
 func (s *configMapSource) Run(ctx context.Context, take func([]byte, error)) error {
-	late := time.AfterFunc(firstAnswer, func() { s.silence(take, errSilent) })
+	s.mu.Lock()
+	s.take = take
+	s.mu.Unlock()
+	late := time.AfterFunc(firstAnswer, func() { s.silence(errSilent) })
 	defer late.Stop()
 	following := s.object
-	following.Trouble = func(err error) { s.silence(take, err) }
+	following.Trouble = s.silence
 	return following.Follow(ctx, func(configMap *corev1.ConfigMap) {
 		text, err := s.object.ConfigText(configMap)
 		s.mu.Lock()
@@ -90,7 +93,7 @@ func (s *configMapSource) Run(ctx context.Context, take func([]byte, error)) err
 // silence tells, once for each different reason, that there is no first
 // answer yet. The address that was asked for is left out: it has times in it,
 // so that each attempt would be another reason.
-func (s *configMapSource) silence(take func([]byte, error), err error) {
+func (s *configMapSource) silence(err error) {
 	if asked := new(url.Error); errors.As(err, &asked) {
 		err = asked.Err
 	}
@@ -101,13 +104,16 @@ func (s *configMapSource) silence(take func([]byte, error), err error) {
 		return
 	}
 	s.err = err
-	take(nil, err)
+	s.take(nil, err)
 }
 
-func (s *configMapSource) Read() ([]byte, error) {
+// Reread tells what is known; asking is not necessary, for we hear of changes.
+func (s *configMapSource) Reread() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.text, s.err
+	if s.heard {
+		s.take(s.text, s.err)
+	}
 }
 
 // LastGood is what the watcher recorded. A failure is no news: the same API
