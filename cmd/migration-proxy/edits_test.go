@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -48,18 +47,13 @@ type loaded struct {
 
 func newLoaded(t *testing.T) *loaded {
 	t.Helper()
-	s, err := newSite(t.Context())
-	if errors.Is(err, errNoAddress) {
-		t.Skip(err)
-	}
-	require.NoError(t, err)
+	s := testSite(t)
 	w := &loaded{T: t, site: s, report: make(chan *testbed.Report, 1), end: func() {}}
-	t.Cleanup(func() { t.Log(s.close()) })
 	old, new := w.backend("old"), w.backend("new")
 	w.text = "services:\n- {name: shop, old_host: shop.example.com, old_backend: '" + old + "', new_host: new.example.com, new_backend: '" + new + "', " +
 		"migration: {enabled: true, percentage: %d}}\n"
 	w.edit(0)
-	_, err = s.replica(t.Context(), "one")
+	_, err := s.replica(t.Context(), "one")
 	require.NoError(t, err)
 	w.awaitReady()
 	return w

@@ -62,7 +62,7 @@ func (i *installation) replicas(ctx context.Context) ([]cluster.Replica, error) 
 		LabelSelector: discoveryv1.LabelServiceName + "=" + cluster.ProxyService,
 	})
 	if err != nil {
-		return nil, need{"list", "endpointslices.discovery.k8s.io", i.namespace}.explain(err)
+		return nil, need{"list", sliceResource, i.namespace}.explain(err)
 	}
 	replicas := cluster.Ask(ctx, cluster.Endpoints(list.Items), cluster.ThroughAPIServer(i, i.namespace))
 	for n := range replicas {

@@ -1,9 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -38,8 +38,10 @@ without the proxy.
 NAMESPACE/INGRESS opts that Ingress out for good (` + ingressgen.AnnotationEnabled + `:
 "false") and restores it. --all pauses the whole migration, restores every
 Ingress, then removes the companion Ingresses, Services and EndpointSlices that
-were generated, and waits until nothing of ours is left; what had opted in stays
-so, and --resume lets it go on. Works without webhook and watcher.`,
+were generated, and waits until nothing of ours is left. An Ingress that cannot
+be restored is named, with the reason; the others are, and the Services stay.
+What had opted in stays so, and --resume lets it go on. Works without webhook
+and watcher.`,
 		Example: `  migration-proxy restore shop/shop
   migration-proxy restore --all
   migration-proxy restore --resume`,
@@ -92,6 +94,12 @@ func restore(cmd *cobra.Command, args []string, options restoreOptions) error {
 	return r.one(ctx, ingress)
 }
 
+// What the API server calls what is restored and removed.
+const (
+	ingressResource = "ingresses.networking.k8s.io"
+	sliceResource   = "endpointslices.discovery.k8s.io"
+)
+
 // restorer undoes what webhook and watcher did.
 type restorer struct {
 	*installation
@@ -116,15 +124,6 @@ func (i *installation) lastTable(ctx context.Context) *migration.Table {
 	return table
 }
 
-// release gives the edits that undo ours, and says what it could not undo.
-func (r restorer) release(ingress *networkingv1.Ingress) []ingressgen.Edit {
-	report := ingressgen.Release(ingress, r.view)
-	for _, warning := range report.Warnings {
-		fmt.Fprintf(r.out, "%s/%s: %s\n", ingress.Namespace, ingress.Name, warning)
-	}
-	return report.Edits
-}
-
 // mostTries is how often an Ingress that is being edited is tried again.
 const mostTries = 5
 
@@ -133,43 +132,64 @@ func (r restorer) one(ctx context.Context, name types.NamespacedName) error {
 	err := r.again(ctx, func() error {
 		ingress, err := r.NetworkingV1().Ingresses(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
 		if err != nil {
-			return need{"get", "ingresses.networking.k8s.io", name.Namespace}.explain(err)
+			return need{"get", ingressResource, name.Namespace}.explain(err)
 		}
 		if !ingressgen.OptedIn(ingress) && !ingressgen.Touched(ingress) {
 			_, err := fmt.Fprintf(r.out, "%s has not opted in and has nothing of ours; nothing to restore\n", name)
 			return err
 		}
 		optOut := ingressgen.SetAnnotation(ingress, ingressgen.AnnotationEnabled, "false") // or it would be rewritten
-		if err := r.patch(ctx, ingress, append(optOut, r.release(ingress)...)); err != nil {
+		if _, err := r.release(ctx, ingress, optOut...); err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(r.out, "%s is as its user wrote it, and opted out\n", name)
 		return err
 	})
 	if err != nil {
-		return err
+		return fmt.Errorf("restore %s: %w", name, err)
 	}
 	return r.removeCompanion(ctx, name)
 }
 
-// patch sends edits that hold for this version of the Ingress alone.
-func (r restorer) patch(ctx context.Context, ingress *networkingv1.Ingress, edits []ingressgen.Edit) error {
+// release undoes what is ours in the Ingress, after edits of the caller's, and
+// tells whether there was anything to edit. When something of ours is left, the
+// error says what and why.
+func (r restorer) release(ctx context.Context, ingress *networkingv1.Ingress, first ...ingressgen.Edit) (edited bool, err error) {
+	report := ingressgen.Release(ingress, r.view)
+	edits := append(first, report.Edits...)
+	after, err := r.patch(ctx, ingress, edits)
+	if err != nil {
+		return false, err
+	}
+	says := strings.Join(report.Warnings, "; ")
+	if ingressgen.Touched(after) {
+		return len(edits) > 0, fmt.Errorf("something of ours is left in it: %s", cmp.Or(says, "it was rewritten again at once"))
+	}
+	if says != "" {
+		fmt.Fprintf(r.out, "%s/%s: %s\n", ingress.Namespace, ingress.Name, says)
+	}
+	return len(edits) > 0, nil
+}
+
+// patch sends edits that hold for this version of the Ingress alone, and gives
+// what it became.
+func (r restorer) patch(ctx context.Context, ingress *networkingv1.Ingress, edits []ingressgen.Edit) (*networkingv1.Ingress, error) {
 	if len(edits) == 0 {
-		return nil
+		return ingress, nil
 	}
 	text, err := json.Marshal(ingressgen.Guarded(ingress, edits))
 	if err != nil {
-		return fmt.Errorf("write the patch: %w", err)
+		return nil, fmt.Errorf("write the patch: %w", err)
 	}
-	_, err = r.NetworkingV1().Ingresses(ingress.Namespace).Patch(ctx, ingress.Name, types.JSONPatchType, text,
+	after, err := r.NetworkingV1().Ingresses(ingress.Namespace).Patch(ctx, ingress.Name, types.JSONPatchType, text,
 		metav1.PatchOptions{FieldManager: cluster.Manager})
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil // deleted meanwhile: nothing is left to restore
+		return &networkingv1.Ingress{}, nil // deleted meanwhile: nothing is left to restore
 	case err != nil:
-		return need{"patch", "ingresses.networking.k8s.io", ingress.Namespace}.explain(err)
+		return nil, need{"patch", ingressResource, ingress.Namespace}.explain(err)
 	}
-	return nil
+	return after, nil
 }
 
 // again repeats what failed because somebody else was editing: a guard did
@@ -177,7 +197,7 @@ func (r restorer) patch(ctx context.Context, ingress *networkingv1.Ingress, edit
 func (r restorer) again(ctx context.Context, try func() error) error {
 	for attempt := 1; ; attempt++ {
 		err := try()
-		if err == nil || attempt == mostTries || !apierrors.IsInvalid(errors.Unwrap(err)) && !apierrors.IsConflict(errors.Unwrap(err)) {
+		if err == nil || attempt == mostTries || !apierrors.IsInvalid(err) && !apierrors.IsConflict(err) {
 			return err
 		}
 		select {
@@ -191,17 +211,15 @@ func (r restorer) again(ctx context.Context, try func() error) error {
 // removeCompanion removes the canary Ingress that belongs to another; one of
 // that name that is not ours stays.
 func (r restorer) removeCompanion(ctx context.Context, of types.NamespacedName) error {
-	ingresses := r.NetworkingV1().Ingresses(of.Namespace)
-	name := ingressgen.CompanionName(of.Name)
-	companion, err := ingresses.Get(ctx, name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) || err == nil && companion.Labels[cluster.ManagedByLabel] != cluster.Manager {
+	companion, err := r.NetworkingV1().Ingresses(of.Namespace).Get(ctx, ingressgen.CompanionName(of.Name), metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return need{"get", ingressResource, of.Namespace}.explain(err)
+	case !ingressgen.IsCompanion(companion):
 		return nil
 	}
-	if err == nil {
-		err = ingresses.Delete(ctx, name, metav1.DeleteOptions{})
-	}
-	if err != nil && !apierrors.IsNotFound(err) {
-		return need{"delete", "ingresses.networking.k8s.io", of.Namespace}.explain(err)
-	}
-	return nil
+	_, err = r.companion(companion).remove(ctx)
+	return err
 }

@@ -1,14 +1,15 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -23,7 +24,8 @@ import (
 )
 
 // migrating is a cluster in which Ingresses were rewritten, with no webhook or
-// watcher left.
+// watcher left. Its tests run one after the other: restore --all is for the
+// whole cluster.
 type migrating struct {
 	*testing.T
 	*site
@@ -33,12 +35,7 @@ type migrating struct {
 
 func newMigrating(t *testing.T) *migrating {
 	t.Helper()
-	s, err := newSite(t.Context())
-	if errors.Is(err, errNoAddress) {
-		t.Skip(err)
-	}
-	require.NoError(t, err)
-	t.Cleanup(func() { s.close() })
+	s := testSite(t)
 	apps, err := s.plane.Namespace(t.Context(), "apps")
 	require.NoError(t, err)
 	m := &migrating{T: t, site: s, apps: apps}
@@ -55,20 +52,25 @@ func newMigrating(t *testing.T) *migrating {
 	return m
 }
 
-// opted creates an Ingress as its user writes it, and rewrites it.
-func (m *migrating) opted(name string) (before *networkingv1.Ingress) {
-	m.Helper()
-	ingresses := m.client.NetworkingV1().Ingresses(m.apps)
-	before, err := ingresses.Create(m.Context(), &networkingv1.Ingress{
+// written is an Ingress as its user writes it.
+func written(name, host string) *networkingv1.Ingress {
+	return &networkingv1.Ingress{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{ingressgen.AnnotationEnabled: "true", "team": "a"}},
 		Spec: networkingv1.IngressSpec{IngressClassName: new("nginx"), Rules: []networkingv1.IngressRule{{
-			Host: name + ".example.com",
+			Host: host,
 			IngressRuleValue: networkingv1.IngressRuleValue{HTTP: &networkingv1.HTTPIngressRuleValue{Paths: []networkingv1.HTTPIngressPath{{
 				Path: "/", PathType: new(networkingv1.PathTypePrefix),
 				Backend: networkingv1.IngressBackend{Service: &networkingv1.IngressServiceBackend{Name: name, Port: networkingv1.ServiceBackendPort{Number: 80}}},
 			}}}},
 		}}},
-	}, metav1.CreateOptions{})
+	}
+}
+
+// opted creates an Ingress as its user writes it, and rewrites it.
+func (m *migrating) opted(name string) (before *networkingv1.Ingress) {
+	m.Helper()
+	ingresses := m.client.NetworkingV1().Ingresses(m.apps)
+	before, err := ingresses.Create(m.Context(), written(name, name+".example.com"), metav1.CreateOptions{})
 	require.NoError(m, err)
 	report := ingressgen.Rewrite(before, m.view)
 	require.Equal(m, status.Migrating, report.Phase, "%v", report.Warnings)
@@ -89,8 +91,10 @@ func (m *migrating) generate() {
 	m.Helper()
 	companion := m.get("blog-migration")
 	chart := ingressgen.ProxyService(m.namespace)
-	_, err := m.client.CoreV1().Services(m.namespace).Create(m.Context(), chart, metav1.CreateOptions{})
+	services := m.client.CoreV1().Services(m.namespace)
+	_, err := services.Create(m.Context(), chart, metav1.CreateOptions{})
 	require.NoError(m, err)
+	m.Cleanup(func() { _ = services.Delete(context.Background(), chart.Name, metav1.DeleteOptions{}) }) // or the next test removes it
 	m.provide(ingressgen.ProxyService(m.apps))
 	m.provide(ingressgen.CompanionService(companion))
 	companion.Namespace, companion.OwnerReferences = m.namespace, nil
@@ -120,11 +124,17 @@ func (m *migrating) get(name string) *networkingv1.Ingress {
 // cli runs a command as a user would.
 func (m *migrating) cli(args ...string) string {
 	m.Helper()
-	cmd := exec.CommandContext(m.Context(), "migration-proxy", args...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+m.plane.Kubeconfig(), "MIGRATION_PROXY_NAMESPACE="+m.namespace)
-	output, err := cmd.CombinedOutput()
-	require.NoError(m, err, "%s", output)
-	return string(output)
+	output, err := m.try(args...)
+	require.NoError(m, err, output)
+	return output
+}
+
+// refused is cli for what must fail.
+func (m *migrating) refused(args ...string) string {
+	m.Helper()
+	output, err := m.try(args...)
+	require.Error(m, err, output)
+	return output
 }
 
 func (m *migrating) state() map[string]string {
@@ -173,7 +183,7 @@ func TestRestoreAll(t *testing.T) {
 	_, err := m.client.CoreV1().Services(m.apps).Create(t.Context(), foreign, metav1.CreateOptions{})
 	require.NoError(t, err)
 
-	require.Contains(t, m.cli("restore", "--all"), "paused; 3 Ingresses restored, 6 generated objects removed, nothing of ours is left")
+	require.Contains(t, m.cli("restore", "--all"), "nothing of ours is left: 2 Ingresses restored and 7 generated objects removed")
 	for _, before := range []*networkingv1.Ingress{shop, blog} {
 		after := m.get(before.Name)
 		require.Equal(t, before.Spec, after.Spec)
@@ -190,9 +200,126 @@ func TestRestoreAll(t *testing.T) {
 	require.Len(t, services.Items, 1, "the chart's")
 	require.NotContains(t, m.state(), status.ClusterKey, "it named Services that are gone")
 	require.Contains(t, m.state()[status.PausedKey], "restore --all")
-	require.Contains(t, m.cli("restore", "--all"), "0 Ingresses restored, 0 generated")
+	require.Contains(t, m.cli("restore", "--all"), "0 Ingresses restored and 0 generated objects removed")
 	require.Contains(t, m.cli("status"), "Paused, no Ingress is rewritten")
 
 	require.Contains(t, m.cli("restore", "--resume"), "no longer paused")
 	require.NotContains(t, m.state(), status.PausedKey)
+}
+
+// lose points an Ingress at the proxy by hand: nobody knows where it pointed
+// before.
+func (m *migrating) lose(name, host string) {
+	m.Helper()
+	ingress := written(name, host)
+	ingress.Annotations = nil
+	ingress.Spec.Rules[0].HTTP.Paths[0].Backend.Service = &networkingv1.IngressServiceBackend{
+		Name: cluster.ProxyService, Port: networkingv1.ServiceBackendPort{Number: cluster.TrafficPort},
+	}
+	ingresses := m.client.NetworkingV1().Ingresses(m.apps)
+	_, err := ingresses.Create(m.Context(), ingress, metav1.CreateOptions{})
+	require.NoError(m, err)
+	m.Cleanup(func() { _ = ingresses.Delete(context.Background(), name, metav1.DeleteOptions{}) }) // or no later test could restore all
+}
+
+// TestRestoreOneThatIsLost: it says so, and what the config knows it takes.
+func TestRestoreOneThatIsLost(t *testing.T) {
+	m := newMigrating(t)
+	m.lose("lost", "unknown.example.com")
+	output := m.refused("restore", m.apps+"/lost")
+	require.Contains(t, output, "nothing says what it pointed at before: set its backend yourself")
+	require.NotContains(t, output, "as its user wrote it")
+
+	m.lose("shop", "shop.example.com")
+	require.Contains(t, m.cli("restore", m.apps+"/shop"), "as its user wrote it")
+	after := m.get("shop")
+	require.Equal(t, "shop", after.Spec.Rules[0].HTTP.Paths[0].Backend.Service.Name)
+	require.Equal(t, map[string]string{ingressgen.AnnotationEnabled: "false"}, after.Annotations)
+}
+
+// TestRestoreAllGoesOn: neither an Ingress that cannot be restored nor one
+// that somebody else protects keeps the others from going back. The Services
+// stay as long as something points at them.
+func TestRestoreAllGoesOn(t *testing.T) {
+	m := newMigrating(t)
+	m.lose("aaa", "unknown.example.com")
+	m.opted("blog")
+	m.opted("shop")
+	m.generate()
+	unprotect := m.protect("blog")
+	require.Eventually(t, func() bool { // the API server compiles it by and by
+		_, err := m.client.NetworkingV1().Ingresses(m.apps).Patch(t.Context(), "blog", types.MergePatchType, []byte(`{}`),
+			metav1.PatchOptions{DryRun: []string{metav1.DryRunAll}})
+		return apierrors.IsForbidden(err)
+	}, patienceOfPolicies, 50*time.Millisecond)
+
+	output := m.refused("restore", "--all")
+	require.Contains(t, output, "paused; 1 Ingresses restored, but not these")
+	require.Equal(t, 1, strings.Count(output, "restore "+m.apps+"/aaa: "), output)
+	require.Equal(t, 1, strings.Count(output, "restore "+m.apps+"/blog: "), output)
+	require.False(t, ingressgen.Touched(m.get("shop")))
+	services, err := m.client.CoreV1().Services(m.apps).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, services.Items, 2)
+
+	unprotect()
+	require.NoError(t, m.client.NetworkingV1().Ingresses(m.apps).Delete(t.Context(), "aaa", metav1.DeleteOptions{}))
+	require.Eventually(t, func() bool {
+		output, err = m.try("restore", "--all")
+		return err == nil
+	}, patienceOfPolicies, 50*time.Millisecond)
+	require.False(t, ingressgen.Touched(m.get("blog")))
+}
+
+// protect refuses every edit of one Ingress, until it is told to end.
+func (m *migrating) protect(name string) (end func()) {
+	m.Helper()
+	own := name + "-" + m.apps
+	policies := m.client.AdmissionregistrationV1()
+	_, err := policies.ValidatingAdmissionPolicies().Create(m.Context(), &admissionv1.ValidatingAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: own},
+		Spec: admissionv1.ValidatingAdmissionPolicySpec{
+			MatchConstraints: &admissionv1.MatchResources{
+				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": m.apps}},
+				ResourceRules: []admissionv1.NamedRuleWithOperations{{
+					ResourceNames: []string{name},
+					RuleWithOperations: admissionv1.RuleWithOperations{
+						Operations: []admissionv1.OperationType{admissionv1.Update},
+						Rule:       admissionv1.Rule{APIGroups: []string{"networking.k8s.io"}, APIVersions: []string{"v1"}, Resources: []string{"ingresses"}},
+					},
+				}},
+			},
+			Validations: []admissionv1.Validation{{Expression: "false", Message: "hands off", Reason: new(metav1.StatusReasonForbidden)}},
+		},
+	}, metav1.CreateOptions{})
+	require.NoError(m, err)
+	bindings := policies.ValidatingAdmissionPolicyBindings()
+	_, err = bindings.Create(m.Context(), &admissionv1.ValidatingAdmissionPolicyBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: own},
+		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: own, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
+		},
+	}, metav1.CreateOptions{})
+	require.NoError(m, err)
+	return func() { require.NoError(m, bindings.Delete(m.Context(), own, metav1.DeleteOptions{})) }
+}
+
+// TestRestoreAllGivesNotice: ingress controllers get their time also when a
+// watcher has restored the Ingresses before this command looked at them. What
+// somebody else gave our label stays.
+func TestRestoreAllGivesNotice(t *testing.T) {
+	m := newMigrating(t)
+	m.opted("blog")
+	m.generate()
+	require.NoError(t, m.client.NetworkingV1().Ingresses(m.apps).Delete(t.Context(), "blog-migration", metav1.DeleteOptions{}))
+	m.cli("restore", m.apps+"/blog")
+	labelled := written("theirs-migration", "theirs.example.com")
+	labelled.Labels = map[string]string{cluster.ManagedByLabel: cluster.Manager}
+	_, err := m.client.NetworkingV1().Ingresses(m.apps).Create(t.Context(), labelled, metav1.CreateOptions{})
+	require.NoError(t, err)
+
+	begun := time.Now()
+	require.Contains(t, m.cli("restore", "--all"), "0 Ingresses restored and 6 generated objects removed")
+	require.Greater(t, time.Since(begun), notice)
+	m.get("theirs-migration")
 }

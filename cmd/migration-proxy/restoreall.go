@@ -1,10 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"os/user"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -32,44 +33,55 @@ const (
 // ours are the objects that carry our label.
 var ours = metav1.ListOptions{LabelSelector: cluster.ManagedByLabel + "=" + cluster.Manager}
 
+// progress is how much was done.
+type progress struct{ restored, removed int }
+
+func (t progress) plus(more progress) progress {
+	return progress{t.restored + more.restored, t.removed + more.removed}
+}
+
 // all pauses, restores every Ingress and then removes what was generated, and
 // looks again until nothing is left. Traffic first: a Service goes when
-// nothing has pointed at it for a while.
+// nothing has pointed at it for a while, whoever saw to that, and stays when
+// something still does.
 func (r restorer) all(ctx context.Context) error {
-	if err := r.pause(ctx, new("'restore --all' by "+invoker()+" at "+time.Now().UTC().Format(time.RFC3339))); err != nil {
+	if err := r.pause(ctx, new("'restore --all' by "+cmp.Or(operator(), "somebody")+" at "+time.Now().UTC().Format(time.RFC3339))); err != nil {
 		return err
 	}
-	total, err := r.untilNone(ctx, r.restoreIngresses)
+	done, err := r.untilNone(ctx, r.restoreIngresses)
+	if err != nil {
+		return fmt.Errorf("paused; %d Ingresses restored, but not these; the generated Services stay until you run it again:\n%w", done.restored, err)
+	}
+	generated, err := r.generated(ctx)
 	if err != nil {
 		return err
 	}
-	if total > 0 {
+	if len(generated) > 0 || done != (progress{}) {
 		if err := wait(ctx, notice); err != nil {
 			return err
 		}
 	}
-	removed, err := r.untilNone(ctx, r.removeGenerated)
+	last, err := r.untilNone(ctx, r.removeGenerated)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(r.out, "paused; %d Ingresses restored, %d generated objects removed, nothing of ours is left\n"+
-		"'migration-proxy restore --resume' goes on with the migration\n", total, removed)
+	_, err = fmt.Fprintf(r.out, "paused; nothing of ours is left: %d Ingresses restored and %d generated objects removed by this command, "+
+		"any others by a running watcher\n'migration-proxy restore --resume' goes on with the migration\n", done.restored, done.plus(last).removed)
 	return err
 }
 
-// untilNone repeats a step until it finds nothing to do, and gives how much it
-// did.
-func (r restorer) untilNone(ctx context.Context, step func(context.Context) (int, error)) (total int, err error) {
+// untilNone repeats a step until it does nothing more, and gives how much it
+// did. The error is that of the last time: what failed once may have worked
+// the next time.
+func (r restorer) untilNone(ctx context.Context, step func(context.Context) (progress, error)) (total progress, err error) {
 	for {
 		done, err := step(ctx)
-		if err != nil {
+		if done == (progress{}) {
 			return total, err
 		}
-		if total += done; done == 0 {
-			return total, nil
-		}
-		if err := wait(ctx, settleTime); err != nil {
-			return total, err
+		total = total.plus(done)
+		if late := wait(ctx, settleTime); late != nil {
+			return total, errors.Join(late, err)
 		}
 	}
 }
@@ -81,14 +93,6 @@ func wait(ctx context.Context, length time.Duration) error {
 	case <-time.After(length):
 		return nil
 	}
-}
-
-// invoker is who restores, for those who wonder about the pause.
-func invoker() string {
-	if who, err := user.Current(); err == nil {
-		return who.Username
-	}
-	return "somebody"
 }
 
 // pause sets the key that webhook and watcher obey, or removes it (nil). With a
@@ -127,77 +131,106 @@ func (r restorer) resume(ctx context.Context) error {
 }
 
 // restoreIngresses restores all that carry something of ours, and removes the
-// companions: together, since a companion points at the proxy too.
-func (r restorer) restoreIngresses(ctx context.Context) (done int, err error) {
+// companions: together, since a companion points at the proxy too. One that
+// fails keeps no other from going back.
+func (r restorer) restoreIngresses(ctx context.Context) (done progress, err error) {
 	list, err := r.NetworkingV1().Ingresses(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return 0, need{"list", "ingresses.networking.k8s.io", ""}.explain(err)
+		return done, need{"list", ingressResource, ""}.explain(err)
 	}
+	var failed []error
 	for n := range list.Items {
-		did, err := r.restoreListed(ctx, &list.Items[n])
+		ingress := &list.Items[n]
+		did, err := r.giveBack(ctx, ingress)
 		if err != nil {
-			return done, err
+			failed = append(failed, fmt.Errorf("restore %s/%s: %w", ingress.Namespace, ingress.Name, err))
 		}
-		if did {
-			done++
+		if done = done.plus(did); ctx.Err() != nil {
+			break
 		}
 	}
-	return done, nil
+	return done, errors.Join(failed...)
 }
 
-func (r restorer) restoreListed(ctx context.Context, ingress *networkingv1.Ingress) (bool, error) {
-	name := types.NamespacedName{Namespace: ingress.Namespace, Name: ingress.Name}
-	if ingress.Labels[cluster.ManagedByLabel] == cluster.Manager {
-		err := r.NetworkingV1().Ingresses(name.Namespace).Delete(ctx, name.Name, metav1.DeleteOptions{})
-		if err != nil && !apierrors.IsNotFound(err) {
-			return false, need{"delete", "ingresses.networking.k8s.io", name.Namespace}.explain(err)
-		}
-		return true, nil
+func (r restorer) giveBack(ctx context.Context, ingress *networkingv1.Ingress) (done progress, err error) {
+	if ingressgen.IsCompanion(ingress) {
+		return r.companion(ingress).remove(ctx)
 	}
 	if !ingressgen.Touched(ingress) {
-		return false, nil
+		return done, nil
 	}
-	return true, r.again(ctx, func() error {
-		now, err := r.NetworkingV1().Ingresses(name.Namespace).Get(ctx, name.Name, metav1.GetOptions{})
+	err = r.again(ctx, func() error {
+		now, err := r.NetworkingV1().Ingresses(ingress.Namespace).Get(ctx, ingress.Name, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
 		if err != nil {
-			return need{"get", "ingresses.networking.k8s.io", name.Namespace}.explain(err)
+			return need{"get", ingressResource, ingress.Namespace}.explain(err)
 		}
-		return r.patch(ctx, now, r.release(now))
+		edited, err := r.release(ctx, now)
+		if edited {
+			done.restored = 1
+		}
+		return err
 	})
+	return done, err
 }
 
-// removeGenerated removes our Services and EndpointSlices, but for the chart's
-// Service of our own namespace.
-func (r restorer) removeGenerated(ctx context.Context) (int, error) {
+// object is one that we generated.
+type object struct {
+	resource, namespace, name string
+	delete                    func(ctx context.Context, name string, options metav1.DeleteOptions) error
+}
+
+func (o object) remove(ctx context.Context) (progress, error) {
+	if err := o.delete(ctx, o.name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		return progress{}, need{"delete", o.resource, o.namespace}.explain(err)
+	}
+	return progress{removed: 1}, nil
+}
+
+func (r restorer) companion(ingress *networkingv1.Ingress) object {
+	return object{ingressResource, ingress.Namespace, ingress.Name, r.NetworkingV1().Ingresses(ingress.Namespace).Delete}
+}
+
+// generated are our Services and EndpointSlices, but for the chart's Service
+// of our own namespace.
+func (r restorer) generated(ctx context.Context) (all []object, err error) {
 	services, err := r.CoreV1().Services(metav1.NamespaceAll).List(ctx, ours)
 	if err != nil {
-		return 0, need{"list", "services", ""}.explain(err)
+		return nil, need{"list", "services", ""}.explain(err)
 	}
 	slices, err := r.DiscoveryV1().EndpointSlices(metav1.NamespaceAll).List(ctx, ours)
 	if err != nil {
-		return 0, need{"list", "endpointslices.discovery.k8s.io", ""}.explain(err)
+		return nil, need{"list", sliceResource, ""}.explain(err)
 	}
-	done := 0
 	for _, s := range services.Items {
-		if s.Namespace == r.namespace && s.Name == cluster.ProxyService {
-			continue
+		if s.Namespace != r.namespace || s.Name != cluster.ProxyService {
+			all = append(all, object{"services", s.Namespace, s.Name, r.CoreV1().Services(s.Namespace).Delete})
 		}
-		if err := r.CoreV1().Services(s.Namespace).Delete(ctx, s.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			return done, need{"delete", "services", s.Namespace}.explain(err)
-		}
-		done++
 	}
 	for _, s := range slices.Items {
-		if s.Labels[discoveryv1.LabelManagedBy] != cluster.Manager {
-			continue // the cluster's, with the labels of its Service
+		if s.Labels[discoveryv1.LabelManagedBy] == cluster.Manager { // or it is the cluster's, with the labels of its Service
+			all = append(all, object{sliceResource, s.Namespace, s.Name, r.DiscoveryV1().EndpointSlices(s.Namespace).Delete})
 		}
-		if err := r.DiscoveryV1().EndpointSlices(s.Namespace).Delete(ctx, s.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			return done, need{"delete", "endpointslices.discovery.k8s.io", s.Namespace}.explain(err)
-		}
-		done++
 	}
-	return done, nil
+	return all, nil
+}
+
+func (r restorer) removeGenerated(ctx context.Context) (done progress, err error) {
+	generated, err := r.generated(ctx)
+	if err != nil {
+		return done, err
+	}
+	var failed []error
+	for _, object := range generated {
+		did, err := object.remove(ctx)
+		if err != nil {
+			failed = append(failed, err)
+		}
+		if done = done.plus(did); ctx.Err() != nil {
+			break
+		}
+	}
+	return done, errors.Join(failed...)
 }

@@ -11,8 +11,10 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -89,6 +91,19 @@ func newSite(ctx context.Context) (*site, error) {
 	}
 	s.dir, err = os.MkdirTemp("", "mp") // short: a unix socket goes there
 	return s, errors.Join(err, os.Chmod(s.dir, 0o755))
+}
+
+// testSite is newSite for one test, which is skipped where none can be; it
+// ends with the test, whose log then has what the replicas said.
+func testSite(t *testing.T) *site {
+	t.Helper()
+	s, err := newSite(t.Context())
+	if errors.Is(err, errNoAddress) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { t.Log(s.close()) })
+	return s
 }
 
 var errNoAddress = errors.New("this machine has no address but loopback")
@@ -203,6 +218,14 @@ func (s *site) close() (logs string) {
 	}
 	_ = os.RemoveAll(s.dir)
 	return logs
+}
+
+// try runs the program as a user would, and gives all that it says.
+func (s *site) try(args ...string) (string, error) {
+	cmd := exec.Command("migration-proxy", args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+s.plane.Kubeconfig(), "MIGRATION_PROXY_NAMESPACE="+s.namespace)
+	output, err := cmd.CombinedOutput()
+	return string(output), err
 }
 
 // write writes the migration config, created if it is not there.

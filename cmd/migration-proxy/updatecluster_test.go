@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -23,20 +20,12 @@ const patienceOfPolicies = 30 * time.Second
 
 // update runs `migration-proxy update ... --no-wait` as a user would.
 func (s *site) update(args ...string) (string, error) {
-	cmd := exec.Command("migration-proxy", append([]string{"update", "--no-wait"}, args...)...)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+s.plane.Kubeconfig(), "MIGRATION_PROXY_NAMESPACE="+s.namespace)
-	output, err := cmd.CombinedOutput()
-	return string(output), err
+	return s.try(append([]string{"update", "--no-wait"}, args...)...)
 }
 
 func manyServices(t *testing.T, count int) *site {
 	t.Helper()
-	s, err := newSite(t.Context())
-	if errors.Is(err, errNoAddress) {
-		t.Skip(err)
-	}
-	require.NoError(t, err)
-	t.Cleanup(func() { s.close() })
+	s := testSite(t)
 	var text strings.Builder
 	text.WriteString("# many\nservices:\n")
 	for i := range count {
