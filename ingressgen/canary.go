@@ -2,7 +2,9 @@ package ingressgen
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strconv"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -182,22 +184,29 @@ func (p *plan) companion(services []*migration.Service) *networkingv1.Ingress {
 }
 
 func (p *plan) companionAnnotations(says split) map[string]string {
-	all := map[string]string{
-		nginx + "canary":                   "true",
-		nginx + "canary-weight":            says.weight,
-		nginx + "canary-weight-total":      says.total,
-		nginx + "canary-by-header":         says.header,
-		nginx + "canary-by-header-value":   says.value,
-		nginx + "canary-by-header-pattern": says.pattern,
-		ingressClass:                       p.ingress.Annotations[ingressClass],
-	}
-	for name, value := range all {
-		if value == "" {
-			delete(all, name)
-		}
-	}
+	all := says.annotations(p.ingress.Annotations[ingressClass])
+	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
 	return all
 }
+
+// annotations are all that a companion may have of ours; "" is one that it has
+// not.
+func (s split) annotations(class string) map[string]string {
+	return map[string]string{
+		nginx + "canary":                   "true",
+		nginx + "canary-weight":            s.weight,
+		nginx + "canary-weight-total":      s.total,
+		nginx + "canary-by-header":         s.header,
+		nginx + "canary-by-header-value":   s.value,
+		nginx + "canary-by-header-pattern": s.pattern,
+		ingressClass:                       class,
+	}
+}
+
+// CompanionAnnotations are the names of annotations that companions may have of
+// ours, sorted. One that is there and not in Report.Companion is stale; all
+// others are somebody else's.
+func CompanionAnnotations() []string { return slices.Sorted(maps.Keys(split{}.annotations(""))) }
 
 func (p *plan) companionRules(phase status.Phase) []networkingv1.IngressRule {
 	var rules []networkingv1.IngressRule
