@@ -3,13 +3,16 @@ package controlplane
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
+
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
 // serviceRange is where ClusterIPs come from.
@@ -17,8 +20,30 @@ const serviceRange = "10.96.0.0/16"
 
 var (
 	loopback            = netip.MustParseAddr("127.0.0.1")
-	firstServiceAddress = net.IPv4(10, 96, 0, 1) // Service kubernetes
+	firstServiceAddress = "10.96.0.1" // Service kubernetes
 )
+
+// serve starts the API server on a free port: on another one, if somebody
+// took the first before the API server did.
+func (c *ControlPlane) serve(ctx context.Context) error {
+	err := c.serveAnywhere(ctx)
+	if err != nil && strings.Contains(err.Error(), syscall.EADDRINUSE.Error()) {
+		return c.serveAnywhere(ctx)
+	}
+	return err
+}
+
+func (c *ControlPlane) serveAnywhere(ctx context.Context) error {
+	port, err := testbed.FreePort()
+	if err != nil {
+		return err
+	}
+	c.server = netip.AddrPortFrom(c.options.Address, uint16(port))
+	if err := c.appoint(); err != nil {
+		return err
+	}
+	return c.StartAPIServer(ctx)
+}
 
 // StartAPIServer brings it back, on the same address with the same data, and
 // waits until it serves.
@@ -28,21 +53,21 @@ func (c *ControlPlane) StartAPIServer(ctx context.Context) error {
 		return err
 	}
 	c.apiserver = server
-	return server.until(ctx, func(ctx context.Context) error { return readyz(ctx, c.admin) })
+	return server.until(ctx, func(ctx context.Context) error { return readyz(ctx, c.admin) }, c.store)
 }
 
 func (c *ControlPlane) apiserverArguments() []string {
 	file := func(name string) string { return filepath.Join(c.options.Dir, name) }
 	arguments := []string{
-		"--etcd-servers=http://" + c.store.String(),
+		"--etcd-servers=" + storeURL,
 		"--bind-address=" + c.options.Address.String(),
 		"--advertise-address=" + c.options.Address.String(),
 		"--secure-port=" + strconv.Itoa(int(c.server.Port())),
-		"--tls-cert-file=" + file("server.crt"), "--tls-private-key-file=" + file("server.key"),
-		"--client-ca-file=" + file("ca.crt"),
+		"--tls-cert-file=" + file("server.pem"), "--tls-private-key-file=" + file("server-key.pem"),
+		"--client-ca-file=" + file("ca.pem"),
 		"--authorization-mode=RBAC",
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-		"--service-account-key-file=" + file("sa.key"), "--service-account-signing-key-file=" + file("sa.key"),
+		"--service-account-key-file=" + file("sa.pem"), "--service-account-signing-key-file=" + file("sa-key.pem"),
 		"--service-cluster-ip-range=" + serviceRange,
 		"--allow-privileged=true",
 		// Webhooks named by Service are called at their endpoints: nothing

@@ -6,8 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"path/filepath"
-	"strconv"
+	"slices"
 
 	"k8s.io/client-go/rest"
 
@@ -18,7 +17,8 @@ import (
 // on 127.0.0.1, for tests of what talks to the API.
 type Options struct {
 	// Dir gets data, keys, the kubeconfig and the programs' logs. Empty: a
-	// temporary folder, removed by Stop.
+	// temporary folder, removed by Stop, or by the next Start if this process
+	// is killed before.
 	Dir string
 	// Address is where the API server listens, and what it tells others to
 	// use. Zero: 127.0.0.1, which no EndpointSlice may contain; see Isolate.
@@ -36,14 +36,14 @@ type Options struct {
 // ControlPlane is a control plane that runs.
 type ControlPlane struct {
 	options    Options
-	temporary  bool // options.Dir is ours to remove
-	authority  *authority
+	temporary  *os.File // the lock of options.Dir, if that is ours to remove
+	authority  *testbed.Authority
 	server     netip.AddrPort // the API server's
-	store      netip.AddrPort // etcd's
 	admin      *rest.Config
-	apiserver  *process
-	others     []*process // in the order of their start
 	kubeconfig string
+	store      *process // etcd
+	apiserver  *process
+	clients    []*process // of the API server, in the order of their start
 }
 
 // Start starts what the options say and waits until it serves (4 s, with
@@ -51,7 +51,7 @@ type ControlPlane struct {
 func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	c := &ControlPlane{options: o}
 	for _, step := range []func(context.Context) error{
-		c.prepare, c.identify, c.startStore, c.StartAPIServer, c.startControllers, c.startCertManager,
+		c.prepare, c.makeKeys, c.startStore, c.serve, c.startControllers, c.startCertManager,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("start a control plane: %w", err), c.Stop())
@@ -60,49 +60,23 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	return c, nil
 }
 
-// prepare makes the folder and chooses the addresses.
+// prepare makes the folder.
 func (c *ControlPlane) prepare(context.Context) error {
 	if !c.options.Address.IsValid() {
 		c.options.Address = loopback
 	}
 	if c.options.Dir == "" {
-		dir, err := os.MkdirTemp("", "controlplane-")
-		if err != nil {
+		var err error
+		if c.temporary, err = newFolder(); err != nil {
 			return err
 		}
-		c.options.Dir, c.temporary = dir, true
+		c.options.Dir = c.temporary.Name()
 	}
-	if err := os.MkdirAll(c.options.Dir, 0o755); err != nil {
-		return err
-	}
-	server, err := testbed.FreePort()
-	if err != nil {
-		return err
-	}
-	store, err := testbed.FreePort()
-	c.server = netip.AddrPortFrom(c.options.Address, uint16(server))
-	c.store = netip.AddrPortFrom(loopback, uint16(store))
-	return err
+	return os.MkdirAll(c.options.Dir, 0o755)
 }
 
 // Server is where the API server listens.
 func (c *ControlPlane) Server() netip.AddrPort { return c.server }
-
-func (c *ControlPlane) startStore(ctx context.Context) error {
-	peers, err := testbed.FreePort()
-	if err != nil {
-		return err
-	}
-	clients, peer := "http://"+c.store.String(), "http://127.0.0.1:"+strconv.Itoa(peers)
-	store, err := launch(c.options.Dir, "etcd", "--data-dir", filepath.Join(c.options.Dir, "etcd"), "--unsafe-no-fsync",
-		"--listen-client-urls", clients, "--advertise-client-urls", clients,
-		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
-	if err != nil {
-		return err
-	}
-	c.others = append(c.others, store)
-	return nil // kube-apiserver waits for it
-}
 
 // StopAPIServer ends the API server, as an outage does; data and address stay.
 func (c *ControlPlane) StopAPIServer() error {
@@ -112,15 +86,13 @@ func (c *ControlPlane) StopAPIServer() error {
 
 // Stop ends all programs and removes the folder, if it was a temporary one.
 func (c *ControlPlane) Stop() error {
-	for i := len(c.others) - 1; i > 0; i-- {
-		c.others[i].kill()
+	for _, client := range slices.Backward(c.clients) {
+		client.kill()
 	}
 	c.apiserver.kill()
-	if len(c.others) > 0 {
-		c.others[0].kill()
-	}
-	if !c.temporary {
+	c.store.kill()
+	if c.temporary == nil {
 		return nil
 	}
-	return os.RemoveAll(c.options.Dir)
+	return errors.Join(os.RemoveAll(c.options.Dir), c.temporary.Close())
 }

@@ -1,7 +1,11 @@
 package controlplane_test
 
 import (
+	"net"
+	"net/http"
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
 )
@@ -88,14 +93,70 @@ func TestAPIServerComesBackWithItsData(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestStopRemovesTheTemporaryFolder(t *testing.T) {
+// Stop removes the folder; that of a process that was killed is removed by
+// the next Start.
+func TestNoTemporaryFolderStays(t *testing.T) {
 	t.Parallel()
+	abandoned := killed(t, "serve", func(kubeconfig string) { require.FileExists(t, kubeconfig) })
 	plane, err := controlplane.Start(t.Context(), controlplane.Options{})
 	require.NoError(t, err)
+	require.NoDirExists(t, filepath.Dir(abandoned))
 	require.FileExists(t, plane.Kubeconfig())
 	require.NoError(t, plane.Stop())
-	_, err = os.Stat(plane.Kubeconfig())
-	require.ErrorIs(t, err, os.ErrNotExist)
+	require.NoDirExists(t, filepath.Dir(plane.Kubeconfig()))
+}
+
+// Somebody takes the port after it was chosen and before it is listened on.
+func TestStolenPortIsReplaced(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	stolen := make(chan net.Listener, 1)
+	go func() {
+		defer close(stolen)
+		for ; t.Context().Err() == nil; time.Sleep(time.Millisecond) {
+			config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(dir, "kubeconfig"))
+			if err != nil {
+				continue // it is not written yet
+			}
+			if thief, err := net.Listen("tcp", strings.TrimPrefix(config.Host, "https://")); err == nil {
+				stolen <- thief
+				_ = http.Serve(thief, http.NotFoundHandler()) // until it is closed
+			}
+			return
+		}
+	}()
+	plane, err := controlplane.Start(t.Context(), controlplane.Options{Dir: dir})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, plane.Stop()) })
+	thief := <-stolen
+	require.NotNil(t, thief)
+	defer thief.Close()
+	require.NotEqual(t, thief.Addr().String(), plane.Server().String())
+	_, err = client(t, plane.Config()).Discovery().ServerVersion()
+	require.NoError(t, err)
+}
+
+func TestStoreThatFailsIsNamed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "etcd"), nil, 0o600)) // where the data go
+	_, err := controlplane.Start(t.Context(), controlplane.Options{Dir: dir})
+	require.ErrorContains(t, err, "etcd ended")
+	require.ErrorContains(t, err, "not a directory")
+}
+
+// Not parallel: the environment belongs to all tests.
+func TestCertManagerThatFailsIsNamed(t *testing.T) {
+	given := t.TempDir()
+	script := "#!/bin/sh\nsleep 1\necho no reason to go on\nexit 1\n"
+	require.NoError(t, os.WriteFile(filepath.Join(given, "cert-manager"), []byte(script), 0o755))
+	path, err := controlplane.Program("cert-manager")
+	require.NoError(t, err)
+	require.NoError(t, os.Symlink(filepath.Join(filepath.Dir(path), "crds"), filepath.Join(given, "crds")))
+	t.Setenv("KUBEBUILDER_ASSETS", given)
+	_, err = controlplane.Start(t.Context(), controlplane.Options{CertManager: true})
+	require.ErrorContains(t, err, "cert-manager ended")
+	require.ErrorContains(t, err, "no reason to go on")
 }
 
 // Not parallel: the environment belongs to all tests.

@@ -10,7 +10,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/rest"
 	"sigs.k8s.io/yaml"
 )
 
@@ -22,11 +21,7 @@ type definitions struct {
 }
 
 // installCRDs creates the CRDs of a folder's YAML files, one in each.
-func installCRDs(ctx context.Context, config *rest.Config, folder string) (*definitions, error) {
-	client, err := dynamic.NewForConfig(config)
-	if err != nil {
-		return nil, err
-	}
+func installCRDs(ctx context.Context, client dynamic.Interface, folder string) (*definitions, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
 	if err != nil {
 		return nil, err
@@ -66,20 +61,21 @@ func (d *definitions) served(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !established(definition) {
+		if !has(definition, "Established") {
 			return fmt.Errorf("%s is not established", name)
 		}
 	}
 	return nil
 }
 
-func established(definition *unstructured.Unstructured) bool {
-	conditions, _, err := unstructured.NestedSlice(definition.Object, "status", "conditions")
+// has tells whether a condition of an object is true.
+func has(object *unstructured.Unstructured, kind string) bool {
+	conditions, _, err := unstructured.NestedSlice(object.Object, "status", "conditions")
 	if err != nil {
 		return false
 	}
 	for _, one := range conditions {
-		if condition, is := one.(map[string]any); is && condition["type"] == "Established" {
+		if condition, is := one.(map[string]any); is && condition["type"] == kind {
 			return condition["status"] == "True"
 		}
 	}

@@ -8,9 +8,9 @@
 // Gives: clients and a kubeconfig of the administrator, clients that act as a
 // user or a service account, and an API server that can go away for a while
 // and come back with its data.
-// Refuses: to leave processes behind; all end with the one that started them,
-// however that ends. Data is not synced to disk, so it is no place to keep
-// anything.
+// Refuses: to leave anything behind. Programs end with the one that started
+// them, however that ends; what it could not remove then, the next one does.
+// Data is not synced to disk, so it is no place to keep anything.
 //
 // Tests of every room may import it, and so may programs that show a cluster;
 // therefore it never imports testing. Start is enough for what talks to the

@@ -87,8 +87,8 @@ func (p *process) kill() {
 }
 
 // until waits until ready returns nil. The error says what was missing last,
-// or what a program that ended said last.
-func (p *process) until(ctx context.Context, ready func(context.Context) error) error {
+// or what said last that has ended: the program or one of those that it needs.
+func (p *process) until(ctx context.Context, ready func(context.Context) error, needs ...*process) error {
 	const pause, limit = 50 * time.Millisecond, 90 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -97,13 +97,25 @@ func (p *process) until(ctx context.Context, ready func(context.Context) error) 
 		if missing == nil {
 			return nil
 		}
+		for _, one := range append(needs, p) {
+			if one.hasEnded() {
+				return fmt.Errorf("%s ended: %s\n%s", one.name, one.cmd.ProcessState, one.lastWords())
+			}
+		}
 		select {
-		case <-p.ended:
-			return fmt.Errorf("%s ended: %s\n%s", p.name, p.cmd.ProcessState, p.lastWords())
 		case <-ctx.Done():
 			return fmt.Errorf("%s is not ready: %w\n%s", p.name, errors.Join(missing, ctx.Err()), p.lastWords())
 		case <-time.After(pause):
 		}
+	}
+}
+
+func (p *process) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -12,17 +12,14 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
-// identify makes the keys, the administrator and its kubeconfig.
-func (c *ControlPlane) identify(context.Context) error {
+// appoint makes the administrator and its kubeconfig, for where the API server
+// is to listen.
+func (c *ControlPlane) appoint() error {
 	var err error
-	if c.authority, err = newAuthority(); err != nil {
-		return err
-	}
-	if err := writeKeys(c.options.Dir, c.authority, c.options.Address); err != nil {
-		return err
-	}
 	if c.admin, err = c.User("admin", "system:masters"); err != nil {
 		return err
 	}
@@ -40,13 +37,13 @@ func (c *ControlPlane) Kubeconfig() string { return c.kubeconfig }
 // decides what it may do (nothing, until a binding says so). Its requests are
 // not throttled.
 func (c *ControlPlane) User(name string, groups ...string) (*rest.Config, error) {
-	identity, err := c.authority.client(name, groups...)
+	identity, err := c.authority.Client(name, groups...)
 	if err != nil {
 		return nil, err
 	}
 	config := c.anonymous()
-	config.CertData, config.KeyData = identity.certificate, identity.key
-	return config, nil
+	config.CertData, config.KeyData, err = testbed.EncodePair(identity)
+	return config, err
 }
 
 // ServiceAccount gives the client configuration of that account, which must
@@ -69,7 +66,7 @@ func (c *ControlPlane) ServiceAccount(ctx context.Context, namespace, name strin
 func (c *ControlPlane) anonymous() *rest.Config {
 	return &rest.Config{
 		Host: "https://" + c.server.String(), QPS: -1,
-		TLSClientConfig: rest.TLSClientConfig{CAData: c.authority.pem()},
+		TLSClientConfig: rest.TLSClientConfig{CAData: c.authority.PEM()},
 	}
 }
 

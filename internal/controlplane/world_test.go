@@ -1,10 +1,14 @@
 package controlplane_test
 
 import (
+	"bufio"
+	"context"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,18 +22,29 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
 )
 
-// insideVariable makes this program the inside of TestIsolate.
-const insideVariable = "CONTROLPLANE_TEST_INSIDE"
+// roleVariable makes this program what a test starts: see roles.
+const roleVariable = "CONTROLPLANE_TEST_ROLE"
+
+var roles = map[string]func() int{
+	"look":  func() int { return controlplane.Isolate(look) },
+	"stay":  func() int { return controlplane.Isolate(stay) },
+	"serve": serve,
+}
 
 func TestMain(m *testing.M) {
-	if os.Getenv(insideVariable) != "" {
-		os.Exit(controlplane.Isolate(inside))
+	if role, is := roles[os.Getenv(roleVariable)]; is {
+		os.Exit(role())
 	}
 	os.Exit(m.Run())
 }
 
-// inside says what it sees, leaves a process behind and ends with status 7.
-func inside() int {
+// look says what it sees, leaves a process behind and ends with status 7.
+func look() int {
+	processes, err := os.Readlink(ownProcesses)
+	if err != nil {
+		return 1
+	}
+	fmt.Println(processes)
 	interfaces, err := net.Interfaces()
 	if err != nil {
 		return 1
@@ -44,16 +59,90 @@ func inside() int {
 	return 7
 }
 
+// stay is look that never ends.
+func stay() int {
+	look()
+	time.Sleep(time.Hour)
+	return 0
+}
+
+// serve starts a control plane, says where its files are, and never ends.
+func serve() int {
+	plane, err := controlplane.Start(context.Background(), controlplane.Options{})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println(plane.Kubeconfig())
+	time.Sleep(time.Hour)
+	return 0
+}
+
+func play(t *testing.T, role string) *exec.Cmd {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), os.Args[0])
+	command.Env = append(os.Environ(), roleVariable+"="+role)
+	command.Stderr = os.Stderr
+	return command
+}
+
+// killed plays a role until it has said its first line, and kills it then.
+func killed(t *testing.T, role string, meanwhile func(said string)) (said string) {
+	t.Helper()
+	command := play(t, role)
+	output, err := command.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, command.Start())
+	said, err = bufio.NewReader(output).ReadString('\n')
+	require.NoError(t, err)
+	said = strings.TrimSpace(said)
+	meanwhile(said)
+	require.NoError(t, command.Process.Kill())
+	require.Error(t, command.Wait())
+	return said
+}
+
+// ownProcesses leads to the PID namespace of who looks.
+const ownProcesses = "/proc/self/ns/pid"
+
+// population is how many processes are in a PID namespace.
+func population(t *testing.T, namespace string) (count int) {
+	t.Helper()
+	all, err := filepath.Glob("/proc/[0-9]*/ns/pid")
+	require.NoError(t, err)
+	for _, one := range all {
+		if in, err := os.Readlink(one); err == nil && in == namespace { // it may have ended
+			count++
+		}
+	}
+	return count
+}
+
 func TestIsolateHasItsOwnNetworkAndLeavesNothing(t *testing.T) {
 	t.Parallel()
-	outside := exec.Command(os.Args[0])
-	outside.Env = append(os.Environ(), insideVariable+"=yes")
-	output, err := outside.Output()
+	output, err := play(t, "look").Output()
 	var ended *exec.ExitError
 	require.ErrorAs(t, err, &ended)
-	require.Equal(t, 7, ended.ExitCode(), "%s%s", output, ended.Stderr)
-	require.Equal(t, "lo [127.0.0.1/8 ::1/128]\npods [10.99.0.1/16]\n", string(output))
-	require.Error(t, exec.Command("pgrep", "-f", "sleep 987654").Run(), "the process that was left behind")
+	require.Equal(t, 7, ended.ExitCode(), "%s", output)
+	namespace, interfaces, _ := strings.Cut(string(output), "\n")
+	require.Equal(t, "lo [127.0.0.1/8 ::1/128]\npods [10.99.0.1/16]\n", interfaces)
+	require.NotEqual(t, ours(t), namespace)
+	require.Zero(t, population(t, namespace))
+}
+
+func ours(t *testing.T) string {
+	t.Helper()
+	namespace, err := os.Readlink(ownProcesses)
+	require.NoError(t, err)
+	return namespace
+}
+
+func TestIsolateLeavesNothingWhenItIsKilled(t *testing.T) {
+	t.Parallel()
+	namespace := killed(t, "stay", func(namespace string) {
+		require.GreaterOrEqual(t, population(t, namespace), 2, "who keeps the namespace, and who stays")
+	})
+	require.Eventually(t, func() bool { return population(t, namespace) == 0 }, 10*time.Second, 20*time.Millisecond)
 }
 
 func TestWorldNeedsIsolation(t *testing.T) {

@@ -72,10 +72,11 @@ func (a *Authority) server(template *x509.Certificate, names []string) (*tls.Cer
 	return a.sign(template)
 }
 
-// Client makes a client certificate with the common name.
-func (a *Authority) Client(name string) (*tls.Certificate, error) {
+// Client makes a client certificate with the common name. To Kubernetes it is
+// a user, and the organizations are its groups.
+func (a *Authority) Client(name string, organizations ...string) (*tls.Certificate, error) {
 	return a.sign(&x509.Certificate{
-		Subject:     pkix.Name{CommonName: name},
+		Subject:     pkix.Name{CommonName: name, Organization: organizations},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	})
 }
@@ -130,16 +131,25 @@ func (a *Authority) WriteCA(dir string) (string, error) {
 // WritePair writes a certificate to dir/name.pem and its key, readable by its
 // owner only, to dir/name-key.pem.
 func WritePair(dir, name string, certificate *tls.Certificate) (certFile, keyFile string, err error) {
-	key, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	text, key, err := EncodePair(certificate)
 	if err != nil {
 		return "", "", fmt.Errorf("write key of %s: %w", name, err)
 	}
-	keyFile, err = writePEM(dir, name+"-key.pem", pemBlock("PRIVATE KEY", key))
+	keyFile, err = writePEM(dir, name+"-key.pem", key)
 	if err != nil {
 		return "", "", err
 	}
-	certFile, err = writePEM(dir, name+".pem", pemBlock("CERTIFICATE", certificate.Certificate[0]))
+	certFile, err = writePEM(dir, name+".pem", text)
 	return certFile, keyFile, err
+}
+
+// EncodePair gives a certificate and its key (PKCS 8) in PEM.
+func EncodePair(certificate *tls.Certificate) (text, key []byte, err error) {
+	der, err := x509.MarshalPKCS8PrivateKey(certificate.PrivateKey)
+	if err != nil {
+		return nil, nil, err
+	}
+	return pemBlock("CERTIFICATE", certificate.Certificate[0]), pemBlock("PRIVATE KEY", der), nil
 }
 
 func pemBlock(kind string, der []byte) []byte {

@@ -57,11 +57,11 @@ func run(ctx context.Context, kubeconfig string) error {
 			}
 		})
 	}
-	if err := controllers(ctx, kubeconfig, start); err != nil {
-		return err
-	}
 	injector, err := newInjector(ctx, kubeconfig)
 	if err != nil {
+		return err
+	}
+	if err := controllers(ctx, kubeconfig, start); err != nil {
 		return err
 	}
 	start(injector.Start)
