@@ -34,7 +34,7 @@ type clusterConfig struct {
 	Source   string   `json:"source"`
 	Digest   string   `json:"digest"`             // "" when it is invalid or missing
 	Problems []string `json:"problems,omitempty"` // then
-	InSync   bool     `json:"in_sync"`            // every ready replica serves it
+	InSync   bool     `json:"in_sync"`            // there are ready replicas, and all serve it
 }
 
 // replicaStatus is one replica, but for its services.
@@ -114,17 +114,27 @@ func newClusterStatus(found *installation, replicas []cluster.Replica, table *mi
 	if table != nil {
 		document.Config.Digest = table.Digest()
 	}
-	inSync := 0
 	for _, replica := range replicas {
-		row := document.replica(replica)
-		document.Replicas = append(document.Replicas, row)
-		if row.InSync == row.Ready { // one that gets no traffic delays nobody
-			inSync++
-		}
+		document.Replicas = append(document.Replicas, document.replica(replica))
 	}
-	document.Config.InSync = len(replicas) > 0 && inSync == len(replicas)
+	ready, inSync := document.ready()
+	document.Config.InSync = ready > 0 && inSync == ready
 	document.Services = services(replicas, table, state)
 	return document
+}
+
+// ready counts the replicas that get traffic, and those of them that serve the
+// config: one that gets none delays nobody.
+func (d *clusterStatus) ready() (ready, inSync int) {
+	for _, replica := range d.Replicas {
+		if replica.Ready {
+			ready++
+			if replica.InSync {
+				inSync++
+			}
+		}
+	}
+	return ready, inSync
 }
 
 func (d *clusterStatus) replica(replica cluster.Replica) replicaStatus {

@@ -80,6 +80,34 @@ func TestClusterStatusAddsUp(t *testing.T) {
 	}
 }
 
+// TestInSync: those that get no traffic do not count, whatever they serve.
+func TestInSync(t *testing.T) {
+	t.Parallel()
+	table, err := config.Load("c", []byte(oneService))
+	require.NoError(t, err)
+	found := &installation{}
+	replica := func(ready bool, digest string) cluster.Replica {
+		one := answering("one", digest, status.Service{})
+		one.Ready = ready
+		return one
+	}
+	serves, draining := replica(true, table.Digest()), replica(false, table.Digest())
+	late, starting := replica(true, "other"), replica(false, "other")
+	for _, c := range []struct {
+		replicas []cluster.Replica
+		want     bool
+	}{
+		{nil, false},
+		{[]cluster.Replica{serves}, true},
+		{[]cluster.Replica{serves, draining, starting}, true},
+		{[]cluster.Replica{serves, late}, false},
+		{[]cluster.Replica{starting}, false},
+		{[]cluster.Replica{draining}, false},
+	} {
+		require.Equal(t, c.want, newClusterStatus(found, c.replicas, table, status.Cluster{}).Config.InSync, "%v", c.replicas)
+	}
+}
+
 func verdict(phase status.Phase, reason string, since time.Time) status.Cluster {
 	return status.Cluster{Services: map[string]status.ClusterService{"shop": {Phase: phase, Reason: reason, Since: since}}}
 }

@@ -29,15 +29,7 @@ func (d *clusterStatus) page() page {
 // headline is "2 of 2 replicas ready, all serve 0123456789abcdef of
 // migration-proxy/migration-config".
 func (d *clusterStatus) headline() string {
-	ready, inSync := 0, 0
-	for _, replica := range d.Replicas {
-		if replica.Ready {
-			ready++
-			if replica.InSync {
-				inSync++
-			}
-		}
-	}
+	ready, inSync := d.ready()
 	line := fmt.Sprintf("%d of %d replicas ready", ready, len(d.Replicas))
 	switch {
 	case d.Config.Digest == "":
