@@ -15,15 +15,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 )
 
 const (
-	// readEvery finds what the kernel does not tell about the files.
-	readEvery = 10 * time.Second
-	// tryEvery is how soon a certificate that is not there yet is looked for.
-	tryEvery = time.Second
-	caFile   = "ca.crt" // cert-manager writes it, others need not
+	// readEvery is how soon a new certificate is seen. Its files are read, not
+	// watched: a second does not matter, and a busy node has no inotify
+	// instance left.
+	readEvery = time.Second
+	caFile    = "ca.crt" // cert-manager writes it, others need not
 )
 
 var descExpiry = prometheus.NewDesc("migration_proxy_certificate_expiry_timestamp_seconds",
@@ -35,71 +34,64 @@ var descExpiry = prometheus.NewDesc("migration_proxy_certificate_expiry_timestam
 type Served struct {
 	dir, name string
 	log       *slog.Logger
-	watcher   atomic.Pointer[certwatcher.CertWatcher]
-	missing   atomic.Pointer[error] // why there is no certificate yet
+	pair      atomic.Pointer[tls.Certificate]
+	trouble   atomic.Pointer[error] // why the files could not be read lately
 }
 
 // New names the directory, and the namespace of the Service that the
 // certificate must be for. Nothing is read before Run.
 func New(dir, namespace string, log *slog.Logger) *Served {
 	served := &Served{dir: dir, name: DNSNames(namespace)[0], log: log}
-	served.miss(errors.New("not read yet"))
+	unread := errors.New("not read yet")
+	served.trouble.Store(&unread)
 	return served
 }
-
-func (s *Served) miss(err error) { s.missing.Store(&err) }
 
 // Run keeps the certificate fresh until ctx ends, and then returns nil. It
 // waits for one that is not there yet.
 func (s *Served) Run(ctx context.Context) error {
-	for waiting := false; ; waiting = true {
-		watcher, err := certwatcher.New(filepath.Join(s.dir, corev1.TLSCertKey), filepath.Join(s.dir, corev1.TLSPrivateKeyKey))
-		if err == nil {
-			s.watcher.Store(watcher.WithWatchInterval(readEvery))
-			err = watcher.Start(ctx)
-		}
-		if ctx.Err() != nil {
-			return nil
-		}
-		s.miss(err)
-		if !waiting {
-			s.log.Warn("There is no certificate to serve, waiting for one", "directory", s.dir, "error", err)
-		}
+	tick := time.NewTicker(readEvery)
+	defer tick.Stop()
+	for {
+		s.read()
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(tryEvery):
+		case <-tick.C:
 		}
+	}
+}
+
+// read tells of the same trouble once.
+func (s *Served) read() {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(s.dir, corev1.TLSCertKey), filepath.Join(s.dir, corev1.TLSPrivateKeyKey))
+	if err == nil {
+		s.pair.Store(&pair)
+	}
+	before := s.trouble.Swap(&err)
+	if err != nil && (*before == nil || err.Error() != (*before).Error()) {
+		s.log.Warn("No certificate can be read; the one before stays, if there was one", "directory", s.dir, "error", err)
 	}
 }
 
 // GetCertificate is for tls.Config: the newest certificate.
-func (s *Served) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	watcher := s.watcher.Load()
-	if watcher == nil {
-		return nil, fmt.Errorf("no certificate: %w", *s.missing.Load())
+func (s *Served) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	trouble := s.trouble.Load() // before the pair, so that there is one of the two
+	if pair := s.pair.Load(); pair != nil {
+		return pair, nil
 	}
-	return watcher.GetCertificate(hello)
-}
-
-// leaf is the certificate that is served, and what came with it.
-func (s *Served) leaf() (leaf *x509.Certificate, rest [][]byte, err error) {
-	pair, err := s.GetCertificate(nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	leaf, err = x509.ParseCertificate(pair.Certificate[0])
-	return leaf, pair.Certificate[1:], err
+	return nil, fmt.Errorf("no certificate: %w", *trouble)
 }
 
 // Check returns nil when the API server would accept what is served at that
 // time: its days, its name and, if ca.crt lies beside it, its CA. The error
 // says what to do.
 func (s *Served) Check(now time.Time) error {
-	leaf, rest, err := s.leaf()
+	pair, err := s.GetCertificate(nil)
 	if err != nil {
 		return fmt.Errorf("certificate in %s: %w", s.dir, err)
 	}
+	leaf := pair.Leaf
 	options := x509.VerifyOptions{
 		DNSName: s.name, CurrentTime: now, Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(),
 	}
@@ -107,7 +99,7 @@ func (s *Served) Check(now time.Time) error {
 	if err != nil || !options.Roots.AppendCertsFromPEM(pem) {
 		options.Roots.AddCert(leaf) // then only its days and its name are looked at
 	}
-	for _, der := range rest {
+	for _, der := range pair.Certificate[1:] {
 		if between, err := x509.ParseCertificate(der); err == nil {
 			options.Intermediates.AddCert(between)
 		}
@@ -124,7 +116,7 @@ func (s *Served) Describe(out chan<- *prometheus.Desc) { out <- descExpiry }
 
 // Collect implements prometheus.Collector.
 func (s *Served) Collect(out chan<- prometheus.Metric) {
-	if leaf, _, err := s.leaf(); err == nil {
-		out <- prometheus.MustNewConstMetric(descExpiry, prometheus.GaugeValue, float64(leaf.NotAfter.Unix()))
+	if pair := s.pair.Load(); pair != nil {
+		out <- prometheus.MustNewConstMetric(descExpiry, prometheus.GaugeValue, float64(pair.Leaf.NotAfter.Unix()))
 	}
 }

@@ -173,6 +173,22 @@ func TestServedWaits(t *testing.T) {
 	soon(t, func() bool { return served.Check(time.Now()) == nil }, "the certificate is read once it is there")
 }
 
+// A certificate that is replaced is seen without being asked for.
+func TestServedSeesTheNext(t *testing.T) {
+	t.Parallel()
+	authority, dir := newCA(t), &volume{dir: t.TempDir()}
+	dir.write(t, authority.fresh(t))
+	served := serve(t, dir.dir)
+	soon(t, func() bool { return served.Check(time.Now()) == nil }, "first")
+	before, err := served.GetCertificate(nil)
+	require.NoError(t, err)
+	dir.write(t, authority.fresh(t))
+	soon(t, func() bool {
+		after, err := served.GetCertificate(nil)
+		return err == nil && string(after.Certificate[0]) != string(before.Certificate[0])
+	}, "second")
+}
+
 // A pair that does not match leaves the one before at work.
 func TestServedKeepsTheGoodPair(t *testing.T) {
 	t.Parallel()
@@ -186,7 +202,7 @@ func TestServedKeepsTheGoodPair(t *testing.T) {
 	broken := authority.fresh(t)
 	broken["tls.key"] = first["tls.key"]
 	dir.write(t, broken)
-	require.Error(t, served.watcher.Load().ReadCertificate())
+	served.read()
 	after, err := served.GetCertificate(nil)
 	require.NoError(t, err)
 	require.Equal(t, before.Certificate, after.Certificate)
@@ -227,6 +243,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	for range 5 {
 		secret := authority.fresh(t)
 		dir.write(t, secret)
+		served.read() // it would soon be
 		want, _ := pem.Decode(secret["tls.crt"])
 		soon(t, func() bool { return string(handshake(t, address, trusted)) == string(want.Bytes) }, "the new certificate is served")
 		kept, fresh := load.kept.Load()+20, load.fresh.Load()+20

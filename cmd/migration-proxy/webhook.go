@@ -87,9 +87,9 @@ func runWebhook(cmd *cobra.Command, options webhookOptions) error {
 	if err != nil {
 		return err
 	}
-	context.AfterFunc(ctx, func() {
-		plane.log.Info("Shutting down, admission answers a little longer", "drain", options.drain)
+	defer context.AfterFunc(ctx, func() {
+		log.Info("Shutting down, admission answers a little longer", "drain", options.drain)
 		stop() // a second signal does not wait
-	})
+	})() // before the other stop: who fails was not told to end
 	return plane.run(ctx)
 }
