@@ -40,9 +40,6 @@ func (s service) build(g global) migration.Service {
 	if s.Timeout != nil {
 		built.Timeout = *s.Timeout
 	}
-	if s.Cache != nil {
-		built.Cache.TTL = s.Cache.TTL
-	}
 	return built
 }
 

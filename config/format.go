@@ -35,16 +35,11 @@ type service struct {
 	Timeout     *time.Duration       `yaml:"timeout" doc:"Overrides global.default_timeout."`
 	MaxBodySize byteSize             `yaml:"max_body_size" default:"0" doc:"Largest request body: bytes, or with k, m, g (1k is 1024); 0 is no limit."`
 	Gzip        bool                 `yaml:"gzip" doc:"Compress answers that the side sent uncompressed."`
-	Cache       *cache               `yaml:"cache" doc:"Keep cacheable answers in the proxy."`
 	TLS         tls                  `yaml:"tls" doc:"How new is spoken to when it is https."`
 	Migration   split                `yaml:"migration" doc:"How the traffic is divided."`
 	Canary      canary               `yaml:"canary" doc:"Rules that come before the strategy."`
 	Fallback    fallback             `yaml:"fallback" doc:"When and for how long traffic goes back to old by itself."`
 	HealthCheck *healthCheck         `yaml:"health_check" doc:"Active probe of new; without it recovery probes by connecting."`
-}
-
-type cache struct {
-	TTL time.Duration `yaml:"ttl" required:"true" doc:"How long answers without Cache-Control or Expires are kept, 1ms to 1h."`
 }
 
 type tls struct {

@@ -106,7 +106,7 @@ func TestNonsenseIsRefused(t *testing.T) {
 		"proxy.lingerSeconds=120":               "lingerSeconds 120 leaves no time",
 		"proxy.terminationGracePeriodSeconds=5": "proxy/terminationGracePeriodSeconds",
 		"proxy.runtimeSize=lots":                "proxy/runtimeSize",
-		"proxy.tempSize=256Mi":                  "proxy/tempSize", // the cache alone may have that
+		"proxy.tempSize=256Mi":                  "proxy/tempSize",
 		"proxy.tempVolume.sizeLimit=1Gi,proxy.tempVolume.emptyDir.a=b": "proxy/tempVolume",
 		"proxy.resources.request.cpu=1":                                "request",
 		"proxy.podAnnotations.a=1":                                     "proxy/podAnnotations/a",

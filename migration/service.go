@@ -116,11 +116,6 @@ type HealthCheck struct {
 	StatusMax int // highest
 }
 
-// Cache keeps cacheable answers in the proxy. TTL 0 means off.
-type Cache struct {
-	TTL time.Duration // for answers without Cache-Control or Expires
-}
-
 // Service is one application on the move: everything that is asked for at
 // (OldHost, PathPrefix) and how it is divided between two backends. Durations
 // are positive, texts are from their alphabets, TLS counts only when
@@ -138,7 +133,6 @@ type Service struct {
 	Tries        int           // on the chosen side for one request, in all
 	MaxBodyBytes int64         // 0 is no limit
 	Gzip         bool
-	Cache        Cache
 	TLS          TLS
 
 	Enabled     bool

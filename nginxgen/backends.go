@@ -50,7 +50,7 @@ func (d *draft) towardsBackends() directives {
 	lines = append(lines, line("proxy_next_upstream_tries", strconv.Itoa(commonTries)))
 	lines = append(lines, d.requestHeaders()...)
 	lines = append(lines, d.commonTLS()...)
-	return append(lines, d.compressionAndCache()...)
+	return append(lines, d.compression()...)
 }
 
 // timeouts bounds one try; no further try begins after the same time, so that
@@ -70,11 +70,6 @@ func milliseconds(d time.Duration) string {
 		return strconv.FormatInt(int64(d/time.Second), 10) + "s"
 	}
 	return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
-}
-
-// wholeSeconds rounds up, for directives that know nothing finer.
-func wholeSeconds(d time.Duration) string {
-	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10) + "s"
 }
 
 // commonTLS is for every backend that is https; nginx's own defaults are SNI
@@ -115,24 +110,14 @@ func (d *draft) serviceTLS(s *migration.Service) directives {
 	return lines
 }
 
-// compressionAndCache prepares what some service asks for.
-func (d *draft) compressionAndCache() directives {
-	var lines directives
-	if d.any(func(s *migration.Service) bool { return s.Gzip }) {
-		lines = append(lines, line("gzip_proxied", "any"), line("gzip_vary", "on"), line("gzip_types",
-			"text/plain", "text/css", "text/xml", "text/javascript", "application/javascript",
-			"application/json", "application/xml", "image/svg+xml"))
+// compression prepares for the services that ask for it.
+func (d *draft) compression() directives {
+	if !d.any(func(s *migration.Service) bool { return s.Gzip }) {
+		return nil
 	}
-	if d.any(func(s *migration.Service) bool { return s.Cache.TTL > 0 }) {
-		lines = append(lines,
-			line("proxy_cache_path", d.path("temp", "cache"), "keys_zone=migration:10m", "max_size=256m", "use_temp_path=off"),
-			// The side is part of the key: each cluster's answers are its own.
-			line("proxy_cache_key", "$mp_backend|$host|$request_uri"),
-			// Who is known by cookie or Authorization is never served another's answer.
-			line("proxy_cache_bypass", "$http_authorization", "$http_cookie"),
-			line("proxy_no_cache", "$http_authorization", "$http_cookie"))
-	}
-	return lines
+	return directives{line("gzip_proxied", "any"), line("gzip_vary", "on"), line("gzip_types",
+		"text/plain", "text/css", "text/xml", "text/javascript", "application/javascript",
+		"application/json", "application/xml", "image/svg+xml")}
 }
 
 // upstreams are the two groups of a service.

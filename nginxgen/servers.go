@@ -143,8 +143,7 @@ func (d *draft) entry(s *migration.Service) directives {
 	}
 	lines = append(lines, line("try_files", "/$mp_class/$mp_token", "$mp_otherwise."+string(s.Name)))
 	lines = append(lines, d.towardsNew(s)...)
-	lines = append(lines, fallToOld(s)...)
-	return append(lines, cached(s)...)
+	return append(lines, fallToOld(s)...)
 }
 
 // towardsNew is a location that asks new, and translates what new says about
@@ -183,8 +182,7 @@ func (d *draft) old(s *migration.Service) directives {
 	lines = append(lines,
 		line("proxy_pass", string(s.OldBackend.Scheme)+"://"+group(s, migration.Old)),
 		line("proxy_request_buffering", "off"))
-	lines = append(lines, limits(s)...)
-	return append(lines, cached(s)...)
+	return append(lines, limits(s)...)
 }
 
 // limits are a service's own numbers, where they differ from the common ones.
@@ -203,18 +201,4 @@ func limits(s *migration.Service) directives {
 		lines = append(lines, line("gzip", "on"))
 	}
 	return lines
-}
-
-// cached lets a location keep answers; the backend's own Cache-Control,
-// Expires, Set-Cookie and Vary are then obeyed.
-func cached(s *migration.Service) directives {
-	if s.Cache.TTL == 0 {
-		return nil
-	}
-	return directives{
-		line("proxy_cache", "migration"),
-		line("proxy_cache_valid", wholeSeconds(s.Cache.TTL)),
-		line("proxy_buffering", "on"),
-		line("proxy_ignore_headers", "X-Accel-Redirect", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset"),
-	}
 }

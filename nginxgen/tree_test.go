@@ -38,11 +38,10 @@ var known = strings.Fields(`
 	map map_hash_bucket_size msie_padding
 	pid
 	proxy_buffer_size proxy_buffering proxy_buffers
-	proxy_cache proxy_cache_bypass proxy_cache_key proxy_cache_path proxy_cache_valid
 	proxy_connect_timeout proxy_cookie_domain
 	proxy_headers_hash_bucket_size proxy_headers_hash_max_size proxy_http_version
 	proxy_ignore_headers proxy_intercept_errors
-	proxy_next_upstream proxy_next_upstream_timeout proxy_next_upstream_tries proxy_no_cache
+	proxy_next_upstream proxy_next_upstream_timeout proxy_next_upstream_tries
 	proxy_pass proxy_pass_header proxy_pass_trailers
 	proxy_read_timeout proxy_redirect proxy_request_buffering
 	proxy_send_timeout proxy_set_header

@@ -139,7 +139,7 @@ func FuzzAccepts(f *testing.F) {
 	for seed := range uint64(4) {
 		f.Add([]byte(random{rand.New(rand.NewPCG(seed, 2))}.configText("http://127.0.0.1:1", "http://127.0.0.1:2")))
 	}
-	f.Add([]byte("services:\n  - {name: a, old_host: _, old_backend: 'b:80', new_host: c, new_backend: 'd:81', path_prefix: /@, cache: {ttl: 1ms}, fallback: {on_status: [499]}}\n"))
+	f.Add([]byte("services:\n  - {name: a, old_host: _, old_backend: 'b:80', new_host: c, new_backend: 'd:81', path_prefix: /@, fallback: {on_status: [499]}}\n"))
 	params := newParams(f)
 	f.Fuzz(func(t *testing.T, text []byte) {
 		table, err := config.Load("fuzz.yaml", text)
@@ -178,7 +178,6 @@ func drawService(rt *rapid.T, n int) string {
 	key("timeout", draw("timeout", `[1-9][0-9]{0,2}(ms|s)`))
 	key("max_body_size", draw("body", `[1-9][0-9]{0,3}[kKmMgG]?`))
 	key("gzip", fmt.Sprint(rapid.Bool().Draw(rt, "gzip")))
-	key("cache", "{ttl: "+draw("ttl", `[1-9][0-9]{0,2}(ms|s)`)+"}")
 	key("migration", "{strategy: user_hash, hash_key: "+draw("key", "(ip|header:[A-Za-z0-9][A-Za-z0-9_-]{0,100}[A-Za-z0-9]|cookie:[a-zA-Z0-9!#%&'*+.^_`|~-]{1,128})")+", cohort: "+draw("cohort", `([a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?)?`)+"}")
 	key("fallback", fmt.Sprintf("{enabled: %t, on_status: [%d]}", rapid.Bool().Draw(rt, "fallback"), rapid.IntRange(400, 599).Draw(rt, "status")))
 	out.WriteString("    canary:\n      header_rules:\n")
