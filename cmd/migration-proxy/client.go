@@ -21,6 +21,10 @@ const (
 	statusLimit = 64 << 20
 )
 
+// direct goes by no $HTTP_PROXY: that one knows the world outside, and not the
+// pods and machines that proxies run on.
+var direct = &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{}).DialContext}}
+
 // proxyClient asks one proxy's HTTP API.
 type proxyClient struct{ address string }
 
@@ -50,7 +54,7 @@ func (c *proxyClient) get(ctx context.Context, path string) ([]byte, error) {
 	if err != nil {
 		return nil, wrongUsage("--http %q: write HOST:PORT", c.address)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := direct.Do(request)
 	if err != nil {
 		return nil, fmt.Errorf("no proxy answers: %w; start one with 'migration-proxy run', or name its address with --http", err)
 	}

@@ -125,13 +125,21 @@ func (o *runOptions) portsFree() error {
 func tryPort(flag string, address listenAddress) error {
 	listener, err := net.Listen("tcp", address.String())
 	if err != nil {
-		return portTaken(flag, err)
+		return cannotListen(flag, err)
 	}
 	return listener.Close()
 }
 
-func portTaken(flag string, err error) error {
-	return fmt.Errorf("%w; end who has it, or choose another with --%s or $%s", err, flag, variable(flag))
+// cannotListen adds the way out, which depends on what stands in the way.
+func cannotListen(flag string, err error) error {
+	remedy := "choose another"
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		remedy = "end who has it, or choose another"
+	case errors.Is(err, syscall.EACCES):
+		remedy = "low ports need CAP_NET_BIND_SERVICE: choose one from 1024 up"
+	}
+	return fmt.Errorf("%w; %s with --%s or $%s", err, remedy, flag, variable(flag))
 }
 
 func (p *dataPlane) openAccessLog() error {
@@ -162,7 +170,7 @@ func (p *dataPlane) openAPI() (err error) {
 		return err
 	}
 	if p.listener, err = net.Listen("tcp", p.options.http.String()); err != nil {
-		return portTaken("http", err)
+		return cannotListen("http", err)
 	}
 	return nil
 }

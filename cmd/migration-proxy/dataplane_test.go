@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -15,6 +17,12 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"github.com/migration-proxy/migration-proxy/status"
 )
+
+func TestCannotListen(t *testing.T) {
+	t.Parallel()
+	err := cannotListen("listen", &net.OpError{Op: "listen", Err: os.NewSyscallError("bind", syscall.EACCES)})
+	require.EqualError(t, err, "listen: bind: permission denied; low ports need CAP_NET_BIND_SERVICE: choose one from 1024 up with --listen or $MIGRATION_PROXY_LISTEN")
+}
 
 // planeRig is a dataPlane in this process, and the file that it serves.
 type planeRig struct {

@@ -116,7 +116,7 @@ func (p *admissionPlane) openAPI(collectors ...prometheus.Collector) (err error)
 		return err
 	}
 	if p.listener, err = net.Listen("tcp", p.options.http.String()); err != nil {
-		return portTaken("http", err)
+		return cannotListen("http", err)
 	}
 	return nil
 }
