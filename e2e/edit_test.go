@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,11 +22,7 @@ import (
 func TestEditByHand(t *testing.T) {
 	t.Parallel()
 	s := cluster.NewSite(t)
-	s.Ingress("shop")
-	s.Configure(100)
-	s.OptIn("shop")
-	s.AwaitPhase("shop", migrating)
-	s.AwaitSplit(100)
+	s.Migrate(100)
 	stream := s.Stream()
 	edit := func(to string) world.Result {
 		return s.KubectlEdit(t, fmt.Sprintf(`s/percentage: .*# of %s$/percentage: %s  # of %[1]s/`, s.Service, to))
@@ -40,7 +37,7 @@ func TestEditByHand(t *testing.T) {
 	accepted := edit("0")
 	require.Zero(t, accepted.Code, accepted.Output)
 	s.AwaitSplit(0)
-	awaitShare(s, "0")
+	s.AwaitShare("shop", 0)
 	stream.StopLossless()
 }
 
@@ -103,12 +100,13 @@ func TestConcurrentUpdatesAreAllKept(t *testing.T) {
 	for _, name := range names {
 		s.ConfigureAs(name, s.TextOf(name, name+".example.com", 1))
 	}
-	done := make(chan world.Result, len(names))
+	results := make([]world.Result, len(names))
+	var people sync.WaitGroup
 	for i, name := range names {
-		go func() { done <- s.Try(t, s.ProxyCommand("update", name, strconv.Itoa(10+i))) }()
+		people.Go(func() { results[i] = s.Try(t, s.ProxyCommand("update", name, strconv.Itoa(10+i))) })
 	}
-	for range names {
-		result := <-done
+	people.Wait() // also for one whose Try ended the goroutine: then t has failed
+	for _, result := range results {
 		require.Zero(t, result.Code, result.Output)
 	}
 	for i, name := range names {
@@ -120,11 +118,7 @@ func TestConcurrentUpdatesAreAllKept(t *testing.T) {
 // and an Event says what is wrong.
 func TestABadConfigThatSlippedIn(t *testing.T) {
 	s := cluster.NewSite(t)
-	s.Ingress("shop")
-	s.Configure(100)
-	s.OptIn("shop")
-	s.AwaitPhase("shop", migrating)
-	s.AwaitSplit(100)
+	s.Migrate(100)
 	stream := s.Stream()
 	unchecked(t)
 	require.NoError(t, s.EditConfig(t.Context(), replacing("percentage: 100  # of "+s.Service, "percentage: many  # of "+s.Service)))
@@ -156,11 +150,7 @@ func replacing(old, new string) func(string) string {
 // load. Its figures are in docs/e2e.md (make e2e-figures).
 func TestEditTakesEffectAtOnce(t *testing.T) {
 	s := cluster.NewSite(t)
-	s.Ingress("shop")
-	s.Configure(0)
-	s.OptIn("shop")
-	s.AwaitPhase("shop", migrating)
-	s.AwaitSplit(0)
+	s.Migrate(0)
 	stream := s.Stream(func(load *wire.Load) { load.Connections, load.Rate = 8, 400 })
 	edits := 10
 	if long() {

@@ -37,7 +37,7 @@ func TestLeaderKilledMidChange(t *testing.T) {
 		}
 	}
 	t.Logf("the leader was %s, and is %s", leader, awaitLeader(t, leader))
-	awaitShare(s, "20")
+	s.AwaitShare("shop", 20)
 	require.NoError(t, world.InPhase(fallenBack)(s.GetIngress("fallen")), "it was not forgotten")
 
 	s.Fail(world.New, wire.Outage{})

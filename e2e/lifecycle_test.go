@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,15 +18,12 @@ import (
 func TestRestoreAll(t *testing.T) {
 	s, before := twoModes(t)
 	stream := s.Stream()
-	cluster.Scale(t, world.Webhook, 0)
-	t.Cleanup(func() { // others need it, whatever becomes of this scenario
-		cluster.Scale(cleanup{t}, world.Webhook, 2)
-		s.Proxy(cleanup{t}, "restore", "--resume")
-	})
+	t.Cleanup(func() { s.Proxy(cleanup{t}, "restore", "--resume") })
+	back := scaledTo0(t, world.Webhook)
 	s.Proxy(t, "restore", "--all")
 	requireAllRestored(t, s, before)
 	s.AwaitSplit(0)
-	cluster.Scale(t, world.Webhook, 2)
+	back()
 	s.OptIn("shop", "team=checkout") // a write; nothing is rewritten while it is paused
 	world.Never(t, 2*time.Second, "shop as its user wrote it", func(context.Context) error {
 		return notRewritten(s.GetIngress("shop"))
@@ -41,6 +39,7 @@ func TestRestoreAll(t *testing.T) {
 func TestUninstallLeavesNoTrace(t *testing.T) {
 	s, before := twoModes(t)
 	stream := s.Stream()
+	reinstalled(t)
 	cluster.Uninstall(t)
 	requireAllRestored(t, s, before)
 	requireNoTrace(t)
@@ -99,31 +98,52 @@ func requireNoService(t *testing.T, s *world.Site, name string) {
 	require.Empty(t, slices.Items)
 }
 
-// requireNoTrace wants nothing of the chart in the cluster. The users' config
-// and the namespace are not the chart's.
+// requireNoTrace wants nothing that the chart or its programs made. The
+// namespace and the users' config are not theirs.
 func requireNoTrace(t *testing.T) {
 	t.Helper()
-	kinds := "mutatingwebhookconfigurations,validatingwebhookconfigurations,clusterroles,clusterrolebindings"
-	for line := range strings.Lines(cluster.Kubectl(t, "get", kinds, "-o", "name")) {
-		if strings.Contains(line, "migration-proxy") {
-			require.Contains(t, line, "migration-proxy-e2e", "only the stage's")
+	world.Await(t, "only what may stay", func(context.Context) error {
+		inside := objects(t, "--namespaced=true", "--namespace", world.Namespace)
+		outside := slices.DeleteFunc(objects(t, "--namespaced=false"), func(name string) bool {
+			return !strings.Contains(name, "migration-proxy") || strings.HasSuffix(name, "/migration-proxy-e2e") // the stage's
+		})
+		if got := strings.Join(append(outside, inside...), "\n"); got != mayStay {
+			return fmt.Errorf("there is\n%s", got)
 		}
-	}
-	left := cluster.Kubectl(t, "get", "deployments,services,jobs,serviceaccounts,roles,rolebindings,certificates,issuers,poddisruptionbudgets,networkpolicies",
-		"-n", world.Namespace, "-o", "name")
-	require.NotContains(t, left, "migration-proxy")
+		return nil
+	})
+}
+
+// mayStay also has what Kubernetes puts into every namespace, the lease that the
+// last leader gave back, and the Secrets, which cert-manager keeps unless it is
+// told otherwise.
+const mayStay = `namespace/migration-proxy
+configmap/kube-root-ca.crt
+configmap/migration-config
+lease.coordination.k8s.io/migration-proxy-watcher
+secret/migration-proxy-webhook-ca
+secret/migration-proxy-webhook-tls
+serviceaccount/default`
+
+// objects lists the names of all objects of all kinds, but for Events and for
+// Endpoints, about which kubectl warns (the EndpointSlices say the same).
+func objects(t *testing.T, scope string, where ...string) []string {
+	t.Helper()
+	kinds := slices.DeleteFunc(strings.Fields(cluster.Kubectl(t, "api-resources", "--verbs=list", "-o", "name", scope)), func(kind string) bool {
+		return strings.HasPrefix(kind, "events") || kind == "endpoints"
+	})
+	names := strings.Fields(cluster.Kubectl(t, append([]string{"get", strings.Join(kinds, ","), "-o", "name"}, where...)...))
+	slices.Sort(names)
+	return names
 }
 
 // TestOlderAndNewerSideBySide stops an upgrade when replicas of both versions
 // serve, and goes on with the work. No request is lost on the whole way.
 func TestOlderAndNewerSideBySide(t *testing.T) {
 	s := cluster.NewSite(t)
-	s.Ingress("shop")
-	s.Configure(50)
-	s.OptIn("shop")
-	s.AwaitPhase("shop", migrating)
-	s.AwaitSplit(50)
+	s.Migrate(50)
 	stream := s.Stream()
+	reinstalled(t)
 	cluster.InstallOlder(t)
 
 	// A pod that is ready counts as available after an hour only: the rollout
@@ -138,7 +158,7 @@ func TestOlderAndNewerSideBySide(t *testing.T) {
 	require.NoError(t, world.InPhase(migrating)(s.GetIngress("shop")))
 
 	patchProxy(t, `{"spec": {"minReadySeconds": 0, "progressDeadlineSeconds": 600}}`)
-	cluster.Kubectl(t, "rollout", "status", "deployment", world.Deployment, "-n", world.Namespace, "--timeout=2m")
+	cluster.AwaitRollout(t, world.Deployment)
 	cluster.Install(t)
 	awaitVersions(t, world.CurrentVersion)
 	s.ExpectSplit(50)

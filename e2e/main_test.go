@@ -41,6 +41,35 @@ type cleanup struct{ *testing.T }
 
 func (cleanup) Context() context.Context { return context.Background() }
 
+// Others need what a scenario takes away, whatever becomes of it.
+
+// scaledBack gives a Deployment its two replicas when the scenario ends, or
+// when the function is called.
+func scaledBack(t *testing.T, deployment string) (back func()) {
+	t.Helper()
+	t.Cleanup(func() { cluster.Scale(cleanup{t}, deployment, 2) })
+	return func() { cluster.Scale(t, deployment, 2) }
+}
+
+// scaledTo0 takes a Deployment's Pods away until then.
+func scaledTo0(t *testing.T, deployment string) (back func()) {
+	t.Helper()
+	back = scaledBack(t, deployment)
+	cluster.Scale(t, deployment, 0)
+	return back
+}
+
+// reinstalled has the chart in place when the scenario ends: either the
+// scenario itself did it, or it has failed.
+func reinstalled(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() {
+		if t.Failed() {
+			cluster.Reinstall(cleanup{t})
+		}
+	})
+}
+
 // long tells whether to take the time that the figures need.
 func long() bool { return os.Getenv("MIGRATION_PROXY_E2E_LONG") != "" }
 

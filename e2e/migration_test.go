@@ -27,7 +27,7 @@ func TestFromAnnotationToOptOut(t *testing.T) {
 	for _, percent := range []int{50, 100, 0, 20} {
 		s.Proxy(t, "update", s.Service, fmt.Sprint(percent))
 		s.ExpectSplit(float64(percent)) // update has waited for every replica
-		awaitShare(s, fmt.Sprint(percent))
+		s.AwaitShare("shop", percent)
 		if percent == 100 {
 			last := s.Counts(world.New).Last
 			require.Equal(t, s.NewHost, last.Host, "the Host that new is asked for")
@@ -45,24 +45,11 @@ func TestFromAnnotationToOptOut(t *testing.T) {
 	require.Equal(t, []string{s.NewHost}, slices.Collect(maps.Keys(s.Counts(world.New).Hosts)), "the Hosts that new was ever asked for")
 }
 
-func awaitShare(s *world.Site, share string) {
-	s.AwaitIngress("shop", "share "+share, func(ingress *networkingv1.Ingress) error {
-		if got := world.Annotation(ingress, "share"); got != share {
-			return fmt.Errorf("it is %q", got)
-		}
-		return nil
-	})
-}
-
 // TestServiceLeavesTheConfig ends a migration from the other side.
 func TestServiceLeavesTheConfig(t *testing.T) {
 	t.Parallel()
 	s := cluster.NewSite(t)
-	s.Ingress("shop")
-	s.Configure(100)
-	s.OptIn("shop")
-	s.AwaitPhase("shop", migrating)
-	s.AwaitSplit(100)
+	s.Migrate(100)
 	stream := s.Stream()
 	s.Unconfigure()
 	s.AwaitPhase("shop", bypassed)
@@ -93,10 +80,7 @@ func notRewritten(ingress *networkingv1.Ingress) error {
 func TestRestoreOne(t *testing.T) {
 	t.Parallel()
 	s := cluster.NewSite(t)
-	s.Ingress("shop")
-	s.Configure(100)
-	s.OptIn("shop")
-	s.AwaitPhase("shop", migrating)
+	s.Migrate(100)
 	stream := s.Stream()
 	s.Proxy(t, "restore", s.Namespace+"/shop")
 	ingress := s.GetIngress("shop")
@@ -130,7 +114,7 @@ func TestTwoIngressesShareAService(t *testing.T) {
 	s.AwaitSplit(100)
 	s.AwaitSplit(0, world.Host(otherHost))
 	s.Proxy(t, "update", s.Service, "50")
-	awaitShare(s, "50")
+	s.AwaitShare("shop", 50)
 	require.Equal(t, other.ResourceVersion, s.GetIngress("other").ResourceVersion, "nobody wrote to it")
 }
 
@@ -150,7 +134,7 @@ func TestAnEditConcernsOneService(t *testing.T) {
 	for percent := range 20 {
 		s.Proxy(t, "update", s.Service, fmt.Sprint(20+percent))
 	}
-	awaitShare(s, "39")
+	s.AwaitShare("shop", 39)
 	require.Equal(t, settled, s.GetIngress("bystander").ResourceVersion)
 	require.NoError(t, world.InPhase(migrating)(s.GetIngress("bystander")))
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -25,14 +26,10 @@ func enabled(ingress *networkingv1.Ingress) {
 // meanwhile is repaired.
 func TestWebhookDown(t *testing.T) {
 	s := cluster.NewSite(t)
-	s.Ingress("shop")
-	s.Configure(100)
-	s.OptIn("shop")
-	s.AwaitPhase("shop", migrating)
-	s.AwaitSplit(100)
+	s.Migrate(100)
 	stream := s.Stream()
 
-	cluster.Scale(t, world.Webhook, 0)
+	back := scaledTo0(t, world.Webhook)
 	began := time.Now()
 	s.Ingress("late", enabled, func(ingress *networkingv1.Ingress) {
 		ingress.Spec.Rules[0].HTTP.Paths[0].Path = "/late"
@@ -44,7 +41,7 @@ func TestWebhookDown(t *testing.T) {
 		"nobody can check the migration config now")
 	s.ExpectSplit(100)
 
-	cluster.Scale(t, world.Webhook, 2)
+	back()
 	s.AwaitPhase("late", migrating)
 	s.AwaitSplit(100, world.To("/late"))
 	require.Equal(t, "checkout", s.GetIngress("shop").Annotations["team"])
@@ -59,11 +56,7 @@ func TestAPIServerGone(t *testing.T) {
 		t.Skip("this cluster's API server is not ours to stop")
 	}
 	s := cluster.NewSite(t)
-	s.Ingress("shop")
-	s.Configure(50)
-	s.OptIn("shop")
-	s.AwaitPhase("shop", migrating)
-	s.AwaitSplit(50)
+	s.Migrate(50)
 	stream := s.Stream()
 	away := either(12*time.Second, time.Minute) // the leader loses its lease after ten
 
@@ -79,7 +72,7 @@ func TestAPIServerGone(t *testing.T) {
 		return s.EditConfig(ctx, replacing("percentage: 50  # of "+s.Service, "percentage: 0  # of "+s.Service))
 	})
 	s.AwaitSplit(0)
-	awaitShare(s, "0")
+	s.AwaitShare("shop", 0)
 	s.Ingress("late", enabled, func(ingress *networkingv1.Ingress) {
 		ingress.Spec.Rules[0].HTTP.Paths[0].Path = "/late"
 	})
@@ -91,13 +84,10 @@ func TestAPIServerGone(t *testing.T) {
 // its user wrote it.
 func TestAllProxiesGone(t *testing.T) {
 	s := cluster.NewSite(t)
-	s.Ingress("shop")
-	s.Configure(100)
-	s.OptIn("shop")
-	s.AwaitPhase("shop", migrating)
-	s.AwaitSplit(100)
+	s.Migrate(100)
 	stream := s.Stream()
 
+	back := scaledBack(t, world.Deployment)
 	began := time.Now()
 	cluster.Kubectl(t, "scale", "deployment", world.Deployment, "-n", world.Namespace, "--replicas=0")
 	s.AwaitPhase("shop", bypassed)
@@ -110,7 +100,7 @@ func TestAllProxiesGone(t *testing.T) {
 	require.Less(t, lost.Failed, 1000, "ten seconds' worth")
 	again := s.Stream()
 
-	cluster.Scale(t, world.Deployment, 2)
+	back()
 	s.AwaitPhase("shop", migrating)
 	s.AwaitSplit(100)
 	again.StopLossless()
@@ -120,11 +110,7 @@ func TestAllProxiesGone(t *testing.T) {
 func TestNewClusterDies(t *testing.T) {
 	t.Parallel()
 	s := cluster.NewSite(t)
-	s.Ingress("shop")
-	s.Configure(50, hasty)
-	s.OptIn("shop")
-	s.AwaitPhase("shop", migrating)
-	s.AwaitSplit(50)
+	s.Migrate(50, hasty)
 	stream := s.Stream()
 
 	s.Fail(world.New, wire.Outage{Mode: wire.Refuse})
@@ -141,6 +127,33 @@ func TestNewClusterDies(t *testing.T) {
 	awaitState(s, migrating)
 	s.AwaitSplit(50)
 	stream.StopLossless()
+}
+
+// TestNewBreaksOff after it has read a request: old answers a GET, but a POST
+// that new may have seen is sent nowhere else. Both count, so it falls back.
+func TestNewBreaksOff(t *testing.T) {
+	t.Parallel()
+	for mode, status := range map[string]int{wire.Hang: http.StatusGatewayTimeout, wire.Reset: http.StatusBadGateway} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			s := cluster.NewSite(t)
+			s.Migrate(100, hasty, "timeout: 2s")
+			s.Fail(world.New, wire.Outage{Mode: mode})
+
+			pay := func(load *wire.Load) { load.Method, load.Path, load.Body = http.MethodPost, "/pay", "1" }
+			const payments = 2 // fewer than what trips a replica
+			require.Equal(t, map[int]int{status: payments}, s.Send(payments, pay).Statuses)
+			require.Equal(t, payments, s.Counts(world.New).Paths["/pay"])
+			require.Zero(t, s.Counts(world.Old).Paths["/pay"])
+			s.ExpectSplit(0)
+			s.AwaitPhase("shop", fallenBack)
+			require.Zero(t, s.Send(payments, pay).Failed)
+
+			s.Fail(world.New, wire.Outage{})
+			s.AwaitPhase("shop", migrating)
+			s.AwaitSplit(100)
+		})
+	}
 }
 
 // hasty is a fallback for scenarios: few failures, and soon back.

@@ -3,6 +3,6 @@
 // says and what clients got.
 //
 // Takes: the cluster that package world makes or is given. Gives: the story on
-// standard output; the exit status is 1 when a claim did not hold. Refuses: to
-// leave anything behind. Nobody imports it.
+// standard output; the exit status is 1 when a claim did not hold, 130 when the
+// user broke off. Refuses: to leave anything behind. Nobody imports it.
 package main

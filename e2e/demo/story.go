@@ -6,8 +6,6 @@ import (
 	"regexp"
 	"strings"
 
-	networkingv1 "k8s.io/api/networking/v1"
-
 	"github.com/migration-proxy/migration-proxy/e2e/wire"
 	"github.com/migration-proxy/migration-proxy/e2e/world"
 )
@@ -75,12 +73,7 @@ func (d *demo) firstHalf() {
 func (d *demo) update(percent int) {
 	d.show(d.cluster.Proxy(d, "update", d.site.Service, fmt.Sprint(percent)))
 	d.split(float64(percent))
-	d.site.AwaitIngress(ingress, "share", func(now *networkingv1.Ingress) error {
-		if got := world.Annotation(now, "share"); got != fmt.Sprint(percent) {
-			return fmt.Errorf("it is %s", got)
-		}
-		return nil
-	})
+	d.site.AwaitShare(ingress, percent)
 }
 
 var keptFile = regexp.MustCompile(`stored to "(\S+)"`)

@@ -74,7 +74,7 @@ func (a actor) service() *corev1.Service {
 	}
 }
 
-// appear creates the actor; awaitActors says when it is there.
+// appear creates the actor; ready says when it is there.
 func (c *Cluster) appear(ctx context.Context, a actor) error {
 	a.image = c.images.actor
 	if a.port != 0 {

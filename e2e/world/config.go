@@ -43,10 +43,6 @@ func (c *Cluster) ConfigText(t T) string {
 // EditConfig changes the whole text; somebody else's edit at the same time is
 // kept. It gives the API server's error.
 func (c *Cluster) EditConfig(ctx context.Context, change func(text string) string) error {
-	return c.editConfig(ctx, change)
-}
-
-func (c *Cluster) editConfig(ctx context.Context, change func(text string) string) error {
 	c.edits.RLock()
 	defer c.edits.RUnlock()
 	maps := c.Client.CoreV1().ConfigMaps(Namespace)

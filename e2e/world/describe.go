@@ -25,10 +25,11 @@ const (
 )
 
 // Describe shows a site for somebody who must find out why its scenario
-// failed: its Ingresses, Events and logs, and those of the installation.
+// failed: its Ingresses, Events and logs, and those of the installation and of
+// the ingress controller, which says there what it refused.
 func (s *Site) Describe(ctx context.Context) string {
 	return fmt.Sprintf("=== site %s\n%s%s%s%s%s", s.Service, s.Cluster.keepLogs(s.Service),
-		s.Cluster.describeIngresses(ctx, s.Namespace), s.Cluster.Describe(ctx, s.Namespace, Namespace),
+		s.Cluster.describeIngresses(ctx, s.Namespace), s.Cluster.Describe(ctx, s.Namespace, Namespace, stageNamespace),
 		s.Cluster.describeMaps(ctx), s.Cluster.describeRoutes(ctx, s.Host))
 }
 
@@ -104,7 +105,7 @@ func (c *Cluster) describePods(ctx context.Context, text *strings.Builder, names
 
 // describeLog leaves the access log out: it would be all there is.
 func (c *Cluster) describeLog(ctx context.Context, text *strings.Builder, pod *corev1.Pod, container string) {
-	raw, err := c.readLog(ctx, pod, container)
+	raw, err := c.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: container}).DoRaw(ctx)
 	if err != nil {
 		fmt.Fprintf(text, "no log of %s: %v\n", container, err)
 		return
@@ -113,15 +114,6 @@ func (c *Cluster) describeLog(ctx context.Context, text *strings.Builder, pod *c
 		return strings.Contains(line, "request_time=") || line == ""
 	})
 	text.WriteString(strings.Join(lines[max(0, len(lines)-logTail):], ""))
-}
-
-// readLog reads a container's output: the local node keeps it in files and
-// answers no question about it.
-func (c *Cluster) readLog(ctx context.Context, pod *corev1.Pod, container string) ([]byte, error) {
-	if c.local != nil {
-		return os.ReadFile(filepath.Join(c.local.Logs(), pod.Namespace+"_"+pod.Name+"_"+container+".log"))
-	}
-	return c.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: container}).DoRaw(ctx)
 }
 
 // keepLogs saves the whole output of all containers of the local cluster,

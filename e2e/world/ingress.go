@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -114,6 +115,28 @@ func InPhase(phase string) func(*networkingv1.Ingress) error {
 func (s *Site) AwaitPhase(name, phase string) {
 	s.t.Helper()
 	s.AwaitIngress(name, "phase "+phase, InPhase(phase))
+}
+
+// AwaitShare waits until an Ingress says the percentage.
+func (s *Site) AwaitShare(name string, percent int) {
+	s.t.Helper()
+	s.AwaitIngress(name, fmt.Sprintf("share %d", percent), func(ingress *networkingv1.Ingress) error {
+		if got := Annotation(ingress, "share"); got != strconv.Itoa(percent) {
+			return fmt.Errorf("it is %q", got)
+		}
+		return nil
+	})
+}
+
+// Migrate creates Ingress shop, configures the site's service and opts in; it
+// waits until clients see the percentage.
+func (s *Site) Migrate(percent int, more ...string) {
+	s.t.Helper()
+	s.Ingress("shop")
+	s.Configure(percent, more...)
+	s.OptIn("shop")
+	s.AwaitPhase("shop", "Migrating")
+	s.AwaitSplit(float64(percent))
 }
 
 // AwaitWritten waits until an Ingress is again what Written gave.

@@ -46,7 +46,7 @@ func cutLast(text, separator string) (before, after string, found bool) {
 
 // install makes an empty migration config and installs the chart beside it.
 func (c *Cluster) install(ctx context.Context) error {
-	if err := c.editConfig(ctx, func(text string) string { return text }); err != nil {
+	if err := c.EditConfig(ctx, func(text string) string { return text }); err != nil {
 		return fmt.Errorf("create the migration config: %w", err)
 	}
 	return c.helm(ctx, c.chartCommand(c.images.current).Args...)
@@ -62,10 +62,12 @@ func (c *Cluster) helm(ctx context.Context, args ...string) error {
 
 // uninstall removes what install made, with the namespace.
 func (c *Cluster) uninstall(ctx context.Context) error {
-	return errors.Join(
-		c.helm(ctx, append(uninstallCommand().Args, "--ignore-not-found")...),
-		c.removeNamespace(ctx, Namespace),
-	)
+	return errors.Join(c.clear(ctx), c.removeNamespace(ctx, Namespace))
+}
+
+// clear takes the chart away, whatever is left of it.
+func (c *Cluster) clear(ctx context.Context) error {
+	return c.helm(ctx, append(uninstallCommand().Args, "--ignore-not-found")...)
 }
 
 func uninstallCommand() Command {
@@ -84,6 +86,13 @@ func (c *Cluster) Uninstall(t T) string {
 func (c *Cluster) Install(t T, values ...string) {
 	t.Helper()
 	c.Run(t, c.chartCommand(c.images.current, values...))
+}
+
+// Reinstall is Install after a scenario that has left anything behind.
+func (c *Cluster) Reinstall(t T) {
+	t.Helper()
+	must(t, c.clear(t.Context()), "take the chart away")
+	c.Install(t)
 }
 
 // InstallOlder is Install with the older program.
@@ -146,6 +155,12 @@ func (c *Cluster) Settled(ctx context.Context, deployment string, replicas int) 
 		err = fmt.Errorf("%d pods, %d ready", len(pods), ready)
 	}
 	return err
+}
+
+// AwaitRollout waits until a Deployment has only Pods of its newest template.
+func (c *Cluster) AwaitRollout(t T, deployment string) {
+	t.Helper()
+	c.Kubectl(t, "rollout", "status", "deployment", deployment, "--namespace", Namespace, "--timeout", commandPatience.String())
 }
 
 // Kill ends a Pod of the installation at once, as the loss of its node does.

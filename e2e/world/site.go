@@ -77,7 +77,7 @@ func (s *Site) remove() {
 		s.t.Logf("%s", s.Describe(ctx))
 	}
 	err := errors.Join(
-		s.editConfig(ctx, s.unconfigured),
+		s.EditConfig(ctx, s.unconfigured),
 		s.Client.CoreV1().Namespaces().Delete(ctx, s.Namespace, metav1.DeleteOptions{}),
 	)
 	if err != nil {
@@ -137,13 +137,13 @@ func (s *Site) Configure(percent int, more ...string) {
 func (s *Site) ConfigureAs(name, text string) {
 	s.t.Helper()
 	s.entries = append(s.entries, name)
-	must(s.t, s.editConfig(s.t.Context(), func(all string) string { return With(all, name, text) }), "configure %s", name)
+	must(s.t, s.EditConfig(s.t.Context(), func(all string) string { return With(all, name, text) }), "configure %s", name)
 }
 
 // Unconfigure takes the site's entries out of the migration config.
 func (s *Site) Unconfigure() {
 	s.t.Helper()
-	must(s.t, s.editConfig(s.t.Context(), s.unconfigured), "unconfigure %s", s.Service)
+	must(s.t, s.EditConfig(s.t.Context(), s.unconfigured), "unconfigure %s", s.Service)
 }
 
 // unconfigured is the migration config without the site's entries.
