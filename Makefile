@@ -34,7 +34,9 @@ demo-cluster: need-go need-nginx need-ip ## Watch a migration in a cluster: real
 	@echo "make demo-cluster: an Ingress opts in, moves to new and back, new dies, the chart goes; about 45 s"
 	@echo "make demo-cluster: the first time the control plane is built before, about 15 minutes more"
 	@$(MAKE) --no-print-directory controlplane
-	$(GO) run ./e2e/demo
+	@mkdir -p bin/e2e
+	$(GO) build -o bin/e2e/demo ./e2e/demo
+	@exec bin/e2e/demo # so that it hears what ends make
 
 e2e: need-go need-nginx need-ip ## Run only the scenarios in a cluster (docs/e2e.md)
 	@echo "make e2e: about 5 minutes; the first time the control plane is built before, about 15 minutes more"
@@ -65,8 +67,9 @@ check: need-go need-nginx controlplane ## Format, vet, staticcheck, import arrow
 golden: need-go need-nginx controlplane ## Rewrite the golden files; then read git diff
 	$(GO) test $(GOLDEN_PACKAGES) -update
 
-image: ## Build the container image (needs docker)
-	docker build -f deploy/Dockerfile -t ghcr.io/migration-proxy/migration-proxy:$(VERSION) --build-arg VERSION=$(VERSION) .
+IMAGE ?= migration-proxy:$(VERSION)
+image: ## Build the container image IMAGE (needs docker)
+	docker build -f deploy/Dockerfile -t $(IMAGE) --build-arg VERSION=$(VERSION) .
 
 faults: need-go need-nginx ## Break everything around the proxy for minutes and count what is lost (docs/reliability.md)
 	@echo "make faults: about 12 minutes; the table goes to bin/faults.md"
