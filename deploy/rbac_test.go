@@ -104,10 +104,10 @@ var needs = []need{
 		"cmd/migration-proxy/restore.go":    ".Patch(ctx, ingress.Name",
 	}},
 	{restoreAccount, everywhere, "services", nil, "list delete", map[string]string{
-		"cmd/migration-proxy/restoreall.go": "Services(s.Namespace).Delete(",
+		"cmd/migration-proxy/restoreall.go": "Services(s.Namespace).Delete",
 	}},
 	{restoreAccount, everywhere, "endpointslices.discovery.k8s.io", nil, "list delete", map[string]string{
-		"cmd/migration-proxy/restoreall.go": "EndpointSlices(s.Namespace).Delete(",
+		"cmd/migration-proxy/restoreall.go": "EndpointSlices(s.Namespace).Delete",
 	}},
 }
 
