@@ -3,7 +3,6 @@ package faults
 import (
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,10 +28,6 @@ func run(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build migration-proxy: %v\n%s", err, output)
 		return 1
 	}
-	if err := lookAtSources(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
 	// They wait for faults to pass more than they compute.
 	if err := flag.Set("test.parallel", "5"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -44,17 +39,6 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return code
-}
-
-// lookAtSources tells go test what the binary is made of: a result is not
-// taken from its cache when a file that a test has looked at has changed.
-func lookAtSources() error {
-	return filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && filepath.Ext(path) == ".go" && !entry.IsDir() {
-			_, err = os.Stat(path)
-		}
-		return err
-	})
 }
 
 // long is whether there are minutes and not seconds.

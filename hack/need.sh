@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Makes sure that programs we do not build are there: nginx, wrk, haproxy, ip, go.
+# Makes sure that programs we do not build are there: nginx, wrk, haproxy, ip, go;
+# and that the system grants the namespaces that Pods of tests run in.
 #
 #   hack/need.sh go nginx        # silent, status 0, when all are there
+#   hack/need.sh ip namespaces
 #
 # What is missing is installed by apt-get when we are root on Debian or Ubuntu;
 # otherwise the command to run is printed and the status is 1. No service is
@@ -9,16 +11,16 @@
 set -eu
 
 declare -A package=([nginx]=nginx-light [wrk]=wrk [haproxy]=haproxy [ip]=iproute2)
+# What names a program elsewhere. (NGINX has a meaning of its own to nginx.)
+declare -A variable=([nginx]=MIGRATION_PROXY_NGINX [wrk]=WRK [haproxy]=HAPROXY)
 policy=/usr/sbin/policy-rc.d
 
 say() { echo "need.sh: $*" >&2; }
 
-# MIGRATION_PROXY_NGINX, WRK, HAPROXY name a program elsewhere; /usr/sbin is not
-# in everybody's PATH. (NGINX has a meaning of its own to nginx.)
+# /usr/sbin is not in everybody's PATH.
 found() {
-  local chosen="${1^^}"
-  case "$1" in nginx | ip) chosen=MIGRATION_PROXY_$chosen ;; esac
-  if [ -n "${!chosen:-}" ]; then
+  local chosen=${variable[$1]:-}
+  if [ -n "$chosen" ] && [ -n "${!chosen:-}" ]; then
     [ -x "${!chosen}" ] || { say "\$$chosen is ${!chosen}, which is not a program; correct or unset it"; exit 1; }
     return 0
   fi
@@ -37,6 +39,25 @@ need_go() {
     say "go says: $answer"
     exit 1
   fi
+}
+
+# What controlplane.Isolate does, in small. To be given namespaces is not enough:
+# Ubuntu's AppArmor gives them without the rights that root has in them.
+need_namespaces() {
+  local kinds=-nmpf name refuses allows
+  [ "$(id -u)" = 0 ] || kinds=-nmpfUr
+  unshare "$kinds" sh -c 'mount -t proc proc /proc && mount -t tmpfs tmpfs /run && ip link add pods type bridge' && return 0
+  say "this system refuses the namespaces that Pods of tests run in; what it says is above. Ways out:"
+  while read -r name refuses allows; do
+    [ "$(cat "/proc/sys/${name//.//}" 2>/dev/null)" != "$refuses" ] || say "  sudo sysctl -w $name=$allows"
+  done <<'SETTINGS'
+kernel.apparmor_restrict_unprivileged_userns 1 0
+kernel.unprivileged_userns_clone 0 1
+user.max_user_namespaces 0 10000
+SETTINGS
+  [ "$(id -u)" = 0 ] || say "  run this as root"
+  say "  in a container: start that with docker run --privileged"
+  exit 1
 }
 
 # Debian's packages start their service as soon as they are installed: nginx
@@ -69,28 +90,30 @@ stop_services() {
   done >/dev/null 2>&1 || true
 }
 
-missing=() services=()
+missing=() services=() hints=() checks=()
 for program in "$@"; do
-  if [ "$program" = go ]; then
-    need_go
+  if [ "$program" = go ] || [ "$program" = namespaces ]; then
+    checks+=("need_$program")
   elif [ -z "${package[$program]:-}" ]; then
-    say "do not know a package for '$program'; known: go ${!package[*]}"
+    say "do not know a package for '$program'; known: go namespaces ${!package[*]}"
     exit 2
   elif ! found "$program"; then
     missing+=("${package[$program]}")
+    [ -z "${variable[$program]:-}" ] || hints+=("or set ${variable[$program]}=/path/to/$program")
     case "$program" in wrk | ip) ;; *) services+=("$program") ;; esac
   fi
 done
-[ "${#missing[@]}" -gt 0 ] || exit 0
-
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+if [ "${#missing[@]}" = 0 ]; then
+  :
+elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   install "${missing[@]}"
 else
-  say "missing: ${missing[*]}. Please run:"
+  say "missing: ${missing[*]}. Please run (the packages of other systems may be called otherwise):"
   say "  sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}"
-  say "(on other systems the package may be called nginx), or set MIGRATION_PROXY_NGINX=/path/to/nginx"
+  for hint in ${hints[@]+"${hints[@]}"}; do say "$hint"; done
   exit 1
 fi
 for program in "$@"; do
-  [ "$program" = go ] || found "$program" || { say "$program is still missing after its package was installed"; exit 1; }
+  [ -z "${package[$program]:-}" ] || found "$program" || { say "$program is still missing after its package was installed"; exit 1; }
 done
+for check in ${checks[@]+"${checks[@]}"}; do "$check"; done

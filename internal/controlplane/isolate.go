@@ -22,6 +22,8 @@ const (
 	isolationFirst    = "first"
 	isolationInside   = "inside"
 
+	wayOut = "hack/need.sh ip namespaces tells what to do"
+
 	bridge = "pods"
 	// scratch is memory that only the inside sees: nothing of it can stay.
 	scratch = "/run"
@@ -91,7 +93,7 @@ func outside() (int, error) {
 	started := make(chan error)
 	launches() <- func() { started <- inside.Start() }
 	if err := <-started; err != nil {
-		return 0, fmt.Errorf("new namespaces: %w (run this as root, or allow user namespaces)", err)
+		return 0, fmt.Errorf("new namespaces: %w (%s)", err, wayOut)
 	}
 	defer passSignals(inside.Process)()
 	var ended *exec.ExitError
@@ -105,7 +107,7 @@ func outside() (int, error) {
 // and buries what others leave, until the program has ended.
 func first() (int, error) {
 	if err := furnish(); err != nil {
-		return 0, err
+		return 0, fmt.Errorf("%w (%s)", err, wayOut)
 	}
 	program := again(isolationInside)
 	if err := program.Start(); err != nil {
@@ -168,7 +170,7 @@ func furnish() error {
 		"",
 	}, "\n"))
 	if output, err := commands.CombinedOutput(); err != nil {
-		return fmt.Errorf("make the network (needs ip, of iproute2): %w: %s", err, output)
+		return fmt.Errorf("make the network: %w: %s", err, output)
 	}
 	return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0)
 }
