@@ -231,7 +231,24 @@ func (p *dataPlane) watch(ctx context.Context, group *errgroup.Group) {
 	group.Go(p.onceOpened(ctx, urgent.Run))
 	group.Go(func() error { p.probes.Run(ctx); return nil })
 	group.Go(p.onceOpened(ctx, func(ctx context.Context) error { p.guard.Run(ctx); return nil }))
-	group.Go(p.onceOpened(ctx, func(ctx context.Context) error { return p.guard.Serve(ctx, p.options.runtimeDir) }))
+	group.Go(p.onceOpened(ctx, func(ctx context.Context) error {
+		return p.persist(ctx, func() error { return p.guard.Serve(ctx, p.options.runtimeDir) })
+	}))
+}
+
+// persist lets a part fail that traffic can do without, and begin again: nginx
+// must not end because of it.
+func (p *dataPlane) persist(ctx context.Context, run func() error) error {
+	for ctx.Err() == nil {
+		if err := run(); err != nil {
+			p.log.Error("a part of the proxy failed; trying again", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}
+	return nil
 }
 
 // onceOpened lets a part that uses the runtime directory wait until the agent
@@ -255,8 +272,9 @@ func (p *dataPlane) readLog(ctx context.Context) error {
 		Path: filepath.Join(p.options.runtimeDir, "access.log"), AtEnd: true,
 		Reopen: p.agent.Reopen, Consume: intake.Consume, Log: p.log,
 	}
+	reading := func() error { return p.persist(ctx, func() error { return tail.Run(ctx) }) }
 	if p.forwarder == nil {
-		return tail.Run(ctx)
+		return reading()
 	}
 	forwarding, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
@@ -264,7 +282,7 @@ func (p *dataPlane) readLog(ctx context.Context) error {
 		defer close(done)
 		p.forwarder.Run(forwarding)
 	}()
-	err := tail.Run(ctx)
+	err := reading()
 	stop()
 	<-done
 	return err

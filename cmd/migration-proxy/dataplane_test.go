@@ -14,7 +14,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/migration-proxy/migration-proxy/fallback"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
+	"github.com/migration-proxy/migration-proxy/proxy/guard"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -112,6 +114,23 @@ const impossible = `  - name: impossible
     new_backend: https://192.0.2.1
     tls: {ca_file: /no/such/ca.pem}
 `
+
+// TestTrafficNeedsNoControlSocket: while the operator's socket cannot be made,
+// the proxy serves; then it obeys.
+func TestTrafficNeedsNoControlSocket(t *testing.T) {
+	t.Parallel()
+	r := newPlaneRig(t, probed("shop", "/healthz"))
+	dir := r.options.runtimeDir
+	inTheWay := filepath.Join(dir, "control.sock", "something")
+	require.NoError(t, os.MkdirAll(inTheWay, 0o755))
+	r.start()
+	r.await("in force", inForce)
+	require.ErrorContains(t, guard.Send(t.Context(), dir, fallback.Trip, "shop", "me"), "no agent answers")
+	require.NoError(t, os.Remove(inTheWay))
+	require.True(t, poll(t.Context(), 20*time.Second, func() bool {
+		return guard.Send(t.Context(), dir, fallback.Trip, "shop", "me") == nil
+	}))
+}
 
 // TestARefusedConfigGuardsNothing: what is probed, and whose fallbacks are
 // remembered, is the config in force, and not the one that nginx refused.

@@ -60,10 +60,10 @@ type Tail struct {
 // tried again at the next look.
 func (t *Tail) Run(ctx context.Context) error {
 	t.setDefaults()
+	defer t.close()
 	if err := t.openFirst(); err != nil {
 		return err
 	}
-	defer t.close()
 	ticker := time.NewTicker(t.Interval)
 	defer ticker.Stop()
 	for {

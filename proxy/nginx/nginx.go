@@ -26,10 +26,27 @@ type Nginx struct {
 // oldest is the first version with the flag -e.
 var oldest = nginxgen.Version{Major: 1, Minor: 19, Patch: 5}
 
-// Find looks for the binary (a path, or a name on $PATH) and asks it once for
-// its version.
-func Find(ctx context.Context, binary, dir string) (*Nginx, error) {
+// sbins is where packages put nginx, and users other than root do not look.
+var sbins = []string{"/usr/local/sbin", "/usr/sbin"}
+
+// lookUp is exec.LookPath, with sbins after $PATH.
+func lookUp(binary string) (string, error) {
 	path, err := exec.LookPath(binary)
+	if err == nil || filepath.Base(binary) != binary {
+		return path, err
+	}
+	for _, dir := range sbins {
+		if path, sbinErr := exec.LookPath(filepath.Join(dir, binary)); sbinErr == nil {
+			return path, nil
+		}
+	}
+	return "", err
+}
+
+// Find looks for the binary (a path, or a name on $PATH or in a usual place)
+// and asks it once for its version.
+func Find(ctx context.Context, binary, dir string) (*Nginx, error) {
+	path, err := lookUp(binary)
 	if err != nil {
 		return nil, fmt.Errorf("finding nginx: %w; install it or name it with --nginx", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -42,6 +43,20 @@ func freePort(t *testing.T) int {
 	require.NoError(t, err)
 	defer listener.Close()
 	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// TestFindLooksWhereUsersDoNot needs a $PATH of its own.
+func TestFindLooksWhereUsersDoNot(t *testing.T) {
+	installed, err := Find(t.Context(), "nginx", t.TempDir())
+	if err != nil || !slices.Contains(sbins, filepath.Dir(installed.Path)) {
+		t.Skip("no nginx in an sbin")
+	}
+	t.Setenv("PATH", t.TempDir())
+	found, err := Find(t.Context(), "nginx", t.TempDir())
+	require.NoError(t, err)
+	require.Equal(t, installed.Version, found.Version)
+	_, err = Find(t.Context(), "./nginx", t.TempDir())
+	require.ErrorContains(t, err, "install it or name it with --nginx", "a path is one file")
 }
 
 // conf writes a config that serves the digest, with more lines inside http.
