@@ -96,11 +96,18 @@ func (n need) explain(err error) error {
 		kind, scope = "clusterrole", ""
 	}
 	name := "migration-" + n.verb + "-" + strings.NewReplacer("/", "-", ".", "-").Replace(n.resource)
-	return fmt.Errorf("%s may not %s %s in %s; an administrator of the cluster grants it with\n"+
+	return missingRight(fmt.Sprintf("%s may not %s %s in %s; an administrator of the cluster grants it with\n"+
 		"  kubectl create %s %s%s --verb=%s --resource=%s\n"+
 		"  kubectl create %sbinding %s%s --%s=%s --user=%s", user, n.verb, n.resource, n.where(),
-		kind, name, scope, n.verb, n.resource, kind, name, scope, kind, name, user)
+		kind, name, scope, n.verb, n.resource, kind, name, scope, kind, name, user))
 }
+
+// missingRight is what RBAC refuses, and who grants it how: to ask again helps
+// nobody.
+type missingRight string
+
+// Error implements error.
+func (m missingRight) Error() string { return string(m) }
 
 func (n need) where() string {
 	if n.namespace == "" {

@@ -1,15 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"github.com/migration-proxy/migration-proxy/config"
-	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/status"
 	"github.com/spf13/cobra"
 )
@@ -25,30 +22,25 @@ type updateOptions struct {
 	noWait, dryRun bool
 }
 
-// change is a goal and the text that it leads to.
-type change struct {
-	goal
-	before      []byte
-	after       []byte
-	digest      string // of the table after it
-	shareBefore migration.Share
-}
-
 func newUpdate() *cobra.Command {
 	var options updateOptions
 	cmd := &cobra.Command{
-		Use:   "update NAME PERCENT",
-		Short: "Change one service's percentage and wait until it is served",
+		Use:   "update NAME PERCENT | on | off",
+		Short: "Change one service's percentage, or turn it on or off, and wait until that is served",
 		Long: `Change one service's percentage in the cluster's ConfigMap, or in FILE with
 --local-config, keeping every other byte of it, and wait until every ready
 replica (with FILE: the proxy that --http names) serves the change. The exit
-code is 1 when one does not: the config then still has the new percentage, and
-the message says who does not serve it, and why.`,
+code is 1 when one does not: the config then still has the change, and the
+message says who does not serve it, and why.
+
+off (migration.enabled: false) sends everything to old at once. 0 is less: header
+and IP rules come before the percentage, and go on sending requests to new. on
+goes on where off ended. A note tells what keeps the change from having effect.`,
 		Example: `  migration-proxy update api-name01 20
   migration-proxy update api-name01 0.25% --dry-run
-  migration-proxy update api-name01 0                                 # back to old, at once
+  migration-proxy update api-name01 off                               # all back to old, at once
   migration-proxy update api-name01 20 --local-config migration.yaml`,
-		Args:              exactly("NAME", "PERCENT"),
+		Args:              exactly("NAME", "PERCENT, on or off"),
 		ValidArgsFunction: options.complete,
 		RunE:              func(cmd *cobra.Command, args []string) error { return update(cmd, args, options) },
 	}
@@ -65,7 +57,9 @@ the message says who does not serve it, and why.`,
 
 func (o *updateOptions) complete(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	switch {
-	case len(args) > 0 || fromEnvironment(cmd) != nil:
+	case len(args) == 1:
+		return []string{"on", "off"}, cobra.ShellCompDirectiveNoFileComp
+	case len(args) > 1 || fromEnvironment(cmd) != nil:
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	case o.file == "":
 		return liveNames(cmd, o.cluster), cobra.ShellCompDirectiveNoFileComp
@@ -97,7 +91,7 @@ func updateFile(cmd *cobra.Command, goal goal, options updateOptions) error {
 		return err
 	}
 	if options.dryRun {
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s would change; nothing was written\n", wanted)
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s would change; nothing was written\n%s", wanted, wanted.note(status.Service{}))
 		return err
 	}
 	earlier, _, _ := options.status(cmd.Context()) // unreachable is said when it is waited for
@@ -105,69 +99,22 @@ func updateFile(cmd *cobra.Command, goal goal, options updateOptions) error {
 		return err
 	}
 	if options.noWait {
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s, written to %s\n", wanted, options.file)
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s, written to %s\n%s", wanted, options.file, wanted.note(status.Service{}))
 		return err
 	}
 	written := time.Now()
-	if err := options.await(cmd.Context(), wanted, earlier.Config.Rejected); err != nil {
+	now, err := options.await(cmd.Context(), wanted, earlier.Config.Rejected)
+	if err != nil {
 		return fmt.Errorf("%s has the change, but it is not in force: %w", options.file, err)
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, in force after %s\n", wanted, time.Since(written).Round(time.Millisecond))
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s, in force after %s\n%s", wanted, time.Since(written).Round(time.Millisecond),
+		wanted.note(rowOf(now.Services, wanted.service)))
 	return err
-}
-
-// goal is what update is asked for.
-type goal struct {
-	service migration.Name
-	share   migration.Share
-}
-
-func parseGoal(args []string) (goal, error) {
-	name, err := migration.ParseName(args[0])
-	if err != nil {
-		return goal{}, usageError{err}
-	}
-	share, err := migration.ParseShare(strings.TrimSuffix(args[1], "%"))
-	if err != nil {
-		return goal{}, usageError{err}
-	}
-	return goal{name, share}, nil
-}
-
-// plan does all that can fail and changes nothing. Name is what messages call
-// the text.
-func (g goal) plan(name string, before []byte) (change, error) {
-	after, err := config.SetPercentage(name, before, g.service, g.share)
-	if err != nil {
-		return change{}, err
-	}
-	was, err := config.Load(name, before)
-	if err != nil {
-		return change{}, err
-	}
-	becomes, err := config.Load(name, after)
-	if err != nil {
-		return change{}, err
-	}
-	return change{g, before, after, becomes.Digest(), was.Service(g.service).Share}, nil
-}
-
-// write replaces the file, unless it says the same already.
-func (c change) write(file string) error {
-	if bytes.Equal(c.before, c.after) {
-		return nil
-	}
-	return replaceFile(file, c.before, c.after)
-}
-
-// String is "api-name01: 20 % -> 50 %".
-func (c change) String() string {
-	return fmt.Sprintf("%s: %s %% -> %s %%", c.service, c.shareBefore, c.share)
 }
 
 // await asks until the digest is served. A config that was rejected before
 // the change (earlier) is not news.
-func (o *updateOptions) await(ctx context.Context, wanted change, earlier *status.Rejected) error {
+func (o *updateOptions) await(ctx context.Context, wanted change, earlier *status.Rejected) (status.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
 	tick := time.NewTicker(pollEvery)
@@ -179,15 +126,15 @@ func (o *updateOptions) await(ctx context.Context, wanted change, earlier *statu
 		case err != nil && ctx.Err() == nil:
 			last = err
 		case err == nil && now.Config.Digest == wanted.digest:
-			return nil
+			return now, nil
 		case err == nil && isNews(now.Config.Rejected, earlier):
-			return rejection("the proxy", now)
+			return now, rejection("the proxy", now)
 		case err == nil:
 			last = o.notYet(now)
 		}
 		select {
 		case <-ctx.Done():
-			return last
+			return now, last
 		case <-tick.C:
 		}
 	}

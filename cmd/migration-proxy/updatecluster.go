@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -41,19 +43,35 @@ func updateCluster(cmd *cobra.Command, goal goal, options updateOptions) error {
 	}
 	switch {
 	case options.dryRun:
-		_, err = fmt.Fprintf(out, "%s would change, and the cluster accepts it; nothing was written\n", wanted)
+		_, err = fmt.Fprintf(out, "%s would change, and the cluster accepts it; nothing was written\n%s", wanted, wanted.note(status.Service{}))
 		return err
 	case options.noWait:
-		_, err = fmt.Fprintf(out, "%s, written to ConfigMap %s\n", wanted, found.object)
+		_, err = fmt.Fprintf(out, "%s, written to ConfigMap %s\n%s", wanted, found.object, wanted.note(status.Service{}))
 		return err
 	}
 	written := time.Now()
-	served, err := found.await(ctx, wanted, earlier, options.timeout)
+	serving, err := found.await(ctx, &wanted, earlier, options.timeout)
 	if err != nil {
 		return fmt.Errorf("ConfigMap %s has the change, but it is not in force everywhere: %w", found.object, err)
 	}
-	_, err = fmt.Fprintf(out, "%s, in force on %s after %s\n", wanted, counted(served, "replica"), time.Since(written).Round(time.Millisecond))
+	_, err = fmt.Fprintf(out, "%s, in force on %s after %s\n%s", wanted, counted(len(serving), "replica"),
+		time.Since(written).Round(time.Millisecond), wanted.note(found.standing(ctx, wanted.service, serving)))
 	return err
+}
+
+// standing is where a service is, over the replicas that serve it. What the
+// watcher says is left out when it cannot be read: the change is in force.
+func (i *installation) standing(ctx context.Context, name migration.Name, serving []cluster.Replica) status.Service {
+	state, err := i.state(ctx)
+	if err != nil {
+		state = status.Cluster{}
+	}
+	for _, s := range services(serving, nil, state) {
+		if s.Name == string(name) {
+			return s.Service
+		}
+	}
+	return status.Service{}
 }
 
 // counted is "1 replica" or "2 replicas".
@@ -64,7 +82,7 @@ func counted(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// change writes the one number. Somebody else's edit in between is read and
+// change writes the one value. Somebody else's edit in between is read and
 // kept; only when somebody else is faster again and again it gives up.
 func (i *installation) change(ctx context.Context, goal goal, dryRun bool) (wanted change, err error) {
 	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
@@ -116,48 +134,56 @@ func (i *installation) rejections(ctx context.Context) (rejections, error) {
 	return found, nil
 }
 
-// await asks until every ready replica serves the change, and gives their
-// number. It ends early when one has rejected it.
-func (i *installation) await(ctx context.Context, wanted change, earlier rejections, timeout time.Duration) (int, error) {
+// await asks until every ready replica serves the change, and gives those. It
+// ends early when one has rejected it, or when nothing can be learnt. What the
+// newest config makes of the change is entered there.
+func (i *installation) await(ctx context.Context, wanted *change, earlier rejections, timeout time.Duration) ([]cluster.Replica, error) {
 	waiting, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	tick := time.NewTicker(askReplicasEvery)
 	defer tick.Stop()
 	last := errors.New("the replicas were not asked in time")
 	for {
-		replicas, err := i.replicas(waiting)
+		serving, err := i.serving(waiting, wanted, earlier)
 		switch {
-		case err != nil && waiting.Err() == nil:
-			return 0, err
 		case err == nil:
-			served, why := stragglers(replicas, wanted.digest, earlier)
-			if len(why) == 0 && served > 0 {
-				return served, nil
-			}
-			if last = errors.Join(why...); errors.As(last, new(rejectedError)) {
-				return served, last
-			}
-			if len(why) == 0 {
-				last = fmt.Errorf("no replica is ready; 'kubectl get pods --namespace %s' tells more", i.namespace)
-			}
-			if wanted, err = i.newest(waiting, wanted); err != nil {
-				return served, err
-			}
+			return serving, nil
+		case waiting.Err() == nil:
+			last = err // or it says no more than that the time is over
+		}
+		if errors.As(err, new(finalError)) || errors.As(err, new(missingRight)) {
+			return nil, err
 		}
 		select {
 		case <-waiting.Done():
-			return 0, last
+			return nil, last
 		case <-tick.C:
 		}
 	}
 }
 
-// rejectedError ends the waiting: that replica will not serve the config.
-type rejectedError struct{ error }
+// serving asks once.
+func (i *installation) serving(ctx context.Context, wanted *change, earlier rejections) ([]cluster.Replica, error) {
+	replicas, err := i.replicas(ctx)
+	if err != nil {
+		return nil, err
+	}
+	serving, why := divide(replicas, wanted.digest, earlier)
+	switch {
+	case len(why) > 0:
+		return nil, cmp.Or(i.newest(ctx, wanted), errors.Join(why...))
+	case len(serving) == 0:
+		return nil, fmt.Errorf("no replica is ready; 'kubectl get pods --namespace %s' tells more", i.namespace)
+	}
+	return serving, nil
+}
 
-// stragglers are the ready replicas that do not serve the digest, each with
-// the reason, and the number of those that do.
-func stragglers(replicas []cluster.Replica, digest string, earlier rejections) (served int, why []error) {
+// finalError ends the waiting: the change will not be served.
+type finalError struct{ error }
+
+// divide gives the ready replicas that serve the digest, and for each of the
+// others why it does not.
+func divide(replicas []cluster.Replica, digest string, earlier rejections) (serving []cluster.Replica, why []error) {
 	for _, replica := range replicas {
 		own := replica.Status.Config
 		switch {
@@ -165,31 +191,32 @@ func stragglers(replicas []cluster.Replica, digest string, earlier rejections) (
 		case replica.Err != nil:
 			why = append(why, replica.Err)
 		case own.Digest == digest:
-			served++
+			serving = append(serving, replica)
 		case isNews(own.Rejected, earlier[replica.Pod]):
-			why = append(why, rejectedError{rejection(replica.Pod, replica.Status)})
+			why = append(why, finalError{rejection(replica.Pod, replica.Status)})
 		default:
 			why = append(why, fmt.Errorf("%s still serves %s of %s", replica.Pod, own.Digest, own.Source))
 		}
 	}
-	return served, why
+	return serving, why
 }
 
-// newest is the change as the newest config has it: when somebody else has
-// changed another service since, the replicas serve both changes at once, and
-// never ours alone. An error says that ours is no longer there.
-func (i *installation) newest(ctx context.Context, wanted change) (change, error) {
+// newest makes the change what the newest config has of it: when somebody else
+// has changed another service since, the replicas serve both changes at once,
+// and never ours alone. An error says that ours is no longer there.
+func (i *installation) newest(ctx context.Context, wanted *change) error {
 	_, text, err := i.migrationConfig(ctx)
 	if err != nil || bytes.Equal(text, wanted.after) {
-		return wanted, nil // the next question may be answered
+		return nil // the next question may be answered
 	}
 	table, err := config.Load(i.object.String(), text)
 	if err != nil {
-		return wanted, nil // it will not be served, and the replicas say why
+		return nil // it will not be served, and the replicas say why
 	}
-	if service := table.Service(wanted.service); service == nil || service.Share != wanted.share {
-		return wanted, fmt.Errorf("somebody else has changed %s meanwhile: 'migration-proxy status' tells what is served", wanted.service)
+	service := table.Service(wanted.service)
+	if service == nil || !wanted.reached(*service) {
+		return finalError{fmt.Errorf("somebody else has changed %s meanwhile: 'migration-proxy status' tells what is served", wanted.service)}
 	}
-	wanted.after, wanted.digest = text, table.Digest()
-	return wanted, nil
+	wanted.after, wanted.digest, wanted.is = text, table.Digest(), *service
+	return nil
 }

@@ -2,8 +2,14 @@ package main
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -11,6 +17,9 @@ import (
 	"golang.org/x/sync/errgroup"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/migration-proxy/migration-proxy/cluster"
 )
@@ -109,4 +118,73 @@ func TestUpdateThatAdmissionRefuses(t *testing.T) {
 	require.Contains(t, output, "not on a Friday")
 	output, err = s.update("s0", "66")
 	require.NoError(t, err, output)
+}
+
+// TestUpdateThroughHiccups: an API server that is away for a moment does not
+// end the waiting; a right that is missing does.
+func TestUpdateThroughHiccups(t *testing.T) {
+	t.Parallel()
+	s := manyServices(t, 1)
+	_, err := s.replica(t.Context(), "one")
+	require.NoError(t, err)
+	require.True(t, poll(t.Context(), 30*time.Second, func() bool {
+		output, _ := s.try("status")
+		return strings.Contains(output, "all serve")
+	}))
+	var asked atomic.Int32
+	answer := s.through(t, func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, "endpointslices") || asked.Add(1) != 2 { // the first is before the change
+			return false
+		}
+		http.Error(w, "etcdserver: leader changed", http.StatusServiceUnavailable)
+		return true
+	})
+	output, err := answer("update", "s0", "20")
+	require.NoError(t, err, output)
+	require.Contains(t, output, "in force on 1 replica")
+	require.Greater(t, asked.Load(), int32(2))
+
+	asked.Store(0)
+	nobody := relay(t, rest.AnonymousClientConfig(s.plane.Config()))
+	answer = s.through(t, func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.Contains(r.URL.Path, "endpointslices") || asked.Add(1) == 1 {
+			return false
+		}
+		nobody.ServeHTTP(w, r)
+		return true
+	})
+	output, err = answer("update", "s0", "30", "--timeout", "1m")
+	require.Error(t, err, output)
+	require.Contains(t, output, "system:anonymous may not list endpointslices")
+	require.Equal(t, int32(2), asked.Load())
+}
+
+// through runs the program against the real API server with somebody in
+// between, who may answer in its place.
+func (s *site) through(t *testing.T, instead func(http.ResponseWriter, *http.Request) bool) func(args ...string) (string, error) {
+	t.Helper()
+	server := relay(t, s.plane.Config())
+	between := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !instead(w, r) {
+			server.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(between.Close)
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	require.NoError(t, clientcmd.WriteToFile(clientcmdapi.Config{
+		Clusters:       map[string]*clientcmdapi.Cluster{"c": {Server: between.URL}},
+		Contexts:       map[string]*clientcmdapi.Context{"c": {Cluster: "c"}},
+		CurrentContext: "c",
+	}, kubeconfig))
+	return func(args ...string) (string, error) { return s.try(append(args, "--kubeconfig", kubeconfig)...) }
+}
+
+// relay hands requests on to the API server.
+func relay(t *testing.T, config *rest.Config) http.Handler {
+	t.Helper()
+	transport, err := rest.TransportFor(config)
+	require.NoError(t, err)
+	target, err := url.Parse(config.Host)
+	require.NoError(t, err)
+	return &httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 }
