@@ -1,0 +1,20 @@
+package main
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestBreakingOffIsNotWrong(t *testing.T) {
+	t.Parallel()
+	ctx, breakOff := context.WithCancel(t.Context())
+	d := &demo{ctx: ctx}
+	d.claim(true, "one")
+	d.Errorf("two")
+	breakOff()
+	d.Errorf("kubectl was killed")
+	require.Equal(t, 2, d.claims)
+	require.Equal(t, 1, d.wrong)
+}
