@@ -13,6 +13,6 @@
 //
 // Takes: flags, and for the controller the cluster it runs in. Gives: JSON of
 // package wire. Refuses: to retry a request whose fate is unknown, and to
-// count anything that did not happen. It imports client-go and wire; nobody
-// imports it.
+// count anything that did not happen. It imports client-go, internal/testbed and
+// wire; nobody imports it.
 package main
