@@ -17,7 +17,7 @@ import (
 type Options struct {
 	Workers int    // probes under way at once; 32
 	Roots   string // PEM file of trusted roots, the one nginx has; the system's
-	// OnChange hears that a verdict has changed; Result tells what it is now.
+	// OnChange hears that a verdict has changed; Probes tells what it is now.
 	// It may be called by several goroutines at once, and must be quick.
 	OnChange func(Key)
 }
@@ -84,8 +84,8 @@ func (c *Checker) want(target Target) {
 }
 
 // Demand begins or ends the probing of a service's new side that is probed
-// on demand. Both make its Result Unknown; saying the same twice does nothing.
-// It is forgotten when Set takes the service away.
+// on demand. Both make what is known of it Unknown; saying the same twice does
+// nothing. It is forgotten when Set takes the service away.
 func (c *Checker) Demand(service migration.Name, on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,30 +97,6 @@ func (c *Checker) Demand(service migration.Name, on bool) {
 	e.forget()
 	c.settle(e)
 	c.nudge()
-}
-
-// Result gives what is known of a target now; the zero Result of an unknown
-// one.
-func (c *Checker) Result(key Key) Result {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if e := c.entries[key]; e != nil {
-		return e.result
-	}
-	return Result{}
-}
-
-// Snapshot gives all results.
-func (c *Checker) Snapshot() map[Key]Result {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	results := make(map[Key]Result, len(c.entries))
-	for key, e := range c.entries {
-		if e.wanted {
-			results[key] = e.result
-		}
-	}
-	return results
 }
 
 // Probes puts a service's results as its fallback wants them.

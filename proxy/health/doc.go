@@ -4,8 +4,8 @@
 //
 // Takes: Targets (For makes them of a migration.Service), a function that
 // gives a backend's addresses, and word of who is to be probed on demand.
-// Gives: a Result per service and side, after thresholds, and a call when a
-// verdict changes.
+// Gives: what is known of a service (fallback.Probes), after thresholds, and a
+// call when a verdict changes.
 // Refuses: to have two probes under way at one target, or more than
 // Options.Workers at all: when many targets hang, probes come late, not in
 // numbers. What goes wrong on this machine (no descriptors, an unreadable

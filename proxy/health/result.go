@@ -9,8 +9,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// Result is what probing one target has shown.
-type Result struct {
+// result is what probing one target has shown.
+type result struct {
 	Health fallback.Health
 	Since  time.Time // when Health became what it is; zero while Unknown
 	// Streak is how many probes in a row ended like the last one: positive
@@ -27,7 +27,7 @@ type Result struct {
 // Down tells whether nobody is there: unhealthy, as not even a connection is
 // made. A status, a slow answer or a certificate may be the probe's fault (old
 // need not have new's health path), and trips are held back by this.
-func (r Result) Down() bool {
+func (r result) Down() bool {
 	return r.Health == fallback.Unhealthy && r.LastFailure == fallback.FailureConnect
 }
 
@@ -42,7 +42,7 @@ func (f *failed) Unwrap() error { return f.err }
 
 // add takes in how a probe ended and tells whether the verdict changed. An
 // error that is not failed says nothing about the other side.
-func (r *Result) add(err error, check migration.HealthCheck, now time.Time) bool {
+func (r *result) add(err error, check migration.HealthCheck, now time.Time) bool {
 	r.LastAt, r.LastError = now, ""
 	if err != nil {
 		r.LastError = err.Error()
@@ -59,7 +59,7 @@ func (r *Result) add(err error, check migration.HealthCheck, now time.Time) bool
 	return false
 }
 
-func (r *Result) judge(verdict fallback.Health, reached bool, now time.Time) bool {
+func (r *result) judge(verdict fallback.Health, reached bool, now time.Time) bool {
 	if !reached || r.Health == verdict {
 		return false
 	}

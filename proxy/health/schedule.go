@@ -12,7 +12,7 @@ import (
 // that probe has ended, so that its successor waits for it too.
 type entry struct {
 	target     Target
-	result     Result
+	result     result
 	wanted     bool // Set has named it
 	demanded   bool
 	busy       bool
@@ -34,7 +34,7 @@ func (e *entry) active() bool {
 
 // forget makes all answers so far, also one under way, meaningless.
 func (e *entry) forget() {
-	e.result = Result{}
+	e.result = result{}
 	e.generation++
 	e.fresh = true
 }

@@ -147,7 +147,7 @@ func TestThresholds(t *testing.T) {
 	var changes atomic.Int32
 	running(t, Options{OnChange: func(key Key) { changes.Add(1) }}, s, func(c *Checker) {
 		c.Set([]Target{target(api)})
-		seen := map[int]Result{}
+		seen := map[int]result{}
 		watch := func(until int) {
 			for s.count() < until {
 				pass(100 * time.Millisecond)
@@ -235,7 +235,7 @@ func TestOnDemandIsProbedOnlyOnDemand(t *testing.T) {
 		c.Demand("api", true)
 		require.Equal(t, fallback.Healthy, c.Result(api).Health)
 		c.Demand("api", false)
-		require.Equal(t, Result{}, c.Result(api))
+		require.Equal(t, result{}, c.Result(api))
 		asked := s.count()
 		pass(time.Hour)
 		require.Equal(t, asked, s.count())
@@ -257,7 +257,7 @@ func TestSetKeepsWhatIsKnown(t *testing.T) {
 		other := target(api)
 		other.Host = "other.example.com"
 		c.Set([]Target{other})
-		require.Equal(t, Result{}, c.Result(api), "another question")
+		require.Equal(t, result{}, c.Result(api), "another question")
 		require.Len(t, c.Snapshot(), 1)
 		pass(15 * time.Second)
 		require.Equal(t, fallback.Healthy, c.Result(api).Health)
@@ -276,7 +276,7 @@ func TestAnswersToAnOldQuestionDoNotCount(t *testing.T) {
 		one.Host = "other.example.com"
 		c.Set([]Target{one})
 		pass(1100 * time.Millisecond) // the first probe has timed out
-		require.Equal(t, Result{}, c.Result(api))
+		require.Equal(t, result{}, c.Result(api))
 		pass(2 * time.Second)
 		require.Equal(t, -1, c.Result(api).Streak)
 		require.Equal(t, fallback.FailureTimeout, c.Result(api).LastFailure)
@@ -296,7 +296,7 @@ func TestTakenAwayWhileBusyIsForgotten(t *testing.T) {
 		c.Set(nil)
 		require.Empty(t, c.Snapshot())
 		c.Set([]Target{target(api)})
-		require.Equal(t, Result{}, c.Result(api))
+		require.Equal(t, result{}, c.Result(api))
 	})
 }
 
@@ -348,8 +348,8 @@ func TestDown(t *testing.T) {
 		fallback.FailureConnect: true, fallback.FailureTLS: false, fallback.FailureTimeout: false,
 		fallback.FailureReset: false, fallback.FailureStatus: false,
 	} {
-		require.Equal(t, down, Result{Health: fallback.Unhealthy, LastFailure: failure}.Down(), failure)
-		require.False(t, Result{LastFailure: failure}.Down())
+		require.Equal(t, down, result{Health: fallback.Unhealthy, LastFailure: failure}.Down(), failure)
+		require.False(t, result{LastFailure: failure}.Down())
 	}
 }
 
