@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/ingressgen"
 )
 
 // foreignError: somebody else has the name that an object of ours must have.
@@ -32,7 +33,11 @@ func (k *keeper) companion(ctx context.Context, wanted *networkingv1.Ingress) er
 		return &foreignError{"Ingress", wanted.Namespace, wanted.Name}
 	}
 	next := found.DeepCopy()
-	next.Labels, next.Annotations, next.OwnerReferences, next.Spec = wanted.Labels, wanted.Annotations, wanted.OwnerReferences, wanted.Spec
+	for _, name := range ingressgen.CompanionAnnotations() {
+		delete(next.Annotations, name)
+	}
+	next.Labels, next.Annotations = withOurs(next.Labels, wanted.Labels), withOurs(next.Annotations, wanted.Annotations)
+	next.OwnerReferences, next.Spec = wanted.OwnerReferences, wanted.Spec
 	if equality.Semantic.DeepEqual(found, next) {
 		return nil
 	}

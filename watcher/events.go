@@ -72,7 +72,11 @@ type sink struct {
 func (s *sink) Create(ctx context.Context, event *eventsv1.Event) (*eventsv1.Event, error) {
 	s.writing.Add(1)
 	defer s.writing.Add(-1)
-	return s.EventSinkImpl.Create(ctx, event)
+	made, err := s.EventSinkImpl.Create(ctx, event)
+	if ctx.Err() != nil {
+		return event, nil // lost with the lead: client-go would log each
+	}
+	return made, err
 }
 
 // Patch implements events.EventSink.

@@ -2,14 +2,18 @@ package watcher_test
 
 import (
 	"fmt"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/watcher"
 )
 
 // TestEventsStandInNobodysWay: a new leader has an Event to write for each
@@ -37,4 +41,72 @@ func TestEventsStandInNobodysWay(t *testing.T) {
 	w.eventually(func() bool { return !*w.mirrored(cluster.ProxyService)[0].Endpoints[0].Conditions.Ready }, "the endpoint")
 	require.Less(t, time.Since(began), time.Second)
 	t.Logf("mirrored after %s", time.Since(began))
+}
+
+// TestWarnings: what a user of the ConfigMap has to know, each once.
+func TestWarnings(t *testing.T) {
+	w := newWorld(t, 2)
+	w.write(w.services(map[string]int{"api": 20}))
+	w.serve(func(s *status.Status) {
+		s.Config.Rejected = &status.Rejected{At: time.Unix(5, 0), Stage: "apply", Problems: []string{"nginx does not answer"}}
+	})
+	w.watch()
+	require.Contains(t, w.event(w.home, cluster.ConfigMap, watcher.EventReplica).Note, `failed at stage "apply": nginx does not answer`)
+	time.Sleep(1500 * time.Millisecond) // the next round must not tell it again
+	list, err := w.client.EventsV1().Events(w.home).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	count := 0
+	for _, event := range list.Items {
+		if event.Reason == watcher.EventReplica {
+			count++
+			require.Nil(t, event.Series)
+		}
+	}
+	require.Equal(t, 2, count, "one for each replica")
+}
+
+// TestRefused: another's admission webhook, or a right that we lack, is told
+// to the Ingress's user.
+func TestRefused(t *testing.T) {
+	w := newWorld(t, 1)
+	w.write(w.services(map[string]int{"api": 20}))
+	w.create(w.ingress("api"))
+	options := w.options()
+	between(options, func(request *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if request.Method == http.MethodPatch && strings.Contains(request.URL.Path, "/ingresses/") {
+			request.Header.Set("Impersonate-User", "nobody") // who may not
+		}
+		return next.RoundTrip(request)
+	})
+	_, stop := w.start(options)
+	require.Contains(t, w.event(w.app, "api", watcher.EventRefused).Note, "cannot patch resource")
+	stop()
+	w.watch()
+	w.until("api", status.Migrating, cluster.ProxyService)
+}
+
+// TestLastWords: an Event that is on its way when the lead is lost arrives.
+func TestLastWords(t *testing.T) {
+	w := newWorld(t, 1)
+	w.write(w.services(map[string]int{"api": 20}))
+	w.create(w.ingress("api"))
+	options, onTheWay := w.options(), make(chan struct{}, 100)
+	between(options, func(request *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if strings.HasSuffix(request.URL.Path, w.app+"/events") {
+			onTheWay <- struct{}{}
+			select {
+			case <-time.After(300 * time.Millisecond): // a slow API server
+			case <-request.Context().Done():
+				return nil, request.Context().Err()
+			}
+		}
+		return next.RoundTrip(request)
+	})
+	_, stop := w.start(options)
+	<-onTheWay
+	stop()
+	list, err := w.client.EventsV1().Events(w.app).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, list.Items, 1)
+	require.Equal(t, "Rewritten", list.Items[0].Reason)
 }

@@ -3,6 +3,7 @@ package watcher
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ func (m *mirror) fill(ctx context.Context, post *post, wanted *corev1.Service) e
 		return m.create(ctx, post, wanted)
 	}
 	next := found.DeepCopy()
-	next.Labels, next.OwnerReferences = wanted.Labels, wanted.OwnerReferences
+	next.Labels, next.OwnerReferences = withOurs(next.Labels, wanted.Labels), wanted.OwnerReferences
 	next.Spec.Selector, next.Spec.Ports = wanted.Spec.Selector, wanted.Spec.Ports
 	if equality.Semantic.DeepEqual(found, next) {
 		return nil
@@ -43,6 +44,17 @@ func (m *mirror) fill(ctx context.Context, post *post, wanted *corev1.Service) e
 		made, err := m.client.CoreV1().Services(next.Namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: cluster.Manager})
 		return learned(m.shelf(next.Name), made, err)
 	})
+}
+
+// withOurs lays what we want over what is there. Others' labels stay: a
+// cluster's tools write theirs on every object, and would write again.
+func withOurs(found, wanted map[string]string) map[string]string {
+	next := maps.Clone(found)
+	if next == nil {
+		next = map[string]string{}
+	}
+	maps.Copy(next, wanted)
+	return next
 }
 
 // look gives the Service of that name, ours or somebody else's; nil if there is
@@ -105,7 +117,8 @@ func (m *mirror) slice(ctx context.Context, found, wanted *discoveryv1.EndpointS
 		})
 	}
 	next := found.DeepCopy()
-	next.Labels, next.OwnerReferences, next.Endpoints, next.Ports = wanted.Labels, wanted.OwnerReferences, wanted.Endpoints, wanted.Ports
+	next.Labels, next.OwnerReferences = withOurs(next.Labels, wanted.Labels), wanted.OwnerReferences
+	next.Endpoints, next.Ports = wanted.Endpoints, wanted.Ports
 	if equality.Semantic.DeepEqual(found, next) {
 		return nil
 	}
@@ -130,6 +143,7 @@ func (m *mirror) remove(ctx context.Context, stale map[string]*discoveryv1.Endpo
 		if err != nil && !apierrors.IsNotFound(err) {
 			return err
 		}
+		m.slices.forget(slice)
 	}
 	return nil
 }
@@ -144,6 +158,7 @@ func (m *mirror) empty(ctx context.Context, key types.NamespacedName) error {
 		if err != nil && !apierrors.IsNotFound(err) {
 			return err
 		}
+		m.shelf(key.Name).forget(service)
 	}
 	return m.remove(ctx, m.mirrored(key))
 }

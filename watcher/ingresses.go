@@ -113,7 +113,7 @@ func (k *keeper) report(ctx context.Context, ingress *networkingv1.Ingress, view
 // a Service settles, wait says for how long. When somebody else has the name of
 // one of them, the Ingress stays as its user wrote it.
 func (k *keeper) provide(ctx context.Context, ingress *networkingv1.Ingress, view *view, report ingressgen.Report) (ingressgen.Report, time.Duration, error) {
-	wait, err := k.proxies(ctx, ingress.Namespace, report)
+	wait, err := k.proxies(ctx, ingress, report)
 	if err == nil && wait == 0 && report.Companion != nil {
 		err = k.companion(ctx, report.Companion)
 	}
@@ -127,19 +127,37 @@ func (k *keeper) provide(ctx context.Context, ingress *networkingv1.Ingress, vie
 	return released, 0, nil
 }
 
-func (k *keeper) proxies(ctx context.Context, namespace string, report ingressgen.Report) (wait time.Duration, err error) {
+// proxies provides what the Ingress does not point at yet. What it does is the
+// mirror's queue to keep: the way back to old must not stand behind that.
+func (k *keeper) proxies(ctx context.Context, ingress *networkingv1.Ingress, report ingressgen.Report) (wait time.Duration, err error) {
 	for _, name := range report.Proxies {
-		service := ingressgen.ProxyService(namespace)
+		service := ingressgen.ProxyService(ingress.Namespace)
 		if name != cluster.ProxyService {
 			service = ingressgen.CompanionService(report.Companion)
+		}
+		pointed := k.pointed(ingress, name)
+		if pointed && k.mirror.stands(keyOf(service)) {
+			continue
 		}
 		settling, err := k.mirror.provide(ctx, service)
 		if err != nil {
 			return 0, err
 		}
-		wait = max(wait, settling)
+		if !pointed {
+			wait = max(wait, settling)
+		}
 	}
 	return wait, nil
+}
+
+// pointed tells whether the Ingress, or its companion, points at one of our
+// Services already.
+func (k *keeper) pointed(ingress *networkingv1.Ingress, service string) bool {
+	if service == cluster.ProxyService {
+		return ingressgen.ThroughProxy(ingress)
+	}
+	companion := k.shelf.get(companionOf(keyOf(ingress)))
+	return companion != nil && ours(companion) && pointsAt(companion, service)
 }
 
 // patch sends the edits, each guarded by tests of what it replaces, and then

@@ -16,7 +16,6 @@ import (
 	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/status"
-	"github.com/migration-proxy/migration-proxy/watcher"
 )
 
 // TestLife is the life of one Ingress: opted in, moved on, opted out. What the
@@ -195,6 +194,28 @@ func (w *world) setReady(ready bool) {
 	w.endpoints()
 }
 
+// TestNobodyCanBeAsked: the replicas are well, and something blocks the way to
+// their status. The reason says which.
+func TestNobodyCanBeAsked(t *testing.T) {
+	w := newWorld(t, 2)
+	w.write(w.services(map[string]int{"api": 20}))
+	w.create(w.ingress("api"))
+	w.down(true)
+	w.watch()
+	reason := w.until("api", status.Bypassed, "api").Annotations[ingressgen.AnnotationReason]
+	require.Contains(t, reason, "2 ready replicas of the migration proxy cannot be asked: ask proxy-10.1.0.1: it answers 500")
+	w.down(false)
+	w.until("api", status.Migrating, cluster.ProxyService)
+}
+
+func (w *world) down(down bool) {
+	for _, p := range w.proxies {
+		p.mu.Lock()
+		p.down = down
+		p.mu.Unlock()
+	}
+}
+
 // TestPause is the command restore --all: nothing of ours stays in an Ingress,
 // what others delete is not made again, and resuming brings all of it back.
 func TestPause(t *testing.T) {
@@ -302,96 +323,16 @@ func TestCanary(t *testing.T) {
 	w.create(ingress)
 	w.watch()
 	w.until("api", status.Migrating, "api")
-	weight := func() string {
-		companion, err := w.client.NetworkingV1().Ingresses(w.app).Get(t.Context(), "api-migration", metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return "none"
-		}
-		require.NoError(t, err)
-		return companion.Annotations["nginx.ingress.kubernetes.io/canary-weight"]
-	}
-	require.Equal(t, "20", weight())
+	require.Equal(t, "20", w.companion(weight))
 	w.write(w.services(map[string]int{"api": 35}))
-	w.eventually(func() bool { return weight() == "35" }, "the new weight")
+	w.eventually(func() bool { return w.companion(weight) == "35" }, "the new weight")
 	w.quiet()
 	writes := len(w.journal.of(""))
 	time.Sleep(1500 * time.Millisecond)
 	require.Len(t, w.journal.of(""), writes, "the companion is as wanted")
 	w.annotate("api", ingressgen.AnnotationEnabled, `"false"`)
-	w.eventually(func() bool { return weight() == "none" }, "no companion")
+	w.eventually(func() bool { return w.companion(weight) == "none" }, "no companion")
 	w.gone()
-}
-
-// TestWarnings: what a user of the ConfigMap has to know, each once.
-func TestWarnings(t *testing.T) {
-	w := newWorld(t, 2)
-	w.write(w.services(map[string]int{"api": 20}))
-	w.serve(func(s *status.Status) {
-		s.Config.Rejected = &status.Rejected{At: time.Unix(5, 0), Stage: "apply", Problems: []string{"nginx does not answer"}}
-	})
-	w.watch()
-	require.Contains(t, w.event(w.home, cluster.ConfigMap, watcher.EventReplica).Note, `failed at stage "apply": nginx does not answer`)
-	time.Sleep(1500 * time.Millisecond) // the next round must not tell it again
-	list, err := w.client.EventsV1().Events(w.home).List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
-	count := 0
-	for _, event := range list.Items {
-		if event.Reason == watcher.EventReplica {
-			count++
-			require.Nil(t, event.Series)
-		}
-	}
-	require.Equal(t, 2, count, "one for each replica")
-}
-
-// TestRefused: another's admission webhook, or a right that we lack, is told
-// to the Ingress's user.
-func TestRefused(t *testing.T) {
-	w := newWorld(t, 1)
-	w.write(w.services(map[string]int{"api": 20}))
-	w.create(w.ingress("api"))
-	options := w.options()
-	options.Config.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(request *http.Request) (*http.Response, error) {
-			if request.Method == http.MethodPatch && strings.Contains(request.URL.Path, "/ingresses/") {
-				request.Header.Set("Impersonate-User", "nobody") // who may not
-			}
-			return next.RoundTrip(request)
-		})
-	})
-	_, stop := w.start(options)
-	require.Contains(t, w.event(w.app, "api", watcher.EventRefused).Note, "cannot patch resource")
-	stop()
-	w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
-}
-
-// TestLastWords: an Event that is on its way when the lead is lost arrives.
-func TestLastWords(t *testing.T) {
-	w := newWorld(t, 1)
-	w.write(w.services(map[string]int{"api": 20}))
-	w.create(w.ingress("api"))
-	options, onTheWay := w.options(), make(chan struct{}, 100)
-	options.Config.Wrap(func(next http.RoundTripper) http.RoundTripper {
-		return roundTripper(func(request *http.Request) (*http.Response, error) {
-			if strings.HasSuffix(request.URL.Path, w.app+"/events") {
-				onTheWay <- struct{}{}
-				select {
-				case <-time.After(300 * time.Millisecond): // a slow API server
-				case <-request.Context().Done():
-					return nil, request.Context().Err()
-				}
-			}
-			return next.RoundTrip(request)
-		})
-	})
-	_, stop := w.start(options)
-	<-onTheWay
-	stop()
-	list, err := w.client.EventsV1().Events(w.app).List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
-	require.Len(t, list.Items, 1)
-	require.Equal(t, "Rewritten", list.Items[0].Reason)
 }
 
 // TestLeavesNothing: a watcher that has lost the lead runs on nowhere.

@@ -52,44 +52,64 @@ type mirror struct {
 // must not be removed in between.
 type post struct {
 	sync.Mutex
+	told      bool      // to admission, through the owner: whether it is there
+	provided  bool      // what was told
 	made      time.Time // by us; zero: it was there before
-	settled   bool      // it has been there for long enough once
 	idle      time.Time // since when nothing needs it; zero: something does
 	withdrawn time.Time // since when admission does not use it; zero: it may
 }
 
 func (m *mirror) lock(service types.NamespacedName) *post {
+	for {
+		found := m.post(service)
+		found.Lock()
+		if m.post(service) == found {
+			return found
+		}
+		found.Unlock() // it was dropped meanwhile
+	}
+}
+
+func (m *mirror) post(service types.NamespacedName) *post {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	found := m.posts[service]
 	if found == nil {
 		found = &post{}
 		m.posts[service] = found
 	}
-	m.mu.Unlock()
-	found.Lock()
 	return found
 }
 
-// settling is how much longer the Service has to be there until something may
-// point at it. An ingress controller hears of Ingresses, Services and
-// EndpointSlices by three watches, and one that hears of the Ingress first
-// answers 503 until it looks again, which for ingress-nginx may take 3 s. One
-// that is made again, after somebody deleted it, is not waited for.
+// drop is for who holds the post's lock, when there is nothing to remember: the
+// Service is gone.
+func (m *mirror) drop(service types.NamespacedName) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.posts, service)
+}
+
+// settling is how much longer the Service has to be there until something that
+// does not yet may point at it. An ingress controller hears of Ingresses,
+// Services and EndpointSlices by three watches, and one that hears of the
+// Ingress first answers 503 until it looks again, which for ingress-nginx may
+// take 3 s.
 func (p *post) settling(notice time.Duration) time.Duration {
-	left := notice - time.Since(p.made)
-	p.settled = p.settled || left <= 0
-	if p.settled {
-		return 0
-	}
-	return left
+	return max(notice-time.Since(p.made), 0)
 }
 
 func (m *mirror) chart(service types.NamespacedName) bool {
 	return service.Namespace == m.home && service.Name == cluster.ProxyService
 }
 
-// provide sees to it that a Service and its endpoints are there. Nothing may
-// point at it before wait is over.
+// stands: the Service is there, and what it lacks is brought by our own queue.
+func (m *mirror) stands(service types.NamespacedName) bool {
+	found := m.service(service)
+	return found != nil && ours(found)
+}
+
+// provide sees to it that a Service and its endpoints are there. Nothing may be
+// pointed at it before wait is over.
 func (m *mirror) provide(ctx context.Context, service *corev1.Service) (wait time.Duration, err error) {
 	if m.chart(keyOf(service)) {
 		return 0, nil
@@ -104,23 +124,26 @@ func (m *mirror) tend(ctx context.Context, post *post, service *corev1.Service) 
 	post.idle, post.withdrawn = time.Time{}, time.Time{}
 	if err := m.fill(ctx, post, service); err != nil {
 		if errors.As(err, new(*foreignError)) {
-			m.tell(ctx, keyOf(service), false)
+			m.tell(ctx, post, keyOf(service), false)
 			return 0, cmp.Or(m.remove(ctx, m.mirrored(keyOf(service))), err)
 		}
 		return 0, err
 	}
 	wait = post.settling(m.notice)
 	if wait == 0 {
-		m.tell(ctx, keyOf(service), true)
+		m.tell(ctx, post, keyOf(service), true)
 	}
 	return wait, nil
 }
 
-// tell: admission points Ingresses at migration-proxy only.
-func (m *mirror) tell(ctx context.Context, service types.NamespacedName, provided bool) {
-	if service.Name == cluster.ProxyService {
-		m.announce(ctx, service.Namespace, provided)
+// tell: admission points Ingresses at migration-proxy only. It is told what is
+// news: endpoints do not wait for the owner.
+func (m *mirror) tell(ctx context.Context, post *post, service types.NamespacedName, provided bool) {
+	if service.Name != cluster.ProxyService || post.told && post.provided == provided {
+		return
 	}
+	m.announce(ctx, service.Namespace, provided)
+	post.told, post.provided = true, provided
 }
 
 // bring makes a Service be as it must: whole while an Ingress needs it, away
@@ -135,7 +158,8 @@ func (m *mirror) bring(ctx context.Context, service types.NamespacedName) error 
 	wanted, paused := m.wanted(service), m.view.Load().state.Paused != ""
 	switch {
 	case !m.has(service):
-		m.tell(ctx, service, false)
+		m.tell(ctx, post, service, false)
+		m.drop(service)
 		return nil
 	case wanted != nil && paused: // what others remove is not made again
 		return m.refresh(ctx, service)
@@ -172,14 +196,18 @@ func (m *mirror) leave(ctx context.Context, post *post, service types.Namespaced
 			return nil
 		}
 	}
-	post.made, post.settled, post.idle, post.withdrawn = time.Time{}, false, time.Time{}, time.Time{}
-	return m.empty(ctx, service)
+	if err := m.empty(ctx, service); err != nil {
+		return err
+	}
+	m.drop(service)
+	return nil
 }
 
 // withdrawing is how much longer an answer of admission may be on its way that
 // points an Ingress at the namespace's Service.
 func (m *mirror) withdrawing(ctx context.Context, post *post, namespace string) (left time.Duration, err error) {
 	if post.withdrawn.IsZero() {
+		post.told, post.provided = true, false
 		if err := m.withdraw(ctx, namespace); err != nil {
 			return 0, err
 		}
@@ -217,8 +245,7 @@ func pointsAt(companion *networkingv1.Ingress, service string) bool {
 }
 
 func (m *mirror) has(service types.NamespacedName) bool {
-	found := m.service(service)
-	return found != nil && ours(found) || len(m.mirrored(service)) > 0
+	return m.stands(service) || len(m.mirrored(service)) > 0
 }
 
 // service is what the cluster has by that name, perhaps somebody else's; nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,6 +18,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/status"
 	"github.com/migration-proxy/migration-proxy/watcher"
 )
@@ -149,33 +151,9 @@ func (w *world) countIn(phase status.Phase, backend string) int {
 func TestMirrorIsFast(t *testing.T) {
 	const namespaces = 50
 	w := newWorld(t, 2)
-	w.linger = time.Minute
-	home := w.app
-	text := "services:\n"
-	var apps []string
-	for i := range namespaces {
-		app, name := w.namespace("app"), fmt.Sprintf("api-%d", i)
-		apps = append(apps, app)
-		text += servicesOf(app, map[string]int{name: 20})[len("services:\n"):]
-		ingress := w.ingress(name)
-		ingress.Namespace = app
-		w.create(ingress)
-	}
-	w.app = home
-	w.write(text)
+	w.spread(namespaces)
 	w.watch()
-	mirrored := func(ready bool) int {
-		list, err := w.client.DiscoveryV1().EndpointSlices("").List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/managed-by=migration-proxy"})
-		require.NoError(t, err)
-		count := 0
-		for _, slice := range list.Items {
-			if len(slice.Endpoints) == 2 && *slice.Endpoints[0].Conditions.Ready == ready {
-				count++
-			}
-		}
-		return count
-	}
-	w.eventually(func() bool { return mirrored(true) == len(apps) }, "all have the endpoints")
+	w.eventually(func() bool { return w.heard(true) == namespaces }, "all have the endpoints")
 	w.quiet()
 	for round := range 4 {
 		ready := round%2 == 1
@@ -183,12 +161,93 @@ func TestMirrorIsFast(t *testing.T) {
 		before := len(w.journal.of("endpointslices"))
 		began := time.Now()
 		w.endpoints()
-		w.eventually(func() bool { return mirrored(ready) == len(apps) }, "all have the change")
+		w.eventually(func() bool { return w.heard(ready) == namespaces }, "all have the change")
 		writes := w.journal.of("endpointslices")[before:]
 		require.Len(t, writes, namespaces, "one each")
 		t.Logf("the first of %d namespaces %s after the change, the last %s", namespaces,
 			writes[0].at.Sub(began).Round(time.Millisecond), writes[len(writes)-1].at.Sub(began).Round(time.Millisecond))
 	}
+}
+
+// spread opts an Ingress in, of each of so many namespaces and services.
+func (w *world) spread(namespaces int) {
+	w.Helper()
+	w.linger = time.Minute
+	text := "services:\n"
+	for i := range namespaces {
+		app, name := w.namespace("app"), fmt.Sprintf("api-%d", i)
+		text += servicesOf(app, map[string]int{name: 20})[len("services:\n"):]
+		ingress := w.ingress(name)
+		ingress.Namespace = app
+		w.create(ingress)
+	}
+	w.write(text)
+}
+
+// heard counts the namespaces in which the first of two proxies is as ready.
+func (w *world) heard(ready bool) int {
+	w.Helper()
+	list, err := w.client.DiscoveryV1().EndpointSlices("").List(w.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/managed-by=migration-proxy"})
+	require.NoError(w, err)
+	count := 0
+	for _, slice := range list.Items {
+		if len(slice.Endpoints) == 2 && *slice.Endpoints[0].Conditions.Ready == ready {
+			count++
+		}
+	}
+	return count
+}
+
+// TestRecordHangs: the state cannot be written down, and it takes long to find
+// out. Endpoints are mirrored meanwhile, and traffic leaves a cluster that fails.
+func TestRecordHangs(t *testing.T) {
+	const namespaces = 20
+	w := newWorld(t, 2)
+	w.spread(namespaces)
+	var held atomic.Bool
+	holding := make(chan struct{}, 100)
+	options := w.options()
+	between(options, func(request *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if held.Load() && request.Method == http.MethodPatch && strings.HasSuffix(request.URL.Path, "/configmaps/"+cluster.StateMap) {
+			holding <- struct{}{}
+			<-request.Context().Done()
+			return nil, request.Context().Err()
+		}
+		return next.RoundTrip(request)
+	})
+	w.start(options)
+	all := func(phase status.Phase) func() bool {
+		return func() bool { return w.countEverywhere(phase) == namespaces }
+	}
+	w.eventually(all(status.Migrating), "all are rewritten")
+	w.quiet()
+	held.Store(true)
+	w.phase(2, status.FallenBack, "5 failures in 60s")
+	<-holding
+	began := time.Now()
+	w.proxies[0].ready = false
+	w.endpoints()
+	w.eventually(func() bool { return w.heard(false) == namespaces }, "all have the change")
+	require.Less(t, time.Since(began), time.Second)
+	w.eventually(all(status.FallenBack), "all have fallen back")
+	require.Less(t, time.Since(began), 3*time.Second)
+	t.Logf("all have fallen back %s later", time.Since(began))
+	held.Store(false)
+	w.eventually(func() bool { return w.state().Services["api-0"].Phase == status.FallenBack }, "it is recorded")
+}
+
+// countEverywhere counts the Ingresses of all namespaces in a phase.
+func (w *world) countEverywhere(phase status.Phase) int {
+	w.Helper()
+	list, err := w.client.NetworkingV1().Ingresses("").List(w.Context(), metav1.ListOptions{})
+	require.NoError(w, err)
+	count := 0
+	for i := range list.Items {
+		if list.Items[i].Annotations[ingressgen.AnnotationPhase] == string(phase) {
+			count++
+		}
+	}
+	return count
 }
 
 // TestHome: an Ingress of our own namespace uses the chart's Service.

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,8 +58,18 @@ type owner struct {
 	success  time.Time
 	kept     bool // the last good config, beside the state
 
+	writes  sync.WaitGroup // of the record
+	writing bool           // one is under way
+	behind  time.Time      // since when the record does not say the state; zero: it does
+
 	provided  map[string]struct{} // namespaces with the proxy's Service
-	withdrawn []chan struct{}     // closed when the record says so
+	withdrawn []withdrawal
+}
+
+// withdrawal of a namespace; done is closed when the record says so.
+type withdrawal struct {
+	namespace string
+	done      chan struct{}
 }
 
 // send hands an input to the owner.
@@ -70,6 +81,7 @@ func (o *owner) send(ctx context.Context, in input) {
 }
 
 func (o *owner) run(ctx context.Context) {
+	defer o.writes.Wait()
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	var last time.Time
@@ -103,8 +115,10 @@ func (o *owner) takeRecord(configMap *corev1.ConfigMap) bool {
 }
 
 func (o *owner) takeReplicas(replicas []cluster.Replica) bool {
-	o.words = Listen(o.words, replicas, time.Now())
+	before := o.words
+	o.words = Listen(before, replicas, time.Now())
 	o.heard = true
+	o.tellTroubles(before)
 	return true
 }
 
@@ -137,7 +151,7 @@ func (o *owner) withdraw(ctx context.Context, namespace string) error {
 	done := make(chan struct{})
 	o.send(ctx, func(o *owner) bool {
 		o.takeNamespace(namespace, false)
-		o.withdrawn = append(o.withdrawn, done)
+		o.withdrawn = append(o.withdrawn, withdrawal{namespace, done})
 		return true
 	})
 	select {
@@ -167,8 +181,7 @@ func (o *owner) settle(ctx context.Context) {
 	}
 	o.load()
 	o.judge()
-	o.keep(ctx)
-	o.publish()
+	o.act(ctx)
 	o.hurry()
 	o.tellRefusals()
 	o.measure()
@@ -246,51 +259,6 @@ func (o *owner) judge() {
 	before.Paused = o.record.paused()
 	o.state, o.judged = Verdict(o.table, o.words, before, time.Now()), true
 	o.state.Namespaces = o.namespaces()
-}
-
-// keep writes the verdict down before anybody acts on it. If that cannot be
-// done, the Ingresses are not kept waiting; it is tried again each second.
-func (o *owner) keep(ctx context.Context) {
-	kept, err := o.record.write(ctx, o.state, o.text)
-	if ctx.Err() != nil {
-		return
-	}
-	o.faults.tell("migration-state", err)
-	if err != nil {
-		return
-	}
-	o.success = time.Now()
-	for _, done := range o.withdrawn {
-		close(done)
-	}
-	o.withdrawn = nil
-	if !kept && o.kept && o.configMap != nil {
-		o.told.on(o.configMap, note{corev1.EventTypeWarning, EventStateTooBig, "the config is too big to be kept beside the state, " +
-			"so a proxy or watcher that starts while the newest config is invalid will have no last good one"})
-	}
-	o.kept = kept
-}
-
-// publish hands the new view to the workers, and the Ingresses that it
-// changes to the queue. Those that were never looked at are queued already.
-func (o *owner) publish() {
-	before := o.view.Load()
-	after := &view{version: 1, table: o.table, state: o.state}
-	if before != nil {
-		after.version = before.version + 1
-	}
-	what := changed(before, after)
-	if before != nil && what.empty() {
-		return
-	}
-	o.view.Store(after)
-	if before == nil {
-		close(o.began)
-		return
-	}
-	for key := range o.index.find(what) {
-		o.enqueue(key)
-	}
 }
 
 // arriving is how long replicas may take to serve a new config, until they

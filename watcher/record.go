@@ -20,7 +20,8 @@ import (
 const mostBytes = 1 << 20 * 95 / 100
 
 // record is ConfigMap migration-state as far as it is known: what others read,
-// and what the next leader begins with. Only the owner's goroutine uses it.
+// and what the next leader begins with. Only the owner's goroutine uses it; put
+// is for any.
 type record struct {
 	maps    typedcorev1.ConfigMapInterface
 	metrics *metrics
@@ -74,39 +75,35 @@ func (r *record) data() map[string]string {
 	return r.latest.Data
 }
 
-// write makes the ConfigMap say this, if it does not yet. Key paused is never
-// written: it is the command restore's. A lastGood that does not fit beside
-// the state is left out, and kept is false.
-func (r *record) write(ctx context.Context, state status.Cluster, lastGood string) (kept bool, err error) {
+// lacks gives the keys that the ConfigMap must have to say this; nil when it
+// says so. Key paused is the command restore's, and not among them. A lastGood
+// that does not fit beside the state is left out, and kept is false.
+func (r *record) lacks(state status.Cluster, lastGood string) (keys map[string]any, kept bool, err error) {
 	if r.said.in != nil && r.said.in == r.latest && r.said.lastGood == lastGood && sameState(r.said.state, state) {
-		return r.said.kept, nil
+		return nil, r.said.kept, nil
 	}
-	kept, err = r.writeDown(ctx, state, lastGood)
-	if err == nil {
-		r.said = said{r.latest, state, lastGood, kept}
+	keys, kept, err = keysOf(state, lastGood)
+	if err != nil || !r.says(keys) {
+		return keys, kept, err
 	}
-	return kept, err
+	r.said = said{r.latest, state, lastGood, kept}
+	return nil, kept, nil
 }
 
-func (r *record) writeDown(ctx context.Context, state status.Cluster, lastGood string) (kept bool, err error) {
+func keysOf(state status.Cluster, lastGood string) (keys map[string]any, kept bool, err error) {
 	text, err := fitting(state)
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
-	wanted := map[string]any{status.ClusterKey: text}
+	keys = map[string]any{status.ClusterKey: text}
 	kept = len(text)+len(lastGood) <= mostBytes
 	if kept && lastGood != "" {
-		wanted[status.LastGoodKey] = lastGood
+		keys[status.LastGoodKey] = lastGood
 	}
 	if !kept {
-		wanted[status.LastGoodKey] = nil // an old one would be wrong
+		keys[status.LastGoodKey] = nil // an old one would be wrong
 	}
-	if r.says(wanted) {
-		return kept, nil
-	}
-	ctx, cancel := within(ctx)
-	defer cancel()
-	return kept, r.metrics.wrote("ConfigMap", r.put(ctx, wanted))
+	return keys, kept, nil
 }
 
 // fitting is the state's text, with the reasons shortened until it can be
@@ -125,9 +122,9 @@ func fitting(state status.Cluster) (text string, err error) {
 	return text, err
 }
 
-func (r *record) says(wanted map[string]any) bool {
+func (r *record) says(keys map[string]any) bool {
 	data := r.data()
-	for key, value := range wanted {
+	for key, value := range keys {
 		found, ok := data[key]
 		if ok != (value != nil) || ok && found != value {
 			return false
@@ -136,30 +133,32 @@ func (r *record) says(wanted map[string]any) bool {
 	return r.latest != nil
 }
 
-// put sends the two keys and no other. Two watchers at a time, one of which
+// put sends these keys and no other, and gives what the ConfigMap is then. Two watchers at a time, one of which
 // does not know yet that it lost the lease, may overwrite each other once; the
 // leader sees that and writes again.
-func (r *record) put(ctx context.Context, wanted map[string]any) error {
-	patch, err := json.Marshal(map[string]any{"data": wanted})
+func (r *record) put(ctx context.Context, keys map[string]any) (after *corev1.ConfigMap, err error) {
+	patch, err := json.Marshal(map[string]any{"data": keys})
 	if err != nil {
-		return fmt.Errorf("write ConfigMap %s: %w", r.name, err)
+		return nil, fmt.Errorf("write ConfigMap %s: %w", r.name, err)
 	}
-	after, err := r.maps.Patch(ctx, r.name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: cluster.Manager})
+	ctx, cancel := within(ctx)
+	defer cancel()
+	after, err = r.maps.Patch(ctx, r.name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: cluster.Manager})
 	if apierrors.IsNotFound(err) {
-		after, err = r.maps.Create(ctx, r.fresh(wanted), metav1.CreateOptions{FieldManager: cluster.Manager})
+		after, err = r.maps.Create(ctx, r.fresh(keys), metav1.CreateOptions{FieldManager: cluster.Manager})
 	}
-	if err != nil {
-		return fmt.Errorf("write ConfigMap %s: %w", r.name, err)
+	if r.metrics.wrote("ConfigMap", err) != nil {
+		return nil, fmt.Errorf("write ConfigMap %s: %w", r.name, err)
 	}
-	r.latest = after
-	return nil
+	return after, nil
 }
 
-// fresh has no labels: they are the chart's, and helm upgrade would be refused
-// if it found others.
-func (r *record) fresh(wanted map[string]any) *corev1.ConfigMap {
-	made := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: r.name}, Data: map[string]string{}}
-	for key, value := range wanted {
+func (r *record) fresh(keys map[string]any) *corev1.ConfigMap {
+	made := &corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Name: r.name, Labels: map[string]string{cluster.ManagedByLabel: cluster.Manager}},
+		Data:       map[string]string{},
+	}
+	for key, value := range keys {
 		if text, ok := value.(string); ok {
 			made.Data[key] = text
 		}

@@ -3,6 +3,7 @@ package watcher
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -30,11 +31,13 @@ type shelf[T metav1.Object] struct {
 	mu          sync.RWMutex
 	full        bool
 	byNamespace map[string]map[string]T
+	seen        string                 // the version that the watch has come to
+	deleted     map[types.UID]struct{} // by us, which the watch has not come to
 }
 
 func newShelf[T metav1.Object](what string) *shelf[T] {
 	return &shelf[T]{
-		what: what, filled: make(chan struct{}), byNamespace: map[string]map[string]T{},
+		what: what, filled: make(chan struct{}), byNamespace: map[string]map[string]T{}, deleted: map[types.UID]struct{}{},
 		trim: func(T) {}, told: func(T, T) {}, trouble: func(string, error) {},
 	}
 }
@@ -117,17 +120,29 @@ func (s *shelf[T]) Update(object any) error {
 		return fmt.Errorf("follow %s: got a %T", s.what, object)
 	}
 	s.trim(now)
-	if before, newer := s.put(now); newer {
+	if before, newer := s.put(now, true); newer {
 		s.told(before, now)
 	}
 	return nil
 }
 
 // learn takes what the API server answered to our own write, so that the next
-// one does not begin with an older version. The watch brings it again.
+// one does not begin with an older version. The watch brings it again, or has
+// come further already.
 func (s *shelf[T]) learn(object T) {
 	s.trim(object)
-	s.put(object)
+	s.put(object, false)
+}
+
+// forget takes away what we have deleted. The watch says so later, and what it
+// still brings of the object until then is no news.
+func (s *shelf[T]) forget(object T) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if found, ok := s.byNamespace[object.GetNamespace()][object.GetName()]; ok && found.GetUID() == object.GetUID() {
+		s.deleted[object.GetUID()] = struct{}{}
+		s.remove(keyOf(object))
+	}
 }
 
 // Delete implements cache.ReflectorStore.
@@ -136,23 +151,29 @@ func (s *shelf[T]) Delete(object any) error {
 	if !ok {
 		return fmt.Errorf("follow %s: got a %T", s.what, object)
 	}
-	var none T
-	s.told(s.take(keyOf(gone)), none)
+	if s.take(gone) {
+		var none T
+		s.told(gone, none)
+	}
 	return nil
 }
 
 // Replace implements cache.ReflectorStore.
-func (s *shelf[T]) Replace(objects []any, _ string) error {
-	gone := s.all()
+func (s *shelf[T]) Replace(objects []any, version string) error {
+	gone, listed := s.all(), map[types.UID]struct{}{}
 	for _, object := range objects {
 		if now, ok := object.(T); ok {
 			delete(gone, keyOf(now))
+			listed[now.GetUID()] = struct{}{}
 			_ = s.Update(now) // it is a T
 		}
 	}
 	for _, object := range gone {
-		_ = s.Delete(object) // it is a T
+		if !older(version, object.GetResourceVersion()) { // else it was made since the list
+			_ = s.Delete(object) // it is a T
+		}
 	}
+	s.listed(version, listed)
 	if !s.full { // only the reflector's goroutine comes here
 		s.full = true
 		close(s.filled)
@@ -163,21 +184,44 @@ func (s *shelf[T]) Replace(objects []any, _ string) error {
 // Resync implements cache.ReflectorStore.
 func (s *shelf[T]) Resync() error { return nil }
 
-// put keeps an object, unless a newer version is known.
-func (s *shelf[T]) put(object T) (before T, newer bool) {
+// listed: nobody will say any more that what is not in the list is gone.
+func (s *shelf[T]) listed(version string, uids map[types.UID]struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	namespace := s.byNamespace[object.GetNamespace()]
-	if namespace == nil {
-		namespace = map[string]T{}
-		s.byNamespace[object.GetNamespace()] = namespace
-	}
-	before, known := namespace[object.GetName()]
-	if known && older(object.GetResourceVersion(), before.GetResourceVersion()) {
+	s.seen = version
+	maps.DeleteFunc(s.deleted, func(uid types.UID, _ struct{}) bool {
+		_, ok := uids[uid]
+		return !ok
+	})
+}
+
+// put keeps an object, unless a newer version is known, or the watch, which it
+// does not come from, has come to a later one.
+func (s *shelf[T]) put(object T, watched bool) (before T, newer bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	version := object.GetResourceVersion()
+	before, known := s.byNamespace[object.GetNamespace()][object.GetName()]
+	_, deleted := s.deleted[object.GetUID()]
+	if deleted || known && older(version, before.GetResourceVersion()) || !watched && older(version, s.seen) {
 		return before, false
 	}
-	namespace[object.GetName()] = object
+	if watched {
+		s.see(version)
+	}
+	if s.byNamespace[object.GetNamespace()] == nil {
+		s.byNamespace[object.GetNamespace()] = map[string]T{}
+	}
+	s.byNamespace[object.GetNamespace()][object.GetName()] = object
 	return before, true
+}
+
+// see notes how far the watch has come: the versions of all objects of one kind
+// are in one order.
+func (s *shelf[T]) see(version string) {
+	if s.seen == "" || older(s.seen, version) {
+		s.seen = version
+	}
 }
 
 func older(version, than string) bool {
@@ -185,15 +229,26 @@ func older(version, than string) bool {
 	return err == nil && order < 0
 }
 
-func (s *shelf[T]) take(key types.NamespacedName) (before T) {
+// take removes what the watch says is gone, and tells whether nothing newer of
+// that name is known.
+func (s *shelf[T]) take(gone T) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before = s.byNamespace[key.Namespace][key.Name]
+	s.see(gone.GetResourceVersion())
+	delete(s.deleted, gone.GetUID())
+	found, known := s.byNamespace[gone.GetNamespace()][gone.GetName()]
+	if known && older(gone.GetResourceVersion(), found.GetResourceVersion()) {
+		return false
+	}
+	s.remove(keyOf(gone))
+	return true
+}
+
+func (s *shelf[T]) remove(key types.NamespacedName) {
 	delete(s.byNamespace[key.Namespace], key.Name)
 	if len(s.byNamespace[key.Namespace]) == 0 {
 		delete(s.byNamespace, key.Namespace)
 	}
-	return before
 }
 
 func (s *shelf[T]) all() map[types.NamespacedName]T {

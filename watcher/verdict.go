@@ -58,6 +58,7 @@ type tally struct {
 	fallen   int      // of those, the ones that have fallen back
 	evidence []string // their reasons
 	witness  bool     // one of the serving ones lived through the fallback
+	mute     []string // why ready ones cannot be asked
 	silent   bool     // a ready one has not spoken yet
 	leaving  bool     // one that served it is not ready since a moment
 }
@@ -72,6 +73,9 @@ func count(service *migration.Service, words []Word, since, now time.Time) tally
 		t.leaving = t.leaving || word.leaving(now) && row != nil
 		if word.Ready {
 			t.ready++
+		}
+		if word.Ready && !word.counts(now) && word.Trouble != "" {
+			t.mute = append(t.mute, word.Trouble)
 		}
 		if !word.counts(now) || row == nil {
 			continue
@@ -109,6 +113,8 @@ func decide(before status.ClusterService, t tally) (status.Phase, string) {
 		return before.Phase, before.Reason
 	case t.ready == 0:
 		return status.Bypassed, reasonNoReplica
+	case t.serving == 0 && len(t.mute) == t.ready:
+		return status.Bypassed, cut(fmt.Sprintf("%d ready replicas of the migration proxy cannot be asked: %s", t.ready, strings.Join(t.mute, "; ")), mostReason)
 	case t.serving == 0:
 		return status.Bypassed, reasonNotServed
 	case fellBack && (t.fallen > 0 || t.silent || !t.witness):

@@ -25,11 +25,12 @@ type says struct {
 	heard            float64      // < 0: never
 	seen, readyUntil float64      // first seen; when it was ready last, if it is not
 	started          float64      // 0: long ago
+	trouble          string
 }
 
 func (s says) word(pod string) watcher.Word {
 	ago := func(seconds float64) time.Time { return noon.Add(-time.Duration(seconds * float64(time.Second))) }
-	word := watcher.Word{Endpoint: cluster.Endpoint{Pod: pod, Ready: s.ready}, First: ago(s.seen), LastReady: ago(s.readyUntil)}
+	word := watcher.Word{Endpoint: cluster.Endpoint{Pod: pod, Ready: s.ready}, First: ago(s.seen), LastReady: ago(s.readyUntil), Trouble: s.trouble}
 	if s.ready {
 		word.LastReady = noon
 	}
@@ -67,6 +68,7 @@ func TestVerdict(t *testing.T) {
 	absent := says{ready: true}
 	silent, mute := says{ready: true, heard: -1, seen: 9}, says{ready: true, heard: -1, seen: 11}
 	stale, old := says{ready: true, phase: status.Migrating, heard: 9}, says{ready: true, phase: status.Migrating, heard: 11}
+	blocked := says{ready: true, heard: -1, seen: 11, trouble: "timeout"}
 	left, away := says{phase: status.Migrating, readyUntil: 1}, says{phase: status.Migrating, readyUntil: 3}
 	cases := []struct {
 		name   string
@@ -89,6 +91,8 @@ func TestVerdict(t *testing.T) {
 		{"fallen back, and one has not spoken", status.FallenBack, []says{migrating, silent}, status.FallenBack, "before"},
 		{"a new leader that heard nobody", status.Migrating, []says{silent}, status.Migrating, "before"},
 		{"nobody speaks", status.Migrating, []says{mute}, status.Bypassed, "no ready replica of the migration proxy serves it (yet)"},
+		{"nobody can be asked", status.Migrating, []says{blocked, blocked}, status.Bypassed, "2 ready replicas of the migration proxy cannot be asked: timeout; timeout"},
+		{"one cannot be asked", status.Migrating, []says{blocked, absent}, status.Bypassed, "no ready replica of the migration proxy serves it (yet)"},
 		{"nobody spoke for 9 s", status.Migrating, []says{stale}, status.Migrating, "before"},
 		{"nobody spoke for 11 s", status.Migrating, []says{old}, status.Bypassed, "no ready replica of the migration proxy serves it (yet)"},
 		{"not ready for a second", status.Migrating, []says{left}, status.Migrating, "before"},

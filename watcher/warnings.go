@@ -33,3 +33,18 @@ func (o *owner) tellRefusals() {
 			word.Pod, rejected.Stage, strings.Join(rejected.Problems, "; "))})
 	}
 }
+
+// tellTroubles logs which ready replica cannot be asked, once, and that it can
+// be again.
+func (o *owner) tellTroubles(before []Word) {
+	for i := range o.words {
+		word := &o.words[i]
+		known := earlier(before, word.Endpoint, word.First).Trouble
+		switch {
+		case word.Trouble != "" && known == "":
+			o.log.Warn("A ready replica cannot be asked for its status", "pod", word.Pod, "error", word.Trouble)
+		case word.Answered && known != "":
+			o.log.Info("The replica can be asked again", "pod", word.Pod)
+		}
+	}
+}

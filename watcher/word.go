@@ -28,6 +28,7 @@ type Word struct {
 	Answered         bool          // when it was asked last
 	Heard            time.Time     // when it last answered; zero: never
 	Status           status.Status // its last answer
+	Trouble          string        // of a ready one, why it cannot be asked: the first error since it answered
 }
 
 // Listen adds to the words what has been heard now: the answers of all
@@ -68,8 +69,13 @@ func listen(word Word, replica cluster.Replica, now time.Time) Word {
 		word.LastReady = now
 	}
 	word.Answered = replica.Err == nil
-	if word.Answered {
-		word.Heard, word.Status = now, replica.Status
+	switch {
+	case word.Answered:
+		word.Heard, word.Status, word.Trouble = now, replica.Status, ""
+	case !word.Ready:
+		word.Trouble = ""
+	case word.Trouble == "": // later errors may differ in nothing but a port
+		word.Trouble = replica.Err.Error()
 	}
 	return word
 }
