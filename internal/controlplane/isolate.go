@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -100,7 +99,7 @@ func outside() (int, error) {
 	if err := inside.Wait(); err != nil && !errors.As(err, &ended) {
 		return 0, err
 	}
-	return exitStatus(inside.ProcessState.Sys().(syscall.WaitStatus)), nil
+	return podrunner.ExitStatus(inside.ProcessState.Sys().(syscall.WaitStatus)), nil
 }
 
 // first is process 1 inside: it prepares the namespaces, starts the program
@@ -120,7 +119,7 @@ func first() (int, error) {
 		case err != nil && !errors.Is(err, syscall.EINTR):
 			return 0, fmt.Errorf("wait: %w", err)
 		case err == nil && dead == program.Process.Pid:
-			return exitStatus(status), nil
+			return podrunner.ExitStatus(status), nil
 		}
 	}
 }
@@ -141,13 +140,6 @@ func passSignals(to *os.Process) (stop func()) {
 	}
 }
 
-func exitStatus(status syscall.WaitStatus) int {
-	if status.Signaled() {
-		return 128 + int(status.Signal())
-	}
-	return status.ExitStatus()
-}
-
 // furnish gives the namespaces what programs expect: their own /proc, an empty
 // /run, lo, and the bridge.
 func furnish() error {
@@ -160,17 +152,15 @@ func furnish() error {
 	if err := unix.Mount("tmpfs", scratch, "tmpfs", 0, "mode=0755"); err != nil {
 		return fmt.Errorf("mount %s: %w", scratch, err)
 	}
-	commands := exec.Command("ip", "-batch", "-")
-	commands.Stdin = strings.NewReader(strings.Join([]string{
+	err := podrunner.IP(
 		"link set lo up",
 		// With an address of its own it keeps that, whatever joins it.
-		"link add " + bridge + " address 02:00:0a:63:00:01 type bridge",
-		"addr add " + Network.String() + " dev " + bridge,
-		"link set " + bridge + " up",
-		"",
-	}, "\n"))
-	if output, err := commands.CombinedOutput(); err != nil {
-		return fmt.Errorf("make the network: %w: %s", err, output)
+		"link add "+bridge+" address 02:00:0a:63:00:01 type bridge",
+		"addr add "+Network.String()+" dev "+bridge,
+		"link set "+bridge+" up",
+	)
+	if err != nil {
+		return fmt.Errorf("make the network: %w", err)
 	}
 	return os.WriteFile("/proc/sys/net/ipv4/ip_forward", []byte("1"), 0)
 }

@@ -20,13 +20,17 @@ type instance struct {
 	ended   chan struct{} // closed when its first process, and so all, has ended
 }
 
-// code is the exit status, in the shell's way for signals.
 func (i *instance) code() int {
 	<-i.ended
-	if status := i.command.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() {
+	return ExitStatus(i.command.ProcessState.Sys().(syscall.WaitStatus))
+}
+
+// ExitStatus is a shell's $?: for who died of a signal, 128 and its number.
+func ExitStatus(status syscall.WaitStatus) int {
+	if status.Signaled() {
 		return 128 + int(status.Signal())
 	}
-	return i.command.ProcessState.ExitCode()
+	return status.ExitStatus()
 }
 
 // initPolicy: an init container that succeeded is never repeated.

@@ -80,7 +80,7 @@ func (n *network) join() (*sandbox, error) {
 func (n *network) wire(s *sandbox) error {
 	octets := s.address.As4()
 	outside := fmt.Sprintf("pod%d-%d", octets[2], octets[3])
-	err := ip(
+	err := IP(
 		fmt.Sprintf("link add %s type veth peer name eth0 netns /proc/%d/fd/%d", outside, os.Getpid(), s.namespace.Fd()),
 		fmt.Sprintf("link set %s master %s up", outside, n.bridge),
 	)
@@ -88,7 +88,7 @@ func (n *network) wire(s *sandbox) error {
 		return err
 	}
 	return s.enter(func() error {
-		return ip(
+		return IP(
 			"link set lo up",
 			fmt.Sprintf("addr add %s/%d dev eth0", s.address, n.prefix.Bits()),
 			"link set eth0 up",
@@ -131,8 +131,9 @@ func (s *sandbox) close() error {
 	return s.namespace.Close()
 }
 
-// ip runs commands of iproute2 in the namespace of the calling thread.
-func ip(commands ...string) error {
+// IP runs commands of iproute2, without its name, in the network namespace of
+// the calling thread.
+func IP(commands ...string) error {
 	batch := exec.Command("ip", "-batch", "-")
 	batch.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")
 	if output, err := batch.CombinedOutput(); err != nil {

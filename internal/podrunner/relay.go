@@ -28,7 +28,7 @@ type relays struct {
 // relayServices makes all addresses of the range ours, and listens on those
 // that Services have.
 func (r *Runner) relayServices(ctx context.Context) error {
-	if err := ip(fmt.Sprintf("route replace local %s dev lo", r.options.Services)); err != nil {
+	if err := IP(fmt.Sprintf("route replace local %s dev lo", r.options.Services)); err != nil {
 		return err
 	}
 	all := &relays{runner: r, open: map[netip.AddrPort]net.Listener{}}
