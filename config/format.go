@@ -66,7 +66,7 @@ type canary struct {
 type headerRule struct {
 	Header  migration.HeaderName `yaml:"header" required:"true" doc:"The request header's name."`
 	Value   headerValue          `yaml:"value" doc:"The whole value, with case. Either this or pattern."`
-	Pattern *migration.Pattern   `yaml:"pattern" doc:"Regular expression that matches anywhere in the value. Either this or value."`
+	Pattern *migration.Pattern   `yaml:"pattern" doc:"Regular expression that matches anywhere in the value, of up to 4096 bytes. Either this or value."`
 	Target  migration.Side       `yaml:"target" required:"true" doc:"Where matching requests go."`
 }
 

@@ -39,6 +39,7 @@ func ParsePattern(text string) (Pattern, error) {
 		return Pattern{}, fmt.Errorf("pattern %s: %w", quote(text), err)
 	}
 	var out strings.Builder
+	out.WriteString(start(tree))
 	if err := writePCRE(&out, tree); err != nil {
 		return Pattern{}, fmt.Errorf("pattern %s: %w", quote(text), err)
 	}
@@ -56,11 +57,20 @@ func ParsePattern(text string) (Pattern, error) {
 func (p Pattern) String() string { return p.source }
 
 // PCRE is the same pattern in the alphabet that is inert inside nginx text:
-// every character that is not a letter or digit stands as \xHH.
+// every character that is not a letter or digit stands as \xHH. It is anchored,
+// so that PCRE's limits hold for the whole value: PCRE counts anew for each
+// place where a match may begin.
 func (p Pattern) PCRE() string { return p.pcre }
 
+// LongestMatched is the length, in bytes, of the longest value that a pattern
+// can match: a cookie's limit in browsers. What an ordinary pattern costs PCRE
+// grows with the square of the length; at 32 KB it is seconds.
+const LongestMatched = 4096
+
 // Match tells whether the header's value, byte by byte, matches anywhere.
-func (p Pattern) Match(value string) bool { return p.re.MatchString(latin1(value)) }
+func (p Pattern) Match(value string) bool {
+	return len(value) <= LongestMatched && p.re.MatchString(latin1(value))
+}
 
 // MarshalText makes a pattern part of the table's digest.
 func (p Pattern) MarshalText() ([]byte, error) { return []byte(p.source), nil }
@@ -91,6 +101,24 @@ func latin1(value string) string {
 		}
 	}
 	return value
+}
+
+// start anchors a pattern that may match anywhere. One that begins with ^ or
+// .* or .+ matches at the first byte, if it matches at all.
+func start(tree *syntax.Regexp) string {
+	first := tree
+	for first.Op == syntax.OpConcat || first.Op == syntax.OpCapture {
+		first = first.Sub[0]
+	}
+	repeats := first.Op == syntax.OpStar || first.Op == syntax.OpPlus
+	if first.Op == syntax.OpBeginText || repeats && anyByte(first.Sub[0]) {
+		return `\A`
+	}
+	return `\A[\x00-\xff]*?`
+}
+
+func anyByte(node *syntax.Regexp) bool {
+	return node.Op == syntax.OpAnyChar || node.Op == syntax.OpAnyCharNotNL
 }
 
 func writePCRE(out *strings.Builder, node *syntax.Regexp) error {

@@ -12,16 +12,20 @@ import (
 func TestPattern(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ pattern, pcre, match, miss string }{
-		{`^beta-[0-9]+$`, `(?:\Abeta\x2d(?:[\x30-\x39])+\z)`, "beta-12", "beta-12\n"},
-		{`a.c`, `(?:a[\x00-\xff]c)`, "xa\xe9cx", "ac"},
-		{`(?i)k`, `[Kk]`, "K", "\u212a"},
-		{`[^a]`, `[\x00-\x60\x62-\xff]`, "\xff", "a"},
-		{`a|bc`, `(?:a|bc)`, "bc", "b"},
-		{`a{2,3}?b`, `(?:(?:a){2,3}b)`, "aab", "ab"},
-		{`\bnew\b`, `(?:\bnew\b)`, "the new one", "renewed"},
-		{`\$x`, `\x24x`, "$x", "x"},
-		{`\Q.*\E`, `\x2e\x2a`, ".*", "a"},
-		{``, `(?:)`, "anything", ""},
+		{`^beta-[0-9]+$`, `\A(?:\Abeta\x2d(?:[\x30-\x39])+\z)`, "beta-12", "beta-12\n"},
+		{`a.c`, `\A[\x00-\xff]*?(?:a[\x00-\xff]c)`, "xa\xe9cx", "ac"},
+		{`(?i)k`, `\A[\x00-\xff]*?[Kk]`, "K", "\u212a"},
+		{`[^a]`, `\A[\x00-\xff]*?[\x00-\x60\x62-\xff]`, "\xff", "a"},
+		{`a|bc`, `\A[\x00-\xff]*?(?:a|bc)`, "bc", "b"},
+		{`a{2,3}?b`, `\A[\x00-\xff]*?(?:(?:a){2,3}b)`, "aab", "ab"},
+		{`\bnew\b`, `\A[\x00-\xff]*?(?:\bnew\b)`, "the new one", "renewed"},
+		{`\$x`, `\A[\x00-\xff]*?\x24x`, "$x", "x"},
+		{`\Q.*\E`, `\A[\x00-\xff]*?\x2e\x2a`, ".*", "a"},
+		{``, `\A[\x00-\xff]*?(?:)`, "anything", ""},
+		{`(.*a)`, `\A(?:(?:(?:[\x00-\xff])*a))`, "ba", "b"},
+		{`(?s).+a`, `\A(?:(?:[\x00-\xff])+a)`, "ba", "a"},
+		{`^a|b`, `\A[\x00-\xff]*?(?:(?:\Aa)|b)`, "cb", "ca"},
+		{`a$`, `\A[\x00-\xff]*?(?:a\z)`, strings.Repeat("a", migration.LongestMatched), strings.Repeat("a", migration.LongestMatched+1)},
 	} {
 		t.Run(c.pattern, func(t *testing.T) {
 			t.Parallel()

@@ -97,14 +97,21 @@ func geoNetworks(network netip.Prefix) []netip.Prefix {
 
 // matchLimit bounds what a client's header may cost: a pattern like (a*)*b
 // backtracks without end. PCRE's own limit is a hundred times this, a quarter
-// of a second of the worker. Beyond it the pattern does not match.
+// of a second of the worker. Beyond it the map gives its default, so no later
+// rule on this header is asked either: explain cannot tell.
 const matchLimit = "(*LIMIT_MATCH=100000)"
 
+// tooLong matches what no pattern looks at, see migration.LongestMatched.
+var tooLong = fmt.Sprintf(`~\A[\x00-\xff]{%d}`, migration.LongestMatched+1)
+
 // headerToken is one map for consecutive rules on one header; nginx tries the
-// expressions in the order written. The first line keeps absent headers from
-// matching an expression.
+// expressions in the order written. The first lines keep absent and overlong
+// headers from all of them; a plain value is shorter.
 func (d *draft) headerToken(rules []migration.HeaderRule, first int, otherwise string) string {
 	body := directives{line("", otherwise)}
+	if slices.ContainsFunc(rules, func(r migration.HeaderRule) bool { return r.Pattern != nil }) {
+		body = append(body, line(tooLong, otherwise))
+	}
 	for i, rule := range rules {
 		expression := migration.ExactPCRE(rule.Value)
 		if rule.Pattern != nil {

@@ -26,40 +26,52 @@ func TestBacktrackingIsBounded(t *testing.T) {
 		{"quadratic without backtracking", "[a-z]*=1", strings.Repeat("a", migration.LongestMatched-2) + "-1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			hundred := hundredRequests(t, c.pattern)
+			ask := servePattern(t, c.pattern)
+			hundred := func(value string) time.Duration {
+				start := time.Now()
+				for range 100 {
+					require.Equal(t, "old", ask(value))
+				}
+				return time.Since(start)
+			}
 			harmless := hundred("c")
 			require.Less(t, hundred(c.value), 10*harmless+5*time.Second)
 		})
 	}
 }
 
-// hundredRequests serves one pattern for the header X-Client, and tells how
-// long a hundred requests with a value take.
-func hundredRequests(t *testing.T, pattern string) func(value string) time.Duration {
-	backend := echo(t, "old")
+// TestLongestMatched: nginx looks at as much of a value as Pattern.Match.
+func TestLongestMatched(t *testing.T) {
+	t.Parallel()
+	ask := servePattern(t, "beta=1$")
+	value := strings.Repeat("a", migration.LongestMatched-len("beta=1")) + "beta=1"
+	require.Equal(t, "new", ask(value))
+	require.Equal(t, "old", ask("a"+value))
+}
+
+// servePattern sends to new what matches a pattern in the header X-Client; what
+// it gives asks with a value, and tells who answered.
+func servePattern(t *testing.T, pattern string) func(value string) string {
 	table, err := config.Load("redos.yaml", []byte(`services:
   - name: a
     old_host: a.example.com
-    old_backend: `+backend+`
+    old_backend: `+echo(t, "old")+`
     new_host: n.example.com
-    new_backend: `+backend+`
+    new_backend: `+echo(t, "new")+`
     migration: {enabled: true, strategy: header}
     canary: {header_rules: [{header: X-Client, pattern: "`+pattern+`", target: new_cluster}]}
 `))
 	require.NoError(t, err)
 	rig := startRig(t, table, nil)
-	return func(value string) time.Duration {
-		start := time.Now()
-		for range 100 {
-			request, err := http.NewRequest("GET", "http://"+rig.params.Listen.String()+"/", nil)
-			require.NoError(t, err)
-			request.Host = "a.example.com"
-			request.Header.Set("X-Client", value)
-			response, err := http.DefaultClient.Do(request)
-			require.NoError(t, err)
-			require.NoError(t, response.Body.Close())
-			require.Equal(t, http.StatusOK, response.StatusCode)
-		}
-		return time.Since(start)
+	return func(value string) string {
+		request, err := http.NewRequest("GET", "http://"+rig.params.Listen.String()+"/", nil)
+		require.NoError(t, err)
+		request.Host = "a.example.com"
+		request.Header.Set("X-Client", value)
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		require.Equal(t, http.StatusOK, response.StatusCode)
+		return response.Header.Get("Echo-Side")
 	}
 }
