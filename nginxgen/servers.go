@@ -106,7 +106,7 @@ func (d *draft) drain() *directive {
 
 // locations are a service's: where requests enter and go to new if their
 // token's file exists; @once, the same for methods that must not be repeated,
-// with the two ends of what failed there; and @old. Named locations carry the
+// with the ends of what fails there; and @old. Named locations carry the
 // service's name, as several services may share a host.
 func (d *draft) locations(s *migration.Service) directives {
 	entry := d.entry(s)
@@ -143,7 +143,7 @@ func (d *draft) entry(s *migration.Service) directives {
 	}
 	lines = append(lines, line("try_files", "/$mp_class/$mp_token", "$mp_otherwise."+string(s.Name)))
 	lines = append(lines, d.towardsNew(s)...)
-	return append(lines, fallToOld(s)...)
+	return append(lines, d.fallToOld(s)...)
 }
 
 // towardsNew is a location that asks new, and translates what new says about
