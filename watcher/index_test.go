@@ -136,10 +136,11 @@ func TestGivenBack(t *testing.T) {
 	}, wanted)
 
 	all := entry(cluster.Manager, update, `{"f:spec":{"f:rules":{}}}`)
-	wanted, taken, err = givenBack([]metav1.ManagedFieldsEntry{theirs}, []metav1.ManagedFieldsEntry{all})
+	rules := entry("gitops", apply, `{"f:spec":{"f:rules":{}}}`)
+	wanted, taken, err = givenBack([]metav1.ManagedFieldsEntry{rules}, []metav1.ManagedFieldsEntry{all})
 	require.NoError(t, err)
 	require.True(t, taken)
-	require.Equal(t, []metav1.ManagedFieldsEntry{theirs}, wanted, "an entry that lost all comes back, ours goes")
+	require.Equal(t, []metav1.ManagedFieldsEntry{rules}, wanted, "an entry that lost all comes back, ours goes")
 
 	_, taken, err = givenBack([]metav1.ManagedFieldsEntry{entry("kubectl", update, `{"f:spec":{"f:rules":{}}}`)}, []metav1.ManagedFieldsEntry{ours})
 	require.NoError(t, err)
@@ -188,4 +189,24 @@ func TestNothingChanges(t *testing.T) {
 	t.Parallel()
 	require.True(t, changed(&view{}, &view{}).empty())
 	require.False(t, changed(nil, &view{}).empty())
+}
+
+// TestGivenBackToTwo: two who apply may own the same field.
+func TestGivenBackToTwo(t *testing.T) {
+	t.Parallel()
+	entry := func(manager string, operation metav1.ManagedFieldsOperationType, fields string) metav1.ManagedFieldsEntry {
+		return metav1.ManagedFieldsEntry{Manager: manager, Operation: operation, FieldsV1: metav1.NewFieldsV1(fields)}
+	}
+	before := []metav1.ManagedFieldsEntry{
+		entry("one", metav1.ManagedFieldsOperationApply, `{"f:spec":{"f:rules":{}}}`),
+		entry("two", metav1.ManagedFieldsOperationApply, `{"f:metadata":{"f:labels":{}},"f:spec":{"f:rules":{}}}`),
+	}
+	after := []metav1.ManagedFieldsEntry{
+		entry("two", metav1.ManagedFieldsOperationApply, `{"f:metadata":{"f:labels":{}}}`),
+		entry(cluster.Manager, metav1.ManagedFieldsOperationUpdate, `{"f:spec":{"f:rules":{}}}`),
+	}
+	wanted, taken, err := givenBack(before, after)
+	require.NoError(t, err)
+	require.True(t, taken)
+	require.ElementsMatch(t, before, wanted)
 }

@@ -1,8 +1,12 @@
 package watcher_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,6 +59,47 @@ func TestServerSideApply(t *testing.T) {
 	require.Len(t, w.until("api", status.Migrating, cluster.ProxyService).Spec.Rules[0].HTTP.Paths, 1)
 	w.annotate("api", ingressgen.AnnotationEnabled, "null")
 	w.until("api", "", "api")
+}
+
+// TestSomebodyWritesBetween our two writes, as ingress controllers write the
+// status, and before the first, as deployments do: the fields are given back,
+// and what was applied meanwhile belongs to who applied it.
+func TestSomebodyWritesBetween(t *testing.T) {
+	w := newWorld(t, 1)
+	w.write(w.services(map[string]int{"api": 20}))
+	require.NoError(t, w.apply(w.ingress("api")))
+	changed := w.ingress("api")
+	changed.Annotations["added"] = "meanwhile"
+	options := w.options()
+	var first, second sync.Once
+	between(options, func(request *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if request.Method == http.MethodPatch && strings.HasSuffix(request.URL.Path, "/ingresses/api") {
+			body, err := io.ReadAll(request.Body)
+			require.NoError(t, err)
+			request.Body = io.NopCloser(bytes.NewReader(body))
+			if !bytes.Contains(body, []byte("/metadata/managedFields")) {
+				first.Do(func() { require.NoError(t, w.apply(changed)) })
+			} else {
+				second.Do(w.controllerWrites)
+			}
+		}
+		return next.RoundTrip(request)
+	})
+	w.start(options)
+	w.until("api", status.Migrating, cluster.ProxyService)
+	w.eventually(func() bool { return !strings.Contains(ownedBy(t, w.get("api"), cluster.Manager), "f:rules") }, "rules are given back")
+	owned := ownedBy(t, w.get("api"), "gitops")
+	require.Contains(t, owned, `"f:rules":{}`)
+	require.Contains(t, owned, `"f:added":{}`)
+	require.NoError(t, w.apply(changed), "the same manifest again")
+}
+
+// controllerWrites: the ingress controller writes into the status.
+func (w *world) controllerWrites() {
+	ingress := w.get("api")
+	ingress.Status.LoadBalancer.Ingress = []networkingv1.IngressLoadBalancerIngress{{IP: "10.0.0.1"}}
+	_, err := w.client.NetworkingV1().Ingresses(w.app).UpdateStatus(w.Context(), ingress, metav1.UpdateOptions{})
+	require.NoError(w, err)
 }
 
 // TestWhoDoesNotGiveBack shows what giving back is for: the API server refuses
