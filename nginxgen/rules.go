@@ -74,7 +74,7 @@ func (d *draft) ipToken(rules []migration.IPRule, otherwise string) string {
 	for _, i := range order {
 		reason := migration.Reason{Code: migration.ReasonIPRule, Rule: i}
 		token := d.ruleToken(rules[i].Target, reason.String())
-		for _, network := range geoNetworks(rules[i].Network) {
+		for _, network := range geoNetworks(rules[i].Network, rules) {
 			body = append(body, line(network.String(), token))
 		}
 	}
@@ -83,8 +83,8 @@ func (d *draft) ipToken(rules []migration.IPRule, otherwise string) string {
 }
 
 // geoNetworks halves a network of all addresses: to geo it would be a second
-// default.
-func geoNetworks(network netip.Prefix) []netip.Prefix {
+// default. A half that has a rule of its own is left to that.
+func geoNetworks(network netip.Prefix, rules []migration.IPRule) []netip.Prefix {
 	if network.Bits() > 0 {
 		return []netip.Prefix{network}
 	}
@@ -92,7 +92,10 @@ func geoNetworks(network netip.Prefix) []netip.Prefix {
 	if network.Addr().Is6() {
 		upper = netip.AddrFrom16([16]byte{128})
 	}
-	return []netip.Prefix{netip.PrefixFrom(network.Addr(), 1), netip.PrefixFrom(upper, 1)}
+	halves := []netip.Prefix{netip.PrefixFrom(network.Addr(), 1), netip.PrefixFrom(upper, 1)}
+	return slices.DeleteFunc(halves, func(half netip.Prefix) bool {
+		return slices.ContainsFunc(rules, func(r migration.IPRule) bool { return r.Network == half })
+	})
 }
 
 // matchLimit bounds what a client's header may cost: a pattern like (a*)*b

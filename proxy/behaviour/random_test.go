@@ -20,7 +20,7 @@ var (
 	headers  = []string{"X-Migration-Target", "X-Client", "X-User-ID", "User-Agent", "x_under_score"}
 	values   = []string{"new", "NEW", "beta-7", "beta-77x", "a b", `q"uo'te`, `b\ack{brace};$dollar`, "comma, separated", "~tilde", "default"}
 	patterns = []string{"^beta-[0-9]+$", "beta", "^(new|old)$", "(?i)^new$", `[^a-z]`, `^.{3}$`, `\bquo\b`, `"`, `^a b|\$d`, "x*", `\w+,\s\w+`, `^[^b]*$`}
-	networks = []string{"127.0.0.0/8", "127.0.0.1", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.3", "2001:db8::/32", "2001:db8:1::/48", "192.0.2.0/24"}
+	networks = []string{"127.0.0.0/8", "127.0.0.1", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.3", "2001:db8::/32", "2001:db8:1::/48", "192.0.2.0/24", "0.0.0.0/0", "0.0.0.0/1", "::/0"}
 	clients  = []string{"", "10.9.9.9", "10.1.9.9", "10.1.2.9", "10.1.2.3", "2001:db8::5", "2001:db8:1::5", "192.0.2.1", "203.0.113.7", "::ffff:10.1.2.3", "203.0.113.7, 10.1.2.3", "nonsense", "10.1.2.3, nonsense", "[2001:db8::5]:80", "10.1.2.3:99"}
 	cookies  = []string{"", "user-id=u1", "user-id=u2; other=3", "other=user-id=u4;user-id=u5", "user-id=", "user-id=; user-id=u6", `user-id="q;x"`, "xuser-id=u7", "a=b;  user-id=u8"}
 	shares   = []string{"0", "0.01", "1", "20", "33.33", "50", "99.99", "100"}
