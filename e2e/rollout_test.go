@@ -44,13 +44,13 @@ func rollUnderLoad(t *testing.T, s *world.Site, roll func(t *testing.T)) {
 	t.Helper()
 	paced := func(load *wire.Load) { load.Connections, load.Rate = 8, 150 }
 	uploads := func(load *wire.Load) { load.Method, load.Body = http.MethodPost, strings.Repeat("body ", 1000) }
-	// Nothing between these and the proxy closes a connection in time.
-	direct := func(load *wire.Load) {
-		load.Connections, load.Rate = 32, 400
-		load.Target = world.ProxyService + "." + s.Namespace + ".svc.cluster.local:80"
-	}
+	many := func(load *wire.Load) { load.Connections, load.Rate = 32, 400 }
+	// Nothing between these and the proxy closes a connection in time, or sends
+	// a GET again.
+	direct := func(load *wire.Load) { load.Target = world.ProxyService + "." + s.Namespace + ".svc.cluster.local:80" }
 	streams := map[string]*world.Stream{
-		"GET": s.Stream(paced), "POST": s.Stream(paced, uploads), "POST without a controller": s.Stream(direct, uploads),
+		"GET": s.Stream(paced), "POST": s.Stream(paced, uploads),
+		"GET without a controller": s.Stream(paced, direct), "POST without a controller": s.Stream(many, direct, uploads),
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan writes, 1)

@@ -12,7 +12,7 @@
 // network.
 //
 // Takes: flags, and for the controller the cluster it runs in. Gives: JSON of
-// package wire. Refuses: to retry a request whose fate is unknown, and to
-// count anything that did not happen. It imports client-go, internal/testbed and
-// wire; nobody imports it.
+// package wire. Refuses: to retry anything as a client, to send a POST twice as
+// a controller, and to count anything that did not happen. It imports
+// client-go, internal/testbed and wire; nobody imports it.
 package main

@@ -8,7 +8,6 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/http/httputil"
 	"net/netip"
 	"sync/atomic"
@@ -19,8 +18,10 @@ import (
 // an idle connection turns out to be closed.
 const replayable = 1 << 20
 
-// forwarder sends requests to endpoints in turn. Only what has certainly not
-// been sent is tried again, so that no loss behind it is hidden.
+// forwarder sends requests to endpoints in turn. What could not connect is tried
+// on another endpoint. A GET or HEAD whose kept connection ends before an answer
+// begins is sent again (http.Transport does it), as ingress-nginx would: so a
+// proxy that loses one is seen only by clients that ask it without a controller.
 type forwarder struct {
 	turn      atomic.Uint64
 	transport *http.Transport
@@ -72,41 +73,32 @@ func (f *forwarder) to(endpoints []netip.AddrPort, w http.ResponseWriter, r *htt
 	f.proxy.ServeHTTP(w, r.WithContext(ctx))
 }
 
-// RoundTrip tries the endpoints in turn until the request is on its way.
+// RoundTrip tries the endpoints in turn until one accepts a connection.
 func (f *forwarder) RoundTrip(request *http.Request) (*http.Response, error) {
 	endpoints, _ := request.Context().Value(endpointsKey{}).([]netip.AddrPort)
 	first := f.turn.Add(1)
 	err := errors.New("no endpoint")
 	for i := range endpoints {
-		var sent atomic.Bool
-		attempt := request.Clone(httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
-			WroteHeaders: func() { sent.Store(true) },
-		}))
-		attempt.URL.Host = endpoints[(first+uint64(i))%uint64(len(endpoints))].String()
-		attempt.Body = bodyFor(request)
+		endpoint := endpoints[(first+uint64(i))%uint64(len(endpoints))]
+		attempt := request.Clone(request.Context())
+		attempt.URL.Host = endpoint.String()
+		if request.GetBody != nil {
+			attempt.Body, _ = request.GetBody() // a copy in memory
+		} else if request.Body != nil {
+			attempt.Body = io.NopCloser(request.Body) // a failed dial must not close it
+		}
 		var answer *http.Response
 		answer, err = f.transport.RoundTrip(attempt)
-		if err == nil || sent.Load() {
+		if err == nil || !neverSent(err) {
 			return answer, err
 		}
 	}
 	return nil, err
 }
 
-// bodyFor gives what one attempt may read and close. http.Transport sends a
-// GET or HEAD again after a lost connection, unless it has a body that cannot
-// be had twice: an empty one says nothing on the wire.
-func bodyFor(request *http.Request) io.ReadCloser {
-	switch {
-	case request.GetBody != nil:
-		body, _ := request.GetBody() // a copy in memory
-		return body
-	case request.Body != nil:
-		return io.NopCloser(request.Body)
-	case request.Method == http.MethodGet || request.Method == http.MethodHead:
-		return io.NopCloser(http.NoBody)
-	}
-	return nil
+func neverSent(err error) bool {
+	var failed *net.OpError
+	return errors.As(err, &failed) && failed.Op == "dial"
 }
 
 // closeIdle forgets connections that nobody uses: those to a vanished endpoint

@@ -68,7 +68,7 @@ type Load struct {
 
 // Report is what became of a Load's requests. A request has failed without a
 // whole answer, with one that no backend gave (a proxy's 404 or 421, too), or
-// with a status of 500 or more. Nothing is retried.
+// with a status of 500 or more. The client retries nothing.
 type Report struct {
 	Sent     int                  `json:"sent"`  // requests whose fate is known
 	Sides    map[string]int       `json:"sides"` // whole answers by backend; "" is none
