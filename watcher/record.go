@@ -153,11 +153,10 @@ func (r *record) put(ctx context.Context, keys map[string]any) (after *corev1.Co
 	return after, nil
 }
 
+// fresh has no labels: they are the chart's, and helm upgrade would be refused
+// if it found others.
 func (r *record) fresh(keys map[string]any) *corev1.ConfigMap {
-	made := &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: r.name, Labels: map[string]string{cluster.ManagedByLabel: cluster.Manager}},
-		Data:       map[string]string{},
-	}
+	made := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: r.name}, Data: map[string]string{}}
 	for key, value := range keys {
 		if text, ok := value.(string); ok {
 			made.Data[key] = text
