@@ -16,9 +16,9 @@ cat <<'YAML'
 # Made by deploy/render.sh from deploy/chart with its default values. Do not
 # edit: use the chart, or kustomize. It needs cert-manager; docs/install.md.
 #
-#   kubectl apply -f install.yaml
+#   sed "s#ghcr.io/migration-proxy/migration-proxy:0.1.0#$IMAGE#" deploy/install.yaml | kubectl apply -f -
 #
-# Before you delete it: migration-proxy restore --all
+# with the image that you built. Before you delete it: migration-proxy restore --all
 ---
 apiVersion: v1
 kind: Namespace
