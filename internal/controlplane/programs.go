@@ -26,7 +26,7 @@ func Program(name string) (string, error) {
 			return path, nil
 		}
 	}
-	root, err := repository()
+	root, err := Repository()
 	if err != nil {
 		return "", fmt.Errorf("look for %s: %w; set %s to a folder that has it", name, err, assetsVariable)
 	}
@@ -43,8 +43,8 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// repository is the nearest folder above the working directory with our go.mod.
-func repository() (string, error) {
+// Repository is the folder of our go.mod, upwards from the working directory.
+func Repository() (string, error) {
 	folder, err := os.Getwd()
 	if err != nil {
 		return "", err

@@ -52,7 +52,7 @@ type Runner struct {
 }
 
 // Start registers the Node, runs Pods from then on, and returns when the node
-// is ready for them, or when the context ends, or after half a minute.
+// is ready for them, or when the context ends, or after 90 s.
 func Start(ctx context.Context, o Options) (*Runner, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -100,7 +100,7 @@ func (r *Runner) start(ctx context.Context) error {
 
 // enlist registers the Node once all is known that Pods ask for.
 func (r *Runner) enlist(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
 	defer cancel()
 	if err := r.known.WaitForCacheSyncWithContext(ctx).AsError(); err != nil {
 		return err
