@@ -39,6 +39,9 @@ type View struct {
 	// points an Ingress at it, as the watcher does. Others must not point at
 	// one that is not there: for them State.Namespaces says where it is.
 	Provides bool
+	// Blocked is why what the Ingress would point at cannot be made: somebody
+	// else has its name. "": nothing is in the way.
+	Blocked string
 	// Port gives the number of a Service's named port, in the Ingress's
 	// namespace; false if there is none (or it cannot be known now).
 	Port func(service, name string) (int32, bool)

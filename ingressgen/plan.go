@@ -87,7 +87,7 @@ func (v View) standing(s *migration.Service) standing {
 	state, ok := v.State.Services[string(s.Name)]
 	switch {
 	case !ok:
-		return standing{phase: status.Bypassed, reason: "no ready replica of the proxy serves it yet"}
+		return standing{phase: status.Bypassed, reason: ReasonNotServed}
 	case state.Host != string(s.OldHost) || state.PathPrefix != string(s.PathPrefix):
 		return standing{phase: status.Bypassed, reason: fmt.Sprintf("the proxy still serves it at %s%s", state.Host, state.PathPrefix)}
 	case state.Phase == status.Migrating:
@@ -95,7 +95,7 @@ func (v View) standing(s *migration.Service) standing {
 	case state.Phase == status.FallenBack:
 		return standing{phase: status.FallenBack, reason: cmp.Or(state.Reason, "new fails")}
 	}
-	return standing{phase: status.Bypassed, reason: cmp.Or(state.Reason, "no replica of the proxy is ready")}
+	return standing{phase: status.Bypassed, reason: cmp.Or(state.Reason, ReasonNoReplica)}
 }
 
 // hold keeps a service's paths as the user wrote them, for a reason that lies
@@ -110,14 +110,29 @@ func (p *plan) migrating(s *migration.Service) bool {
 	return p.standing[s.Name].phase == status.Migrating
 }
 
+// Why a service is Bypassed, where the reason lies in the replicas.
+const (
+	ReasonNoReplica = "no replica of the migration proxy is ready"
+	ReasonNotServed = "no ready replica of the migration proxy serves it (yet)"
+)
+
 // ReasonAwaited is why an Ingress is Bypassed for the second or two that it
 // takes the watcher to make its namespace ready. Admission cannot make
 // Services, and one that is not there answers 503.
 const ReasonAwaited = "the proxy's Service is being made in this namespace"
 
 // await holds back what would point at a Service that is not there yet. A
-// companion is made by the watcher only, which provides for it first.
+// companion is made by the watcher only, which provides for it first; it says
+// when it cannot.
 func (p *plan) await() {
+	if p.view.Blocked != "" {
+		for _, s := range p.services {
+			if p.migrating(s) {
+				p.hold(s, "%s", p.view.Blocked)
+			}
+		}
+		return
+	}
 	if p.view.Provides || p.view.State.Provides(p.ingress.Namespace) {
 		return
 	}
