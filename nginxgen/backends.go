@@ -33,7 +33,7 @@ func (d *draft) towardsBackends() directives {
 		// speak to a backend past us.
 		mapping("$http_upgrade", "$mp_upgrade", `~*\Awebsocket\z`, "$http_upgrade", "default", ""),
 		mapping("$mp_upgrade", "$mp_connection", "", "", "default", "upgrade"),
-		volatileMapping("$mp_backend", "$mp_forwarded_host", "new_backend", "$mp_called_host", "default", "$http_x_forwarded_host"),
+		volatileMapping("$mp_backend", "$mp_forwarded_host", "new_backend", "$mp_client_authority", "default", "$http_x_forwarded_host"),
 	}
 	for _, name := range []string{"Date", "Server", "X-Pad", "X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset"} {
 		lines = append(lines, line("proxy_pass_header", name))

@@ -23,9 +23,13 @@ func (d *draft) clientFacts() directives {
 	}
 	return append(lines,
 		mapping(proto, "$mp_forwarded_proto", "", "$scheme", "default", proto),
-		mapping(port, "$mp_forwarded_port", "", "$server_port", "default", port),
-		// Where a translated redirect leads to: what stands after the port in a
-		// Host header ("a:80@evil") was never looked at.
+		// Who says https and no port means 443: our own port would lead the
+		// application's redirects to https://host:8000/.
+		mapping(proto, "$mp_usual_port", "", "$server_port", `~*\A(?:https|wss)\b`, "443", "default", "80"),
+		mapping(port, "$mp_forwarded_port", "", "$mp_usual_port", "default", port),
+		// What redirects lead to, and new is told that the client asked for:
+		// what stands after the colon in a Host header ("a:80@evil") nginx
+		// never looked at.
 		mapping("$mp_called_host", "$mp_client_authority", `~\A[^:@]+(?::[0-9]+)?\z`, "$mp_called_host", "default", "$host"),
 		// For our own use the scheme is one of two words, whatever was sent.
 		mapping("$mp_forwarded_proto", "$mp_client_scheme", `~*\Ahttps\z`, "https", `~*\Ahttp\z`, "http", "default", "$scheme"),

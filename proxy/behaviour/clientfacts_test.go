@@ -29,6 +29,10 @@ func TestClientFacts(t *testing.T) {
 	}{
 		{"nothing said", nobody, "", forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", ""}},
 		{"passed on", nobody, given, forwarded{"203.0.113.7, 127.0.0.1", "https", "443", "203.0.113.9", "asked.example.org"}},
+		{"https without a port", nobody, "X-Forwarded-Proto: HTTPS\r\n", forwarded{"127.0.0.1", "HTTPS", "443", "127.0.0.1", ""}},
+		{"http without a port", nobody, "X-Forwarded-Proto: http\r\n", forwarded{"127.0.0.1", "http", "80", "127.0.0.1", ""}},
+		{"https without a port, believed", loopback, "X-Forwarded-Proto: https\r\n", forwarded{"127.0.0.1", "https", "443", "127.0.0.1", ""}},
+		{"https without a port, not believed", elsewhere, "X-Forwarded-Proto: https\r\n", forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", ""}},
 		{"nothing said by the trusted", loopback, "", forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", ""}},
 		{"believed", loopback, given, forwarded{"203.0.113.7, 127.0.0.1", "https", "443", "203.0.113.7", "asked.example.org"}},
 		{"believed through a chain", loopback, "X-Forwarded-For: 203.0.113.7, 10.1.2.3\r\n", forwarded{"203.0.113.7, 10.1.2.3, 127.0.0.1", "http", "PORT", "203.0.113.7", ""}},
@@ -88,6 +92,23 @@ func TestHostOfAnAbsoluteTarget(t *testing.T) {
 	for _, host := range []string{"old.example.com", "OLD.Example.com", "old.example.com:8443", "old.example.com.", "old.example.com.:80"} {
 		echo := askEcho(t, proxy, "GET /x HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
 		require.Equal(t, host, echo.Host, "as the client wrote it")
+	}
+}
+
+// TestForwardedHostIsAnAuthority: new builds links from what we vouch for, and
+// nginx looks at no byte of a Host header after the colon.
+func TestForwardedHostIsAnAuthority(t *testing.T) {
+	t.Parallel()
+	proxy := sides(t, "").params.Listen.String()
+	for host, want := range map[string]string{
+		"new.example.com:8443":                "new.example.com:8443",
+		"NEW.example.com":                     "NEW.example.com",
+		"new.example.com:80@evil.example.org": "new.example.com",
+		"new.example.com:@evil.example.org":   "new.example.com",
+		"new.example.com:x":                   "new.example.com",
+	} {
+		echo := askEcho(t, proxy, "GET /x HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
+		require.Equal(t, []string{"new", want}, []string{echo.Backend, echo.Header.Get("X-Forwarded-Host")}, host)
 	}
 }
 
