@@ -114,7 +114,7 @@ func (w *watch) look() {
 	if w.watcher != nil {
 		w.follow()
 	}
-	text, err := ReadFile(w.path)
+	text, err := readFile(w.path)
 	failure := ""
 	if err != nil {
 		failure = err.Error()
@@ -164,9 +164,9 @@ func collectDirs(path string, into map[string]bool, links int) {
 	}
 }
 
-// ReadFile reads a config as File does. Only a regular file is read: a pipe
+// readFile reads a config as File does. Only a regular file is read: a pipe
 // would block for ever.
-func ReadFile(path string) ([]byte, error) {
+func readFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("read config: %w", err)
