@@ -137,21 +137,21 @@ func group(s *migration.Service, side migration.Side) string {
 	return fmt.Sprintf("%03x.%s.%s", hash.Sum32()&0xfff, s.Name, side)
 }
 
-// upstream lists a backend's addresses, again and again until there are as
-// many as tries: nginx gives each entry one try. A lone address must not be
-// set aside after a failure (max_fails=0), among several the dead ones should.
+// upstream lists a backend's addresses, again and again until there are at
+// least as many as tries: nginx gives each entry one try. All are listed
+// equally often, so that each gets as much. None is set aside after a failure
+// (max_fails=0): the tries find the others, and a moment in which all refused
+// would be ten seconds without any.
 func (d *draft) upstream(name string, backend migration.Backend, tries int) *directive {
 	addresses := d.endpoints[backend]
 	if len(addresses) == 0 {
 		return block("upstream", []string{name}, directives{line("server", "unix:"+d.path("unresolved.sock"), "down")})
 	}
-	maxFails := "max_fails=1"
-	if len(addresses) == 1 {
-		maxFails = "max_fails=0"
-	}
 	body := directives{}
-	for i := range max(tries, len(addresses)) {
-		body = append(body, line("server", addresses[i%len(addresses)].String(), maxFails, "fail_timeout=10s"))
+	for len(body) < max(tries, 1) {
+		for _, address := range addresses {
+			body = append(body, line("server", address.String(), "max_fails=0"))
+		}
 	}
 	return block("upstream", []string{name}, append(body,
 		line("keepalive", "32"),

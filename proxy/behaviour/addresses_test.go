@@ -1,0 +1,80 @@
+package behaviour
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/nginxgen"
+)
+
+// TestAddressesShareEvenly: tries beyond the number of addresses do not give
+// the first ones more of the traffic.
+func TestAddressesShareEvenly(t *testing.T) {
+	t.Parallel()
+	r := startAddresses(t, freeAddress(t), freeAddress(t))
+	for _, address := range r.endpoints {
+		serveAddress(t, address)
+	}
+	got := map[string]int{}
+	for range 60 {
+		answer, _ := dial(t, r.params.Listen.String()).ask(t, "GET / HTTP/1.1\r\nHost: a.example.com\r\nConnection: close\r\n\r\n")
+		got[answer.Body]++
+	}
+	require.Equal(t, map[string]int{r.endpoints[0].String(): 30, r.endpoints[1].String(): 30}, got)
+}
+
+// TestBlipOfAllAddresses: when all addresses refused for a moment, the next
+// request finds them; none is set aside.
+func TestBlipOfAllAddresses(t *testing.T) {
+	t.Parallel()
+	r := startAddresses(t, freeAddress(t), freeAddress(t))
+	ask := func() string {
+		answer, _ := dial(t, r.params.Listen.String()).ask(t, "GET / HTTP/1.1\r\nHost: a.example.com\r\nConnection: close\r\n\r\n")
+		return answer.Start
+	}
+	for range 4 {
+		require.Equal(t, "HTTP/1.1 502 Bad Gateway", ask())
+	}
+	for _, address := range r.endpoints {
+		serveAddress(t, address)
+	}
+	require.Equal(t, "HTTP/1.1 200 OK", ask())
+}
+
+type addressesRig struct {
+	*rig
+	endpoints []netip.AddrPort
+}
+
+// startAddresses serves a service whose old has these addresses; nobody
+// listens there yet.
+func startAddresses(t *testing.T, addresses ...netip.AddrPort) addressesRig {
+	table, err := config.Load("addresses.yaml", []byte(`services:
+  - name: a
+    old_host: a.example.com
+    old_backend: http://old.example.net
+    new_host: n.example.com
+    new_backend: http://new.example.net
+`))
+	require.NoError(t, err)
+	endpoints := nginxgen.Endpoints{table.Service("a").OldBackend: addresses}
+	return addressesRig{startRigAt(t, table, endpoints, map[migration.Name]bool{}), addresses}
+}
+
+// serveAddress answers with the address.
+func serveAddress(t *testing.T, address netip.AddrPort) {
+	listener, err := net.Listen("tcp", address.String())
+	require.NoError(t, err)
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, address)
+	})}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { _ = server.Close() })
+}
