@@ -89,7 +89,7 @@ func (c *Counts) Reached(ratio float64, now time.Time) bool {
 		return false
 	}
 	requests, failures := c.sums(at)
-	return float64(failures) >= ratio*float64(requests)
+	return requests == 0 || float64(failures)/float64(requests) >= ratio
 }
 
 // Evidence is what the window that ends now holds.

@@ -29,10 +29,14 @@ func (m *Machine) State() State {
 }
 
 // Configure puts an edited config in force. A failure that was counted under
-// another max_failures or failure_window no longer counts.
+// another max_failures or failure_window no longer counts, nor does one from
+// before an edit that took the service off new, or off the fallback.
 func (m *Machine) Configure(config Config, now time.Time) Transition {
 	if config.MaxFailures != m.config.MaxFailures || config.Window != m.config.Window {
 		m.counts = NewCounts(config.MaxFailures, config.Window)
+	}
+	if config.Idle || !config.Enabled {
+		m.counts.Reset()
 	}
 	m.config = config
 	return m.step(Sample{}, now)

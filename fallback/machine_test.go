@@ -142,6 +142,27 @@ func TestConfigureForgetsCountsOfOtherRules(t *testing.T) {
 	require.False(t, m.Request(busy, nil, start).Happened())
 }
 
+// TestAnEditToZeroForgetsFailures: what failed before an edit took the service
+// off new is no reason to trip when it is on new again.
+func TestAnEditToZeroForgetsFailures(t *testing.T) {
+	t.Parallel()
+	for name, off := range map[string]func(*fallback.Config){
+		"at 0 %":           func(c *fallback.Config) { c.Idle = true },
+		"without fallback": func(c *fallback.Config) { c.Enabled = false },
+	} {
+		m := fallback.New(config, fallback.State{})
+		for range config.MaxFailures - 1 {
+			m.Request(busy, nil, start)
+		}
+		edited := config
+		off(&edited)
+		m.Configure(edited, start.Add(time.Second))
+		m.Configure(config, start.Add(2*time.Second))
+		m.Request(busy, nil, start.Add(3*time.Second))
+		require.False(t, m.State().Tripped(), name)
+	}
+}
+
 // TestRestart: neither forgotten nor started by it.
 func TestRestart(t *testing.T) {
 	t.Parallel()

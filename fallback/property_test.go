@@ -49,6 +49,22 @@ func TestWindowIsOpenAtItsEnd(t *testing.T) {
 	require.False(t, counts.Reached(0, start.Add(time.Minute)))
 }
 
+// TestRatioIsReachedExactly: n of 100 is n %, though 0.07*100 is more than 7.
+func TestRatioIsReachedExactly(t *testing.T) {
+	t.Parallel()
+	for percent := 1; percent <= 100; percent++ {
+		counts := fallback.NewCounts(1, time.Minute)
+		for i := range 100 {
+			failure := fallback.NoFailure
+			if i < percent {
+				failure = fallback.FailureReset
+			}
+			counts.Add(fallback.Outcome{}, failure, nil, start)
+		}
+		require.True(t, counts.Reached(float64(percent)/100, start), "%d %%", percent)
+	}
+}
+
 // TestCountsWithoutAClock: whatever the times, no more failures than happened
 // since the clock last went back, and no panic.
 func TestCountsWithoutAClock(t *testing.T) {
