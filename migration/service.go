@@ -155,6 +155,15 @@ func (s *Service) ServerName() Host {
 	return s.NewHost
 }
 
+// EffectiveShare is what Share comes to: new's part of the requests that no
+// rule speaks for. With the strategies header and ip that is none.
+func (s *Service) EffectiveShare() Share {
+	if s.Strategy == StrategyHeader || s.Strategy == StrategyIP {
+		return 0
+	}
+	return s.Share
+}
+
 // Salt goes before the user's key into the hash, so that two services do not
 // move the same users unless they share a cohort.
 func (s *Service) Salt() string {

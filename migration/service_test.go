@@ -1,0 +1,21 @@
+package migration_test
+
+import (
+	"testing"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/stretchr/testify/require"
+)
+
+// TestEffectiveShare: it is what Decide does with requests that no rule
+// speaks for.
+func TestEffectiveShare(t *testing.T) {
+	t.Parallel()
+	for _, strategy := range []migration.Strategy{migration.StrategyWeight, migration.StrategyUserHash, migration.StrategyHeader, migration.StrategyIP} {
+		for _, share := range []migration.Share{0, migration.FullShare} {
+			s := migration.Service{Enabled: true, Strategy: strategy, Share: share}
+			goes := s.Decide(migration.Request{Dice: "x"}).Side == migration.New
+			require.Equal(t, goes, s.EffectiveShare() == migration.FullShare, "%s at %s", strategy, share)
+		}
+	}
+}
