@@ -90,7 +90,7 @@ func Main(tell func(doing string), run func(*Cluster) int) int {
 
 // Open finds or makes the cluster, sets the stage and installs the chart.
 func Open(ctx context.Context, tell func(doing string)) (*Cluster, error) {
-	root, err := moduleRoot()
+	root, err := controlplane.Repository()
 	if err != nil {
 		return nil, err
 	}

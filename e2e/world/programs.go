@@ -75,24 +75,6 @@ func findProgram(name string) (string, error) {
 	return "", fmt.Errorf("%w (and it is not in PATH)", err)
 }
 
-// moduleRoot is the folder of go.mod, upwards from where we are.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", errors.New("no go.mod above the working directory: run it inside the repository")
-		}
-		dir = parent
-	}
-}
-
 // Result is what a command printed, and how it ended.
 type Result struct {
 	Output string // standard output and error, as they came
