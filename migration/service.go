@@ -156,9 +156,10 @@ func (s *Service) ServerName() Host {
 }
 
 // EffectiveShare is what Share comes to: new's part of the requests that no
-// rule speaks for. With the strategies header and ip that is none.
+// rule speaks for. That is none with the strategies header and ip, and while
+// the service is disabled.
 func (s *Service) EffectiveShare() Share {
-	if s.Strategy == StrategyHeader || s.Strategy == StrategyIP {
+	if !s.Enabled || s.Strategy == StrategyHeader || s.Strategy == StrategyIP {
 		return 0
 	}
 	return s.Share

@@ -13,9 +13,11 @@ func TestEffectiveShare(t *testing.T) {
 	t.Parallel()
 	for _, strategy := range []migration.Strategy{migration.StrategyWeight, migration.StrategyUserHash, migration.StrategyHeader, migration.StrategyIP} {
 		for _, share := range []migration.Share{0, migration.FullShare} {
-			s := migration.Service{Enabled: true, Strategy: strategy, Share: share}
-			goes := s.Decide(migration.Request{Dice: "x"}).Side == migration.New
-			require.Equal(t, goes, s.EffectiveShare() == migration.FullShare, "%s at %s", strategy, share)
+			for _, enabled := range []bool{false, true} {
+				s := migration.Service{Enabled: enabled, Strategy: strategy, Share: share}
+				goes := s.Decide(migration.Request{Dice: "x"}).Side == migration.New
+				require.Equal(t, goes, s.EffectiveShare() == migration.FullShare, "%s at %s, enabled %t", strategy, share, enabled)
+			}
 		}
 	}
 }
