@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // measureAdmission writes Ingresses as users do, through a real API server, in
@@ -103,7 +103,7 @@ func (w *site) send(ctx context.Context, request *rest.Request) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", w.name, err, answer)
 	}
-	if edited := bytes.Contains(answer, []byte(`"name":"`+cluster.ProxyService+`"`)); edited != w.edits {
+	if edited := bytes.Contains(answer, []byte(`"name":"`+names.ProxyService+`"`)); edited != w.edits {
 		return fmt.Errorf("%s: points at the proxy: %t, expected %t: %s", w.name, edited, w.edits, answer)
 	}
 	return nil

@@ -23,12 +23,12 @@ import (
 	"k8s.io/client-go/util/cert"
 
 	"github.com/migration-proxy/migration-proxy/certs"
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 	"github.com/migration-proxy/migration-proxy/webhook"
 )
@@ -149,8 +149,8 @@ func (w *sites) configure(ctx context.Context, _ *bed) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(w.configMap(ctx, cluster.ConfigMap, cluster.ConfigKey, text),
-		w.configMap(ctx, cluster.StateMap, status.ClusterKey, stateText), w.lead(ctx))
+	return errors.Join(w.configMap(ctx, names.ConfigMap, names.ConfigKey, text),
+		w.configMap(ctx, names.StateMap, status.ClusterKey, stateText), w.lead(ctx))
 }
 
 func (w *sites) migrations() (text string, state status.Cluster) {
@@ -178,7 +178,7 @@ func (w *sites) lead(ctx context.Context) error {
 	const term = 24 * time.Hour
 	now := metav1.NowMicro()
 	_, err := w.client.CoordinationV1().Leases(w.namespace).Create(ctx, &coordinationv1.Lease{
-		ObjectMeta: metav1.ObjectMeta{Name: cluster.Lease},
+		ObjectMeta: metav1.ObjectMeta{Name: names.Lease},
 		Spec: coordinationv1.LeaseSpec{
 			HolderIdentity: new("another"), LeaseDurationSeconds: new(int32(term.Seconds())), AcquireTime: &now, RenewTime: &now,
 		},

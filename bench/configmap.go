@@ -15,9 +15,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 const (
@@ -184,7 +184,7 @@ func (f *follower) saw(answer testbed.Answer) {
 
 func (f *follower) write(ctx context.Context, text string) error {
 	configMaps := f.client.CoreV1().ConfigMaps(f.namespace)
-	wanted := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: cluster.ConfigMap}, Data: map[string]string{cluster.ConfigKey: text}}
+	wanted := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names.ConfigMap}, Data: map[string]string{names.ConfigKey: text}}
 	_, err := configMaps.Update(ctx, wanted, metav1.UpdateOptions{})
 	if err != nil {
 		_, err = configMaps.Create(ctx, wanted, metav1.CreateOptions{})

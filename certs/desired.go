@@ -8,15 +8,16 @@ import (
 	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
-// The names of the objects, and of the Service that the certificate is for.
+// The names of the objects.
 const (
-	Service     = "migration-proxy-webhook"
-	Certificate = Service          // the Certificate, which cert-manager's injector is pointed at
-	Secret      = Service + "-tls" // with tls.crt, tls.key and ca.crt
-	authority   = Service + "-ca"  // Certificate, Issuer and Secret of the CA
-	selfSigned  = Service + "-self-signed"
+	Certificate = names.Webhook          // the Certificate, which cert-manager's injector is pointed at
+	Secret      = names.Webhook + "-tls" // with tls.crt, tls.key and ca.crt
+	authority   = names.Webhook + "-ca"  // Certificate, Issuer and Secret of the CA
+	selfSigned  = names.Webhook + "-self-signed"
 )
 
 // How long certificates live. A certificate is renewed when a third of its
@@ -61,7 +62,7 @@ func Desired(namespace string) []client.Object {
 // DNSNames are the names that the certificate must carry. The first is the one
 // that the API server asks for.
 func DNSNames(namespace string) []string {
-	name := fmt.Sprintf("%s.%s.svc", Service, namespace)
+	name := fmt.Sprintf("%s.%s.svc", names.Webhook, namespace)
 	return []string{name, name + ".cluster.local"}
 }
 
@@ -84,7 +85,7 @@ func typeMeta(kind string) metav1.TypeMeta {
 
 func objectMeta(namespace, name string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
-		Namespace: namespace, Name: name, Labels: map[string]string{"app.kubernetes.io/managed-by": "migration-proxy"},
+		Namespace: namespace, Name: name, Labels: map[string]string{names.ManagedByLabel: names.Manager},
 	}
 }
 

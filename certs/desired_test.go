@@ -7,7 +7,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"sigs.k8s.io/yaml"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/internal/golden"
 )
 
@@ -21,10 +20,4 @@ func TestDesired(t *testing.T) {
 		all.Write(text)
 	}
 	golden.Check(t, "testdata/desired.yaml", all.Bytes())
-}
-
-// The room cannot import cluster, whose names these are.
-func TestNames(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, cluster.Webhook, Service)
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // Endpoint is one replica of the data plane as the cluster sees it.
@@ -37,7 +39,7 @@ func Endpoints(slices []discoveryv1.EndpointSlice) []Endpoint {
 
 func statusPort(slice *discoveryv1.EndpointSlice) (uint16, bool) {
 	for _, port := range slice.Ports {
-		if port.Name != nil && *port.Name == PortStatus && port.Port != nil && *port.Port > 0 && *port.Port <= 65535 {
+		if port.Name != nil && *port.Name == names.PortStatus && port.Port != nil && *port.Port > 0 && *port.Port <= 65535 {
 			return uint16(*port.Port), true
 		}
 	}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 var plane *controlplane.ControlPlane
@@ -49,7 +50,7 @@ func newWorld(t *testing.T) *world {
 	require.NoError(t, err)
 	w.grant(namespace)
 	w.object = cluster.Object{
-		Client: client(t, follower), Namespace: namespace, Name: cluster.ConfigMap, Log: slog.New(slog.DiscardHandler),
+		Client: client(t, follower), Namespace: namespace, Name: names.ConfigMap, Log: slog.New(slog.DiscardHandler),
 		Trouble: func(error) { w.troubles.Add(1) },
 	}
 	return w
@@ -68,7 +69,7 @@ func client(t *testing.T, config *rest.Config) *kubernetes.Clientset {
 func (w *world) grant(namespace string) {
 	w.Helper()
 	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "follower"}, Rules: []rbacv1.PolicyRule{{
-		APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{cluster.ConfigMap}, Verbs: []string{"get", "list", "watch"},
+		APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{names.ConfigMap}, Verbs: []string{"get", "list", "watch"},
 	}}}
 	_, err := w.admin.RbacV1().Roles(namespace).Create(w.Context(), role, metav1.CreateOptions{})
 	require.NoError(w, err)
@@ -119,7 +120,7 @@ func (w *world) next() string {
 func (w *world) write(text string) {
 	w.Helper()
 	configMaps := w.admin.CoreV1().ConfigMaps(w.object.Namespace)
-	wanted := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: cluster.ConfigMap}, Data: map[string]string{cluster.ConfigKey: text}}
+	wanted := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names.ConfigMap}, Data: map[string]string{names.ConfigKey: text}}
 	_, err := configMaps.Update(w.Context(), wanted, metav1.UpdateOptions{})
 	if err != nil {
 		_, err = configMaps.Create(w.Context(), wanted, metav1.CreateOptions{})
@@ -129,7 +130,7 @@ func (w *world) write(text string) {
 
 func (w *world) remove() {
 	w.Helper()
-	require.NoError(w, w.admin.CoreV1().ConfigMaps(w.object.Namespace).Delete(w.Context(), cluster.ConfigMap, metav1.DeleteOptions{}))
+	require.NoError(w, w.admin.CoreV1().ConfigMaps(w.object.Namespace).Delete(w.Context(), names.ConfigMap, metav1.DeleteOptions{}))
 }
 
 // TestFollowGivesEachVersionInOrder: absent, written, 200 edits, gone, back;
@@ -193,7 +194,7 @@ func TestFollowWithoutRights(t *testing.T) {
 func (w *world) awaitForbidden() {
 	w.Helper()
 	require.Eventually(w, func() bool {
-		_, err := w.object.Client.CoreV1().ConfigMaps(w.object.Namespace).Get(w.Context(), cluster.ConfigMap, metav1.GetOptions{})
+		_, err := w.object.Client.CoreV1().ConfigMaps(w.object.Namespace).Get(w.Context(), names.ConfigMap, metav1.GetOptions{})
 		return apierrors.IsForbidden(err)
 	}, patience, 10*time.Millisecond)
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // ConfigText is the migration config in a version of the ConfigMap, as Follow
@@ -14,16 +16,16 @@ import (
 func (o Object) ConfigText(configMap *corev1.ConfigMap) ([]byte, error) {
 	if configMap == nil {
 		return nil, fmt.Errorf("ConfigMap %s does not exist yet; create it with 'kubectl apply -f FILE': "+
-			"the migration config is its key %s", o, ConfigKey)
+			"the migration config is its key %s", o, names.ConfigKey)
 	}
-	if text, ok := configMap.Data[ConfigKey]; ok {
+	if text, ok := configMap.Data[names.ConfigKey]; ok {
 		return []byte(text), nil
 	}
-	if text, ok := configMap.BinaryData[ConfigKey]; ok { // what is not UTF-8; Load says where
+	if text, ok := configMap.BinaryData[names.ConfigKey]; ok { // what is not UTF-8; Load says where
 		return text, nil
 	}
 	return nil, fmt.Errorf("ConfigMap %s has no key %q (it has %s); put the migration config there",
-		o, ConfigKey, keys(configMap))
+		o, names.ConfigKey, keys(configMap))
 }
 
 func keys(configMap *corev1.ConfigMap) string {

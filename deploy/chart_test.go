@@ -19,10 +19,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/migration-proxy/migration-proxy/certs"
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/golden"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/webhook"
 )
 
@@ -138,17 +138,17 @@ func TestNonsenseIsRefused(t *testing.T) {
 func TestNames(t *testing.T) {
 	t.Parallel()
 	objects := render(t)
-	require.Empty(t, one[*corev1.ConfigMap](t, objects, cluster.StateMap).Data, "helm would take away what the watcher wrote")
-	one[*corev1.ServiceAccount](t, objects, cluster.Webhook) // whose requests admission lets pass
-	require.Equal(t, namespace, cluster.Namespace)
+	require.Empty(t, one[*corev1.ConfigMap](t, objects, names.StateMap).Data, "helm would take away what the watcher wrote")
+	one[*corev1.ServiceAccount](t, objects, names.Webhook) // whose requests admission lets pass
+	require.Equal(t, namespace, names.Namespace)
 
-	proxy := one[*corev1.Service](t, objects, cluster.ProxyService)
+	proxy := one[*corev1.Service](t, objects, names.ProxyService)
 	require.Equal(t, []corev1.ServicePort{
-		port(cluster.PortTraffic, cluster.TrafficPort), port(cluster.PortNew, cluster.NewPort), port(cluster.PortStatus, 8080),
+		port(names.PortTraffic, names.TrafficPort), port(names.PortNew, names.NewPort), port(names.PortStatus, 8080),
 	}, withoutProtocols(proxy))
-	require.Equal(t, []corev1.ServicePort{port("webhook", 443)}, withoutProtocols(one[*corev1.Service](t, objects, cluster.Webhook)))
+	require.Equal(t, []corev1.ServicePort{port("webhook", 443)}, withoutProtocols(one[*corev1.Service](t, objects, names.Webhook)))
 
-	mounted := one[*appsv1.Deployment](t, objects, cluster.Webhook).Spec.Template.Spec.Volumes[0].Secret
+	mounted := one[*appsv1.Deployment](t, objects, names.Webhook).Spec.Template.Spec.Volumes[0].Secret
 	require.Equal(t, certs.Secret, mounted.SecretName)
 }
 
@@ -168,7 +168,7 @@ func withoutProtocols(service *corev1.Service) []corev1.ServicePort {
 func TestSelectors(t *testing.T) {
 	t.Parallel()
 	objects := render(t)
-	for _, name := range []string{cluster.ProxyService, cluster.Webhook} {
+	for _, name := range []string{names.ProxyService, names.Webhook} {
 		pods := one[*appsv1.Deployment](t, objects, name)
 		require.Equal(t, pods.Spec.Selector.MatchLabels, pods.Spec.Template.Labels)
 		require.Equal(t, pods.Spec.Template.Labels, one[*corev1.Service](t, objects, name).Spec.Selector)
@@ -178,12 +178,12 @@ func TestSelectors(t *testing.T) {
 func TestReplicas(t *testing.T) {
 	t.Parallel()
 	objects := render(t)
-	require.Nil(t, one[*appsv1.Deployment](t, objects, cluster.ProxyService).Spec.Replicas, "each upgrade would undo the autoscaler")
-	require.Equal(t, int32(2), *one[*autoscalingv2.HorizontalPodAutoscaler](t, objects, cluster.ProxyService).Spec.MinReplicas)
-	require.Equal(t, int32(2), *one[*appsv1.Deployment](t, objects, cluster.Webhook).Spec.Replicas)
+	require.Nil(t, one[*appsv1.Deployment](t, objects, names.ProxyService).Spec.Replicas, "each upgrade would undo the autoscaler")
+	require.Equal(t, int32(2), *one[*autoscalingv2.HorizontalPodAutoscaler](t, objects, names.ProxyService).Spec.MinReplicas)
+	require.Equal(t, int32(2), *one[*appsv1.Deployment](t, objects, names.Webhook).Spec.Replicas)
 
 	objects = render(t, "proxy.autoscaling.enabled=false", "proxy.replicas=3")
-	require.Equal(t, int32(3), *one[*appsv1.Deployment](t, objects, cluster.ProxyService).Spec.Replicas)
+	require.Equal(t, int32(3), *one[*appsv1.Deployment](t, objects, names.ProxyService).Spec.Replicas)
 	require.Empty(t, all[*autoscalingv2.HorizontalPodAutoscaler](objects))
 }
 
@@ -238,7 +238,7 @@ func asObjects[T client.Object](typed []T) []client.Object {
 func TestRuntimeDirectoryIsInTheEnvironment(t *testing.T) {
 	t.Parallel()
 	const variable, dir = "MIGRATION_PROXY_RUNTIME_DIR", "/run/migration-proxy"
-	proxy := podSpecs(render(t))[cluster.ProxyService].Containers[0]
+	proxy := podSpecs(render(t))[names.ProxyService].Containers[0]
 	require.Contains(t, proxy.Env, corev1.EnvVar{Name: variable, Value: dir})
 	require.NotContains(t, strings.Join(proxy.Args, " "), "--runtime-dir")
 	require.Equal(t, dir, proxy.VolumeMounts[0].MountPath)
@@ -251,7 +251,7 @@ func TestRuntimeDirectoryIsInTheEnvironment(t *testing.T) {
 func TestTempVolume(t *testing.T) {
 	t.Parallel()
 	volume := func(values ...string) (corev1.Volume, *int64) {
-		spec := podSpecs(render(t, values...))[cluster.ProxyService]
+		spec := podSpecs(render(t, values...))[names.ProxyService]
 		at := slices.IndexFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name == "temp" })
 		return spec.Volumes[at], spec.SecurityContext.FSGroup
 	}
@@ -281,11 +281,11 @@ func TestExampleConfigMap(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("migration-configmap.yaml")
 	require.NoError(t, err)
-	example := one[*corev1.ConfigMap](t, decode(t, string(text)), cluster.ConfigMap)
-	require.Equal(t, cluster.Namespace, example.Namespace)
+	example := one[*corev1.ConfigMap](t, decode(t, string(text)), names.ConfigMap)
+	require.Equal(t, names.Namespace, example.Namespace)
 	require.Equal(t, "true", example.Labels[ingressgen.LabelConfig])
-	require.Equal(t, []string{cluster.ConfigKey}, slices.Collect(maps.Keys(example.Data)))
-	table, err := config.Load(cluster.ConfigKey, []byte(example.Data[cluster.ConfigKey]))
+	require.Equal(t, []string{names.ConfigKey}, slices.Collect(maps.Keys(example.Data)))
+	table, err := config.Load(names.ConfigKey, []byte(example.Data[names.ConfigKey]))
 	require.NoError(t, err)
 	for i := range table.Services() {
 		require.Zero(t, table.Services()[i].Share, "an example must not move traffic")

@@ -8,12 +8,13 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 type backend = networkingv1.IngressServiceBackend
 
 // proxyBackend is where rewritten paths point.
-var proxyBackend = backend{Name: proxyName, Port: networkingv1.ServiceBackendPort{Number: trafficPort}}
+var proxyBackend = backend{Name: names.ProxyService, Port: networkingv1.ServiceBackendPort{Number: names.TrafficPort}}
 
 func isProxy(b *backend) bool { return b != nil && *b == proxyBackend }
 

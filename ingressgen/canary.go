@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -147,7 +148,7 @@ func splitOf(s *migration.Service) split {
 // does not: anybody may write it.
 func IsCompanion(ingress *networkingv1.Ingress) bool {
 	owner := metav1.GetControllerOfNoCopy(ingress)
-	return ingress.Labels[managedBy] == manager && owner != nil && owner.Kind == "Ingress" && CompanionName(owner.Name) == ingress.Name
+	return ingress.Labels[names.ManagedByLabel] == names.Manager && owner != nil && owner.Kind == "Ingress" && CompanionName(owner.Name) == ingress.Name
 }
 
 // companion is the Ingress with the paths that migrate. When all services have
@@ -174,11 +175,11 @@ func (p *plan) companion(services []*migration.Service) *networkingv1.Ingress {
 		TypeMeta: metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "Ingress"},
 		ObjectMeta: metav1.ObjectMeta{
 			Name: CompanionName(p.ingress.Name), Namespace: p.ingress.Namespace,
-			Labels: map[string]string{managedBy: manager}, Annotations: p.companionAnnotations(says),
+			Labels: map[string]string{names.ManagedByLabel: names.Manager}, Annotations: p.companionAnnotations(says),
 			OwnerReferences: []metav1.OwnerReference{owner},
 		},
 		// No tls: ingress-nginx takes a host's certificate from the Ingress that
-		// is no canary, and cert-manager would issue a second one.
+		// is no canary, and cert-names.Manager would issue a second one.
 		Spec: networkingv1.IngressSpec{IngressClassName: p.ingress.Spec.IngressClassName, Rules: rules},
 	}
 }
@@ -222,7 +223,7 @@ func (p *plan) companionRules(phase status.Phase) []networkingv1.IngressRule {
 			rules, last = append(rules, rule), s.rule
 		}
 		path := networkingv1.HTTPIngressPath{Path: s.at.Path, PathType: s.at.PathType}
-		path.Backend.Service = &backend{Name: companionService(p.ingress.Name), Port: networkingv1.ServiceBackendPort{Number: newPort}}
+		path.Backend.Service = &backend{Name: companionService(p.ingress.Name), Port: networkingv1.ServiceBackendPort{Number: names.NewPort}}
 		http := rules[len(rules)-1].HTTP
 		http.Paths = append(http.Paths, path)
 	}

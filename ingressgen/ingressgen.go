@@ -4,11 +4,12 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // Prefix is what our annotations and labels begin with.
-const Prefix = "migration-proxy.io/"
+const Prefix = names.Group + "/"
 
 // The annotations that the user writes.
 const (

@@ -9,6 +9,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // compare emits the edits from what is to what was decided. Only single
@@ -81,7 +82,7 @@ func (p *plan) proxies() []string {
 		all = append(all, companionService(p.ingress.Name))
 	}
 	if p.pointsAtProxy() {
-		all = append(all, proxyName)
+		all = append(all, names.ProxyService)
 	}
 	slices.Sort(all)
 	return all
@@ -89,7 +90,7 @@ func (p *plan) proxies() []string {
 
 func (p *plan) pointsAtProxy() bool {
 	for _, s := range spotsOf(p.ingress) {
-		if b := s.at.Backend.Service; b != nil && b.Name == proxyName && !isProxy(b) {
+		if b := s.at.Backend.Service; b != nil && b.Name == names.ProxyService && !isProxy(b) {
 			return true
 		}
 	}

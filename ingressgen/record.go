@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // record is the annotation original: the user's value of everything that is
@@ -104,7 +105,7 @@ func (p *plan) undo() {
 		open = p.recover(open, from)
 	}
 	for _, s := range open {
-		p.warn("%v points at Service %s, and nothing says what it pointed at before: set its backend yourself", s, proxyName)
+		p.warn("%v points at Service %s, and nothing says what it pointed at before: set its backend yourself", s, names.ProxyService)
 	}
 }
 

@@ -12,8 +12,6 @@ import (
 
 // Labels and annotations of others that decide.
 const (
-	managedBy   = "app.kubernetes.io/managed-by"
-	manager     = "migration-proxy"
 	solverLabel = "acme.cert-manager.io/http01-solver" // cert-manager's, on what it creates for a challenge
 	nginx       = "nginx.ingress.kubernetes.io/"
 )

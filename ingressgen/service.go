@@ -13,18 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
-)
 
-// Service migration-proxy, in every namespace: package cluster has the same
-// names for those who speak to the API.
-const (
-	proxyName   = "migration-proxy"
-	portTraffic = "http" // decided by the migration config
-	portNew     = "new"  // always new, for mode canary
-
-	trafficPort       = 80
-	trafficTargetPort = 8000
-	newPort           = 8001
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // ProxyService is the Service that rewritten Ingresses of a namespace point
@@ -33,12 +23,12 @@ const (
 func ProxyService(namespace string) *corev1.Service {
 	return &corev1.Service{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
-		ObjectMeta: metav1.ObjectMeta{Name: proxyName, Namespace: namespace, Labels: map[string]string{managedBy: manager}},
+		ObjectMeta: metav1.ObjectMeta{Name: names.ProxyService, Namespace: namespace, Labels: map[string]string{names.ManagedByLabel: names.Manager}},
 		Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceTypeClusterIP,
 			Ports: []corev1.ServicePort{
-				{Name: portTraffic, Protocol: corev1.ProtocolTCP, Port: trafficPort, TargetPort: intstr.FromInt32(trafficTargetPort)},
-				{Name: portNew, Protocol: corev1.ProtocolTCP, Port: newPort, TargetPort: intstr.FromInt32(newPort)},
+				{Name: names.PortTraffic, Protocol: corev1.ProtocolTCP, Port: names.TrafficPort, TargetPort: intstr.FromInt32(names.TrafficTargetPort)},
+				{Name: names.PortNew, Protocol: corev1.ProtocolTCP, Port: names.NewPort, TargetPort: intstr.FromInt32(names.NewPort)},
 			},
 		},
 	}
@@ -60,12 +50,12 @@ func CompanionService(companion *networkingv1.Ingress) *corev1.Service {
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
 		ObjectMeta: metav1.ObjectMeta{
 			Name: companionService(CompanionOf(companion.Name)), Namespace: companion.Namespace,
-			Labels: map[string]string{managedBy: manager}, OwnerReferences: companion.OwnerReferences,
+			Labels: map[string]string{names.ManagedByLabel: names.Manager}, OwnerReferences: companion.OwnerReferences,
 		},
 		Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceTypeClusterIP,
 			Ports: []corev1.ServicePort{
-				{Name: portNew, Protocol: corev1.ProtocolTCP, Port: newPort, TargetPort: intstr.FromInt32(newPort)},
+				{Name: names.PortNew, Protocol: corev1.ProtocolTCP, Port: names.NewPort, TargetPort: intstr.FromInt32(names.NewPort)},
 			},
 		},
 	}
@@ -89,7 +79,7 @@ func companionService(ingress string) string {
 func ProxySlices(service *corev1.Service, source []discoveryv1.EndpointSlice) []*discoveryv1.EndpointSlice {
 	var slicesOf []*discoveryv1.EndpointSlice
 	for i := range source {
-		if source[i].Namespace != service.Namespace || service.Name != proxyName {
+		if source[i].Namespace != service.Namespace || service.Name != names.ProxyService {
 			slicesOf = append(slicesOf, mirror(service, &source[i]))
 		}
 	}
@@ -105,8 +95,8 @@ func mirror(service *corev1.Service, source *discoveryv1.EndpointSlice) *discove
 			Name: sliceName(service.Name, from.Name), Namespace: service.Namespace, OwnerReferences: service.OwnerReferences,
 			Labels: map[string]string{
 				discoveryv1.LabelServiceName: service.Name,
-				discoveryv1.LabelManagedBy:   manager, // or the cluster's own controller would delete it
-				managedBy:                    manager,
+				discoveryv1.LabelManagedBy:   names.Manager, // or the cluster's own controller would delete it
+				names.ManagedByLabel:         names.Manager,
 			},
 		},
 		AddressType: from.AddressType,
@@ -125,7 +115,7 @@ func mirror(service *corev1.Service, source *discoveryv1.EndpointSlice) *discove
 
 // sliceName: several Services of a namespace mirror the same source.
 func sliceName(service, source string) string {
-	if service == proxyName {
+	if service == names.ProxyService {
 		return source
 	}
 	return service + "-" + source

@@ -13,6 +13,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // parts is one run of the Watcher: who does what, wired.
@@ -93,7 +94,7 @@ func (p *parts) makeOwner(view *atomic.Pointer[view]) {
 		enqueue: p.ingresses.queue.Add, view: view, began: make(chan struct{}), index: newIndex(), kept: true,
 		home: o.Namespace, provided: map[string]struct{}{},
 		check: func(namespace string) {
-			p.services.queue.Add(types.NamespacedName{Namespace: namespace, Name: cluster.ProxyService})
+			p.services.queue.Add(types.NamespacedName{Namespace: namespace, Name: names.ProxyService})
 		},
 	}
 }
@@ -141,7 +142,7 @@ func (p *parts) ingressChanged(before, now *networkingv1.Ingress) {
 	}
 	p.ingresses.queue.Add(key)
 	p.ingresses.queue.Add(mainOf(key)) // it may be a companion
-	p.services.queue.Add(types.NamespacedName{Namespace: key.Namespace, Name: cluster.ProxyService})
+	p.services.queue.Add(types.NamespacedName{Namespace: key.Namespace, Name: names.ProxyService})
 	if ours(one) {
 		p.services.queue.Add(keyOf(ingressgen.CompanionService(one)))
 	}
@@ -222,20 +223,20 @@ func (p *parts) all() []func(context.Context) {
 			follow(ctx, p.ingressShelf, p.client.NetworkingV1().Ingresses(""), selection{})
 		},
 		func(ctx context.Context) {
-			follow(ctx, p.namedShelf, p.client.CoreV1().Services(""), selection{fields: "metadata.name=" + cluster.ProxyService})
+			follow(ctx, p.namedShelf, p.client.CoreV1().Services(""), selection{fields: "metadata.name=" + names.ProxyService})
 		},
 		func(ctx context.Context) {
 			follow(ctx, p.serviceShelf, p.client.CoreV1().Services(""), selection{
-				fields: "metadata.name!=" + cluster.ProxyService, labels: cluster.ManagedByLabel + "=" + cluster.Manager,
+				fields: "metadata.name!=" + names.ProxyService, labels: names.ManagedByLabel + "=" + names.Manager,
 			})
 		},
 		func(ctx context.Context) {
 			follow(ctx, p.sourceShelf, p.client.DiscoveryV1().EndpointSlices(p.options.Namespace),
-				selection{labels: discoveryv1.LabelServiceName + "=" + cluster.ProxyService})
+				selection{labels: discoveryv1.LabelServiceName + "=" + names.ProxyService})
 		},
 		func(ctx context.Context) {
 			follow(ctx, p.sliceShelf, p.client.DiscoveryV1().EndpointSlices(""),
-				selection{labels: discoveryv1.LabelManagedBy + "=" + cluster.Manager})
+				selection{labels: discoveryv1.LabelManagedBy + "=" + names.Manager})
 		},
 		p.after(p.asker.run, p.sourceShelf.filled),
 		p.after(func(ctx context.Context) { p.ingresses.run(ctx, workers) }, p.filled()...),

@@ -10,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // foreignError: somebody else has the name that an object of ours must have.
@@ -20,7 +20,7 @@ type foreignError struct{ kind, namespace, name string }
 // Error says what is in the way, and what to do.
 func (e *foreignError) Error() string {
 	return fmt.Sprintf("%s %s/%s exists and is not the migration proxy's (it lacks label %s=%s): it is left alone, "+
-		"and the Ingress stays as it is; rename it", e.kind, e.namespace, e.name, cluster.ManagedByLabel, cluster.Manager)
+		"and the Ingress stays as it is; rename it", e.kind, e.namespace, e.name, names.ManagedByLabel, names.Manager)
 }
 
 // companion makes the companion Ingress of mode canary be as wanted.
@@ -43,7 +43,7 @@ func (k *keeper) companion(ctx context.Context, wanted *networkingv1.Ingress) er
 	}
 	ctx, cancel := within(ctx)
 	defer cancel()
-	_, err := k.client.NetworkingV1().Ingresses(next.Namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: cluster.Manager})
+	_, err := k.client.NetworkingV1().Ingresses(next.Namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: names.Manager})
 	if k.metrics.wrote("Companion", err) != nil {
 		return fmt.Errorf("write Ingress %s: %w", keyOf(next), err)
 	}
@@ -53,7 +53,7 @@ func (k *keeper) companion(ctx context.Context, wanted *networkingv1.Ingress) er
 func (k *keeper) createCompanion(ctx context.Context, wanted *networkingv1.Ingress) error {
 	ctx, cancel := within(ctx)
 	defer cancel()
-	_, err := k.client.NetworkingV1().Ingresses(wanted.Namespace).Create(ctx, wanted, metav1.CreateOptions{FieldManager: cluster.Manager})
+	_, err := k.client.NetworkingV1().Ingresses(wanted.Namespace).Create(ctx, wanted, metav1.CreateOptions{FieldManager: names.Manager})
 	if k.metrics.wrote("Companion", err) != nil {
 		return fmt.Errorf("create Ingress %s: %w", keyOf(wanted), err)
 	}

@@ -15,8 +15,8 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -55,7 +55,7 @@ func newTold(ctx context.Context, client kubernetes.Interface) (*told, error) {
 		cancel()
 		return nil, fmt.Errorf("write Events: %w", err)
 	}
-	return &told{recorder: broadcaster.NewRecorder(scheme.Scheme, cluster.Manager), stop: func() {
+	return &told{recorder: broadcaster.NewRecorder(scheme.Scheme, names.Manager), stop: func() {
 		sink.drain()
 		broadcaster.Shutdown()
 		cancel()

@@ -11,7 +11,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 	"github.com/migration-proxy/migration-proxy/watcher"
 )
@@ -26,7 +26,7 @@ func TestEventsStandInNobodysWay(t *testing.T) {
 	unknown := w.ingress("unknown")
 	w.create(unknown)
 	stop := w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	unknown.Annotations = w.until("unknown", status.Bypassed, "unknown").Annotations
 	w.event(w.app, "unknown", "NotRewritten")
 	stop()
@@ -38,7 +38,7 @@ func TestEventsStandInNobodysWay(t *testing.T) {
 	w.proxies[0].ready = false
 	began := time.Now()
 	w.endpoints()
-	w.eventually(func() bool { return !*w.mirrored(cluster.ProxyService)[0].Endpoints[0].Conditions.Ready }, "the endpoint")
+	w.eventually(func() bool { return !*w.mirrored(names.ProxyService)[0].Endpoints[0].Conditions.Ready }, "the endpoint")
 	require.Less(t, time.Since(began), time.Second)
 	t.Logf("mirrored after %s", time.Since(began))
 }
@@ -51,7 +51,7 @@ func TestWarnings(t *testing.T) {
 		s.Config.Rejected = &status.Rejected{At: time.Unix(5, 0), Stage: "apply", Problems: []string{"nginx does not answer"}}
 	})
 	w.watch()
-	require.Contains(t, w.event(w.home, cluster.ConfigMap, watcher.EventReplica).Note, `failed at stage "apply": nginx does not answer`)
+	require.Contains(t, w.event(w.home, names.ConfigMap, watcher.EventReplica).Note, `failed at stage "apply": nginx does not answer`)
 	time.Sleep(1500 * time.Millisecond) // the next round must not tell it again
 	list, err := w.client.EventsV1().Events(w.home).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
@@ -82,7 +82,7 @@ func TestRefused(t *testing.T) {
 	require.Contains(t, w.event(w.app, "api", watcher.EventRefused).Note, "cannot patch resource")
 	stop()
 	w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 }
 
 // TestLastWords: an Event that is on its way when the lead is lost arrives.

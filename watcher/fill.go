@@ -14,8 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // fill makes a Service and its slices be there, as they must. The slices come
@@ -41,7 +41,7 @@ func (m *mirror) fill(ctx context.Context, post *post, wanted *corev1.Service) e
 		return nil
 	}
 	return m.do(ctx, "write Service", next, func(ctx context.Context) error {
-		made, err := m.client.CoreV1().Services(next.Namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: cluster.Manager})
+		made, err := m.client.CoreV1().Services(next.Namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: names.Manager})
 		return learned(m.shelf(next.Name), made, err)
 	})
 }
@@ -61,7 +61,7 @@ func withOurs(found, wanted map[string]string) map[string]string {
 // none. Those of companions are followed only if they are ours.
 func (m *mirror) look(ctx context.Context, key types.NamespacedName) (*corev1.Service, error) {
 	found := m.service(key)
-	if found != nil || key.Name == cluster.ProxyService {
+	if found != nil || key.Name == names.ProxyService {
 		return found, nil
 	}
 	ctx, cancel := within(ctx)
@@ -78,7 +78,7 @@ func (m *mirror) look(ctx context.Context, key types.NamespacedName) (*corev1.Se
 
 func (m *mirror) create(ctx context.Context, post *post, wanted *corev1.Service) error {
 	return m.do(ctx, "create Service", wanted, func(ctx context.Context) error {
-		made, err := m.client.CoreV1().Services(wanted.Namespace).Create(ctx, wanted, metav1.CreateOptions{FieldManager: cluster.Manager})
+		made, err := m.client.CoreV1().Services(wanted.Namespace).Create(ctx, wanted, metav1.CreateOptions{FieldManager: names.Manager})
 		if err == nil {
 			post.made = time.Now()
 		}
@@ -112,7 +112,7 @@ func (m *mirror) slice(ctx context.Context, found, wanted *discoveryv1.EndpointS
 	source := m.client.DiscoveryV1().EndpointSlices(wanted.Namespace)
 	if found == nil {
 		return m.do(ctx, "create EndpointSlice", wanted, func(ctx context.Context) error {
-			made, err := source.Create(ctx, wanted, metav1.CreateOptions{FieldManager: cluster.Manager})
+			made, err := source.Create(ctx, wanted, metav1.CreateOptions{FieldManager: names.Manager})
 			return learned(m.slices, made, err)
 		})
 	}
@@ -123,7 +123,7 @@ func (m *mirror) slice(ctx context.Context, found, wanted *discoveryv1.EndpointS
 		return nil
 	}
 	return m.do(ctx, "write EndpointSlice", next, func(ctx context.Context) error {
-		made, err := source.Update(ctx, next, metav1.UpdateOptions{FieldManager: cluster.Manager})
+		made, err := source.Update(ctx, next, metav1.UpdateOptions{FieldManager: names.Manager})
 		return learned(m.slices, made, err)
 	})
 }

@@ -12,9 +12,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"pgregory.net/rapid"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -127,15 +127,15 @@ func TestGivenBack(t *testing.T) {
 	apply, update := metav1.ManagedFieldsOperationApply, metav1.ManagedFieldsOperationUpdate
 	theirs := entry("gitops", apply, `{"f:metadata":{"f:annotations":{".":{},"f:a":{}}},"f:spec":{"f:rules":{}}}`)
 	left := entry("gitops", apply, `{"f:metadata":{"f:annotations":{".":{},"f:a":{}}}}`)
-	ours := entry(cluster.Manager, update, `{"f:metadata":{"f:annotations":{".":{},"f:ours":{}}},"f:spec":{"f:rules":{}}}`)
+	ours := entry(names.Manager, update, `{"f:metadata":{"f:annotations":{".":{},"f:ours":{}}},"f:spec":{"f:rules":{}}}`)
 	wanted, taken, err := givenBack([]metav1.ManagedFieldsEntry{theirs}, []metav1.ManagedFieldsEntry{left, ours})
 	require.NoError(t, err)
 	require.True(t, taken)
 	require.Equal(t, []metav1.ManagedFieldsEntry{
-		theirs, entry(cluster.Manager, update, `{"f:metadata":{"f:annotations":{".":{},"f:ours":{}}}}`),
+		theirs, entry(names.Manager, update, `{"f:metadata":{"f:annotations":{".":{},"f:ours":{}}}}`),
 	}, wanted)
 
-	all := entry(cluster.Manager, update, `{"f:spec":{"f:rules":{}}}`)
+	all := entry(names.Manager, update, `{"f:spec":{"f:rules":{}}}`)
 	rules := entry("gitops", apply, `{"f:spec":{"f:rules":{}}}`)
 	wanted, taken, err = givenBack([]metav1.ManagedFieldsEntry{rules}, []metav1.ManagedFieldsEntry{all})
 	require.NoError(t, err)
@@ -203,7 +203,7 @@ func TestGivenBackToTwo(t *testing.T) {
 	}
 	after := []metav1.ManagedFieldsEntry{
 		entry("two", metav1.ManagedFieldsOperationApply, `{"f:metadata":{"f:labels":{}}}`),
-		entry(cluster.Manager, metav1.ManagedFieldsOperationUpdate, `{"f:spec":{"f:rules":{}}}`),
+		entry(names.Manager, metav1.ManagedFieldsOperationUpdate, `{"f:spec":{"f:rules":{}}}`),
 	}
 	wanted, taken, err := givenBack(before, after)
 	require.NoError(t, err)

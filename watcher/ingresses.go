@@ -18,8 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // keeper brings one Ingress after the other to what the view wants. It knows
@@ -132,7 +132,7 @@ func (k *keeper) provide(ctx context.Context, ingress *networkingv1.Ingress, vie
 func (k *keeper) proxies(ctx context.Context, ingress *networkingv1.Ingress, report ingressgen.Report) (wait time.Duration, err error) {
 	for _, name := range report.Proxies {
 		service := ingressgen.ProxyService(ingress.Namespace)
-		if name != cluster.ProxyService {
+		if name != names.ProxyService {
 			service = ingressgen.CompanionService(report.Companion)
 		}
 		pointed := k.pointed(ingress, name)
@@ -153,7 +153,7 @@ func (k *keeper) proxies(ctx context.Context, ingress *networkingv1.Ingress, rep
 // pointed tells whether the Ingress, or its companion, points at one of our
 // Services already.
 func (k *keeper) pointed(ingress *networkingv1.Ingress, service string) bool {
-	if service == cluster.ProxyService {
+	if service == names.ProxyService {
 		return ingressgen.ThroughProxy(ingress)
 	}
 	companion := k.shelf.get(companionOf(keyOf(ingress)))
@@ -173,7 +173,7 @@ func (k *keeper) patch(ctx context.Context, ingress *networkingv1.Ingress, edits
 	ctx, cancel := within(ctx)
 	defer cancel()
 	after, err := k.client.NetworkingV1().Ingresses(ingress.Namespace).Patch(
-		ctx, ingress.Name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: cluster.Manager})
+		ctx, ingress.Name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: names.Manager})
 	if k.metrics.wrote("Ingress", err) != nil {
 		return fmt.Errorf("write Ingress %s: %w", keyOf(ingress), err)
 	}

@@ -13,8 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -27,14 +27,14 @@ func TestLife(t *testing.T) {
 	before := w.get("api")
 	w.watch()
 
-	found := w.until("api", status.Migrating, cluster.ProxyService)
+	found := w.until("api", status.Migrating, names.ProxyService)
 	require.Equal(t, "20", found.Annotations[ingressgen.AnnotationShare])
 	require.Equal(t, "solver", found.Spec.Rules[0].HTTP.Paths[1].Backend.Service.Name)
 	require.NotEmpty(t, w.event(w.app, "api", "Rewritten").Note)
-	w.event(w.home, cluster.ConfigMap, "ConfigAccepted")
+	w.event(w.home, names.ConfigMap, "ConfigAccepted")
 	require.Equal(t, []string{"services", "endpointslices"}, w.before("ingresses", "services", "endpointslices"),
 		"what the Ingress points at comes first")
-	service, err := w.client.CoreV1().Services(w.app).Get(t.Context(), cluster.ProxyService, metav1.GetOptions{})
+	service, err := w.client.CoreV1().Services(w.app).Get(t.Context(), names.ProxyService, metav1.GetOptions{})
 	require.NoError(t, err)
 	require.Empty(t, service.Spec.Selector)
 	slice, err := w.client.DiscoveryV1().EndpointSlices(w.app).Get(t.Context(), "migration-proxy-abcde", metav1.GetOptions{})
@@ -71,7 +71,7 @@ func (w *world) before(kind string, kinds ...string) []string {
 func (w *world) gone() {
 	w.Helper()
 	w.eventually(func() bool {
-		_, err := w.client.CoreV1().Services(w.app).Get(w.Context(), cluster.ProxyService, metav1.GetOptions{})
+		_, err := w.client.CoreV1().Services(w.app).Get(w.Context(), names.ProxyService, metav1.GetOptions{})
 		slices, listErr := w.client.DiscoveryV1().EndpointSlices(w.app).List(w.Context(), metav1.ListOptions{})
 		require.NoError(w, listErr)
 		return apierrors.IsNotFound(err) && len(slices.Items) == 0
@@ -84,7 +84,7 @@ func TestDeletedIngress(t *testing.T) {
 	w.write(w.services(map[string]int{"api": 20}))
 	w.create(w.ingress("api"))
 	w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	require.NoError(t, w.client.NetworkingV1().Ingresses(w.app).Delete(t.Context(), "api", metav1.DeleteOptions{}))
 	w.gone()
 }
@@ -96,7 +96,7 @@ func TestCalm(t *testing.T) {
 	w.write(w.services(map[string]int{"api": 20}))
 	w.create(w.ingress("api"))
 	w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	w.event(w.app, "api", "Rewritten")
 	settled := w.quiet()
 
@@ -128,11 +128,11 @@ func TestFallback(t *testing.T) {
 	w.write(w.services(map[string]int{"api": 20}))
 	w.create(w.ingress("api"))
 	w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 
 	w.phase(1, status.FallenBack, "5 failures in 60s")
 	time.Sleep(1500 * time.Millisecond) // a round of asking, at least
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 
 	w.phase(2, status.FallenBack, "5 failures in 60s")
 	tripped := time.Now()
@@ -148,7 +148,7 @@ func TestFallback(t *testing.T) {
 	time.Sleep(1500 * time.Millisecond)
 	w.until("api", status.FallenBack, "api")
 	w.phase(2, status.Recovering, "")
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	w.event(w.app, "api", "Recovered")
 }
 
@@ -174,7 +174,7 @@ func TestBypass(t *testing.T) {
 	w.write(w.services(map[string]int{"api": 20}))
 	w.create(w.ingress("api"))
 	w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	w.setReady(false)
 	since := time.Now()
 	w.until("api", status.Bypassed, "api")
@@ -182,7 +182,7 @@ func TestBypass(t *testing.T) {
 	w.event(w.app, "api", "Bypassed")
 	w.setReady(true)
 	since = time.Now()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	t.Logf("back %s after the replicas", time.Since(since))
 }
 
@@ -205,7 +205,7 @@ func TestNobodyCanBeAsked(t *testing.T) {
 	reason := w.until("api", status.Bypassed, "api").Annotations[ingressgen.AnnotationReason]
 	require.Contains(t, reason, "2 ready replicas of the migration proxy cannot be asked: ask proxy-10.1.0.1: it answers 500")
 	w.down(false)
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 }
 
 func (w *world) down(down bool) {
@@ -223,19 +223,19 @@ func TestPause(t *testing.T) {
 	w.write(w.services(map[string]int{"api": 20}))
 	w.create(w.ingress("api"))
 	w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	w.pause(`"restore --all"`)
 	found := w.until("api", "", "api")
 	require.Equal(t, map[string]string{ingressgen.AnnotationEnabled: "true", "mine": "kept"}, found.Annotations)
 	w.gone()
 	require.Equal(t, "restore --all", w.state().Paused, "the watcher leaves the key alone")
 	w.pause(`null`)
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 }
 
 func (w *world) pause(value string) {
 	w.Helper()
-	w.merge(cluster.StateMap, `{"data":{"paused":`+value+`}}`)
+	w.merge(names.StateMap, `{"data":{"paused":`+value+`}}`)
 }
 
 // TestInvalidConfig: the last good one stays in force, also for a watcher that
@@ -245,14 +245,14 @@ func TestInvalidConfig(t *testing.T) {
 	w.write(w.services(map[string]int{"api": 20}))
 	w.create(w.ingress("api"))
 	stop := w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	w.write("services: [{name: api, percent: 5}]")
-	require.Contains(t, w.event(w.home, cluster.ConfigMap, "ConfigRejected").Note, "migration-config:1:24")
+	require.Contains(t, w.event(w.home, names.ConfigMap, "ConfigRejected").Note, "migration-config:1:24")
 	stop()
 	w.create(w.ingress("web"))
 	w.create(renamed(w.ingress("api"), "second"))
 	w.watch()
-	w.until("second", status.Migrating, cluster.ProxyService)
+	w.until("second", status.Migrating, names.ProxyService)
 	require.Equal(t, "web", backendOf(w.get("web")))
 }
 
@@ -260,7 +260,7 @@ func TestInvalidConfig(t *testing.T) {
 func TestForeignService(t *testing.T) {
 	w := newWorld(t, 1)
 	w.write(w.services(map[string]int{"api": 20}))
-	foreign := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: cluster.ProxyService}, Spec: corev1.ServiceSpec{
+	foreign := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: names.ProxyService}, Spec: corev1.ServiceSpec{
 		Ports: []corev1.ServicePort{{Port: 80}}, Selector: map[string]string{"app": "mine"},
 	}}
 	created, err := w.client.CoreV1().Services(w.app).Create(t.Context(), foreign, metav1.CreateOptions{})
@@ -269,11 +269,11 @@ func TestForeignService(t *testing.T) {
 	w.watch()
 	require.Contains(t, w.event(w.app, "api", "NotRewritten").Note, "is not the migration proxy's")
 	require.Equal(t, "api", backendOf(w.get("api")))
-	kept, err := w.client.CoreV1().Services(w.app).Get(t.Context(), cluster.ProxyService, metav1.GetOptions{})
+	kept, err := w.client.CoreV1().Services(w.app).Get(t.Context(), names.ProxyService, metav1.GetOptions{})
 	require.NoError(t, err)
 	require.Equal(t, created.ResourceVersion, kept.ResourceVersion)
-	require.NoError(t, w.client.CoreV1().Services(w.app).Delete(t.Context(), cluster.ProxyService, metav1.DeleteOptions{}))
-	w.until("api", status.Migrating, cluster.ProxyService)
+	require.NoError(t, w.client.CoreV1().Services(w.app).Delete(t.Context(), names.ProxyService, metav1.DeleteOptions{}))
+	w.until("api", status.Migrating, names.ProxyService)
 }
 
 // TestNamedPort: an Ingress is there before its Service, as in a folder of
@@ -291,7 +291,7 @@ func TestNamedPort(t *testing.T) {
 	}}
 	_, err := w.client.CoreV1().Services(w.app).Create(t.Context(), service, metav1.CreateOptions{})
 	require.NoError(t, err)
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 }
 
 // TestRepair: what others break of ours is mended.
@@ -300,10 +300,10 @@ func TestRepair(t *testing.T) {
 	w.write(w.services(map[string]int{"api": 20}))
 	w.create(w.ingress("api"))
 	w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
-	require.NoError(t, w.client.CoreV1().Services(w.app).Delete(t.Context(), cluster.ProxyService, metav1.DeleteOptions{}))
+	w.until("api", status.Migrating, names.ProxyService)
+	require.NoError(t, w.client.CoreV1().Services(w.app).Delete(t.Context(), names.ProxyService, metav1.DeleteOptions{}))
 	w.eventually(func() bool {
-		_, err := w.client.CoreV1().Services(w.app).Get(t.Context(), cluster.ProxyService, metav1.GetOptions{})
+		_, err := w.client.CoreV1().Services(w.app).Get(t.Context(), names.ProxyService, metav1.GetOptions{})
 		return err == nil
 	}, "the Service is back")
 	// A manifest without our annotations, while admission is away.
@@ -311,7 +311,7 @@ func TestRepair(t *testing.T) {
 	manifest.ResourceVersion = w.get("api").ResourceVersion
 	_, err := w.client.NetworkingV1().Ingresses(w.app).Update(t.Context(), manifest, metav1.UpdateOptions{})
 	require.NoError(t, err)
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 }
 
 // TestCanary: the companion comes and goes.
@@ -342,7 +342,7 @@ func TestLeavesNothing(t *testing.T) {
 	w.create(w.ingress("api"))
 	before := goleak.IgnoreCurrent()
 	stop := w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	stop()
 	w.proxies[0].server.CloseClientConnections()
 	http.DefaultClient.CloseIdleConnections()

@@ -16,8 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // mirror keeps our Services and their EndpointSlices as the proxy's own has
@@ -99,7 +99,7 @@ func (p *post) settling(notice time.Duration) time.Duration {
 }
 
 func (m *mirror) chart(service types.NamespacedName) bool {
-	return service.Namespace == m.home && service.Name == cluster.ProxyService
+	return service.Namespace == m.home && service.Name == names.ProxyService
 }
 
 // stands: the Service is there, and what it lacks is brought by our own queue.
@@ -139,7 +139,7 @@ func (m *mirror) tend(ctx context.Context, post *post, service *corev1.Service) 
 // tell: admission points Ingresses at migration-proxy only. It is told what is
 // news: endpoints do not wait for the owner.
 func (m *mirror) tell(ctx context.Context, post *post, service types.NamespacedName, provided bool) {
-	if service.Name != cluster.ProxyService || post.told && post.provided == provided {
+	if service.Name != names.ProxyService || post.told && post.provided == provided {
 		return
 	}
 	m.announce(ctx, service.Namespace, provided)
@@ -186,7 +186,7 @@ func (m *mirror) leave(ctx context.Context, post *post, service types.Namespaced
 		m.later(service, left)
 		return m.refresh(ctx, service)
 	}
-	if service.Name == cluster.ProxyService {
+	if service.Name == names.ProxyService {
 		left, err := m.withdrawing(ctx, post, service.Namespace)
 		if err != nil {
 			return err
@@ -225,9 +225,9 @@ func (m *mirror) wanted(service types.NamespacedName) *corev1.Service {
 	}
 	for _, ingress := range m.ingresses.in(service.Namespace) {
 		switch {
-		case ours(ingress) && pointsAt(ingress, service.Name) && service.Name != cluster.ProxyService:
+		case ours(ingress) && pointsAt(ingress, service.Name) && service.Name != names.ProxyService:
 			return ingressgen.CompanionService(ingress)
-		case !ours(ingress) && ingressgen.Touched(ingress) && service.Name == cluster.ProxyService:
+		case !ours(ingress) && ingressgen.Touched(ingress) && service.Name == names.ProxyService:
 			return ingressgen.ProxyService(service.Namespace)
 		}
 	}
@@ -256,7 +256,7 @@ func (m *mirror) service(service types.NamespacedName) *corev1.Service {
 }
 
 func (m *mirror) shelf(name string) *shelf[*corev1.Service] {
-	if name == cluster.ProxyService {
+	if name == names.ProxyService {
 		return m.named
 	}
 	return m.companion

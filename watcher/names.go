@@ -5,13 +5,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // ours is what we made; nothing else is changed or deleted.
 func ours(object metav1.Object) bool {
-	return object.GetLabels()[cluster.ManagedByLabel] == cluster.Manager
+	return object.GetLabels()[names.ManagedByLabel] == names.Manager
 }
 
 func companionOf(key types.NamespacedName) types.NamespacedName {

@@ -11,6 +11,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // Options is what a Watcher needs. Only Config is required.
@@ -19,9 +20,9 @@ type Options struct {
 	// from a copy of it, with a rate of its own.
 	Config *rest.Config
 
-	Namespace string // of our own objects; empty: cluster.Namespace
-	ConfigMap string // empty: cluster.ConfigMap
-	StateMap  string // empty: cluster.StateMap
+	Namespace string // of our own objects; empty: names.Namespace
+	ConfigMap string // empty: names.ConfigMap
+	StateMap  string // empty: names.StateMap
 
 	// Ask gets one replica's /status; nil: over HTTP from the Pod's address.
 	Ask cluster.Getter
@@ -54,9 +55,9 @@ const (
 )
 
 func (o Options) withDefaults() Options {
-	o.Namespace = cmp.Or(o.Namespace, cluster.Namespace)
-	o.ConfigMap = cmp.Or(o.ConfigMap, cluster.ConfigMap)
-	o.StateMap = cmp.Or(o.StateMap, cluster.StateMap)
+	o.Namespace = cmp.Or(o.Namespace, names.Namespace)
+	o.ConfigMap = cmp.Or(o.ConfigMap, names.ConfigMap)
+	o.StateMap = cmp.Or(o.StateMap, names.StateMap)
 	o.Linger = cmp.Or(o.Linger, 30*time.Second)
 	o.Notice = cmp.Or(o.Notice, time.Second)
 	if o.Ask == nil {

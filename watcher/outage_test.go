@@ -17,8 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 	"github.com/migration-proxy/migration-proxy/watcher"
 )
@@ -29,7 +29,7 @@ func TestOutage(t *testing.T) {
 	w.write(w.services(map[string]int{"api": 20}))
 	w.create(w.ingress("api"))
 	w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	require.NoError(t, plane.StopAPIServer())
 	w.phase(2, status.FallenBack, "5 failures in 60s")
 	time.Sleep(4 * time.Second) // long enough for several failed tries
@@ -38,7 +38,7 @@ func TestOutage(t *testing.T) {
 	w.until("api", status.FallenBack, "api")
 	t.Logf("caught up %s after the API server was back", time.Since(back))
 	w.phase(2, status.Migrating, "")
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 }
 
 // candidate is one of two replicas that want to lead; cut ends its network.
@@ -72,7 +72,7 @@ func (c *candidate) lead(w *world, config *rest.Config) {
 	require.NoError(w, err)
 	lease, renew, retry := 2*time.Second, time.Second, 200*time.Millisecond
 	managed, err := manager.New(config, manager.Options{
-		LeaderElection: true, LeaderElectionID: cluster.Lease, LeaderElectionNamespace: w.home,
+		LeaderElection: true, LeaderElectionID: names.Lease, LeaderElectionNamespace: w.home,
 		LeaderElectionReleaseOnCancel: true, Metrics: metricsserver.Options{BindAddress: "0"},
 		LeaseDuration: &lease, RenewDeadline: &renew, RetryPeriod: &retry,
 	})
@@ -104,7 +104,7 @@ func TestLeaderDies(t *testing.T) {
 	}
 	first := w.candidate()
 	<-first.elected
-	w.eventually(func() bool { return w.countIn(status.Migrating, cluster.ProxyService) == ingresses }, "all are rewritten")
+	w.eventually(func() bool { return w.countIn(status.Migrating, names.ProxyService) == ingresses }, "all are rewritten")
 	second := w.candidate()
 
 	for name := range shares {
@@ -208,7 +208,7 @@ func TestRecordHangs(t *testing.T) {
 	holding := make(chan struct{}, 100)
 	options := w.options()
 	between(options, func(request *http.Request, next http.RoundTripper) (*http.Response, error) {
-		if held.Load() && request.Method == http.MethodPatch && strings.HasSuffix(request.URL.Path, "/configmaps/"+cluster.StateMap) {
+		if held.Load() && request.Method == http.MethodPatch && strings.HasSuffix(request.URL.Path, "/configmaps/"+names.StateMap) {
 			holding <- struct{}{}
 			<-request.Context().Done()
 			return nil, request.Context().Err()
@@ -254,7 +254,7 @@ func (w *world) countEverywhere(phase status.Phase) int {
 func TestHome(t *testing.T) {
 	w := newWorld(t, 1)
 	w.app = w.home
-	chart := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: cluster.ProxyService}, Spec: corev1.ServiceSpec{
+	chart := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: names.ProxyService}, Spec: corev1.ServiceSpec{
 		Ports: []corev1.ServicePort{{Port: 80}}, Selector: map[string]string{"app": "migration-proxy"},
 	}}
 	_, err := w.client.CoreV1().Services(w.home).Create(t.Context(), chart, metav1.CreateOptions{})
@@ -262,7 +262,7 @@ func TestHome(t *testing.T) {
 	w.write(w.services(map[string]int{"api": 20}))
 	w.create(w.ingress("api"))
 	w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	w.quiet()
 	require.Empty(t, w.journal.of("services"))
 	require.Empty(t, w.journal.of("endpointslices"))

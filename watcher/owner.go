@@ -16,6 +16,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -158,7 +159,7 @@ func (o *owner) withdraw(ctx context.Context, namespace string) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("record that namespace %s loses Service %s: %w", namespace, cluster.ProxyService, ctx.Err())
+		return fmt.Errorf("record that namespace %s loses Service %s: %w", namespace, names.ProxyService, ctx.Err())
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // giveBack makes the Ingress belong to those who applied it again.
@@ -53,7 +53,7 @@ func (k *keeper) putFields(ctx context.Context, on *networkingv1.Ingress, wanted
 	ctx, cancel := within(ctx)
 	defer cancel()
 	_, err = k.client.NetworkingV1().Ingresses(on.Namespace).Patch(
-		ctx, on.Name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: cluster.Manager})
+		ctx, on.Name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: names.Manager})
 	if k.metrics.wrote("ManagedFields", err) != nil {
 		return fmt.Errorf("give fields of Ingress %s back: %w", keyOf(on), err)
 	}
@@ -184,5 +184,5 @@ func (f fields) remove(others fields) {
 }
 
 func byUs(entry metav1.ManagedFieldsEntry) bool {
-	return entry.Manager == cluster.Manager && entry.Operation == metav1.ManagedFieldsOperationUpdate && entry.Subresource == ""
+	return entry.Manager == names.Manager && entry.Operation == metav1.ManagedFieldsOperationUpdate && entry.Subresource == ""
 }

@@ -16,8 +16,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -39,13 +39,13 @@ func TestServerSideApply(t *testing.T) {
 	require.NoError(t, w.apply(w.ingress("api")))
 	owned := ownedBy(t, w.get("api"), "gitops")
 	w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	w.quiet()
 	require.Equal(t, owned, ownedBy(t, w.get("api"), "gitops"))
-	require.NotContains(t, ownedBy(t, w.get("api"), cluster.Manager), "f:rules")
+	require.NotContains(t, ownedBy(t, w.get("api"), names.Manager), "f:rules")
 
 	require.NoError(t, w.apply(w.ingress("api")), "the same manifest again")
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	w.quiet()
 	w.phase(1, status.FallenBack, "5 failures in 60s")
 	w.until("api", status.FallenBack, "api")
@@ -56,7 +56,7 @@ func TestServerSideApply(t *testing.T) {
 	require.NoError(t, w.apply(changed), "a new manifest, while fallen back")
 	require.Equal(t, "new", w.get("api").Annotations["mine"])
 	w.phase(1, status.Migrating, "")
-	require.Len(t, w.until("api", status.Migrating, cluster.ProxyService).Spec.Rules[0].HTTP.Paths, 1)
+	require.Len(t, w.until("api", status.Migrating, names.ProxyService).Spec.Rules[0].HTTP.Paths, 1)
 	w.annotate("api", ingressgen.AnnotationEnabled, "null")
 	w.until("api", "", "api")
 }
@@ -86,8 +86,8 @@ func TestSomebodyWritesBetween(t *testing.T) {
 		return next.RoundTrip(request)
 	})
 	w.start(options)
-	w.until("api", status.Migrating, cluster.ProxyService)
-	w.eventually(func() bool { return !strings.Contains(ownedBy(t, w.get("api"), cluster.Manager), "f:rules") }, "rules are given back")
+	w.until("api", status.Migrating, names.ProxyService)
+	w.eventually(func() bool { return !strings.Contains(ownedBy(t, w.get("api"), names.Manager), "f:rules") }, "rules are given back")
 	owned := ownedBy(t, w.get("api"), "gitops")
 	require.Contains(t, owned, `"f:rules":{}`)
 	require.Contains(t, owned, `"f:added":{}`)
@@ -120,7 +120,7 @@ func TestNobodyApplied(t *testing.T) {
 	w.write(w.services(map[string]int{"api": 20}))
 	w.create(w.ingress("api"))
 	w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	w.quiet()
 	require.Len(t, w.journal.of("ingresses"), 1)
 }
@@ -143,7 +143,7 @@ func TestUserWinsRaces(t *testing.T) {
 	w.write(w.services(map[string]int{"api": 1}))
 	w.create(w.ingress("api"))
 	w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	ended := time.Now().Add(3 * time.Second)
 	edits := 0
 	for ; time.Now().Before(ended); edits++ {
@@ -162,7 +162,7 @@ func TestUserWinsRaces(t *testing.T) {
 	_, err := w.client.NetworkingV1().Ingresses(w.app).Update(t.Context(), manifest, metav1.UpdateOptions{})
 	require.NoError(t, err)
 	w.write(w.services(map[string]int{"api": 95}))
-	found := w.until("api", status.Migrating, cluster.ProxyService)
+	found := w.until("api", status.Migrating, names.ProxyService)
 	require.Equal(t, "last", found.Annotations["mine"])
 	w.eventually(func() bool { return w.get("api").Annotations[ingressgen.AnnotationShare] == "95" }, "the last share")
 	t.Logf("%d edits, %d writes of ours, of which %d came too late", edits, len(w.journal.of("ingresses")), w.tooLate())

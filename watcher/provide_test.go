@@ -11,8 +11,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -38,7 +38,7 @@ func TestProvided(t *testing.T) {
 	w.write(w.services(map[string]int{"api": 20}))
 	w.create(w.ingress("api"))
 	w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	w.listed(w.app, true)
 	require.True(t, w.state().Provides(w.home), "the chart's Service is there")
 	made, pointed := w.must("services", "POST"), w.must("ingresses", "PATCH")
@@ -49,21 +49,21 @@ func TestProvided(t *testing.T) {
 
 	w.create(renamed(w.ingress("api"), "second"))
 	created := time.Now()
-	w.until("second", status.Migrating, cluster.ProxyService)
+	w.until("second", status.Migrating, names.ProxyService)
 	t.Logf("a second Ingress took %s", time.Since(created))
 
 	for _, name := range []string{"api", "second"} {
 		w.annotate(name, ingressgen.AnnotationEnabled, "null")
 	}
 	w.listed(w.app, false)
-	_, err := w.client.CoreV1().Services(w.app).Get(t.Context(), cluster.ProxyService, metav1.GetOptions{})
+	_, err := w.client.CoreV1().Services(w.app).Get(t.Context(), names.ProxyService, metav1.GetOptions{})
 	require.NoError(t, err, "an answer of admission may be on its way")
 	w.gone()
 	writes := w.journal.of("configmaps")
 	require.GreaterOrEqual(t, w.must("services", "DELETE").at.Sub(writes[len(writes)-1].answered), w.notice)
 
 	w.annotate("api", ingressgen.AnnotationEnabled, `"true"`)
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	w.listed(w.app, true)
 }
 
@@ -78,7 +78,7 @@ func TestRewrittenByAdmission(t *testing.T) {
 	ingress.Annotations[ingressgen.AnnotationPhase] = string(status.Bypassed)
 	ingress.Annotations[ingressgen.AnnotationReason] = ingressgen.ReasonAwaited
 	w.create(ingress)
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	w.event(w.app, "api", "Rewritten")
 	list, err := w.client.EventsV1().Events(w.app).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
@@ -90,7 +90,7 @@ func TestListIsChecked(t *testing.T) {
 	w := newWorld(t, 1)
 	text, err := status.Cluster{Namespaces: []string{w.app, "gone"}}.Text()
 	require.NoError(t, err)
-	w.put(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: cluster.StateMap}, Data: map[string]string{status.ClusterKey: text}})
+	w.put(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names.StateMap}, Data: map[string]string{status.ClusterKey: text}})
 	w.write(w.services(map[string]int{"api": 20}))
 	w.watch()
 	w.listed("gone", false)
@@ -128,7 +128,7 @@ func TestCompanionsSplitEach(t *testing.T) {
 			for _, name := range []string{"api", "web"} {
 				w.ownService(name)
 			}
-			_, err := w.client.CoreV1().Services(w.app).Get(t.Context(), cluster.ProxyService, metav1.GetOptions{})
+			_, err := w.client.CoreV1().Services(w.app).Get(t.Context(), names.ProxyService, metav1.GetOptions{})
 			require.True(t, apierrors.IsNotFound(err), "nothing points at it")
 
 			w.proxies[0].ready = false
@@ -198,7 +198,7 @@ func TestForeignCompanionService(t *testing.T) {
 func (w *world) mirrored(service string) []discoveryv1.EndpointSlice {
 	w.Helper()
 	list, err := w.client.DiscoveryV1().EndpointSlices(w.app).List(w.Context(), metav1.ListOptions{
-		LabelSelector: discoveryv1.LabelServiceName + "=" + service + "," + cluster.ManagedByLabel + "=" + cluster.Manager,
+		LabelSelector: discoveryv1.LabelServiceName + "=" + service + "," + names.ManagedByLabel + "=" + names.Manager,
 	})
 	require.NoError(w, err)
 	return list.Items

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -143,9 +143,9 @@ func (r *record) put(ctx context.Context, keys map[string]any) (after *corev1.Co
 	}
 	ctx, cancel := within(ctx)
 	defer cancel()
-	after, err = r.maps.Patch(ctx, r.name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: cluster.Manager})
+	after, err = r.maps.Patch(ctx, r.name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: names.Manager})
 	if apierrors.IsNotFound(err) {
-		after, err = r.maps.Create(ctx, r.fresh(keys), metav1.CreateOptions{FieldManager: cluster.Manager})
+		after, err = r.maps.Create(ctx, r.fresh(keys), metav1.CreateOptions{FieldManager: names.Manager})
 	}
 	if r.metrics.wrote("ConfigMap", err) != nil {
 		return nil, fmt.Errorf("write ConfigMap %s: %w", r.name, err)

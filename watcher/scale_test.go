@@ -14,8 +14,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -43,7 +43,7 @@ func TestMany(t *testing.T) {
 	require.Eventually(t, func() bool { return len(w.journal.of("ingresses")) >= count }, 3*time.Minute, 50*time.Millisecond)
 	t.Logf("%d Ingresses rewritten in %s", count, time.Since(began))
 	w.quiet()
-	require.Equal(t, count, w.countIn(status.Migrating, cluster.ProxyService))
+	require.Equal(t, count, w.countIn(status.Migrating, names.ProxyService))
 	w.journal.forget()
 	t.Logf("heap for %d Ingresses of ours and %d of others: %.1f MB", count, count, float64(heap()-empty)/1e6)
 

@@ -13,8 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -107,13 +107,13 @@ func TestResumed(t *testing.T) {
 	w.write(w.services(map[string]int{"api": 20}))
 	w.create(w.ingress("api"))
 	w.watch()
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	w.pause(`"restore --all"`)
 	w.until("api", "", "api")
-	require.NoError(t, w.client.CoreV1().Services(w.app).Delete(t.Context(), cluster.ProxyService, metav1.DeleteOptions{}))
+	require.NoError(t, w.client.CoreV1().Services(w.app).Delete(t.Context(), names.ProxyService, metav1.DeleteOptions{}))
 	w.gone()
 	w.pause(`null`)
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	made, pointed := w.journal.of("services"), w.journal.of("ingresses")
 	require.GreaterOrEqual(t, pointed[len(pointed)-1].at.Sub(made[len(made)-1].at), w.notice)
 }
@@ -127,17 +127,17 @@ func TestOwnDeletionIsKnown(t *testing.T) {
 	options, slow := w.options(), newGate()
 	between(options, slow.watch("services"))
 	w.start(options)
-	w.until("api", status.Migrating, cluster.ProxyService)
+	w.until("api", status.Migrating, names.ProxyService)
 	slow.shut()
 	w.annotate("api", ingressgen.AnnotationEnabled, "null")
 	w.eventually(func() bool { _, found := w.journal.find("services", "DELETE"); return found }, "the Service is deleted")
 	w.annotate("api", ingressgen.AnnotationEnabled, `"true"`)
-	w.until("api", status.Migrating, cluster.ProxyService)
-	require.True(t, w.exists(cluster.ProxyService))
+	w.until("api", status.Migrating, names.ProxyService)
+	require.True(t, w.exists(names.ProxyService))
 	slow.release()
 	w.quiet()
-	require.True(t, w.exists(cluster.ProxyService))
-	require.Len(t, w.mirrored(cluster.ProxyService), 1)
+	require.True(t, w.exists(names.ProxyService))
+	require.Len(t, w.mirrored(names.ProxyService), 1)
 }
 
 // TestLateAnswer: somebody has deleted the Service, and the watch has said so,
@@ -152,7 +152,7 @@ func TestLateAnswer(t *testing.T) {
 		answer, err := watched.watch("services")(request, next)
 		if request.Method == http.MethodPost && strings.HasSuffix(request.URL.Path, "/services") {
 			once.Do(func() {
-				require.NoError(t, w.client.CoreV1().Services(w.app).Delete(t.Context(), cluster.ProxyService, metav1.DeleteOptions{}))
+				require.NoError(t, w.client.CoreV1().Services(w.app).Delete(t.Context(), names.ProxyService, metav1.DeleteOptions{}))
 				select {
 				case <-watched.deleted:
 				case <-request.Context().Done():
@@ -162,6 +162,6 @@ func TestLateAnswer(t *testing.T) {
 		return answer, err
 	})
 	w.start(options)
-	w.until("api", status.Migrating, cluster.ProxyService)
-	require.True(t, w.exists(cluster.ProxyService), "what the Ingress points at")
+	w.until("api", status.Migrating, names.ProxyService)
+	require.True(t, w.exists(names.ProxyService), "what the Ingress points at")
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 	"github.com/migration-proxy/migration-proxy/watcher"
 )
@@ -88,7 +89,7 @@ func newWorld(t *testing.T, replicas int) *world {
 		w.proxies = append(w.proxies, p)
 	}
 	w.endpoints()
-	w.put(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: cluster.StateMap}})
+	w.put(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names.StateMap}})
 	t.Cleanup(w.clean)
 	return w
 }
@@ -130,7 +131,7 @@ func (w *world) endpoints() {
 	w.Helper()
 	slice := &discoveryv1.EndpointSlice{
 		ObjectMeta: metav1.ObjectMeta{
-			Name: "migration-proxy-abcde", Namespace: w.home, Labels: map[string]string{discoveryv1.LabelServiceName: cluster.ProxyService},
+			Name: "migration-proxy-abcde", Namespace: w.home, Labels: map[string]string{discoveryv1.LabelServiceName: names.ProxyService},
 		},
 		AddressType: discoveryv1.AddressTypeIPv4,
 		Ports: []discoveryv1.EndpointPort{
@@ -178,8 +179,8 @@ func (w *world) write(text string) {
 		})
 	}
 	w.put(&corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: cluster.ConfigMap, Labels: map[string]string{ingressgen.LabelConfig: "true"}},
-		Data:       map[string]string{cluster.ConfigKey: text},
+		ObjectMeta: metav1.ObjectMeta{Name: names.ConfigMap, Labels: map[string]string{ingressgen.LabelConfig: "true"}},
+		Data:       map[string]string{names.ConfigKey: text},
 	})
 }
 
@@ -311,7 +312,7 @@ func (w *world) event(namespace, name, reason string) *eventsv1.Event {
 
 func (w *world) state() status.Cluster {
 	w.Helper()
-	found, err := w.client.CoreV1().ConfigMaps(w.home).Get(w.Context(), cluster.StateMap, metav1.GetOptions{})
+	found, err := w.client.CoreV1().ConfigMaps(w.home).Get(w.Context(), names.StateMap, metav1.GetOptions{})
 	require.NoError(w, err)
 	state, err := status.ParseCluster(found.Data)
 	require.NoError(w, err)

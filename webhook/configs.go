@@ -20,6 +20,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // configs refuses a migration config that would not load.
@@ -84,7 +85,7 @@ func read(configMap *corev1.ConfigMap) (*migration.Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	return config.Load(cluster.ConfigKey, text)
+	return config.Load(names.ConfigKey, text)
 }
 
 // sameText is also when both have none.
@@ -101,12 +102,12 @@ func objectOf(configMap *corev1.ConfigMap) cluster.Object {
 
 func otherKeys(configMap *corev1.ConfigMap) []string {
 	keys := slices.Concat(slices.Collect(maps.Keys(configMap.Data)), slices.Collect(maps.Keys(configMap.BinaryData)))
-	keys = slices.DeleteFunc(keys, func(key string) bool { return key == cluster.ConfigKey })
+	keys = slices.DeleteFunc(keys, func(key string) bool { return key == names.ConfigKey })
 	if len(keys) == 0 {
 		return nil
 	}
 	slices.Sort(keys)
-	return []string{fmt.Sprintf("only key %s is read, and not %s", cluster.ConfigKey, strings.Join(keys, ", "))}
+	return []string{fmt.Sprintf("only key %s is read, and not %s", names.ConfigKey, strings.Join(keys, ", "))}
 }
 
 // causes are the problems, each with its place as the field: kubectl edit

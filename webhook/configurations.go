@@ -6,8 +6,8 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // The paths that the API server calls.
@@ -19,14 +19,12 @@ const (
 // The names of the webhooks, as error messages and the API server's metrics
 // call them.
 const (
-	NameIngress  = "ingress." + group
-	NameConfig   = "config." + group
-	NameDeletion = "config-deletion." + group
+	NameIngress  = "ingress." + names.Group
+	NameConfig   = "config." + names.Group
+	NameDeletion = "config-deletion." + names.Group
 )
 
 const (
-	group         = "migration-proxy.io"
-	managedBy     = "app.kubernetes.io/managed-by"
 	namespaceName = "kubernetes.io/metadata.name" // a label that the API server sets
 	// annotationInject tells cert-manager's injector which Certificate's CA
 	// belongs into caBundle.
@@ -75,7 +73,7 @@ func typeMeta(kind string) metav1.TypeMeta {
 }
 
 func (i Install) meta() metav1.ObjectMeta {
-	meta := metav1.ObjectMeta{Name: cluster.Webhook, Labels: map[string]string{managedBy: "migration-proxy"}}
+	meta := metav1.ObjectMeta{Name: names.Webhook, Labels: map[string]string{names.ManagedByLabel: names.Manager}}
 	if i.InjectFrom != "" {
 		meta.Annotations = map[string]string{annotationInject: i.InjectFrom}
 	}
@@ -116,7 +114,7 @@ func (i Install) ingressConditions() []admissionregistrationv1.MatchCondition {
 		{Name: "not-being-deleted", Expression: notBeingDeleted},
 		{
 			Name:       "not-by-the-watcher",
-			Expression: fmt.Sprintf("request.userInfo.username != '%s'", User(i.Namespace, cluster.Webhook)),
+			Expression: fmt.Sprintf("request.userInfo.username != '%s'", User(i.Namespace, names.Webhook)),
 		},
 	}
 }
@@ -161,7 +159,7 @@ func (i Install) configMaps() admissionregistrationv1.ValidatingWebhook {
 	}
 }
 
-const named = "request.name == '" + cluster.ConfigMap + "'"
+const named = "request.name == '" + names.ConfigMap + "'"
 
 func labelled(object string) string {
 	return fmt.Sprintf(`(has(%[1]s.metadata.labels) && '%[2]s' in %[1]s.metadata.labels && %[1]s.metadata.labels['%[2]s'] == 'true')`,
@@ -171,7 +169,7 @@ func labelled(object string) string {
 func (i Install) client(path string) admissionregistrationv1.WebhookClientConfig {
 	return admissionregistrationv1.WebhookClientConfig{
 		Service: &admissionregistrationv1.ServiceReference{
-			Namespace: i.Namespace, Name: cluster.Webhook, Path: new(path), Port: new(int32(443)),
+			Namespace: i.Namespace, Name: names.Webhook, Path: new(path), Port: new(int32(443)),
 		},
 		CABundle: i.CABundle,
 	}

@@ -18,8 +18,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -29,7 +29,7 @@ func backendOf(ingress *networkingv1.Ingress) string {
 
 func requireRewritten(t *testing.T, ingress *networkingv1.Ingress) {
 	t.Helper()
-	require.Equal(t, cluster.ProxyService, backendOf(ingress))
+	require.Equal(t, names.ProxyService, backendOf(ingress))
 	require.Equal(t, "Migrating", ingress.Annotations[ingressgen.AnnotationPhase])
 	require.NotEmpty(t, ingress.Annotations[ingressgen.AnnotationOriginal])
 	require.Equal(t, "web", ingress.Annotations["team"])
@@ -136,16 +136,16 @@ func TestOthersAreNotAskedAbout(t *testing.T) {
 func TestTheWatcherPasses(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: cluster.Webhook}}
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: names.Webhook}}
 	_, err := s.CoreV1().ServiceAccounts(s.own).Create(t.Context(), account, metav1.CreateOptions{})
 	require.NoError(t, err)
 	_, err = s.RbacV1().ClusterRoleBindings().Create(t.Context(), &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: s.own},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
-		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: s.own, Name: cluster.Webhook}},
+		Subjects:   []rbacv1.Subject{{Kind: "ServiceAccount", Namespace: s.own, Name: names.Webhook}},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	config, err := plane.ServiceAccount(t.Context(), s.own, cluster.Webhook)
+	config, err := plane.ServiceAccount(t.Context(), s.own, names.Webhook)
 	require.NoError(t, err)
 	watcher, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
@@ -188,7 +188,7 @@ func TestNamedPorts(t *testing.T) {
 		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80}, {Name: "admin", Port: 81}}},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	for name, want := range map[string]string{"http": cluster.ProxyService, "admin": "web", "other": "web"} {
+	for name, want := range map[string]string{"http": names.ProxyService, "admin": "web", "other": "web"} {
 		named := ingress("api-"+name, "web", 0)
 		named.Spec.Rules[0].HTTP.Paths[0].Backend.Service.Port.Name = name
 		stored, err := s.NetworkingV1().Ingresses(s.apps).Create(t.Context(), named, metav1.CreateOptions{})
@@ -242,7 +242,7 @@ func TestServiceIsAwaited(t *testing.T) {
 		require.NoError(t, err)
 		return string(given.response.Patch)
 	}
-	require.Contains(t, decide(`["blog","shop"]`), cluster.ProxyService+`"`)
+	require.Contains(t, decide(`["blog","shop"]`), names.ProxyService+`"`)
 	for _, elsewhere := range []string{`[]`, `null`, `["blog","shops"]`} {
 		patch := decide(elsewhere)
 		require.Contains(t, patch, ingressgen.ReasonAwaited)

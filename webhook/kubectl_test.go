@@ -12,9 +12,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // A bad edit is refused with all problems, a good one and what is not ours
@@ -23,11 +23,11 @@ func TestConfigEdits(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	configMaps := s.CoreV1().ConfigMaps(s.own)
-	ours, err := configMaps.Get(t.Context(), cluster.ConfigMap, metav1.GetOptions{})
+	ours, err := configMaps.Get(t.Context(), names.ConfigMap, metav1.GetOptions{})
 	require.NoError(t, err)
 
 	bad := ours.DeepCopy()
-	bad.Data[cluster.ConfigKey] = strings.NewReplacer("percentage: 20", "percentage: 200", "old_host", "old_hots").Replace(ours.Data[cluster.ConfigKey])
+	bad.Data[names.ConfigKey] = strings.NewReplacer("percentage: 20", "percentage: 200", "old_host", "old_hots").Replace(ours.Data[names.ConfigKey])
 	_, err = configMaps.Update(t.Context(), bad, metav1.UpdateOptions{})
 	require.True(t, apierrors.IsInvalid(err), err)
 	require.ErrorContains(t, err, `migration.yaml:4:5: services[0].old_hots: unknown key; did you mean "old_host"?`)
@@ -39,7 +39,7 @@ func TestConfigEdits(t *testing.T) {
 	require.True(t, apierrors.IsInvalid(err), "also without its label: the proxies read it by name")
 
 	good := ours.DeepCopy()
-	good.Data[cluster.ConfigKey] = strings.ReplaceAll(ours.Data[cluster.ConfigKey], "percentage: 20", "percentage: 25")
+	good.Data[names.ConfigKey] = strings.ReplaceAll(ours.Data[names.ConfigKey], "percentage: 20", "percentage: 25")
 	good.Data["notes"] = "hello"
 	_, err = configMaps.Update(t.Context(), good, metav1.UpdateOptions{})
 	require.NoError(t, err)
@@ -52,7 +52,7 @@ func TestConfigEdits(t *testing.T) {
 	require.NoError(t, err, "neither the name nor the label")
 	require.Equal(t, asked, s.count("config"))
 
-	require.NoError(t, configMaps.Delete(t.Context(), cluster.ConfigMap, metav1.DeleteOptions{}))
+	require.NoError(t, configMaps.Delete(t.Context(), names.ConfigMap, metav1.DeleteOptions{}))
 	require.Contains(t, strings.Join(s.warnings.take(), ""), "the proxies go on with the last good config")
 }
 
@@ -72,13 +72,13 @@ else
   sed -i 's/percentage: 20/percentage: 200/' "$1"
 fi
 `), 0o700))
-	kubectl(t, "KUBE_EDITOR="+editor, "edit", "configmap", cluster.ConfigMap, "--namespace", s.own)
+	kubectl(t, "KUBE_EDITOR="+editor, "edit", "configmap", names.ConfigMap, "--namespace", s.own)
 	second, err := os.ReadFile(filepath.Join(dir, "second"))
 	require.NoError(t, err)
 	require.Contains(t, string(second), "# * migration.yaml:8:44: services[0].migration.percentage")
-	ours, err := s.CoreV1().ConfigMaps(s.own).Get(t.Context(), cluster.ConfigMap, metav1.GetOptions{})
+	ours, err := s.CoreV1().ConfigMaps(s.own).Get(t.Context(), names.ConfigMap, metav1.GetOptions{})
 	require.NoError(t, err)
-	require.Contains(t, ours.Data[cluster.ConfigKey], "percentage: 30")
+	require.Contains(t, ours.Data[names.ConfigKey], "percentage: 30")
 }
 
 // TestKubectl is the first of the users' three gestures, and its way back.
@@ -95,7 +95,7 @@ func TestKubectl(t *testing.T) {
 	annotate(ingressgen.AnnotationEnabled + "=true")
 	stored, err := s.NetworkingV1().Ingresses(s.apps).Get(t.Context(), "api", metav1.GetOptions{})
 	require.NoError(t, err)
-	require.Equal(t, cluster.ProxyService, backendOf(stored))
+	require.Equal(t, names.ProxyService, backendOf(stored))
 	annotate(ingressgen.AnnotationEnabled + "-")
 	stored, err = s.NetworkingV1().Ingresses(s.apps).Get(t.Context(), "api", metav1.GetOptions{})
 	require.NoError(t, err)

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // Without us, Ingresses are written as they come, and so is every ConfigMap
@@ -25,9 +25,9 @@ func TestWithoutWebhook(t *testing.T) {
 	_, err = ingresses.Update(t.Context(), stored, metav1.UpdateOptions{})
 	require.NoError(t, err)
 
-	ours, err := configMaps.Get(t.Context(), cluster.ConfigMap, metav1.GetOptions{})
+	ours, err := configMaps.Get(t.Context(), names.ConfigMap, metav1.GetOptions{})
 	require.NoError(t, err)
-	ours.Data[cluster.ConfigKey] += "\n# changed\n"
+	ours.Data[names.ConfigKey] += "\n# changed\n"
 	_, err = configMaps.Update(t.Context(), ours, metav1.UpdateOptions{})
 	require.ErrorContains(t, err, NameConfig)
 
@@ -43,5 +43,5 @@ func TestWithoutWebhook(t *testing.T) {
 	_, err = configMaps.Create(t.Context(), plain, metav1.CreateOptions{})
 	require.NoError(t, err)
 
-	require.NoError(t, configMaps.Delete(t.Context(), cluster.ConfigMap, metav1.DeleteOptions{}))
+	require.NoError(t, configMaps.Delete(t.Context(), names.ConfigMap, metav1.DeleteOptions{}))
 }

@@ -33,6 +33,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -71,8 +72,8 @@ func newSite(t *testing.T) *site {
 	user.WarningHandlerWithContext = s.warnings
 	s.Clientset, err = kubernetes.NewForConfig(user)
 	require.NoError(t, err)
-	s.createConfigMap(t, cluster.ConfigMap, cluster.ConfigKey, siteConfig(s.apps))
-	s.createConfigMap(t, cluster.StateMap, status.ClusterKey, strings.ReplaceAll(served, `"shop"`, `"`+s.apps+`"`))
+	s.createConfigMap(t, names.ConfigMap, names.ConfigKey, siteConfig(s.apps))
+	s.createConfigMap(t, names.StateMap, status.ClusterKey, strings.ReplaceAll(served, `"shop"`, `"`+s.apps+`"`))
 	address, ca := s.serve(t)
 	s.register(t, address, ca)
 	return s
@@ -104,8 +105,8 @@ func (s *site) serve(t *testing.T) (address string, ca []byte) {
 	object := func(name string) cluster.Object {
 		return cluster.Object{Client: client, Namespace: s.own, Name: name, Log: quiet}
 	}
-	view := NewView(object(cluster.ConfigMap), object(cluster.StateMap), quiet)
-	s.admission = New(Options{View: view, Services: client.CoreV1(), Self: User(s.own, cluster.Webhook), Log: quiet})
+	view := NewView(object(names.ConfigMap), object(names.StateMap), quiet)
+	s.admission = New(Options{View: view, Services: client.CoreV1(), Self: User(s.own, names.Webhook), Log: quiet})
 
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup

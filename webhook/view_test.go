@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -30,13 +31,13 @@ func newView() *View {
 	object := func(name string) cluster.Object {
 		return cluster.Object{Namespace: "mp", Name: name, Log: quiet}
 	}
-	return NewView(object(cluster.ConfigMap), object(cluster.StateMap), quiet)
+	return NewView(object(names.ConfigMap), object(names.StateMap), quiet)
 }
 
 func configMap(data map[string]string) *corev1.ConfigMap { return &corev1.ConfigMap{Data: data} }
 
 func configText(text string) *corev1.ConfigMap {
-	return configMap(map[string]string{cluster.ConfigKey: text})
+	return configMap(map[string]string{names.ConfigKey: text})
 }
 
 // known is a view as it is in a cluster where service api is served.

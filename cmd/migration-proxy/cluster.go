@@ -14,6 +14,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // clusterOptions name a cluster, and the installation in it.
@@ -28,7 +29,7 @@ type clusterOptions struct {
 // which is where the user's applications are.
 func (o *clusterOptions) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVarP(&o.namespace, "namespace", "n", cluster.Namespace, "namespace of the migration proxy")
+	flags.StringVarP(&o.namespace, "namespace", "n", names.Namespace, "namespace of the migration proxy")
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file, if not $KUBECONFIG or ~/.kube/config")
 	flags.StringVar(&o.context, "context", "", "context of the kubeconfig, if not its current one")
 	environmentOf(flags, "namespace")
@@ -78,7 +79,7 @@ func newInstallation(restConfig *rest.Config, namespace string, log *slog.Logger
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the cluster: %w", err)
 	}
-	object := cluster.Object{Client: client, Namespace: namespace, Name: cluster.ConfigMap, Log: log}
+	object := cluster.Object{Client: client, Namespace: namespace, Name: names.ConfigMap, Log: log}
 	return &installation{Interface: client, config: restConfig, namespace: namespace, object: object}, nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -42,7 +43,7 @@ func (i *installation) migrationConfig(ctx context.Context) (*corev1.ConfigMap, 
 // state is what the watcher says of all replicas together. Without a watcher
 // there is none, which is no error.
 func (i *installation) state(ctx context.Context) (status.Cluster, error) {
-	found, err := i.CoreV1().ConfigMaps(i.namespace).Get(ctx, cluster.StateMap, metav1.GetOptions{})
+	found, err := i.CoreV1().ConfigMaps(i.namespace).Get(ctx, names.StateMap, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return status.Cluster{}, nil
 	}
@@ -51,7 +52,7 @@ func (i *installation) state(ctx context.Context) (status.Cluster, error) {
 	}
 	state, err := status.ParseCluster(found.Data)
 	if err != nil {
-		return state, fmt.Errorf("ConfigMap %s/%s: %w", i.namespace, cluster.StateMap, err)
+		return state, fmt.Errorf("ConfigMap %s/%s: %w", i.namespace, names.StateMap, err)
 	}
 	return state, nil
 }
@@ -59,7 +60,7 @@ func (i *installation) state(ctx context.Context) (status.Cluster, error) {
 // replicas are those of the data plane, each with its own word.
 func (i *installation) replicas(ctx context.Context) ([]cluster.Replica, error) {
 	list, err := i.DiscoveryV1().EndpointSlices(i.namespace).List(ctx, metav1.ListOptions{
-		LabelSelector: discoveryv1.LabelServiceName + "=" + cluster.ProxyService,
+		LabelSelector: discoveryv1.LabelServiceName + "=" + names.ProxyService,
 	})
 	if err != nil {
 		return nil, need{"list", sliceResource, i.namespace}.explain(err)

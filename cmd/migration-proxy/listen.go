@@ -8,6 +8,8 @@ import (
 	"strconv"
 
 	"github.com/spf13/cobra"
+
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // listenAddress is a flag: ":8000" is port 8000 of every address,
@@ -59,7 +61,7 @@ func (a *listenAddress) Type() string { return "address" }
 type listeners struct{ listen, listenNew listenAddress }
 
 func (l *listeners) flags(cmd *cobra.Command) {
-	l.listen, l.listenNew = listenOn(8000), listenOn(8001)
+	l.listen, l.listenNew = listenOn(names.TrafficTargetPort), listenOn(names.NewPort)
 	cmd.Flags().Var(&l.listen, "listen", "where traffic comes in")
 	cmd.Flags().Var(&l.listenNew, "listen-new", "where traffic comes in that goes to new, always")
 }

@@ -15,10 +15,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 type restoreOptions struct {
@@ -182,7 +182,7 @@ func (r restorer) patch(ctx context.Context, ingress *networkingv1.Ingress, edit
 		return nil, fmt.Errorf("write the patch: %w", err)
 	}
 	after, err := r.NetworkingV1().Ingresses(ingress.Namespace).Patch(ctx, ingress.Name, types.JSONPatchType, text,
-		metav1.PatchOptions{FieldManager: cluster.Manager})
+		metav1.PatchOptions{FieldManager: names.Manager})
 	switch {
 	case apierrors.IsNotFound(err):
 		return &networkingv1.Ingress{}, nil // deleted meanwhile: nothing is left to restore

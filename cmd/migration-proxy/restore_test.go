@@ -17,9 +17,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -139,7 +139,7 @@ func (m *migrating) refused(args ...string) string {
 
 func (m *migrating) state() map[string]string {
 	m.Helper()
-	found, err := m.client.CoreV1().ConfigMaps(m.namespace).Get(m.Context(), cluster.StateMap, metav1.GetOptions{})
+	found, err := m.client.CoreV1().ConfigMaps(m.namespace).Get(m.Context(), names.StateMap, metav1.GetOptions{})
 	require.NoError(m, err)
 	return found.Data
 }
@@ -150,7 +150,7 @@ func (m *migrating) record(state status.Cluster) {
 	text, err := state.Text()
 	require.NoError(m, err)
 	_, err = m.client.CoreV1().ConfigMaps(m.namespace).Create(m.Context(), &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: cluster.StateMap}, Data: map[string]string{status.ClusterKey: text},
+		ObjectMeta: metav1.ObjectMeta{Name: names.StateMap}, Data: map[string]string{status.ClusterKey: text},
 	}, metav1.CreateOptions{})
 	require.NoError(m, err)
 }
@@ -214,7 +214,7 @@ func (m *migrating) lose(name, host string) {
 	ingress := written(name, host)
 	ingress.Annotations = nil
 	ingress.Spec.Rules[0].HTTP.Paths[0].Backend.Service = &networkingv1.IngressServiceBackend{
-		Name: cluster.ProxyService, Port: networkingv1.ServiceBackendPort{Number: cluster.TrafficPort},
+		Name: names.ProxyService, Port: networkingv1.ServiceBackendPort{Number: names.TrafficPort},
 	}
 	ingresses := m.client.NetworkingV1().Ingresses(m.apps)
 	_, err := ingresses.Create(m.Context(), ingress, metav1.CreateOptions{})
@@ -314,7 +314,7 @@ func TestRestoreAllGivesNotice(t *testing.T) {
 	require.NoError(t, m.client.NetworkingV1().Ingresses(m.apps).Delete(t.Context(), "blog-migration", metav1.DeleteOptions{}))
 	m.cli("restore", m.apps+"/blog")
 	labelled := written("theirs-migration", "theirs.example.com")
-	labelled.Labels = map[string]string{cluster.ManagedByLabel: cluster.Manager}
+	labelled.Labels = map[string]string{names.ManagedByLabel: names.Manager}
 	_, err := m.client.NetworkingV1().Ingresses(m.apps).Create(t.Context(), labelled, metav1.CreateOptions{})
 	require.NoError(t, err)
 

@@ -15,8 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -31,7 +31,7 @@ const (
 )
 
 // ours are the objects that carry our label.
-var ours = metav1.ListOptions{LabelSelector: cluster.ManagedByLabel + "=" + cluster.Manager}
+var ours = metav1.ListOptions{LabelSelector: names.ManagedByLabel + "=" + names.Manager}
 
 // progress is how much was done.
 type progress struct{ restored, removed int }
@@ -108,15 +108,15 @@ func (r restorer) pause(ctx context.Context, why *string) error {
 		return fmt.Errorf("write the patch: %w", err)
 	}
 	configMaps := r.CoreV1().ConfigMaps(r.namespace)
-	_, err = configMaps.Patch(ctx, cluster.StateMap, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: cluster.Manager})
+	_, err = configMaps.Patch(ctx, names.StateMap, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: names.Manager})
 	switch {
 	case err == nil || apierrors.IsNotFound(err) && why == nil:
 		return nil
 	case !apierrors.IsNotFound(err):
 		return need{"patch", "configmaps", r.namespace}.explain(err)
 	}
-	state := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: cluster.StateMap}, Data: map[string]string{status.PausedKey: *why}}
-	if _, err := configMaps.Create(ctx, state, metav1.CreateOptions{FieldManager: cluster.Manager}); err != nil {
+	state := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names.StateMap}, Data: map[string]string{status.PausedKey: *why}}
+	if _, err := configMaps.Create(ctx, state, metav1.CreateOptions{FieldManager: names.Manager}); err != nil {
 		return need{"create", "configmaps", r.namespace}.explain(err)
 	}
 	return nil
@@ -205,12 +205,12 @@ func (r restorer) generated(ctx context.Context) (all []object, err error) {
 		return nil, need{"list", sliceResource, ""}.explain(err)
 	}
 	for _, s := range services.Items {
-		if s.Namespace != r.namespace || s.Name != cluster.ProxyService {
+		if s.Namespace != r.namespace || s.Name != names.ProxyService {
 			all = append(all, object{"services", s.Namespace, s.Name, r.CoreV1().Services(s.Namespace).Delete})
 		}
 	}
 	for _, s := range slices.Items {
-		if s.Labels[discoveryv1.LabelManagedBy] == cluster.Manager { // or it is the cluster's, with the labels of its Service
+		if s.Labels[discoveryv1.LabelManagedBy] == names.Manager { // or it is the cluster's, with the labels of its Service
 			all = append(all, object{sliceResource, s.Namespace, s.Name, r.DiscoveryV1().EndpointSlices(s.Namespace).Delete})
 		}
 	}

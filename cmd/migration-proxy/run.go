@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // longestDir leaves room for the name of a unix socket in it: the kernel
@@ -37,7 +37,7 @@ type runOptions struct {
 }
 
 func newRun() *cobra.Command {
-	options := runOptions{http: listenOn(8080)}
+	options := runOptions{http: listenOn(names.HTTPPort)}
 	cmd := &cobra.Command{
 		Use:   "run [--local-config FILE]",
 		Short: "Run the proxy: one supervised nginx that serves the config",
@@ -69,7 +69,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.Var(&o.http, "http", "where /health, /ready, /metrics and /status are")
 	flags.StringVar(&o.file, "local-config", "", "migration config to serve, instead of the ConfigMap")
-	flags.StringVar(&o.cluster.namespace, "namespace", "", "namespace of ConfigMap "+cluster.ConfigMap+"; the pod's or the kubeconfig's")
+	flags.StringVar(&o.cluster.namespace, "namespace", "", "namespace of ConfigMap "+names.ConfigMap+"; the pod's or the kubeconfig's")
 	flags.StringVar(&o.runtimeDir, "runtime-dir", defaultRuntimeDir(), "the one directory that is written to; best in memory")
 	flags.DurationVar(&o.drain, "drain", 0, "how long SIGTERM leaves the ports open, while /ready says no")
 	flags.StringVar(&o.nginx, "nginx", "nginx", "nginx binary")

@@ -20,9 +20,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // controlPlane is started by the first test that needs it: the others run
@@ -185,9 +185,9 @@ func (s *site) publish(ctx context.Context, name string, port int32) error {
 		return err
 	}
 	_, err = s.client.DiscoveryV1().EndpointSlices(s.namespace).Create(ctx, &discoveryv1.EndpointSlice{
-		ObjectMeta:  metav1.ObjectMeta{Name: name, Labels: map[string]string{discoveryv1.LabelServiceName: cluster.ProxyService}},
+		ObjectMeta:  metav1.ObjectMeta{Name: name, Labels: map[string]string{discoveryv1.LabelServiceName: names.ProxyService}},
 		AddressType: discoveryv1.AddressTypeIPv4,
-		Ports:       []discoveryv1.EndpointPort{{Name: new(cluster.PortStatus), Port: &port}},
+		Ports:       []discoveryv1.EndpointPort{{Name: new(names.PortStatus), Port: &port}},
 		Endpoints: []discoveryv1.Endpoint{{
 			Addresses: []string{s.address.String()}, TargetRef: &corev1.ObjectReference{Kind: "Pod", Name: name},
 		}},
@@ -231,7 +231,7 @@ func (s *site) try(args ...string) (string, error) {
 // write writes the migration config, created if it is not there.
 func (s *site) write(ctx context.Context, text string) error {
 	configMaps := s.client.CoreV1().ConfigMaps(s.namespace)
-	wanted := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: cluster.ConfigMap}, Data: map[string]string{cluster.ConfigKey: text}}
+	wanted := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names.ConfigMap}, Data: map[string]string{names.ConfigKey: text}}
 	_, err := configMaps.Update(ctx, wanted, metav1.UpdateOptions{})
 	if err != nil {
 		_, err = configMaps.Create(ctx, wanted, metav1.CreateOptions{})

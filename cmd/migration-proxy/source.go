@@ -13,6 +13,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -121,7 +122,7 @@ func (s *configMapSource) Reread() {
 func (s *configMapSource) LastGood(ctx context.Context) (string, []byte) {
 	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
 	defer cancel()
-	state, err := s.object.Client.CoreV1().ConfigMaps(s.object.Namespace).Get(ctx, cluster.StateMap, metav1.GetOptions{})
+	state, err := s.object.Client.CoreV1().ConfigMaps(s.object.Namespace).Get(ctx, names.StateMap, metav1.GetOptions{})
 	if err != nil {
 		return "", nil
 	}
@@ -129,5 +130,5 @@ func (s *configMapSource) LastGood(ctx context.Context) (string, []byte) {
 	if !ok {
 		return "", nil
 	}
-	return fmt.Sprintf("%s/%s[%s]", s.object.Namespace, cluster.StateMap, status.LastGoodKey), []byte(text)
+	return fmt.Sprintf("%s/%s[%s]", s.object.Namespace, names.StateMap, status.LastGoodKey), []byte(text)
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -93,7 +93,7 @@ func (d *clusterStatus) troubles() []string {
 	}
 	if len(d.Replicas) == 0 {
 		lines = append(lines, fmt.Sprintf("No replica runs: Service %s in namespace %s has no endpoints; "+
-			"'kubectl get pods --namespace %s' tells more", cluster.ProxyService, d.Namespace, d.Namespace))
+			"'kubectl get pods --namespace %s' tells more", names.ProxyService, d.Namespace, d.Namespace))
 	}
 	for _, replica := range d.Replicas {
 		if why := replica.trouble(d.Config); why != "" {

@@ -18,6 +18,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 )
 
@@ -103,12 +104,12 @@ func (i *installation) change(ctx context.Context, goal goal, dryRun bool) (want
 func (i *installation) write(ctx context.Context, read *corev1.ConfigMap, text []byte, dryRun bool) error {
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]string{"resourceVersion": read.ResourceVersion},
-		"data":     map[string]string{cluster.ConfigKey: string(text)},
+		"data":     map[string]string{names.ConfigKey: string(text)},
 	})
 	if err != nil {
 		return fmt.Errorf("write the patch: %w", err)
 	}
-	options := metav1.PatchOptions{FieldManager: cluster.Manager}
+	options := metav1.PatchOptions{FieldManager: names.Manager}
 	if dryRun {
 		options.DryRun = []string{metav1.DryRunAll}
 	}

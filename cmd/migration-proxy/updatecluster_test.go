@@ -21,7 +21,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // patienceOfPolicies is far above the second that it takes.
@@ -60,9 +60,9 @@ func TestUpdatesAtOnce(t *testing.T) {
 		})
 	}
 	require.NoError(t, group.Wait())
-	found, err := s.client.CoreV1().ConfigMaps(s.namespace).Get(t.Context(), cluster.ConfigMap, metav1.GetOptions{})
+	found, err := s.client.CoreV1().ConfigMaps(s.namespace).Get(t.Context(), names.ConfigMap, metav1.GetOptions{})
 	require.NoError(t, err)
-	text := found.Data[cluster.ConfigKey]
+	text := found.Data[names.ConfigKey]
 	require.True(t, strings.HasPrefix(text, "# many\n"))
 	for i := range users {
 		require.Contains(t, text, fmt.Sprintf("percentage: %d}", 10+i))
@@ -82,7 +82,7 @@ func (s *site) object(t *testing.T, percentage, message string, action admission
 				Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"configmaps"}},
 			}}}},
 			Validations: []admissionv1.Validation{{
-				Expression: fmt.Sprintf("!object.data['%s'].contains('percentage: %s')", cluster.ConfigKey, percentage),
+				Expression: fmt.Sprintf("!object.data['%s'].contains('percentage: %s')", names.ConfigKey, percentage),
 				Message:    message, Reason: new(metav1.StatusReasonForbidden),
 			}},
 		},

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/webhook"
 )
 
@@ -24,7 +24,7 @@ type webhookOptions struct {
 }
 
 func newWebhook() *cobra.Command {
-	options := webhookOptions{listen: listenOn(9443), http: listenOn(8080)}
+	options := webhookOptions{listen: listenOn(names.AdmissionPort), http: listenOn(names.HTTPPort)}
 	cmd := &cobra.Command{
 		Use:   "webhook",
 		Short: "Run admission, and the watcher on one replica",
@@ -74,7 +74,7 @@ func (o *webhookOptions) user(namespace string) string {
 	if o.self != "" {
 		return o.self
 	}
-	return webhook.User(namespace, cluster.Webhook)
+	return webhook.User(namespace, names.Webhook)
 }
 
 func runWebhook(cmd *cobra.Command, options webhookOptions) error {

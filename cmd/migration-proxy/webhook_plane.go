@@ -20,7 +20,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/api"
 	"github.com/migration-proxy/migration-proxy/certs"
-	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/watcher"
 	"github.com/migration-proxy/migration-proxy/webhook"
 )
@@ -54,7 +54,7 @@ func newAdmissionPlane(options webhookOptions, log *slog.Logger) (*admissionPlan
 	}
 	p := &admissionPlane{options: options, log: log, certificate: certs.New(options.certDir, found.namespace, log)}
 	state := found.object
-	state.Name = cluster.StateMap
+	state.Name = names.StateMap
 	p.view = webhook.NewView(found.object, state, log)
 	admission := webhook.New(webhook.Options{
 		View: p.view, Services: found.CoreV1(), Self: options.user(found.namespace), Log: log,
@@ -93,7 +93,7 @@ func (p *admissionPlane) openWatcher(found *installation) (*watcher.Watcher, err
 	}
 	p.manager, err = manager.New(found.config, manager.Options{
 		LeaderElection:                p.options.leaderElect,
-		LeaderElectionID:              cluster.Lease,
+		LeaderElectionID:              names.Lease,
 		LeaderElectionNamespace:       found.namespace,
 		LeaderElectionReleaseOnCancel: true,
 		Metrics:                       metricsserver.Options{BindAddress: "0"},   // ours has them
@@ -171,7 +171,7 @@ func (p *admissionPlane) announce(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-p.manager.Elected():
-		p.log.Info("This replica runs the watcher", "lease", cluster.Lease)
+		p.log.Info("This replica runs the watcher", "lease", names.Lease)
 	}
 }
 

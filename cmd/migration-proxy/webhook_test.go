@@ -28,9 +28,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/migration-proxy/migration-proxy/certs"
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
+	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/webhook"
 )
 
@@ -140,7 +140,7 @@ func (p *webhookProcess) admit() error {
 
 func (p *webhookProcess) holder(t *testing.T) string {
 	t.Helper()
-	lease, err := p.api.CoordinationV1().Leases(p.namespace).Get(context.WithoutCancel(t.Context()), cluster.Lease, metav1.GetOptions{})
+	lease, err := p.api.CoordinationV1().Leases(p.namespace).Get(context.WithoutCancel(t.Context()), names.Lease, metav1.GetOptions{})
 	if err != nil || lease.Spec.HolderIdentity == nil {
 		return ""
 	}
@@ -204,7 +204,7 @@ func TestWebhookWithoutAPIServer(t *testing.T) {
 	require.NoError(t, p.admit())
 	require.NoError(t, plane.StartAPIServer(t.Context()))
 	_, err = p.api.CoreV1().ConfigMaps(p.namespace).Create(t.Context(), &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: cluster.ConfigMap}, Data: map[string]string{cluster.ConfigKey: "services: 1"},
+		ObjectMeta: metav1.ObjectMeta{Name: names.ConfigMap}, Data: map[string]string{names.ConfigKey: "services: 1"},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	p.eventually(t, "the config is seen", func() bool { return strings.Contains(p.output.String(), "The migration config is invalid") })

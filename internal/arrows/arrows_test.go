@@ -29,6 +29,7 @@ var (
 
 // rooms is the one table of arrows: who may import whom.
 var rooms = map[string]Room{
+	"names":     {Pure: true},
 	"migration": {Pure: true, Tests: pureTests},
 	"status":    {Pure: true, Tests: pureTests},
 	"fallback":  {Pure: true, Tests: pureTests},
@@ -37,7 +38,7 @@ var rooms = map[string]Room{
 		Tests:   pureTests, Pure: true,
 	},
 	"ingressgen": {
-		Imports: slices.Concat([]string{"migration", "status"}, kubernetes),
+		Imports: slices.Concat([]string{"migration", "names", "status"}, kubernetes),
 		Tests:   slices.Concat(pureTests, []string{"sigs.k8s.io/yaml", "github.com/evanphx/json-patch"}), Pure: true,
 	},
 	"config": {
@@ -54,19 +55,19 @@ var rooms = map[string]Room{
 	"api": {Imports: []string{"migration", "fallback", "status", prometheus}, Tests: otherTests},
 	// cluster is what the parts ask of the Kubernetes API in common.
 	"cluster": {
-		Imports: slices.Concat([]string{"status", clientGo}, kubernetes),
+		Imports: slices.Concat([]string{"names", "status", clientGo}, kubernetes),
 		Tests:   otherTests,
 	},
 	"certs": {
-		Imports: slices.Concat([]string{"github.com/cert-manager/cert-manager", controllerRuntime, prometheus}, kubernetes),
+		Imports: slices.Concat([]string{"names", "github.com/cert-manager/cert-manager", controllerRuntime, prometheus}, kubernetes),
 		Tests:   otherTests,
 	},
 	"webhook": {
-		Imports: slices.Concat([]string{"migration", "status", "config", "ingressgen", "cluster", clientGo, controllerRuntime, prometheus}, kubernetes),
+		Imports: slices.Concat([]string{"migration", "names", "status", "config", "ingressgen", "cluster", clientGo, controllerRuntime, prometheus}, kubernetes),
 		Tests:   otherTests,
 	},
 	"watcher": {
-		Imports: slices.Concat([]string{"migration", "config", "fallback", "status", "ingressgen", "cluster", clientGo, controllerRuntime, prometheus}, kubernetes),
+		Imports: slices.Concat([]string{"migration", "names", "config", "fallback", "status", "ingressgen", "cluster", clientGo, controllerRuntime, prometheus}, kubernetes),
 		Tests:   otherTests,
 	},
 	// internal serves tests and the demo. It knows the nouns and no room.
