@@ -17,11 +17,13 @@ type Pattern struct {
 	re     *regexp.Regexp
 }
 
-// What nginx takes: 4096 bytes in one argument, and 65536 bytes of an
-// expression that PCRE has compiled, where each repetition is a copy.
+// What nginx takes: 4096 bytes in one argument, 65536 bytes of an expression
+// that PCRE has compiled, where each repetition is a copy, and 250 groups
+// inside one another.
 const (
 	maxPCRE     = 3 << 10
 	maxCompiled = 32 << 10
+	maxNested   = 200
 )
 
 // ParsePattern reads a pattern of at most 512 ASCII characters.
@@ -45,6 +47,9 @@ func ParsePattern(text string) (Pattern, error) {
 	}
 	if out.Len() > maxPCRE || compiledSize(tree) > maxCompiled {
 		return Pattern{}, fmt.Errorf("pattern %s is too large for nginx: repeat less, or use fewer classes like \\W", quote(text))
+	}
+	if nested(out.String()) > maxNested {
+		return Pattern{}, fmt.Errorf("pattern %s has more than %d groups inside one another, which nginx may refuse; write it flatter", quote(text), maxNested)
 	}
 	re, err := regexp.Compile(text)
 	if err != nil {
@@ -169,6 +174,22 @@ func compiledSize(node *syntax.Regexp) int {
 		size *= max(node.Min, node.Max, 1)
 	}
 	return size
+}
+
+// nested is how deep the groups of an expression go; a literal bracket is not
+// written as one.
+func nested(pcre string) int {
+	deepest, open := 0, 0
+	for i := range len(pcre) {
+		switch pcre[i] {
+		case '(':
+			open++
+		case ')':
+			open--
+		}
+		deepest = max(deepest, open)
+	}
+	return deepest
 }
 
 func quantifier(node *syntax.Regexp) string {

@@ -59,6 +59,8 @@ func TestPatternRefuses(t *testing.T) {
 		{text: "a\tb", refused: "printable ASCII"},
 		{text: "a\nb", refused: "printable ASCII"},
 		{text: strings.Repeat("a", 513), refused: "512"},
+		{text: strings.Repeat("(", 201) + strings.Repeat(")", 201), refused: "more than 200 groups"},
+		{text: strings.Repeat("(", 199) + strings.Repeat(")", 199), want: strings.Repeat("(", 199) + strings.Repeat(")", 199)},
 	}, migration.ParsePattern, migration.Pattern.String)
 }
 
