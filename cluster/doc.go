@@ -1,6 +1,5 @@
 // Package cluster is what the parts ask of the Kubernetes API in common: one
-// named ConfigMap followed, the proxy's replicas found and asked, and the
-// names that our own objects have.
+// named ConfigMap followed, and the proxy's replicas found and asked.
 //
 // Takes: a client of the cluster. Gives: each version of a ConfigMap as it
 // comes (the API server's word, not a mounted file's: that takes a minute),
@@ -10,6 +9,6 @@
 // Following needs the verbs get, list and watch on the one ConfigMap
 // (resourceNames works); asking through the API server needs get on pods/proxy.
 //
-// It imports status and client-go. The data plane's composition, webhook,
+// It imports names, status and client-go. The data plane's composition, webhook,
 // watcher and the CLI may import it.
 package cluster

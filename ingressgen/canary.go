@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -144,11 +145,23 @@ func splitOf(s *migration.Service) split {
 	return out
 }
 
-// IsCompanion tells that the Ingress is one that we generated. The label alone
-// does not: anybody may write it.
+// IsCompanion tells that the Ingress is one that we generated: by label and
+// name, which anybody may write, and because it points at nothing but the
+// Service that a companion of its name has. Its owner does not tell: a copy
+// from a backup has none, and must go as well.
 func IsCompanion(ingress *networkingv1.Ingress) bool {
-	owner := metav1.GetControllerOfNoCopy(ingress)
-	return ingress.Labels[names.ManagedByLabel] == names.Manager && owner != nil && owner.Kind == "Ingress" && CompanionName(owner.Name) == ingress.Name
+	main, suffixed := strings.CutSuffix(ingress.Name, companionSuffix)
+	if !suffixed || ingress.Labels[names.ManagedByLabel] != names.Manager {
+		return false
+	}
+	own := companionBackend(main)
+	spots := spotsOf(ingress)
+	return len(spots) > 0 && !slices.ContainsFunc(spots, func(s spot) bool { return s.user == nil || *s.user != own })
+}
+
+// companionBackend is where the paths of an Ingress's companion point.
+func companionBackend(ingress string) backend {
+	return backend{Name: companionService(ingress), Port: networkingv1.ServiceBackendPort{Number: names.NewPort}}
 }
 
 // companion is the Ingress with the paths that migrate. When all services have
@@ -223,7 +236,7 @@ func (p *plan) companionRules(phase status.Phase) []networkingv1.IngressRule {
 			rules, last = append(rules, rule), s.rule
 		}
 		path := networkingv1.HTTPIngressPath{Path: s.at.Path, PathType: s.at.PathType}
-		path.Backend.Service = &backend{Name: companionService(p.ingress.Name), Port: networkingv1.ServiceBackendPort{Number: names.NewPort}}
+		path.Backend.Service = new(companionBackend(p.ingress.Name))
 		http := rules[len(rules)-1].HTTP
 		http.Paths = append(http.Paths, path)
 	}

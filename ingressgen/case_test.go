@@ -87,6 +87,7 @@ func requireLaws(t require.TestingT, before []byte, view ingressgen.View) {
 	second := ingressgen.Rewrite(parse(t, after), view)
 	require.Empty(t, second.Edits, "Rewrite(Rewrite(x)) must be Rewrite(x)")
 	require.Equal(t, first.Companion, second.Companion)
+	require.True(t, first.Companion == nil || ingressgen.IsCompanion(first.Companion))
 	require.Equal(t, first.Phase, second.Phase)
 	require.Equal(t, first.Reason, second.Reason)
 	require.Equal(t, first.Proxies, second.Proxies)

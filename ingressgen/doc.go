@@ -29,7 +29,7 @@
 // nothing in it (everything is paused, there is no config, it is cert-manager's)
 // Rewrite is Release: nothing of ours stays in it.
 //
-// The package is pure: no client, clock or log. It imports migration, status
+// The package is pure: no client, clock or log. It imports migration, names, status
 // and the API types. The webhook answers with the edits, the watcher sends
 // them; both and the CLI may import it.
 package ingressgen

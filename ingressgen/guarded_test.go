@@ -21,17 +21,24 @@ func TestGuardedWithoutAnnotations(t *testing.T) {
 	require.Error(t, err)
 }
 
-// TestIsCompanion: by label, name and owner; an Ingress that somebody gave our
-// label is theirs.
+// TestIsCompanion: an Ingress that somebody gave our label is theirs.
 func TestIsCompanion(t *testing.T) {
 	t.Parallel()
-	companion := func(label, name, owner string) []byte {
-		return []byte(`{"metadata":{"name":"` + name + `","labels":{"app.kubernetes.io/managed-by":"` + label + `"},
-			"ownerReferences":[{"apiVersion":"networking.k8s.io/v1","kind":"Ingress","name":"` + owner + `","uid":"u","controller":true}]}}`)
+	for _, c := range []struct {
+		label, name, service, port string
+		want                       bool
+	}{
+		{"migration-proxy", "api-migration", "api-migration", "8001", true},
+		{"migration-proxy", "a.b-migration", "canary-8a7d3cd2b0b1be85-migration", "8001", false}, // another's
+		{"Helm", "api-migration", "api-migration", "8001", false},
+		{"migration-proxy", "api", "api-migration", "8001", false},
+		{"migration-proxy", "api-migration", "web-migration", "8001", false},
+		{"migration-proxy", "api-migration", "api-migration", "80", false},
+	} {
+		require.Equal(t, c.want, ingressgen.IsCompanion(parse(t, []byte(`{"metadata":{"name":"`+c.name+`",
+			"labels":{"app.kubernetes.io/managed-by":"`+c.label+`"}},"spec":{"rules":[{"host":"a.example.com","http":{"paths":[
+			{"path":"/","backend":{"service":{"name":"`+c.service+`","port":{"number":`+c.port+`}}}}]}}]}}`))), "%v", c)
 	}
-	require.True(t, ingressgen.IsCompanion(parse(t, companion("migration-proxy", "api-migration", "api"))))
-	require.False(t, ingressgen.IsCompanion(parse(t, companion("Helm", "api-migration", "api"))))
-	require.False(t, ingressgen.IsCompanion(parse(t, companion("migration-proxy", "api", "api"))))
-	require.False(t, ingressgen.IsCompanion(parse(t, companion("migration-proxy", "api-migration", "web"))))
-	require.False(t, ingressgen.IsCompanion(parse(t, []byte(`{"metadata":{"name":"api-migration","labels":{"app.kubernetes.io/managed-by":"migration-proxy"}}}`))))
+	empty := parse(t, []byte(`{"metadata":{"name":"api-migration","labels":{"app.kubernetes.io/managed-by":"migration-proxy"}}}`))
+	require.False(t, ingressgen.IsCompanion(empty))
 }
