@@ -118,7 +118,7 @@ func (p *parts) connect() {
 // trimIngress leaves of an Ingress that has nothing to do with us only its
 // name: a cluster may have thousands of them.
 func trimIngress(ingress *networkingv1.Ingress) {
-	if ours(ingress) || ingressgen.OptedIn(ingress) || ingressgen.Touched(ingress) {
+	if concerns(ingress) {
 		return
 	}
 	*ingress = networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{
@@ -128,7 +128,14 @@ func trimIngress(ingress *networkingv1.Ingress) {
 
 // concerns: it is, or was, to be looked at.
 func concerns(ingress *networkingv1.Ingress) bool {
-	return ingress != nil && (ours(ingress) || ingressgen.OptedIn(ingress) || ingressgen.Touched(ingress))
+	return ingress != nil && (ours(ingress) || speaks(ingress))
+}
+
+// speaks: it says whether it has opted in, be it with a word that is not known,
+// or it carries anything of ours.
+func speaks(ingress *networkingv1.Ingress) bool {
+	_, says := ingress.Annotations[ingressgen.AnnotationEnabled]
+	return says || ingressgen.Touched(ingress)
 }
 
 func (p *parts) ingressChanged(before, now *networkingv1.Ingress) {

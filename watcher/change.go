@@ -18,8 +18,8 @@ type view struct {
 	state   status.Cluster
 }
 
-func (v *view) ingressgen(port func(service, name string) (int32, bool)) ingressgen.View {
-	return ingressgen.View{Table: v.table, State: v.state, Port: port, Provides: true}
+func (v *view) ingressgen() ingressgen.View {
+	return ingressgen.View{Table: v.table, State: v.state, Provides: true}
 }
 
 // change is what differs between two views, as far as an Ingress may care.

@@ -28,13 +28,14 @@ const (
 	EventReplica     = "ReplicaRejectsConfig"
 	EventStateTooBig = "LastGoodNotKept"
 	// On an Ingress.
-	EventRewritten = "Rewritten"
-	EventRestored  = "Restored"
-	EventFellBack  = "FellBack"
-	EventRecovered = "Recovered"
-	EventBypassed  = "Bypassed"
-	EventWarning   = "NotRewritten"
-	EventRefused   = "WriteRefused"
+	EventRewritten    = "Rewritten"
+	EventRestored     = "Restored"
+	EventFellBack     = "FellBack"
+	EventRecovered    = "Recovered"
+	EventBypassed     = "Bypassed"
+	EventNotRewritten = "NotRewritten"          // warnings, which may be why
+	EventWarnings     = "RewrittenWithWarnings" // what its user should know of it nevertheless
+	EventRefused      = "WriteRefused"
 )
 
 // note is an Event to be: what is said, and how loudly.

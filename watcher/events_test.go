@@ -11,6 +11,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
 	"github.com/migration-proxy/migration-proxy/watcher"
@@ -63,6 +64,24 @@ func TestWarnings(t *testing.T) {
 		}
 	}
 	require.Equal(t, 2, count, "one for each replica")
+}
+
+// TestWhatIsWarnedOf: an annotation that its user meant otherwise gets an
+// answer, and an Ingress that is rewritten is not called anything else.
+func TestWhatIsWarnedOf(t *testing.T) {
+	w := newWorld(t, 1)
+	w.write(w.services(map[string]int{"api": 20, "web": 20}))
+	ingress := w.ingress("api")
+	ingress.Annotations[ingressgen.AnnotationEnabled] = "yes"
+	w.create(ingress)
+	ingress = w.ingress("web")
+	ingress.Annotations["nginx.ingress.kubernetes.io/load-balance"] = "ewma"
+	w.create(ingress)
+	w.watch()
+	require.Contains(t, w.event(w.app, "api", watcher.EventNotRewritten).Note, `is "yes", which does nothing; write true`)
+	w.until("web", status.Migrating, names.ProxyService)
+	require.Contains(t, w.event(w.app, "web", watcher.EventWarnings).Note, "load-balance")
+	require.Equal(t, map[string]string{ingressgen.AnnotationEnabled: "yes", "mine": "kept"}, w.get("api").Annotations)
 }
 
 // TestRefused: another's admission webhook, or a right that we lack, is told

@@ -15,7 +15,7 @@ import (
 type outcome struct {
 	key      types.NamespacedName
 	version  uint64 // of the view
-	gone     bool   // not ours any more; the rest is empty
+	gone     bool   // it has not opted in, or is not there; the rest does not count
 	services []migration.Name
 	hosts    []migration.Host
 	phase    status.Phase
@@ -25,7 +25,7 @@ type outcome struct {
 // service changes: what it matched, what it names, and its hosts.
 func outcomeOf(ingress *networkingv1.Ingress, report ingressgen.Report, version uint64) outcome {
 	o := outcome{
-		key: keyOf(ingress), version: version, phase: report.Phase,
+		key: keyOf(ingress), version: version, phase: report.Phase, gone: report.Phase == "",
 		services: slices.Clone(report.Services),
 	}
 	if named := ingress.Annotations[ingressgen.AnnotationService]; named != "" {
@@ -114,8 +114,7 @@ func merge(into, from keys) {
 	}
 }
 
-// phases counts the Ingresses by phase; "" are those that opted in and match
-// nothing.
+// phases counts the Ingresses by phase.
 func (x *index) phases() map[status.Phase]int {
 	count := map[status.Phase]int{}
 	for _, o := range x.outcomes {

@@ -80,8 +80,8 @@ func TestFindsAllThatChange(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		before, after, ingress := someView(t, "before"), someView(t, "after"), someIngress(t)
-		first := ingressgen.Rewrite(ingress, before.ingressgen(nil))
-		second := ingressgen.Rewrite(ingress, after.ingressgen(nil))
+		first := ingressgen.Rewrite(ingress, before.ingressgen())
+		second := ingressgen.Rewrite(ingress, after.ingressgen())
 		index := newIndex()
 		index.put(outcomeOf(ingress, first, 1))
 		found := index.find(changed(before, after))
@@ -98,7 +98,7 @@ func TestIndexForgets(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		view, ingress := someView(t, "view"), someIngress(t)
 		index := newIndex()
-		index.put(outcomeOf(ingress, ingressgen.Rewrite(ingress, view.ingressgen(nil)), 1))
+		index.put(outcomeOf(ingress, ingressgen.Rewrite(ingress, view.ingressgen()), 1))
 		require.Len(t, index.outcomes, 1)
 		index.put(outcome{key: keyOf(ingress), gone: true})
 		require.Equal(t, newIndex(), index)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/names"
+	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // keeper brings one Ingress after the other to what the view wants. It knows
@@ -41,9 +42,9 @@ type keeper struct {
 // bring does one Ingress. An error means: try again.
 func (k *keeper) bring(ctx context.Context, key types.NamespacedName) error {
 	ingress := k.shelf.get(key)
-	if ingress == nil || !ingressgen.OptedIn(ingress) && !ingressgen.Touched(ingress) {
+	if ingress == nil || !speaks(ingress) {
 		k.done(ctx, outcome{key: key, gone: true})
-		k.warn(ingress, key, nil)
+		k.warn(ingress, key, ingressgen.Report{})
 		return k.withoutCompanion(ctx, key)
 	}
 	err := k.once(ctx, ingress)
@@ -76,7 +77,7 @@ func (k *keeper) read(ctx context.Context, key types.NamespacedName) (*networkin
 // does, and goes after.
 func (k *keeper) once(ctx context.Context, ingress *networkingv1.Ingress) error {
 	view, key := k.view.Load(), keyOf(ingress)
-	report, err := k.report(ctx, ingress, view)
+	report, err := k.report(ctx, ingress, view.ingressgen())
 	if err != nil {
 		return err
 	}
@@ -94,15 +95,16 @@ func (k *keeper) once(ctx context.Context, ingress *networkingv1.Ingress) error 
 	if err != nil {
 		return err
 	}
-	k.warn(ingress, key, report.Warnings)
+	k.warn(ingress, key, report)
 	k.done(ctx, outcomeOf(ingress, report, view.version))
 	return nil
 }
 
 // report asks ingressgen.
-func (k *keeper) report(ctx context.Context, ingress *networkingv1.Ingress, view *view) (ingressgen.Report, error) {
+func (k *keeper) report(ctx context.Context, ingress *networkingv1.Ingress, view ingressgen.View) (ingressgen.Report, error) {
 	ports := &ports{ctx: ctx, client: k.client, namespace: ingress.Namespace}
-	report := ingressgen.Rewrite(ingress, view.ingressgen(ports.number))
+	view.Port = ports.number
+	report := ingressgen.Rewrite(ingress, view)
 	if ports.unknown {
 		k.later(keyOf(ingress), lookAgain(ingress, time.Now()))
 	}
@@ -111,7 +113,7 @@ func (k *keeper) report(ctx context.Context, ingress *networkingv1.Ingress, view
 
 // provide sees to what the Ingress will point at, and to its companion; while
 // a Service settles, wait says for how long. When somebody else has the name of
-// one of them, the Ingress stays as its user wrote it.
+// one of them, the Ingress stays as its user wrote it, and says why.
 func (k *keeper) provide(ctx context.Context, ingress *networkingv1.Ingress, view *view, report ingressgen.Report) (ingressgen.Report, time.Duration, error) {
 	wait, err := k.proxies(ctx, ingress, report)
 	if err == nil && wait == 0 && report.Companion != nil {
@@ -122,9 +124,11 @@ func (k *keeper) provide(ctx context.Context, ingress *networkingv1.Ingress, vie
 		return report, wait, err
 	}
 	k.later(keyOf(ingress), longestRetry) // nobody tells when it is gone
-	released := ingressgen.Release(ingress, view.ingressgen(nil))
-	released.Services, released.Warnings = report.Services, append(released.Warnings, foreign.Error())
-	return released, 0, nil
+	blocked := view.ingressgen()
+	blocked.Blocked = foreign.Error()
+	report, err = k.report(ctx, ingress, blocked)
+	report.Warnings = append(report.Warnings, foreign.Error())
+	return report, 0, err
 }
 
 // proxies provides what the Ingress does not point at yet. What it does is the
@@ -181,9 +185,8 @@ func (k *keeper) patch(ctx context.Context, ingress *networkingv1.Ingress, edits
 }
 
 // warn writes an Event for warnings that are not the ones of last time.
-func (k *keeper) warn(ingress *networkingv1.Ingress, key types.NamespacedName, warnings []string) {
-	warnings = slices.Clone(warnings)
-	slices.Sort(warnings)
+func (k *keeper) warn(ingress *networkingv1.Ingress, key types.NamespacedName, report ingressgen.Report) {
+	warnings := slices.Sorted(slices.Values(report.Warnings))
 	text := strings.Join(warnings, "; ")
 	k.mu.Lock()
 	before := k.warnings[key]
@@ -193,9 +196,14 @@ func (k *keeper) warn(ingress *networkingv1.Ingress, key types.NamespacedName, w
 		k.warnings[key] = text
 	}
 	k.mu.Unlock()
-	if text != "" && text != before {
-		k.told.on(ingress, note{corev1.EventTypeWarning, EventWarning, text})
+	if text == "" || text == before {
+		return
 	}
+	reason := EventNotRewritten
+	if report.Phase == status.Migrating {
+		reason = EventWarnings
+	}
+	k.told.on(ingress, note{corev1.EventTypeWarning, reason, text})
 }
 
 // failed tells the Ingress's user what the API server, or an admission webhook

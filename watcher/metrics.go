@@ -59,7 +59,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	descPhase     = desc("cluster_phase", "1 for the phase that a service is in over all replicas, 0 for the others.", "service", "phase")
-	descIngresses = desc("ingresses", "Opted-in Ingresses by phase; None: no path matches a service.", "phase")
+	descIngresses = desc("ingresses", "Opted-in Ingresses by phase.", "phase")
 	descReplicas  = desc("watcher_replicas", "Replicas of the data plane: known, ready, and those that answered when asked last.", "state")
 	descSynced    = desc("watcher_replica_config_in_sync", "1 when the replica serves the newest valid config.", "pod")
 	descValid     = desc("watcher_config_valid", "1 when the newest config is valid.")
@@ -105,7 +105,6 @@ func (s *snapshot) collect(gauge gauge) {
 	for _, phase := range clusterPhases {
 		gauge(descIngresses, float64(s.ingresses[phase]), string(phase))
 	}
-	gauge(descIngresses, float64(s.ingresses[""]), "None")
 	s.collectReplicas(gauge)
 	gauge(descValid, one(!s.rejected))
 	gauge(descPaused, one(s.paused))

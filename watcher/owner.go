@@ -47,6 +47,7 @@ type owner struct {
 	loader      config.Loader
 	table       *migration.Table // the last valid one; nil: none ever was
 	text        string           // that it came from
+	good        string           // the last text that a ready replica served
 	since       time.Time        // when it was new
 	rejected    string           // why the newest config is not in force
 
@@ -182,6 +183,7 @@ func (o *owner) settle(ctx context.Context) {
 	}
 	o.load()
 	o.judge()
+	o.prove()
 	o.act(ctx)
 	o.hurry()
 	o.tellRefusals()
@@ -252,6 +254,7 @@ func (o *owner) judge() {
 	before := o.state
 	if !o.judged {
 		before = o.record.cluster()
+		o.good, _ = o.record.lastGood()
 		for _, namespace := range before.Namespaces {
 			o.provided[namespace] = struct{}{} // until it is checked
 			o.check(namespace)
@@ -260,6 +263,16 @@ func (o *owner) judge() {
 	before.Paused = o.record.paused()
 	o.state, o.judged = Verdict(o.table, o.words, before, time.Now()), true
 	o.state.Namespaces = o.namespaces()
+}
+
+// prove: a config is good when a ready replica serves it. nginx may refuse a
+// valid one, for instance for a ca_file that is missing; a new pod that had only
+// that to begin with would never be ready.
+func (o *owner) prove() {
+	serves := func(word Word) bool { return word.Ready && word.Status.Config.Digest == o.table.Digest() }
+	if o.table != nil && slices.ContainsFunc(o.words, serves) {
+		o.good = o.text
+	}
 }
 
 // arriving is how long replicas may take to serve a new config, until they

@@ -185,6 +185,7 @@ func TestForeignCompanionService(t *testing.T) {
 	w.canary("api")
 	w.watch()
 	require.Contains(t, w.event(w.app, "api", "NotRewritten").Note, "Service "+w.app+"/api-migration exists and is not the migration proxy's")
+	w.until("api", status.Bypassed, "api")
 	w.quiet()
 	_, err = w.client.NetworkingV1().Ingresses(w.app).Get(t.Context(), "api-migration", metav1.GetOptions{})
 	require.True(t, apierrors.IsNotFound(err))

@@ -15,7 +15,7 @@ const recording = 500 * time.Millisecond
 // act has the verdict written down, and then acted on. If it cannot be written,
 // the Ingresses are not kept waiting; it is tried again each second.
 func (o *owner) act(ctx context.Context) {
-	keys, kept, err := o.record.lacks(o.state, o.text)
+	keys, kept, err := o.record.lacks(o.state, o.good)
 	switch {
 	case err != nil:
 		o.faults.tell("migration-state", err)

@@ -30,6 +30,7 @@ type record struct {
 
 	known  bool              // the API server has answered once
 	latest *corev1.ConfigMap // the newest known version; nil: it does not exist
+	pause  string            // the last word of key paused
 	said   said              // what latest is known to say
 }
 
@@ -49,6 +50,9 @@ func (r *record) take(seen *corev1.ConfigMap) {
 		return
 	}
 	r.latest = seen
+	if seen != nil {
+		r.pause = seen.Data[status.PausedKey]
+	}
 }
 
 // cluster is the recorded state. One that does not parse counts as none: it is
@@ -61,7 +65,9 @@ func (r *record) cluster() status.Cluster {
 	return state
 }
 
-func (r *record) paused() string { return r.data()[status.PausedKey] }
+// paused holds also when the ConfigMap is gone: who deletes all that is ours
+// after restore --all may delete the watcher last.
+func (r *record) paused() string { return r.pause }
 
 func (r *record) lastGood() (string, bool) {
 	text, ok := r.data()[status.LastGoodKey]
@@ -76,13 +82,17 @@ func (r *record) data() map[string]string {
 }
 
 // lacks gives the keys that the ConfigMap must have to say this; nil when it
-// says so. Key paused is the command restore's, and not among them. A lastGood
+// says so. Key paused is the command restore's, and not among them as long as there
+// is a ConfigMap. A lastGood
 // that does not fit beside the state is left out, and kept is false.
 func (r *record) lacks(state status.Cluster, lastGood string) (keys map[string]any, kept bool, err error) {
 	if r.said.in != nil && r.said.in == r.latest && r.said.lastGood == lastGood && sameState(r.said.state, state) {
 		return nil, r.said.kept, nil
 	}
 	keys, kept, err = keysOf(state, lastGood)
+	if err == nil && r.latest == nil && r.pause != "" {
+		keys[status.PausedKey] = r.pause
+	}
 	if err != nil || !r.says(keys) {
 		return keys, kept, err
 	}

@@ -5,14 +5,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/status"
-)
-
-// Why a service is Bypassed.
-const (
-	reasonNoReplica = "no replica of the migration proxy is ready"
-	reasonNotServed = "no ready replica of the migration proxy serves it (yet)"
 )
 
 // Verdict is the third net's judgement: the cluster's state, from what the
@@ -112,11 +107,11 @@ func decide(before status.ClusterService, t tally) (status.Phase, string) {
 	case t.serving == 0 && (fellBack || before.Phase != "" && (t.silent || t.leaving)):
 		return before.Phase, before.Reason
 	case t.ready == 0:
-		return status.Bypassed, reasonNoReplica
+		return status.Bypassed, ingressgen.ReasonNoReplica
 	case t.serving == 0 && len(t.mute) == t.ready:
 		return status.Bypassed, cut(fmt.Sprintf("%d ready replicas of the migration proxy cannot be asked: %s", t.ready, strings.Join(t.mute, "; ")), mostReason)
 	case t.serving == 0:
-		return status.Bypassed, reasonNotServed
+		return status.Bypassed, ingressgen.ReasonNotServed
 	case fellBack && (t.fallen > 0 || t.silent || !t.witness):
 		return before.Phase, before.Reason
 	case t.fallen*2 >= t.serving:

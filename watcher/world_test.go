@@ -178,10 +178,14 @@ func (w *world) write(text string) {
 			}
 		})
 	}
-	w.put(&corev1.ConfigMap{
+	w.put(w.config(text))
+}
+
+func (w *world) config(text string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: names.ConfigMap, Labels: map[string]string{ingressgen.LabelConfig: "true"}},
 		Data:       map[string]string{names.ConfigKey: text},
-	})
+	}
 }
 
 // serve changes what all proxies say.
