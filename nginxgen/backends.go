@@ -120,11 +120,16 @@ func (d *draft) compression() directives {
 		"application/json", "application/xml", "image/svg+xml")}
 }
 
-// upstreams are the two groups of a service.
+// upstreams are the two groups of a service. Kept connections are told apart
+// by address only, so none is kept where each is for one of several names.
 func (d *draft) upstreams(s *migration.Service) directives {
+	var limit directives
+	if s.OldHost.Wildcard() && s.OldBackend.Scheme == migration.HTTPS {
+		limit = directives{line("keepalive_requests", "1")} // "keepalive 0" only newer nginx knows
+	}
 	return directives{
-		d.upstream(group(s, migration.Old), s.OldBackend, s.Tries),
-		d.upstream(group(s, migration.New), s.NewBackend, s.Tries),
+		block("upstream", []string{group(s, migration.Old)}, d.addresses(s.OldBackend, s.Tries), keepalive(), limit),
+		block("upstream", []string{group(s, migration.New)}, d.addresses(s.NewBackend, s.Tries), keepalive()),
 	}
 }
 
@@ -137,25 +142,30 @@ func group(s *migration.Service, side migration.Side) string {
 	return fmt.Sprintf("%03x.%s.%s", hash.Sum32()&0xfff, s.Name, side)
 }
 
-// upstream lists a backend's addresses, again and again until there are at
-// least as many as tries: nginx gives each entry one try. All are listed
-// equally often, so that each gets as much. None is set aside after a failure
-// (max_fails=0): the tries find the others, and a moment in which all refused
-// would be ten seconds without any.
-func (d *draft) upstream(name string, backend migration.Backend, tries int) *directive {
+// addresses lists a backend's, again and again until there are at least as many
+// as tries: nginx gives each entry one try. All are listed equally often, so
+// that each gets as much. None is set aside after a failure (max_fails=0): the
+// tries find the others, and a moment in which all refused would be ten seconds
+// without any.
+func (d *draft) addresses(backend migration.Backend, tries int) directives {
 	addresses := d.endpoints[backend]
 	if len(addresses) == 0 {
-		return block("upstream", []string{name}, directives{line("server", "unix:"+d.path("unresolved.sock"), "down")})
+		return directives{line("server", "unix:"+d.path("unresolved.sock"), "down")}
 	}
-	body := directives{}
-	for len(body) < max(tries, 1) {
+	lines := directives{}
+	for len(lines) < max(tries, 1) {
 		for _, address := range addresses {
-			body = append(body, line("server", address.String(), "max_fails=0"))
+			lines = append(lines, line("server", address.String(), "max_fails=0"))
 		}
 	}
-	return block("upstream", []string{name}, append(body,
+	return lines
+}
+
+func keepalive() directives {
+	return directives{
 		line("keepalive", "32"),
 		// Shorter than any common backend's (Node.js closes after 5 s): a
 		// request must not meet the backend closing the connection.
-		line("keepalive_timeout", "4s")))
+		line("keepalive_timeout", "4s"),
+	}
 }

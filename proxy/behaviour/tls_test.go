@@ -146,3 +146,19 @@ services:
 	echo := askEcho(t, r.params.Listen.String(), "POST / HTTP/1.1\r\nHost: app.example.com\r\nContent-Length: 0\r\n\r\n")
 	require.Equal(t, []string{"app.example.com", "app.example.com"}, []string{echo.Host, echo.SNI})
 }
+
+// TestOldByManyNames: a connection to an old that is https is for one name; a
+// server may answer 421 when it is asked for another on it.
+func TestOldByManyNames(t *testing.T) {
+	t.Parallel()
+	system, certificate := trusted(t, "*.example.com")
+	old := startBackend(t, testbed.Options{Name: "old", Certificate: certificate})
+	table, err := config.Load("names.yaml", []byte(fmt.Sprintf(`services:
+  - {name: a, old_host: "*.example.com", old_backend: "https://%[1]s", new_host: n.example.com, new_backend: "https://%[1]s"}`, old.Addr())))
+	require.NoError(t, err)
+	proxy := startTLSRig(t, table, system, literalEndpoints(table)).params.Listen.String()
+	for _, host := range []string{"a.example.com", "b.example.com", "b.example.com", "a.example.com"} {
+		echo := askEcho(t, proxy, "GET / HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
+		require.Equal(t, []string{host, host}, []string{echo.Host, echo.SNI})
+	}
+}
