@@ -28,6 +28,11 @@ func checkDocument(r *report, root *yaml.Node, doc document) {
 	}
 }
 
+// widestTrusted is fc00::/7, all of IPv6's private addresses; 10.0.0.0/8 is
+// IPv4's widest. What is wider holds strangers: 0.0.0.0/1 and 128.0.0.0/1 are
+// everybody.
+const widestTrusted = 7
+
 func checkTrusted(r *report, root *yaml.Node, networks []netip.Prefix) {
 	list := find(root, "global", "trusted_proxies")
 	at := (*place)(nil).field("global").field("trusted_proxies")
@@ -36,8 +41,8 @@ func checkTrusted(r *report, root *yaml.Node, networks []netip.Prefix) {
 		if !network.IsValid() {
 			continue
 		}
-		if network.Bits() == 0 {
-			r.add(list.Content[i], at.element(i), "%s believes every client's X-Forwarded-For, so anybody can choose their address; name the load balancers' networks", network)
+		if network.Bits() < widestTrusted {
+			r.add(list.Content[i], at.element(i), "%s believes X-Forwarded-For of too many, so anybody can choose their address; name the load balancers' networks, /%d at the widest", network, widestTrusted)
 		}
 		if first, twice := seen[network]; twice {
 			r.add(list.Content[i], at.element(i), "%s is already in trusted_proxies[%d]; keep one", network, first)
@@ -102,7 +107,7 @@ func (u uniqueness) check(i int, v serviceView) {
 }
 
 var serviceChecks = []func(serviceView){
-	checkHeaderRules, checkIPRules, checkStrategyRules, checkUserHash, checkTLS, checkClientCert, checkStatuses, checkCanaryMode,
+	checkHeaderRules, checkIPRules, checkStrategyRules, checkUserHash, checkTLS, checkVerify, checkClientCert, checkStatuses, checkCanaryMode,
 }
 
 func checkHeaderRules(v serviceView) {
@@ -164,6 +169,15 @@ func checkUserHash(v serviceView) {
 func checkTLS(v serviceView) {
 	if v.NewBackend.Scheme == migration.HTTP && child(v.node, "tls") != nil {
 		v.problem([]string{"tls"}, "does nothing because new_backend is %s; write https:// there or leave tls out", v.NewBackend)
+	}
+}
+
+// checkVerify refuses a ca_file that nobody would look at: its user believes
+// that new is checked.
+func checkVerify(v serviceView) {
+	verify := find(v.node, "tls", "verify")
+	if verify != nil && verify.Value == "false" && written(v.node, "tls", "ca_file") {
+		v.problem([]string{"tls", "ca_file"}, "does nothing with verify: false; leave one of them out")
 	}
 }
 
