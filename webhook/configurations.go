@@ -101,11 +101,11 @@ func (i Install) ingresses() admissionregistrationv1.MutatingWebhook {
 }
 
 // ingressConditions are evaluated by the API server: an Ingress that has
-// nothing to do with us costs no call. An Ingress that is being deleted stays
-// as it is. The watcher knows a newer state than we do.
+// nothing to do with us costs no call; one with another word than true or false
+// is told so. An Ingress that is being deleted stays as it is. The watcher knows a newer state than we do.
 func (i Install) ingressConditions() []admissionregistrationv1.MatchCondition {
 	const optedIn = `(has(%[1]s.metadata.annotations) && '` + ingressgen.AnnotationEnabled +
-		`' in %[1]s.metadata.annotations && %[1]s.metadata.annotations['` + ingressgen.AnnotationEnabled + `'] == 'true')`
+		`' in %[1]s.metadata.annotations && %[1]s.metadata.annotations['` + ingressgen.AnnotationEnabled + `'] != 'false')`
 	return []admissionregistrationv1.MatchCondition{
 		{
 			Name:       "opted-in-now-or-before",

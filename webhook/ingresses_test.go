@@ -113,7 +113,7 @@ func TestOthersAreNotAskedAbout(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
 	before := s.count("ingress")
-	for _, value := range []string{"", "false", "True"} {
+	for _, value := range []string{"", "false"} {
 		plain := ingress("plain", "web", 80)
 		plain.Annotations = map[string]string{ingressgen.AnnotationEnabled: value}
 		if value == "" {
@@ -130,6 +130,20 @@ func TestOthersAreNotAskedAbout(t *testing.T) {
 	_, err := s.NetworkingV1().Ingresses(s.own).Create(t.Context(), ingress("api", "web", 80), metav1.CreateOptions{})
 	require.NoError(t, err)
 	require.Equal(t, before, s.count("ingress"))
+}
+
+// A word that means something to its user, and nothing to us, gets an answer.
+func TestAnotherWordThanTrue(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	before := s.count("ingress")
+	plain := ingress("plain", "web", 80)
+	plain.Annotations = map[string]string{ingressgen.AnnotationEnabled: "True"}
+	stored, err := s.NetworkingV1().Ingresses(s.apps).Create(t.Context(), plain, metav1.CreateOptions{})
+	require.NoError(t, err)
+	requireAsWritten(t, stored)
+	require.Equal(t, before+1, s.count("ingress"))
+	require.Contains(t, strings.Join(s.warnings.take(), ""), `is "True", which does nothing; write true`)
 }
 
 // The watcher writes what it wants to.
