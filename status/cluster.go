@@ -10,7 +10,7 @@ import (
 // The keys of ConfigMap migration-state. Each has one writer.
 const (
 	ClusterKey  = "state.json"     // Cluster, by the watcher
-	LastGoodKey = "last-good.yaml" // the last migration config that was valid, by the watcher
+	LastGoodKey = "last-good.yaml" // the last migration config that was valid and that a replica served, by the watcher
 	PausedKey   = "paused"         // why nothing is rewritten; by the command restore --all
 )
 
