@@ -110,7 +110,7 @@ func (c change) note(now status.Service) string {
 		return fmt.Sprintf("note: all goes to old, for the service is off; 'migration-proxy update %s on' ends that\n", c.service)
 	case toNew && severity(now.Phase) > severity(status.Migrating):
 		return fmt.Sprintf("note: the service is %s: %s\n", now.Phase, now.Reason)
-	case toNew && (c.is.Strategy == migration.StrategyHeader || c.is.Strategy == migration.StrategyIP):
+	case toNew && c.is.Share > 0 && c.is.EffectiveShare() == 0:
 		return fmt.Sprintf("note: the percentage moves nobody, for the strategy is %s: only rules send requests to new\n", c.is.Strategy)
 	case c.is.Enabled && c.is.Share == 0 && len(rules) > 0:
 		return fmt.Sprintf("note: %s come before the percentage and send requests to new; 'migration-proxy update %s off' sends all to old\n",
