@@ -135,6 +135,15 @@ func (t *Table) Service(name Name) *Service {
 	return nil
 }
 
+// TakesPeerForClient tells whether a service looks at the client's address
+// (ip_rules; user_hash, where the key is absent too) although nobody is trusted
+// to tell it. Behind an ingress controller all clients then have the
+// controller's address, so that a rule for 10.0.0.0/8 is one for everybody.
+func (t *Table) TakesPeerForClient(s *Service) bool {
+	asks := len(s.IPRules) > 0 || s.Strategy == StrategyUserHash
+	return asks && len(t.global.TrustedProxies) == 0
+}
+
 // KnowsHost tells whether any service is for the host, exactly or by a
 // wildcard.
 func (t *Table) KnowsHost(host string) bool { return len(t.hostServices(host)) > 0 }

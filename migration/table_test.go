@@ -1,6 +1,7 @@
 package migration_test
 
 import (
+	"net/netip"
 	"testing"
 
 	"github.com/migration-proxy/migration-proxy/migration"
@@ -112,4 +113,18 @@ func TestWith(t *testing.T) {
 	require.False(t, before.Service("a").Enabled, "a table does not change")
 	require.Nil(t, before.WithShare("b", 1))
 	require.Nil(t, before.WithEnabled("b", true))
+}
+
+func TestTakesPeerForClient(t *testing.T) {
+	t.Parallel()
+	ruled := migration.Service{Strategy: migration.StrategyWeight, IPRules: []migration.IPRule{{Network: netip.MustParsePrefix("10.0.0.0/8")}}}
+	hashed := migration.Service{Strategy: migration.StrategyUserHash}
+	dice := migration.Service{Strategy: migration.StrategyWeight}
+	for _, trusted := range [][]netip.Prefix{nil, {netip.MustParsePrefix("10.0.0.0/8")}} {
+		table, err := migration.NewTable(migration.Global{TrustedProxies: trusted}, nil)
+		require.NoError(t, err)
+		require.Equal(t, trusted == nil, table.TakesPeerForClient(&ruled))
+		require.Equal(t, trusted == nil, table.TakesPeerForClient(&hashed))
+		require.False(t, table.TakesPeerForClient(&dice))
+	}
 }
