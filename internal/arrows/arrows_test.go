@@ -67,7 +67,7 @@ var rooms = map[string]Room{
 		Tests:   otherTests,
 	},
 	"watcher": {
-		Imports: slices.Concat([]string{"migration", "names", "config", "fallback", "status", "ingressgen", "cluster", clientGo, controllerRuntime, prometheus}, kubernetes),
+		Imports: slices.Concat([]string{"migration", "names", "config", "status", "ingressgen", "cluster", clientGo, prometheus}, kubernetes),
 		Tests:   otherTests,
 	},
 	// internal serves tests and the demo. It knows the nouns and no room.
