@@ -54,7 +54,8 @@ func (p PathPrefix) Matches(path string) bool {
 // NormalizePath gives the path that nginx matches: without query and
 // fragment, percent-decoded once, "." and ".." resolved, slashes merged. ok
 // is false when nginx answers 400: a path that is not absolute, a broken %XX,
-// a NUL, or a ".." above the root.
+// a NUL, or a ".." above the root. A target in absolute form ("http://a/b") is
+// not for this function: nginx takes it apart before, and so must the caller.
 //
 // nginx src/http/ngx_http_parse.c, ngx_http_parse_complex_uri. One example:
 // "/a//b/%2e%2e/c?q" becomes "/a/c".

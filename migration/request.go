@@ -1,9 +1,11 @@
 package migration
 
 import (
+	"maps"
 	"net/http"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -23,18 +25,24 @@ type Request struct {
 
 // FoldHeaders makes one value of each repeated header, as nginx has it: since
 // 1.23 joined by ", " (joins true), before that the first one alone. Cookies
-// are joined by "; " in every version.
+// are joined by "; " in every version, and X-Forwarded-For by ", ". Names that
+// differ only in '-' against '_' are one header; the wire's order of the two is
+// not known here, so '-' comes first.
 func FoldHeaders(header http.Header, joins bool) map[string]string {
-	folded := make(map[string]string, len(header))
-	for name, values := range header {
+	values := make(map[string][]string, len(header))
+	for _, name := range slices.Sorted(maps.Keys(header)) {
 		key := headerKey(name)
+		values[key] = append(values[key], header[name]...)
+	}
+	folded := make(map[string]string, len(header))
+	for key, all := range values {
 		switch {
 		case key == "cookie":
-			folded[key] = strings.Join(values, "; ")
-		case joins:
-			folded[key] = strings.Join(values, ", ")
-		case len(values) > 0:
-			folded[key] = values[0]
+			folded[key] = strings.Join(all, "; ")
+		case joins || key == "x_forwarded_for":
+			folded[key] = strings.Join(all, ", ")
+		case len(all) > 0:
+			folded[key] = all[0]
 		}
 	}
 	return folded

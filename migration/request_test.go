@@ -16,6 +16,15 @@ func TestFoldHeaders(t *testing.T) {
 	header := http.Header{"X-A": {"1", "2"}, "X-B": {"3"}, "Cookie": {"a=1", "b=2"}, "X-None": {}}
 	require.Equal(t, map[string]string{"x_a": "1, 2", "x_b": "3", "cookie": "a=1; b=2", "x_none": ""}, migration.FoldHeaders(header, true))
 	require.Equal(t, map[string]string{"x_a": "1", "x_b": "3", "cookie": "a=1; b=2"}, migration.FoldHeaders(header, false))
+	forwarded := http.Header{"X-Forwarded-For": {"1", "2"}}
+	for _, joins := range []bool{true, false} {
+		require.Equal(t, map[string]string{"x_forwarded_for": "1, 2"}, migration.FoldHeaders(forwarded, joins))
+	}
+	for range 20 {
+		alike := http.Header{"X-A": {"1"}, "X_A": {"2"}}
+		require.Equal(t, map[string]string{"x_a": "1, 2"}, migration.FoldHeaders(alike, true))
+		require.Equal(t, map[string]string{"x_a": "1"}, migration.FoldHeaders(alike, false))
+	}
 }
 
 func TestRepeatedHeaderAndRules(t *testing.T) {

@@ -7,7 +7,7 @@ func (d *draft) clientFacts() directives {
 		// "" for the usual target; "absolute" for "http://a/", and "absolute?"
 		// for "http://a?q": of that one nginx forgets the bytes, and would ask
 		// the backend for the file that try_files found.
-		mapping("$request", "$mp_target", `~\A[^ ]+ [^/]+(?://[^/? ]*(?<mp_pathless>\?)?)?`, "absolute$mp_pathless", "default", ""),
+		mapping("$request", "$mp_target", `~\A[^ ]+ +[^/ ][^/]*(?://[^/? ]*(?<mp_pathless>\?)?)?`, "absolute$mp_pathless", "default", ""),
 		// The Host header as the client wrote it, unless an absolute target
 		// made it count for nothing: a service must not be asked for by another
 		// name than the one it was found by.

@@ -18,7 +18,7 @@ func (d *draft) routing() directives {
 		// acted upon by new, so old must not see it again.
 		mapping("$request_method", "$mp_class",
 			"GET", "safe", "HEAD", "safe", "OPTIONS", "safe", "PUT", "safe", "DELETE", "safe",
-			"TRACE", "safe", "PROPFIND", "safe", "REPORT", "safe", "SEARCH", "safe", "default", "once"),
+			"PROPFIND", "safe", "REPORT", "safe", "SEARCH", "safe", "default", "once"),
 		mapping("$mp_class", "$mp_otherwise", "safe", "@old", "default", "@once"),
 		// A request that may go only once: no connect time on any try means
 		// that new never saw it.

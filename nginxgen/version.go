@@ -42,10 +42,6 @@ func (v Version) Before(w Version) bool {
 	return v.Patch < w.Patch
 }
 
-// JoinsHeaders tells whether a repeated request header reads as its values
-// joined by ", " (from 1.23.0 on) or as the first one alone.
-func (v Version) JoinsHeaders() bool { return !v.Before(Version{1, 23, 0}) }
-
 // NeedsDrain tells whether a reload loses requests on idle keep-alive
 // connections unless clients are told to reconnect first: before
 // keepalive_min_timeout (1.27.4).

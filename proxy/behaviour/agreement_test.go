@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
 
 // TestExplainAndNginxAgree sends random requests for random tables through
@@ -146,7 +147,7 @@ func (r random) request(rig *rig) asked {
 		lines += "X-Forwarded-For: " + forwarded + "\r\n"
 	}
 	a.Client = migration.ClientAddress(netip.MustParseAddr("127.0.0.1"), forwarded, rig.table.Global().TrustedProxies)
-	a.Header = migration.FoldHeaders(header, rig.params.Version.JoinsHeaders())
+	a.Header = migration.FoldHeaders(header, !rig.params.Version.Before(nginxgen.Version{Major: 1, Minor: 23}))
 	a.text = lines + "Content-Length: 0\r\n\r\n"
 	return a
 }

@@ -92,6 +92,8 @@ func TestHostOfAnAbsoluteTarget(t *testing.T) {
 	for _, host := range []string{"old.example.com", "OLD.Example.com", "old.example.com:8443", "old.example.com.", "old.example.com.:80"} {
 		echo := askEcho(t, proxy, "GET /x HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
 		require.Equal(t, host, echo.Host, "as the client wrote it")
+		echo = askEcho(t, proxy, "GET  /x HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
+		require.Equal(t, host, echo.Host, "two blanks are one to nginx")
 	}
 }
 
