@@ -1,9 +1,3 @@
-// Package status holds the one document that says how a proxy replica is
-// doing: the data plane fills it, /status serves it, the CLI prints it and
-// the watcher reads it.
-//
-// Takes and gives plain values. Field names are an interface: they are only
-// ever added to. It may be imported by every room but migration.
 package status
 
 import "time"
