@@ -30,11 +30,11 @@ type Object struct {
 // String is "NAMESPACE/NAME", as messages call the object.
 func (o Object) String() string { return o.Namespace + "/" + o.Name }
 
-// again is how long Follow waits before it asks an API server again that
-// failed: soon after a blip, and at most every two to three seconds (the
+// Again is how long to wait before an API server that failed is asked to list
+// or watch again: soon after a blip, and at most every two to three seconds (the
 // reflector's own default goes up to a minute, in which a fixed percentage
 // would not arrive).
-func again() *wait.Backoff {
+func Again() *wait.Backoff {
 	return &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Cap: 2 * time.Second, Steps: 10, Jitter: 0.5}
 }
 
@@ -47,7 +47,7 @@ func again() *wait.Backoff {
 func (o Object) Follow(ctx context.Context, take func(*corev1.ConfigMap)) error {
 	source := &source{object: o, selector: fields.OneTermEqualSelector(metav1.ObjectNameField, o.Name).String()}
 	reflector := cache.NewReflectorWithOptions(source.listWatch(), &corev1.ConfigMap{}, &latest{take: take},
-		cache.ReflectorOptions{Name: "configmap " + o.String(), Backoff: again()})
+		cache.ReflectorOptions{Name: "configmap " + o.String(), Backoff: Again()})
 	reflector.RunWithContext(ctx)
 	return nil
 }

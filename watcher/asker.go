@@ -23,7 +23,7 @@ const (
 type asker struct {
 	endpoints func() []cluster.Endpoint
 	get       cluster.Getter
-	tell      func(context.Context, []cluster.Replica)
+	report    func(context.Context, []cluster.Replica)
 	eager     atomic.Bool
 	poke      chan struct{} // holds one
 }
@@ -56,6 +56,6 @@ func (a *asker) round(ctx context.Context) {
 	defer cancel()
 	replicas := cluster.Ask(round, a.endpoints(), a.get)
 	if ctx.Err() == nil { // else it is our own end that nobody answered
-		a.tell(ctx, replicas)
+		a.report(ctx, replicas)
 	}
 }

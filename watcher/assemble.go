@@ -19,7 +19,7 @@ import (
 // parts is one run of the Watcher: who does what, wired.
 type parts struct {
 	*Watcher
-	told      *told
+	events    *eventWriter
 	owner     *owner
 	asker     *asker
 	keeper    *keeper
@@ -27,21 +27,21 @@ type parts struct {
 	ingresses *work[types.NamespacedName]
 	services  *work[types.NamespacedName]
 
-	ingressShelf *shelf[*networkingv1.Ingress]
-	namedShelf   *shelf[*corev1.Service] // called migration-proxy, whoever's
-	serviceShelf *shelf[*corev1.Service] // ours of other names
-	sourceShelf  *shelf[*discoveryv1.EndpointSlice]
-	sliceShelf   *shelf[*discoveryv1.EndpointSlice]
+	ingressShelf   *shelf[*networkingv1.Ingress]
+	namedShelf     *shelf[*corev1.Service] // called migration-proxy, whoever's
+	companionShelf *shelf[*corev1.Service] // ours of other names
+	sourceShelf    *shelf[*discoveryv1.EndpointSlice]
+	sliceShelf     *shelf[*discoveryv1.EndpointSlice]
 }
 
-func (w *Watcher) assemble(told *told) *parts {
+func (w *Watcher) assemble(events *eventWriter) *parts {
 	p := &parts{
-		Watcher: w, told: told,
-		ingressShelf: newShelf[*networkingv1.Ingress]("ingresses"),
-		namedShelf:   newShelf[*corev1.Service]("services"),
-		serviceShelf: newShelf[*corev1.Service]("services of companions"),
-		sourceShelf:  newShelf[*discoveryv1.EndpointSlice]("the proxy's endpointslices"),
-		sliceShelf:   newShelf[*discoveryv1.EndpointSlice]("endpointslices"),
+		Watcher: w, events: events,
+		ingressShelf:   newShelf[*networkingv1.Ingress]("ingresses"),
+		namedShelf:     newShelf[*corev1.Service]("services"),
+		companionShelf: newShelf[*corev1.Service]("services of companions"),
+		sourceShelf:    newShelf[*discoveryv1.EndpointSlice]("the proxy's endpointslices"),
+		sliceShelf:     newShelf[*discoveryv1.EndpointSlice]("endpointslices"),
 	}
 	view := &atomic.Pointer[view]{}
 	p.makeMirror(view)
@@ -55,7 +55,7 @@ func (p *parts) makeMirror(view *atomic.Pointer[view]) {
 	p.mirror = &mirror{
 		client: p.client, home: p.options.Namespace, linger: p.options.Linger, notice: p.options.Notice,
 		view: view, ingresses: p.ingressShelf, metrics: p.metrics, posts: map[types.NamespacedName]*post{},
-		named: p.namedShelf, companion: p.serviceShelf, sources: p.sourceShelf, slices: p.sliceShelf,
+		named: p.namedShelf, companion: p.companionShelf, sources: p.sourceShelf, slices: p.sliceShelf,
 		later: func(service types.NamespacedName, after time.Duration) { p.services.queue.AddAfter(service, after) },
 		announce: func(ctx context.Context, namespace string, provided bool) {
 			p.owner.send(ctx, func(owner *owner) bool { return owner.takeNamespace(namespace, provided) })
@@ -67,7 +67,7 @@ func (p *parts) makeMirror(view *atomic.Pointer[view]) {
 
 func (p *parts) makeKeeper(view *atomic.Pointer[view]) {
 	p.keeper = &keeper{
-		client: p.client, view: view, shelf: p.ingressShelf, mirror: p.mirror, metrics: p.metrics, told: p.told,
+		client: p.client, view: view, shelf: p.ingressShelf, mirror: p.mirror, metrics: p.metrics, events: p.events,
 		warnings: map[types.NamespacedName]string{},
 		later:    func(key types.NamespacedName, after time.Duration) { p.ingresses.queue.AddAfter(key, after) },
 		done: func(ctx context.Context, o outcome) {
@@ -83,14 +83,14 @@ func (p *parts) makeOwner(view *atomic.Pointer[view]) {
 	p.asker = &asker{
 		get: o.Ask, poke: make(chan struct{}, 1),
 		endpoints: func() []cluster.Endpoint { return cluster.Endpoints(p.mirror.endpoints()) },
-		tell: func(ctx context.Context, replicas []cluster.Replica) {
+		report: func(ctx context.Context, replicas []cluster.Replica) {
 			p.owner.send(ctx, func(owner *owner) bool { return owner.takeReplicas(replicas) })
 		},
 	}
 	p.owner = &owner{
 		inbox: make(chan input), object: o.object(p.client, o.ConfigMap),
 		record: &record{maps: p.client.CoreV1().ConfigMaps(o.Namespace), metrics: p.metrics, log: o.Log, name: o.StateMap},
-		told:   p.told, faults: p.faults, metrics: p.metrics, asker: p.asker, log: o.Log,
+		events: p.events, faults: p.faults, metrics: p.metrics, asker: p.asker, log: o.Log,
 		enqueue: p.ingresses.queue.Add, view: view, began: make(chan struct{}), index: newIndex(), kept: true,
 		home: o.Namespace, provided: map[string]struct{}{},
 		check: func(namespace string) {
@@ -102,17 +102,17 @@ func (p *parts) makeOwner(view *atomic.Pointer[view]) {
 // connect says what each change of an object sets in motion.
 func (p *parts) connect() {
 	p.ingressShelf.trim = trimIngress
-	p.ingressShelf.told = p.ingressChanged
-	trouble := func(what string, err error) { p.faults.tell("follow "+what, err) }
+	p.ingressShelf.changed = p.ingressChanged
+	trouble := func(what string, err error) { p.faults.report("follow "+what, err) }
 	p.ingressShelf.trouble = trouble
-	for _, shelf := range []*shelf[*corev1.Service]{p.namedShelf, p.serviceShelf} {
+	for _, shelf := range []*shelf[*corev1.Service]{p.namedShelf, p.companionShelf} {
 		shelf.trim, shelf.trouble = func(service *corev1.Service) { service.ManagedFields = nil }, trouble
 	}
 	for _, shelf := range []*shelf[*discoveryv1.EndpointSlice]{p.sourceShelf, p.sliceShelf} {
 		shelf.trim, shelf.trouble = func(slice *discoveryv1.EndpointSlice) { slice.ManagedFields = nil }, trouble
 	}
-	p.namedShelf.told, p.serviceShelf.told = p.namedChanged, p.serviceChanged
-	p.sourceShelf.told, p.sliceShelf.told = p.sourceChanged, p.sliceChanged
+	p.namedShelf.changed, p.companionShelf.changed = p.namedChanged, p.serviceChanged
+	p.sourceShelf.changed, p.sliceShelf.changed = p.sourceChanged, p.sliceChanged
 }
 
 // trimIngress leaves of an Ingress that has nothing to do with us only its
@@ -155,7 +155,7 @@ func (p *parts) ingressChanged(before, now *networkingv1.Ingress) {
 	}
 	if p.settled() {
 		if happened, ok := transition(before, now); ok && !ours(one) {
-			p.told.on(now, happened)
+			p.events.on(now, happened)
 		}
 	}
 }
@@ -233,7 +233,7 @@ func (p *parts) all() []func(context.Context) {
 			follow(ctx, p.namedShelf, p.client.CoreV1().Services(""), selection{fields: "metadata.name=" + names.ProxyService})
 		},
 		func(ctx context.Context) {
-			follow(ctx, p.serviceShelf, p.client.CoreV1().Services(""), selection{
+			follow(ctx, p.companionShelf, p.client.CoreV1().Services(""), selection{
 				fields: "metadata.name!=" + names.ProxyService, labels: names.ManagedByLabel + "=" + names.Manager,
 			})
 		},
@@ -259,7 +259,7 @@ func (p *parts) followConfigMap(ctx context.Context, object cluster.Object, take
 
 func (p *parts) filled() []chan struct{} {
 	return []chan struct{}{
-		p.ingressShelf.filled, p.namedShelf.filled, p.serviceShelf.filled, p.sourceShelf.filled, p.sliceShelf.filled, p.owner.began,
+		p.ingressShelf.filled, p.namedShelf.filled, p.companionShelf.filled, p.sourceShelf.filled, p.sliceShelf.filled, p.owner.began,
 	}
 }
 

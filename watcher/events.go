@@ -41,14 +41,14 @@ const (
 // note is an Event to be: what is said, and how loudly.
 type note struct{ kind, reason, text string }
 
-// told writes Events. They are the cluster's log for people: one that is lost
+// eventWriter writes Events. They are the cluster's log for people: one that is lost
 // is not repeated.
-type told struct {
+type eventWriter struct {
 	recorder events.EventRecorder
 	stop     func()
 }
 
-func newTold(ctx context.Context, client kubernetes.Interface) (*told, error) {
+func newEventWriter(ctx context.Context, client kubernetes.Interface) (*eventWriter, error) {
 	own, cancel := context.WithCancel(context.WithoutCancel(ctx)) // stop ends it, after the last words
 	sink := &sink{EventSinkImpl: events.EventSinkImpl{Interface: client.EventsV1()}}
 	broadcaster := events.NewBroadcaster(sink)
@@ -56,7 +56,7 @@ func newTold(ctx context.Context, client kubernetes.Interface) (*told, error) {
 		cancel()
 		return nil, fmt.Errorf("write Events: %w", err)
 	}
-	return &told{recorder: broadcaster.NewRecorder(scheme.Scheme, names.Manager), stop: func() {
+	return &eventWriter{recorder: broadcaster.NewRecorder(scheme.Scheme, names.Manager), stop: func() {
 		sink.drain()
 		broadcaster.Shutdown()
 		cancel()
@@ -110,11 +110,11 @@ func (s *sink) drain() {
 // mostNote is what the API takes as an Event's note, in bytes.
 const mostNote = 1024
 
-func (t *told) on(object runtime.Object, n note) { t.about(object, nil, n) }
+func (t *eventWriter) on(object runtime.Object, n note) { t.about(object, nil, n) }
 
 // about names another object that the Event is about as well. Events on one
 // version of an object that differ in nothing but their text count as one.
-func (t *told) about(object, related runtime.Object, n note) {
+func (t *eventWriter) about(object, related runtime.Object, n note) {
 	t.recorder.Eventf(object, related, n.kind, n.reason, "Migrate", "%s", cut(n.text, mostNote))
 }
 

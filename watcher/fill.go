@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -40,7 +39,7 @@ func (m *mirror) fill(ctx context.Context, post *post, wanted *corev1.Service) e
 	if equality.Semantic.DeepEqual(found, next) {
 		return nil
 	}
-	return m.do(ctx, "write Service", next, func(ctx context.Context) error {
+	return m.do(ctx, "write", next, func(ctx context.Context) error {
 		made, err := m.client.CoreV1().Services(next.Namespace).Update(ctx, next, metav1.UpdateOptions{FieldManager: names.Manager})
 		return learned(m.shelf(next.Name), made, err)
 	})
@@ -77,7 +76,7 @@ func (m *mirror) look(ctx context.Context, key types.NamespacedName) (*corev1.Se
 }
 
 func (m *mirror) create(ctx context.Context, post *post, wanted *corev1.Service) error {
-	return m.do(ctx, "create Service", wanted, func(ctx context.Context) error {
+	return m.do(ctx, "create", wanted, func(ctx context.Context) error {
 		made, err := m.client.CoreV1().Services(wanted.Namespace).Create(ctx, wanted, metav1.CreateOptions{FieldManager: names.Manager})
 		if err == nil {
 			post.made = time.Now()
@@ -111,7 +110,7 @@ func (m *mirror) endpointsOf(ctx context.Context, service *corev1.Service) error
 func (m *mirror) slice(ctx context.Context, found, wanted *discoveryv1.EndpointSlice) error {
 	source := m.client.DiscoveryV1().EndpointSlices(wanted.Namespace)
 	if found == nil {
-		return m.do(ctx, "create EndpointSlice", wanted, func(ctx context.Context) error {
+		return m.do(ctx, "create", wanted, func(ctx context.Context) error {
 			made, err := source.Create(ctx, wanted, metav1.CreateOptions{FieldManager: names.Manager})
 			return learned(m.slices, made, err)
 		})
@@ -122,7 +121,7 @@ func (m *mirror) slice(ctx context.Context, found, wanted *discoveryv1.EndpointS
 	if equality.Semantic.DeepEqual(found, next) {
 		return nil
 	}
-	return m.do(ctx, "write EndpointSlice", next, func(ctx context.Context) error {
+	return m.do(ctx, "write", next, func(ctx context.Context) error {
 		made, err := source.Update(ctx, next, metav1.UpdateOptions{FieldManager: names.Manager})
 		return learned(m.slices, made, err)
 	})
@@ -137,7 +136,7 @@ func learned[T metav1.Object](shelf *shelf[T], made T, err error) error {
 
 func (m *mirror) remove(ctx context.Context, stale map[string]*discoveryv1.EndpointSlice) error {
 	for _, slice := range stale {
-		err := m.do(ctx, "delete EndpointSlice", slice, func(ctx context.Context) error {
+		err := m.do(ctx, "delete", slice, func(ctx context.Context) error {
 			return m.client.DiscoveryV1().EndpointSlices(slice.Namespace).Delete(ctx, slice.Name, exactly(slice.UID))
 		})
 		if err != nil && !apierrors.IsNotFound(err) {
@@ -152,7 +151,7 @@ func (m *mirror) remove(ctx context.Context, stale map[string]*discoveryv1.Endpo
 // endpoints would answer 503, and one that is not there is not asked.
 func (m *mirror) empty(ctx context.Context, key types.NamespacedName) error {
 	if service := m.service(key); service != nil && ours(service) {
-		err := m.do(ctx, "delete Service", service, func(ctx context.Context) error {
+		err := m.do(ctx, "delete", service, func(ctx context.Context) error {
 			return m.client.CoreV1().Services(key.Namespace).Delete(ctx, key.Name, exactly(service.UID))
 		})
 		if err != nil && !apierrors.IsNotFound(err) {
@@ -163,13 +162,16 @@ func (m *mirror) empty(ctx context.Context, key types.NamespacedName) error {
 	return m.remove(ctx, m.mirrored(key))
 }
 
-// do makes one write, counted.
-func (m *mirror) do(ctx context.Context, what string, object metav1.Object, write func(context.Context) error) error {
+// do makes one write of a Service or an EndpointSlice, counted.
+func (m *mirror) do(ctx context.Context, verb string, object metav1.Object, write func(context.Context) error) error {
 	ctx, cancel := within(ctx)
 	defer cancel()
-	_, kind, _ := strings.Cut(what, " ")
+	kind := "EndpointSlice"
+	if _, ok := object.(*corev1.Service); ok {
+		kind = "Service"
+	}
 	if err := m.metrics.wrote(kind, write(ctx)); err != nil {
-		return fmt.Errorf("%s %s: %w", what, keyOf(object), err)
+		return fmt.Errorf("%s %s %s: %w", verb, kind, keyOf(object), err)
 	}
 	return nil
 }

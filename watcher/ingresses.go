@@ -31,7 +31,7 @@ type keeper struct {
 	shelf   *shelf[*networkingv1.Ingress]
 	mirror  *mirror
 	metrics *metrics
-	told    *told
+	events  *eventWriter
 	done    func(context.Context, outcome)
 	later   func(ingress types.NamespacedName, after time.Duration)
 
@@ -174,14 +174,18 @@ func (k *keeper) patch(ctx context.Context, ingress *networkingv1.Ingress, edits
 	if err != nil {
 		return fmt.Errorf("write Ingress %s: %w", keyOf(ingress), err)
 	}
-	ctx, cancel := within(ctx)
-	defer cancel()
-	after, err := k.client.NetworkingV1().Ingresses(ingress.Namespace).Patch(
-		ctx, ingress.Name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: names.Manager})
+	after, err := k.send(ctx, ingress, body)
 	if k.metrics.wrote("Ingress", err) != nil {
 		return fmt.Errorf("write Ingress %s: %w", keyOf(ingress), err)
 	}
 	return k.giveBack(ctx, ingress, after)
+}
+
+func (k *keeper) send(ctx context.Context, to *networkingv1.Ingress, patch []byte) (after *networkingv1.Ingress, err error) {
+	ctx, cancel := within(ctx)
+	defer cancel()
+	return k.client.NetworkingV1().Ingresses(to.Namespace).Patch(
+		ctx, to.Name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: names.Manager})
 }
 
 // warn writes an Event for warnings that are not the ones of last time.
@@ -203,7 +207,7 @@ func (k *keeper) warn(ingress *networkingv1.Ingress, key types.NamespacedName, r
 	if report.Phase == status.Migrating {
 		reason = EventWarnings
 	}
-	k.told.on(ingress, note{corev1.EventTypeWarning, reason, text})
+	k.events.on(ingress, note{corev1.EventTypeWarning, reason, text})
 }
 
 // failed tells the Ingress's user what the API server, or an admission webhook
@@ -215,6 +219,6 @@ func (k *keeper) failed(key types.NamespacedName, err error) {
 		return
 	}
 	if code := answer.Status().Code; code >= 400 && code < 500 {
-		k.told.on(ingress, note{corev1.EventTypeWarning, EventRefused, err.Error()})
+		k.events.on(ingress, note{corev1.EventTypeWarning, EventRefused, err.Error()})
 	}
 }

@@ -161,7 +161,9 @@ func TestMirrorIsFast(t *testing.T) {
 		before := len(w.journal.of("endpointslices"))
 		began := time.Now()
 		w.endpoints()
-		w.eventually(func() bool { return w.heard(ready) == namespaces }, "all have the change")
+		w.eventually(func() bool {
+			return w.heard(ready) == namespaces && len(w.journal.of("endpointslices")) >= before+namespaces
+		}, "all have the change, and all answers are here")
 		writes := w.journal.of("endpointslices")[before:]
 		require.Len(t, writes, namespaces, "one each")
 		t.Logf("the first of %d namespaces %s after the change, the last %s", namespaces,

@@ -30,7 +30,7 @@ type owner struct {
 	inbox   chan input
 	object  cluster.Object // the config
 	record  *record
-	told    *told
+	events  *eventWriter
 	faults  *faults
 	metrics *metrics
 	asker   *asker
@@ -124,8 +124,8 @@ func (o *owner) takeReplicas(replicas []cluster.Replica) bool {
 	return true
 }
 
-// takeOutcome: what was judged by an older view has to be judged again, if
-// what changed since might concern it; the index did not know it then.
+// takeOutcome: what was judged by an older view is judged again; the index did
+// not know it when the view changed.
 func (o *owner) takeOutcome(done outcome) bool {
 	o.index.put(done)
 	if !done.gone && done.version < o.view.Load().version {
@@ -213,7 +213,7 @@ func (o *owner) accept(table *migration.Table, text string) {
 	recorded, ok := o.record.lastGood()
 	if o.table == nil && !(ok && recorded == text) || o.table != nil && o.table.Digest() != table.Digest() {
 		o.log.Info("Configuration changed", "config", o.object.String(), "digest", table.Digest(), "services", len(table.Services()))
-		o.told.on(o.configMap, note{corev1.EventTypeNormal, EventAccepted, "the migration config is valid; digest " + table.Digest()})
+		o.events.on(o.configMap, note{corev1.EventTypeNormal, EventAccepted, "the migration config is valid; digest " + table.Digest()})
 	}
 	if o.table == nil || o.table.Digest() != table.Digest() {
 		o.since = time.Now()
@@ -233,7 +233,7 @@ func (o *owner) reject(err error) {
 	if o.configMap == nil {
 		return // nothing to write an Event on
 	}
-	o.told.on(o.configMap, note{corev1.EventTypeWarning, EventRejected, "the last valid migration config stays in force: " + err.Error()})
+	o.events.on(o.configMap, note{corev1.EventTypeWarning, EventRejected, "the last valid migration config stays in force: " + err.Error()})
 }
 
 // recall takes the config that the last leader found valid.

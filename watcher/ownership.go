@@ -8,7 +8,6 @@ import (
 
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/names"
@@ -50,10 +49,7 @@ func (k *keeper) putFields(ctx context.Context, on *networkingv1.Ingress, wanted
 	if err != nil {
 		return fmt.Errorf("give fields of Ingress %s back: %w", keyOf(on), err)
 	}
-	ctx, cancel := within(ctx)
-	defer cancel()
-	_, err = k.client.NetworkingV1().Ingresses(on.Namespace).Patch(
-		ctx, on.Name, types.JSONPatchType, body, metav1.PatchOptions{FieldManager: names.Manager})
+	_, err = k.send(ctx, on, body)
 	if k.metrics.wrote("ManagedFields", err) != nil {
 		return fmt.Errorf("give fields of Ingress %s back: %w", keyOf(on), err)
 	}

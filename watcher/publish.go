@@ -18,7 +18,7 @@ func (o *owner) act(ctx context.Context) {
 	keys, kept, err := o.record.lacks(o.state, o.good)
 	switch {
 	case err != nil:
-		o.faults.tell("migration-state", err)
+		o.faults.report("migration-state", err)
 	case keys == nil:
 		o.recorded(kept)
 	case o.write(ctx, keys):
@@ -50,7 +50,7 @@ func (o *owner) takeWritten(ctx context.Context, after *corev1.ConfigMap, err er
 	if ctx.Err() != nil {
 		return false
 	}
-	o.faults.tell("migration-state", err)
+	o.faults.report("migration-state", err)
 	if err != nil {
 		o.publish()
 		return false
@@ -62,7 +62,7 @@ func (o *owner) takeWritten(ctx context.Context, after *corev1.ConfigMap, err er
 
 // recorded: the record says the state.
 func (o *owner) recorded(kept bool) {
-	o.faults.tell("migration-state", nil)
+	o.faults.report("migration-state", nil)
 	o.success, o.behind = time.Now(), time.Time{}
 	o.withdrawn = slices.DeleteFunc(o.withdrawn, func(w withdrawal) bool {
 		if o.state.Provides(w.namespace) {
@@ -72,7 +72,7 @@ func (o *owner) recorded(kept bool) {
 		return true
 	})
 	if !kept && o.kept && o.configMap != nil {
-		o.told.on(o.configMap, note{corev1.EventTypeWarning, EventStateTooBig, "the config is too big to be kept beside the state, " +
+		o.events.on(o.configMap, note{corev1.EventTypeWarning, EventStateTooBig, "the config is too big to be kept beside the state, " +
 			"so a proxy or watcher that starts while the newest config is invalid will have no last good one"})
 	}
 	o.kept = kept

@@ -5,15 +5,15 @@ import (
 	"fmt"
 	"maps"
 	"sync"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/resourceversion"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/migration-proxy/migration-proxy/cluster"
 )
 
 // shelf holds the newest known version of all objects of one kind. It is a
@@ -23,7 +23,7 @@ import (
 type shelf[T metav1.Object] struct {
 	what    string              // for messages: "ingresses"
 	trim    func(T)             // takes away, before it is kept, what is not needed
-	told    func(before, now T) // each change, in order; the zero T: not there
+	changed func(before, now T) // each change, in order; the zero T: not there
 	trouble func(what string, err error)
 
 	filled chan struct{} // closed when the first list is in
@@ -38,7 +38,7 @@ type shelf[T metav1.Object] struct {
 func newShelf[T metav1.Object](what string) *shelf[T] {
 	return &shelf[T]{
 		what: what, filled: make(chan struct{}), byNamespace: map[string]map[string]T{}, deleted: map[types.UID]struct{}{},
-		trim: func(T) {}, told: func(T, T) {}, trouble: func(string, error) {},
+		trim: func(T) {}, changed: func(T, T) {}, trouble: func(string, error) {},
 	}
 }
 
@@ -58,12 +58,6 @@ func (s *shelf[T]) in(namespace string) []T {
 		all = append(all, object)
 	}
 	return all
-}
-
-// again is how long a failed list or watch waits: soon after a blip, and never
-// more than three seconds.
-func again() *wait.Backoff {
-	return &wait.Backoff{Duration: 100 * time.Millisecond, Factor: 2, Cap: 2 * time.Second, Steps: 10, Jitter: 0.5}
 }
 
 // client is the part of a typed client that a reflector needs.
@@ -95,7 +89,7 @@ func follow[T metav1.Object, L runtime.Object](ctx context.Context, s *shelf[T],
 		},
 	}
 	cache.NewReflectorWithOptions(lists, nil, s, cache.ReflectorOptions{
-		Name: s.what, TypeDescription: s.what, Backoff: again(),
+		Name: s.what, TypeDescription: s.what, Backoff: cluster.Again(),
 	}).RunWithContext(ctx)
 }
 
@@ -121,7 +115,7 @@ func (s *shelf[T]) Update(object any) error {
 	}
 	s.trim(now)
 	if before, newer := s.put(now, true); newer {
-		s.told(before, now)
+		s.changed(before, now)
 	}
 	return nil
 }
@@ -153,7 +147,7 @@ func (s *shelf[T]) Delete(object any) error {
 	}
 	if s.take(gone) {
 		var none T
-		s.told(gone, none)
+		s.changed(gone, none)
 	}
 	return nil
 }

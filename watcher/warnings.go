@@ -28,7 +28,7 @@ func (o *owner) tellRefusals() {
 			continue
 		}
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: o.configMap.Namespace, Name: word.Pod}}
-		o.told.about(o.configMap, pod, note{corev1.EventTypeWarning, EventReplica, fmt.Sprintf(
+		o.events.about(o.configMap, pod, note{corev1.EventTypeWarning, EventReplica, fmt.Sprintf(
 			"replica %s keeps its last config, because this one failed at stage %q: %s",
 			word.Pod, rejected.Stage, strings.Join(rejected.Problems, "; "))})
 	}

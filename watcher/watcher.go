@@ -12,9 +12,10 @@ import (
 type Watcher struct {
 	options Options
 	client  kubernetes.Interface
-	events  kubernetes.Interface
-	faults  *faults
-	metrics *metrics
+	// eventClient has a rate of its own.
+	eventClient kubernetes.Interface
+	faults      *faults
+	metrics     *metrics
 }
 
 // New makes a Watcher; it fails when no client can be made of options.Config.
@@ -24,12 +25,12 @@ func New(options Options) (*Watcher, error) {
 	if err != nil {
 		return nil, err
 	}
-	events, err := options.client(eventsPerSecond, eventsBurst)
+	eventClient, err := options.client(eventsPerSecond, eventsBurst)
 	if err != nil {
 		return nil, err
 	}
 	faults := newFaults(options.Log)
-	return &Watcher{options: options, client: client, events: events, faults: faults, metrics: newMetrics(faults)}, nil
+	return &Watcher{options: options, client: client, eventClient: eventClient, faults: faults, metrics: newMetrics(faults)}, nil
 }
 
 // NeedLeaderElection says that only the leader runs it.
@@ -39,12 +40,12 @@ func (w *Watcher) NeedLeaderElection() bool { return true }
 // are retried for ever. It may be called again after it has returned: all that
 // it knows comes from the cluster.
 func (w *Watcher) Start(ctx context.Context) error {
-	told, err := newTold(ctx, w.events)
+	events, err := newEventWriter(ctx, w.eventClient)
 	if err != nil {
 		return err
 	}
-	defer told.stop()
-	parts := w.assemble(told)
+	defer events.stop()
+	parts := w.assemble(events)
 	w.options.Log.Info("The watcher begins", "namespace", w.options.Namespace)
 	defer w.metrics.current.Store(nil)
 	var running sync.WaitGroup

@@ -55,7 +55,7 @@ func (w *work[K]) next(ctx context.Context) bool {
 	if ctx.Err() != nil {
 		return false
 	}
-	if w.faults.tell(fmt.Sprintf("%s %v", w.what, name), err) {
+	if w.faults.report(fmt.Sprintf("%s %v", w.what, name), err) {
 		w.failed(name, err)
 	}
 	if err != nil {
@@ -67,9 +67,9 @@ func (w *work[K]) next(ctx context.Context) bool {
 }
 
 const (
-	// mostTold is how many failing objects have log lines of their own; the
+	// mostSaid is how many failing objects have log lines of their own; the
 	// metric watcher_failing counts all.
-	mostTold = 5
+	mostSaid = 5
 	// races is how often in a row an object may have changed meanwhile until
 	// that is said: with users and tools at work, once or twice is nothing.
 	races = 4
@@ -82,20 +82,20 @@ type faults struct {
 
 	mu    sync.Mutex
 	known map[string]*fault
-	told  int // how many of them were said
+	said  int // how many of them were logged
 }
 
 type fault struct {
 	text  string
 	races int
-	told  bool
+	said  bool
 }
 
 func newFaults(log *slog.Logger) *faults { return &faults{log: log, known: map[string]*fault{}} }
 
-// tell takes the outcome of a try for a subject. It gives true when the error
+// report takes the outcome of a try for a subject. It gives true when the error
 // is news.
-func (f *faults) tell(subject string, err error) bool {
+func (f *faults) report(subject string, err error) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err == nil {
@@ -120,16 +120,16 @@ func (f *faults) tell(subject string, err error) bool {
 }
 
 func (f *faults) say(subject string, is *fault) {
-	if !is.told && f.told == mostTold {
+	if !is.said && f.said == mostSaid {
 		f.log.Debug("Cannot be done now, trying again", "subject", subject, "error", is.text)
 		return
 	}
-	if !is.told {
-		is.told = true
-		f.told++
+	if !is.said {
+		is.said = true
+		f.said++
 	}
 	f.log.Warn("Cannot be done now, trying again", "subject", subject, "error", is.text)
-	if f.told == mostTold {
+	if f.said == mostSaid {
 		f.log.Warn("More that fails now is only counted, by metric migration_proxy_watcher_failing")
 	}
 }
@@ -140,8 +140,8 @@ func (f *faults) over(subject string) {
 		return
 	}
 	delete(f.known, subject)
-	if known.told {
-		f.told--
+	if known.said {
+		f.said--
 		f.log.Info("Works again", "subject", subject)
 	}
 }
