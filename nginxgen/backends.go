@@ -144,18 +144,22 @@ func group(s *migration.Service, side migration.Side) string {
 
 // addresses lists a backend's, again and again until there are at least as many
 // as tries: nginx gives each entry one try. All are listed equally often, so
-// that each gets as much. None is set aside after a failure (max_fails=0): the
-// tries find the others, and a moment in which all refused would be ten seconds
-// without any.
+// that each gets as much. None is set aside after a failure (max_fails=0) where
+// the tries find the others: when all refused for a moment, nobody would be left.
+// Where there are more than tries, the dead ones are, for a second.
 func (d *draft) addresses(backend migration.Backend, tries int) directives {
 	addresses := d.endpoints[backend]
 	if len(addresses) == 0 {
 		return directives{line("server", "unix:"+d.path("unresolved.sock"), "down")}
 	}
+	aside := []string{"max_fails=0"}
+	if len(addresses) > tries {
+		aside = []string{"max_fails=1", "fail_timeout=1s"}
+	}
 	lines := directives{}
 	for len(lines) < max(tries, 1) {
 		for _, address := range addresses {
-			lines = append(lines, line("server", address.String(), "max_fails=0"))
+			lines = append(lines, line("server", append([]string{address.String()}, aside...)...))
 		}
 	}
 	return lines

@@ -119,7 +119,13 @@ func TestOneTryOnly(t *testing.T) {
 		answered[p.ask(t, "POST", "/", fmt.Sprint(i))[1]]++
 	}
 	require.Equal(t, map[any]int{"old": 1, "new": 1}, answered)
-	require.Equal(t, []any{"200", "old", 1, 1}, p.ask(t, "PUT", "/do/reset", "reset"))
+	met := 0
+	for i := range 2 {
+		got := p.ask(t, "PUT", "/do/reset", fmt.Sprint(i))
+		require.Equal(t, []any{"200", "old", 1}, got[:3])
+		met += got[3].(int)
+	}
+	require.Positive(t, met, "new was asked before old")
 }
 
 // TestOldFails: nobody stands in for old, and what it may have seen is not
