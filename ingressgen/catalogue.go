@@ -35,7 +35,7 @@ type Annotation struct {
 	Retired      bool   // older versions had it, the newest has not
 
 	refuse func(value string, s *migration.Service) string // Adjusted: why this value cannot be
-	when   *condition                                      // Warned: only then
+	when   *condition                                      // Warned, Adjusted: told only then
 }
 
 // condition narrows a warning to the values that change something.
@@ -58,6 +58,10 @@ var (
 		return err == nil && time.Duration(seconds)*time.Second > s.Timeout
 	}}
 )
+
+var httpsBefore = &condition{"it is HTTPS", func(value string, _ *migration.Service) bool {
+	return strings.EqualFold(strings.TrimSpace(value), "HTTPS")
+}}
 
 // parseSize reads nginx's sizes: "8m" is 8 MiB, "0" no limit.
 func parseSize(text string) (int64, bool) {
@@ -87,7 +91,7 @@ func backendProtocol(value string, s *migration.Service) string {
 	return "the proxy speaks HTTP or HTTPS to backends"
 }
 
-// Only says with which values a warning is given; "" with all.
+// Only says with which values the user is told; "" with all.
 func (a Annotation) Only() string {
 	if a.when == nil {
 		return ""
@@ -168,6 +172,7 @@ func (p *plan) judgeFor(s *migration.Service, f finding) {
 		p.warnOnce("the Ingress is not rewritten: annotation %s: %s: %s", f.name, f.value, reason)
 	case Adjusted:
 		p.adjusted[f.name] = f.entry.Set
+		fallthrough
 	case Warned:
 		if f.entry.when == nil || f.entry.when.holds(f.value, s) {
 			p.warnOnce("annotation %s: %s", f.name, reason)

@@ -75,7 +75,10 @@ func documentLine(a ingressgen.Annotation) string {
 		name += " (older versions)"
 	}
 	why := a.Reason
-	if only := a.Only(); only != "" {
+	switch only := a.Only(); {
+	case only != "" && a.Class == ingressgen.Adjusted:
+		why += " Admission says so if " + only + "."
+	case only != "":
 		why += " Only if " + only + "."
 	}
 	if a.Idle != "" {

@@ -21,5 +21,5 @@ func TestOrder(t *testing.T) {
 		"ACMEChallenge", "ResourceBackend", "Lost", "NoHost", "HostUnknown", "PathUnknown", "PathWider",
 		"OtherService", "ServiceBelow", "NotInCluster", "OtherBackend", "OtherPort",
 	}, paths)
-	require.Equal(t, []string{"Paused", "NoConfig", "IsSolver", "ModeUnknown", "ServiceUnknown", "IsCanary"}, whole)
+	require.Equal(t, []string{"Paused", "NoConfig", "IsSolver", "ModeUnknown", "ServiceUnknown", "IsCanary", "TooLarge"}, whole)
 }

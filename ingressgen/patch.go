@@ -88,18 +88,13 @@ func (p *plan) proxies() []string {
 	return all
 }
 
+// pointsAtProxy leaves out what others pointed there by hand for hosts that are
+// not migrated: the Service in a namespace is a way to the applications of all
+// others, so an Ingress does not get it for the asking.
 func (p *plan) pointsAtProxy() bool {
-	for _, s := range spotsOf(p.ingress) {
-		if b := s.at.Backend.Service; b != nil && b.Name == names.ProxyService && !isProxy(b) {
-			return true
-		}
-	}
-	for i := range p.spots {
-		if s := &p.spots[i]; s.lost || p.migrates(s, migration.ModeProxy) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.spots, func(s spot) bool {
+		return p.migrates(&s, migration.ModeProxy) || s.lost && p.covering(&s) != nil
+	})
 }
 
 // backendEdits goes value by value: a Service backend may carry fields that

@@ -31,6 +31,7 @@ var refusals = []refusal{
 	{"ModeUnknown", (*plan).modeUnknown},
 	{"ServiceUnknown", (*plan).serviceUnknown},
 	{"IsCanary", (*plan).isCanary},
+	{"TooLarge", (*plan).tooLarge},
 }
 
 // quietRefusals say nothing that the user could mend in this Ingress. It is
@@ -94,6 +95,46 @@ func (p *plan) serviceUnknown() string {
 		return ""
 	}
 	return fmt.Sprintf("annotation %s names %q, and the migration config has no such service", AnnotationService, name)
+}
+
+// What the API server takes limits what can be rewritten, and back: at most
+// 10,000 operations in a patch, of which Guarded needs 8 for a path, and 256 KiB
+// of annotations in an object (ValidateAnnotations of apimachinery), of which some
+// are left to others.
+const (
+	mostPaths       = 500
+	mostAnnotations = 240 << 10 // bytes, of names and values
+)
+
+// tooLarge is about what the Ingress would be: admission must not turn what the
+// API server would have stored into what it refuses.
+func (p *plan) tooLarge() string {
+	if len(p.spots) > mostPaths {
+		return fmt.Sprintf("it has %d paths, and one with more than %d might be too large to be put back; share them out among several Ingresses",
+			len(p.spots), mostPaths)
+	}
+	if size := p.annotationsSize(); size > mostAnnotations {
+		return fmt.Sprintf("its annotations would have %d KiB with ours, and Kubernetes stores 256 KiB at most; shorten or remove some", size>>10)
+	}
+	return ""
+}
+
+// annotationsSize is that of the user's annotations and of a record of all
+// backends. It is the same before and after ours are written.
+func (p *plan) annotationsSize() int {
+	var all record
+	for i := range p.spots {
+		if s := &p.spots[i]; s.user != nil {
+			all.Backends = append(all.Backends, kept{key: s.key(), Backend: *s.user})
+		}
+	}
+	size := len(all.text())
+	for name := range p.ingress.Annotations {
+		if !slices.Contains(written, name) {
+			size += len(name) + len(p.userAnnotation(name))
+		}
+	}
+	return size
 }
 
 // match finds the service of each path.
