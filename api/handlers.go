@@ -121,5 +121,5 @@ func metricsHandler(options Options) (http.Handler, error) {
 			return nil, fmt.Errorf("register the metrics: %w", err)
 		}
 	}
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}), nil
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: mostScrapes}), nil
 }

@@ -17,6 +17,7 @@ const (
 	headerTimeout  = 5 * time.Second
 	requestTimeout = 30 * time.Second // the metrics of 5,000 services take about one
 	idleTimeout    = 2 * time.Minute
+	mostScrapes    = 4 // at a time; more must not keep the probes waiting
 	// shutdownTime is what a running answer gets to finish; Kubernetes kills
 	// 30 s after it asked.
 	shutdownTime = 5 * time.Second

@@ -51,8 +51,7 @@ func (u *Urgent) listen(ctx context.Context) error {
 		return fmt.Errorf("urgent log: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
-	// nginx's workers, of another user than ours perhaps, must be able to write.
-	if err := os.Chmod(u.Path, 0o666); err != nil {
+	if err := os.Chmod(u.Path, socketMode()); err != nil {
 		return fmt.Errorf("urgent log: %w", err)
 	}
 	judge, end := u.judging()
@@ -77,12 +76,23 @@ func (u *Urgent) listen(ctx context.Context) error {
 	return nil
 }
 
+// socketMode: who writes to the socket can end a migration. nginx's workers are
+// ours, unless we are root: then they are of a user that nginx knows and we do
+// not.
+func socketMode() os.FileMode {
+	if os.Geteuid() == 0 {
+		return 0o666
+	}
+	return 0o600
+}
+
 // mostWaiting is how many datagrams may wait to be judged, while a fallback is
 // written down for instance: some hundred services can fail at once.
 const mostWaiting = 4096
 
 // judging lets datagrams be judged one after another by a goroutine, until end
-// is called. More than may wait are left to the batches.
+// is called. More than may wait are lost for the trip, as those that the kernel
+// could not queue are; the access log has them.
 func (u *Urgent) judging() (judge func([]byte), end func()) {
 	waiting, judged := make(chan []byte, mostWaiting), make(chan struct{})
 	go func() {
@@ -105,8 +115,8 @@ func gone(path string) bool {
 	return os.IsNotExist(err)
 }
 
-// datagram is "<190>Jan  1 12:00:00 migration: LINE". What is no line of ours
-// is not counted here: the batches tell.
+// datagram is "<190>Jan  1 12:00:00 migration: LINE". What is no line of ours,
+// or was cut off, does not count.
 func (u *Urgent) datagram(text []byte) {
 	_, line, ok := bytes.Cut(text, []byte(urgentTag+": "))
 	if !ok {
