@@ -129,7 +129,7 @@ func (p *plan) agree(services []*migration.Service) {
 }
 
 func splitOf(s *migration.Service) split {
-	share := effectiveShare(s)
+	share := s.EffectiveShare()
 	out := split{weight: strconv.Itoa(int(share))}
 	if out.total = weightTotal; share%100 == 0 {
 		out.weight, out.total = strconv.Itoa(int(share/100)), ""

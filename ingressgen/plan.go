@@ -194,19 +194,11 @@ func (p *plan) warn(format string, args ...any) {
 // shares is annotation share: "20", or "api=20,web=5".
 func (p *plan) shares() string {
 	if len(p.services) == 1 {
-		return effectiveShare(p.services[0]).String()
+		return p.services[0].EffectiveShare().String()
 	}
 	var all []string
 	for _, s := range p.services {
-		all = append(all, string(s.Name)+"="+effectiveShare(s).String())
+		all = append(all, string(s.Name)+"="+s.EffectiveShare().String())
 	}
 	return strings.Join(all, ",")
-}
-
-// effectiveShare is the part of the requests without a rule that goes to new.
-func effectiveShare(s *migration.Service) migration.Share {
-	if !s.Enabled || s.Strategy == migration.StrategyHeader || s.Strategy == migration.StrategyIP {
-		return 0
-	}
-	return s.Share
 }

@@ -104,7 +104,7 @@ func (a *Agent) rows(v *view) []status.Service {
 			OldHost:    string(s.OldHost),
 			PathPrefix: string(s.PathPrefix),
 			Strategy:   string(s.Strategy),
-			Share:      s.Share.Percent(),
+			Share:      s.EffectiveShare().Percent(),
 			Old:        side(s.OldBackend, v.served, names),
 			New:        side(s.NewBackend, v.served, names),
 		}

@@ -107,7 +107,7 @@ func (w *Word) row(service *migration.Service) *status.Service {
 	if !ok || rows[i].OldHost != string(service.OldHost) || rows[i].PathPrefix != string(service.PathPrefix) {
 		return nil
 	}
-	oldIsNeeded := !service.Enabled || service.Share < migration.FullShare
+	oldIsNeeded := service.EffectiveShare() < migration.FullShare
 	if oldIsNeeded && len(rows[i].Old.Addresses) == 0 && rows[i].Old.Unresolved != "" {
 		return nil
 	}

@@ -176,7 +176,8 @@ type answer struct {
 func newAnswer(d migration.Decision, client netip.Addr) answer {
 	a := answer{Side: string(d.Side), Open: d.Open, Reason: d.Reason.String(), Text: d.Reason.Text}
 	if d.Service != nil {
-		a.Service, a.share, a.Share = string(d.Service.Name), d.Service.Share, d.Service.Share.Percent()
+		a.Service, a.share = string(d.Service.Name), d.Service.EffectiveShare()
+		a.Share = a.share.Percent()
 	}
 	if d.Bucket >= 0 {
 		bucket := int(d.Bucket)

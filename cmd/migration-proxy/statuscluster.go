@@ -176,7 +176,7 @@ func services(replicas []cluster.Replica, table *migration.Table, state status.C
 func desired(s migration.Service) status.Service {
 	return status.Service{
 		Name: string(s.Name), OldHost: string(s.OldHost), PathPrefix: string(s.PathPrefix), Strategy: string(s.Strategy),
-		Share: s.Share.Percent(),
+		Share: s.EffectiveShare().Percent(),
 		Old:   status.Side{Backend: s.OldBackend.String()}, New: status.Side{Backend: s.NewBackend.String()},
 	}
 }

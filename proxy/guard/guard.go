@@ -67,7 +67,7 @@ func New(options Options) *Guard {
 // configOf is what a service's machine needs to know of it.
 func configOf(s *migration.Service) fallback.Config {
 	return fallback.Config{
-		Idle:         !s.Enabled || s.Share == 0 && s.Mode != migration.ModeCanary && !ruledToNew(s),
+		Idle:         !s.Enabled || s.EffectiveShare() == 0 && s.Mode != migration.ModeCanary && !ruledToNew(s),
 		Enabled:      s.Fallback.Enabled,
 		MaxFailures:  s.Fallback.MaxFailures,
 		Window:       s.Fallback.Window,
