@@ -75,7 +75,7 @@ func (h *configs) judge(newer, older *corev1.ConfigMap) answer {
 	}
 	warnings := otherKeys(newer)
 	if newer.Name == h.name {
-		warnings = append(warnings, risks(h.view.now.Load().table, table)...)
+		warnings = append(warnings, table.Risks(h.view.now.Load().table)...)
 	}
 	return pass(resultAllowed, warnings...)
 }

@@ -1,0 +1,64 @@
+package migration
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Risks are what is allowed in the table and may surprise, a sentence each. What
+// was so before is not told again; nil: nothing was before.
+func (t *Table) Risks(before *Table) []string {
+	var found []string
+	services := t.Services()
+	for i := range services {
+		found = append(found, t.newRisks(&services[i], before)...)
+	}
+	if gone := t.removedFrom(before); len(gone) > 0 {
+		found = append(found, fmt.Sprintf("no longer in the config, their Ingresses go back to old: %s", strings.Join(gone, ", ")))
+	}
+	return found
+}
+
+// risk is one that a service has or has not.
+type risk struct {
+	text string
+	of   func(*Table, *Service) bool
+}
+
+var risks = []risk{
+	{"tls.verify is false, anybody on the way can answer for new", func(_ *Table, s *Service) bool {
+		return !s.TLS.Verify && s.NewBackend.Scheme == HTTPS
+	}},
+	{"fallback is off, traffic stays on new when new fails", func(_ *Table, s *Service) bool {
+		return !s.Fallback.Enabled && s.Enabled
+	}},
+	{"it goes by the client's address (ip_rules, or user_hash where the key is missing), and without trusted_proxies all clients behind an ingress controller have the controller's",
+		(*Table).TakesPeerForClient},
+}
+
+func (t *Table) newRisks(s *Service, before *Table) []string {
+	var old *Service
+	if before != nil {
+		old = before.Service(s.Name)
+	}
+	var found []string
+	for _, one := range risks {
+		if one.of(t, s) && (old == nil || !one.of(before, old)) {
+			found = append(found, fmt.Sprintf("service %s: %s", s.Name, one.text))
+		}
+	}
+	return found
+}
+
+func (t *Table) removedFrom(before *Table) []string {
+	if before == nil {
+		return nil
+	}
+	var gone []string
+	for _, service := range before.Services() {
+		if t.Service(service.Name) == nil {
+			gone = append(gone, string(service.Name))
+		}
+	}
+	return gone
+}
