@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -38,8 +39,9 @@ func New(options Options) *Admission {
 		view: options.View, ports: newPorts(options.Services, options.Log), self: options.Self, log: options.Log,
 	}
 	validating := &configs{name: options.View.config.Name, view: options.View}
-	a.ingresses = &hook{kind: "ingress", decide: rewriting.decide, failed: letPass, metrics: a.metrics, log: options.Log}
-	a.configs = &hook{kind: "config", decide: validating.decide, failed: refuse, metrics: a.metrics, log: options.Log}
+	shared := room{semaphore.NewWeighted(bodiesSize)}
+	a.ingresses = &hook{kind: "ingress", decide: rewriting.decide, failed: letPass, room: shared, metrics: a.metrics, log: options.Log}
+	a.configs = &hook{kind: "config", decide: validating.decide, failed: refuse, room: shared, metrics: a.metrics, log: options.Log}
 	return a
 }
 
@@ -61,6 +63,7 @@ type hook struct {
 	kind    string
 	decide  func(context.Context, admission.Request) (answer, error)
 	failed  func(error) admission.Response
+	room    room
 	metrics metrics
 	log     *slog.Logger
 }

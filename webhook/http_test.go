@@ -15,6 +15,7 @@ import (
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -108,4 +109,31 @@ func TestBadRequests(t *testing.T) {
 		require.NoError(t, answer.Body.Close())
 		require.Equal(t, http.StatusBadRequest, answer.StatusCode, name)
 	}
+}
+
+// What all requests together may take up is bounded, whoever sends them.
+func TestBodiesAreBounded(t *testing.T) {
+	t.Parallel()
+	shared := room{semaphore.NewWeighted(bodiesSize)}
+	request := func(ctx context.Context, size int64) *http.Request {
+		r, err := http.NewRequestWithContext(ctx, "POST", "/", nil)
+		require.NoError(t, err)
+		r.ContentLength = size
+		return r
+	}
+	var free func()
+	for _, size := range []int64{bodySize, -1, 100 * bodySize, bodySize - 1000} {
+		var err error
+		free, err = shared.take(request(t.Context(), size))
+		require.NoError(t, err)
+	}
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	_, err := shared.take(request(gone, 2000))
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = shared.take(request(t.Context(), 1000))
+	require.NoError(t, err, "a small one finds room")
+	free()
+	_, err = shared.take(request(t.Context(), 2000))
+	require.NoError(t, err)
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/semaphore"
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/json"
@@ -20,6 +21,10 @@ const (
 	bodySize = 7 << 20
 
 	usualSize = 64 << 10 // is believed before it has come
+
+	// All bodies together: reading them takes several times as much, and the
+	// container, with the watcher in it, has 512 MiB.
+	bodiesSize = 4 * bodySize
 )
 
 var reviewType = metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"}
@@ -29,6 +34,12 @@ var reviewType = metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.Stri
 // twice, to find its version first, and that takes longer than we need to
 // decide.
 func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	free, err := h.room.take(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	defer free()
 	request, err := readReview(w, r)
 	if err != nil {
 		h.log.Warn("A request that is no admission review", "kind", h.kind, "problem", err)
@@ -46,6 +57,21 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = w.Write(answer) // an API server that is gone asks again
+}
+
+// room is what all requests share.
+type room struct{ bytes *semaphore.Weighted }
+
+// take waits for room for the request's body; free gives it back.
+func (o room) take(r *http.Request) (free func(), err error) {
+	size := r.ContentLength
+	if size < 0 || size > bodySize {
+		size = bodySize // it does not say, or is refused after that much
+	}
+	if err := o.bytes.Acquire(r.Context(), size); err != nil {
+		return nil, fmt.Errorf("wait for other requests: %w", err)
+	}
+	return func() { o.bytes.Release(size) }, nil
 }
 
 func readReview(w http.ResponseWriter, r *http.Request) (*admission.Request, error) {

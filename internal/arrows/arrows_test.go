@@ -63,7 +63,7 @@ var rooms = map[string]Room{
 		Tests:   otherTests,
 	},
 	"webhook": {
-		Imports: slices.Concat([]string{"migration", "names", "status", "config", "ingressgen", "cluster", clientGo, controllerRuntime, prometheus}, kubernetes),
+		Imports: slices.Concat([]string{"migration", "names", "status", "config", "ingressgen", "cluster", clientGo, controllerRuntime, prometheus, "golang.org/x/sync"}, kubernetes),
 		Tests:   otherTests,
 	},
 	"watcher": {
