@@ -36,6 +36,8 @@ func (m *mirror) fill(ctx context.Context, post *post, wanted *corev1.Service) e
 	next := found.DeepCopy()
 	next.Labels, next.OwnerReferences = withOurs(next.Labels, wanted.Labels), wanted.OwnerReferences
 	next.Spec.Selector, next.Spec.Ports = wanted.Spec.Selector, wanted.Spec.Ports
+	// Behind it are the applications of all namespaces: none may open it to the world.
+	next.Spec.Type, next.Spec.ExternalIPs = wanted.Spec.Type, nil
 	if equality.Semantic.DeepEqual(found, next) {
 		return nil
 	}

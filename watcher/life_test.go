@@ -12,6 +12,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/names"
@@ -275,6 +276,32 @@ func TestForeignService(t *testing.T) {
 	require.Equal(t, created.ResourceVersion, kept.ResourceVersion)
 	require.NoError(t, w.client.CoreV1().Services(w.app).Delete(t.Context(), names.ProxyService, metav1.DeleteOptions{}))
 	w.until("api", status.Migrating, names.ProxyService)
+}
+
+// TestOpenedService: whoever may write Services in a namespace cannot open the
+// one with the way to all others' applications to the world.
+func TestOpenedService(t *testing.T) {
+	for name, patch := range map[string]string{
+		"type":         `{"spec":{"type":"LoadBalancer"}}`,
+		"external IPs": `{"spec":{"externalIPs":["192.0.2.1"]}}`,
+		"another name": `{"spec":{"type":"ExternalName","externalName":"example.com"}}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.write(w.services(map[string]int{"api": 20}))
+			w.create(w.ingress("api"))
+			w.watch()
+			w.until("api", status.Migrating, names.ProxyService)
+			services := w.client.CoreV1().Services(w.app)
+			opened, err := services.Patch(t.Context(), names.ProxyService, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+			require.NoError(t, err)
+			w.eventually(func() bool {
+				found, err := services.Get(t.Context(), names.ProxyService, metav1.GetOptions{})
+				return err == nil && found.ResourceVersion != opened.ResourceVersion &&
+					found.Spec.Type == corev1.ServiceTypeClusterIP && len(found.Spec.ExternalIPs) == 0
+			}, "the Service is closed again")
+		})
+	}
 }
 
 // TestNamedPort: an Ingress is there before its Service, as in a folder of
