@@ -47,7 +47,7 @@ var needs = []need{
 		"cluster/follow.go": "configMaps.Watch(",
 	}},
 	{proxyAccount, here, "configmaps", []string{"migration-state"}, "get", map[string]string{
-		"cmd/migration-proxy/source.go": "Get(ctx, cluster.StateMap",
+		"cmd/migration-proxy/source.go": "Get(ctx, names.StateMap",
 	}},
 
 	// Admission and the watcher. get: restore --all, typed by hand in the pod.
@@ -91,7 +91,7 @@ var needs = []need{
 	// The hook before helm uninstall: restore --all.
 	{restoreAccount, here, "configmaps", []string{"migration-config", "migration-state"}, "get", map[string]string{
 		"cmd/migration-proxy/installation.go": "ConfigMaps(i.namespace).Get(",
-		"cmd/migration-proxy/source.go":       "Get(ctx, cluster.StateMap",
+		"cmd/migration-proxy/source.go":       "Get(ctx, names.StateMap",
 	}},
 	{restoreAccount, here, "configmaps", []string{"migration-state"}, "patch", map[string]string{
 		"cmd/migration-proxy/restoreall.go": "configMaps.Patch(",

@@ -26,7 +26,7 @@ func newUpdate() *cobra.Command {
 	var options updateOptions
 	cmd := &cobra.Command{
 		Use:   "update NAME PERCENT | on | off",
-		Short: "Change one service's percentage, or turn it on or off, and wait until that is served",
+		Short: "Change a percentage, or switch a service off, wait until it is served",
 		Long: `Change one service's percentage in the cluster's ConfigMap, or in FILE with
 --local-config, keeping every other byte of it, and wait until every ready
 replica (with FILE: the proxy that --http names) serves the change. The exit
