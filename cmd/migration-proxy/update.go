@@ -33,9 +33,10 @@ replica (with FILE: the proxy that --http names) serves the change. The exit
 code is 1 when one does not: the config then still has the change, and the
 message says who does not serve it, and why.
 
-off (migration.enabled: false) sends everything to old at once. 0 is less: header
-and IP rules come before the percentage, and go on sending requests to new. on
-goes on where off ended. A note tells what keeps the change from having effect.`,
+off (migration.enabled: false) sends everything to old at once. 0 is less:
+header and IP rules come before the percentage, and go on sending requests to
+new. on goes on where off ended. A note tells what keeps the change from having
+effect.`,
 		Example: `  migration-proxy update api-name01 20
   migration-proxy update api-name01 0.25% --dry-run
   migration-proxy update api-name01 off                               # all back to old, at once
