@@ -113,6 +113,40 @@ func (t *Table) with(name Name, change func(*Service)) *Table {
 	return &next
 }
 
+// Keeping is the table with those services of before besides that it no longer
+// has, switched off: whoever has not heard yet that they are gone still reaches
+// old. It has this table's digest. A service whose host and path now belong to
+// another one is not kept; before may be nil.
+func (t *Table) Keeping(before *Table) *Table {
+	leaving := t.leaving(before)
+	if len(leaving) == 0 {
+		return t
+	}
+	kept, err := NewTable(t.global, slices.Concat(t.services, leaving))
+	if err != nil {
+		return t // it would have to be a defect: names and routes were looked at
+	}
+	kept.digest = t.digest
+	return kept
+}
+
+func (t *Table) leaving(before *Table) []Service {
+	if before == nil {
+		return nil
+	}
+	var all []Service
+	for _, s := range before.services {
+		taken := t.Service(s.Name) != nil || slices.ContainsFunc(t.OfHost(s.OldHost), func(other *Service) bool {
+			return other.PathPrefix == s.PathPrefix
+		})
+		if !taken {
+			s.Enabled = false
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
 // SameStructure tells whether two tables differ in shares and in enabled at
 // most: in what changes without a reload.
 func (t *Table) SameStructure(other *Table) bool { return t.rest == other.rest }

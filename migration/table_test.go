@@ -115,6 +115,29 @@ func TestWith(t *testing.T) {
 	require.Nil(t, before.WithEnabled("b", true))
 }
 
+// TestKeeping: what is no longer there is still answered, by old.
+func TestKeeping(t *testing.T) {
+	t.Parallel()
+	on := func(s migration.Service) migration.Service {
+		s.Enabled, s.Share = true, 1250
+		return s
+	}
+	before := newTable(t, on(routes("stays", "a", "/")), on(routes("leaves", "b", "/x")), on(routes("renamed", "c", "/")))
+	after := newTable(t, on(routes("stays", "a", "/")), on(routes("another", "c", "/")))
+	kept := after.Keeping(before)
+	require.Equal(t, after.Digest(), kept.Digest())
+	require.Len(t, kept.Services(), 3)
+	require.False(t, kept.Service("leaves").Enabled)
+	require.True(t, kept.Service("stays").Enabled)
+	require.Equal(t, migration.Name("leaves"), kept.Route("b", "/x/y").Name)
+	require.Equal(t, migration.Name("another"), kept.Route("c", "/").Name, "its route belongs to another one now")
+	require.True(t, before.Service("leaves").Enabled, "a table does not change")
+
+	require.Equal(t, kept.Services(), after.Keeping(kept).Services(), "also what is leaving already")
+	require.Same(t, after, after.Keeping(after))
+	require.Same(t, after, after.Keeping(nil))
+}
+
 func TestTakesPeerForClient(t *testing.T) {
 	t.Parallel()
 	ruled := migration.Service{Strategy: migration.StrategyWeight, IPRules: []migration.IPRule{{Network: netip.MustParsePrefix("10.0.0.0/8")}}}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -149,4 +150,40 @@ func TestARefusedConfigGuardsNothing(t *testing.T) {
 	}), "the health check in force goes on")
 	require.Zero(t, r.new.Count(http.MethodGet, "/do/status/500", ""))
 	require.NoError(t, r.guard.Command("gone", "clear", "test", time.Now()), "it is served, so it can recover")
+}
+
+// lingering is a file whose reader is not the only one to hear of a change.
+type lingering struct {
+	source
+	linger time.Duration
+}
+
+func (l lingering) Linger() time.Duration { return l.linger }
+
+// TestAServiceThatLeavesIsAnsweredByOld: the ingress controller hears later
+// than we do that an Ingress no longer points at us.
+func TestAServiceThatLeavesIsAnsweredByOld(t *testing.T) {
+	t.Parallel()
+	r := newPlaneRig(t, probed("shop", "/healthz")+strings.ReplaceAll(probed("gone", "/healthz"), "percentage: 50", "percentage: 100"))
+	r.feed.source = lingering{r.feed.source, 2 * time.Second}
+	r.start()
+	r.await("in force", inForce)
+	get := func(path string) int {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.options.listen.String()+path, nil)
+		require.NoError(t, err)
+		request.Host = "gone.example.com"
+		answer, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, answer.Body.Close())
+		return answer.StatusCode
+	}
+	require.Equal(t, http.StatusOK, get("/before"))
+	require.Equal(t, 1, r.new.Count(http.MethodGet, "/before", ""))
+
+	digest := r.status().Config.Digest
+	r.write(probed("shop", "/healthz"))
+	r.await("in force", func(s status.Status) bool { return inForce(s) && s.Config.Digest != digest })
+	require.Equal(t, http.StatusOK, get("/after"))
+	require.Equal(t, 1, r.old.Count(http.MethodGet, "/after", ""))
+	require.True(t, poll(t.Context(), 20*time.Second, func() bool { return get("/later") == http.StatusMisdirectedRequest }))
 }

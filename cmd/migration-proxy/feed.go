@@ -35,6 +35,10 @@ type feed struct {
 	loader  config.Loader
 	offered *migration.Table
 	text    []byte // of offered; nil once remembered
+	// newest is the config as it is written, where services that left it are
+	// offered besides until the time; nil: there are none.
+	newest *migration.Table
+	until  time.Time
 }
 
 func (p *dataPlane) newFeed(from source) *feed {
@@ -59,9 +63,31 @@ func (f *feed) take(text []byte, err error) {
 		f.agent.Reject("load", f.source.String(), strings.Split(err.Error(), "\n"))
 		return
 	}
-	f.offered, f.text = table, text
+	f.text, f.newest = text, nil
+	kept := table
+	if f.source.Linger() > 0 {
+		kept = table.Keeping(f.agent.Table())
+	}
+	if kept != table {
+		f.newest, f.until = table, time.Now().Add(f.source.Linger())
+	}
+	f.offer(kept)
+}
+
+func (f *feed) offer(table *migration.Table) {
+	f.offered = table
 	f.agent.Offer(table, f.source.String())
 	f.countServices(f.agent.Table(), table)
+}
+
+// letGo ends the service of those that left the config long enough ago.
+func (f *feed) letGo() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.newest != nil && time.Now().After(f.until) {
+		f.offer(f.newest)
+		f.newest = nil
+	}
 }
 
 // recall tells the agent, when it has refused the newest config and has none
@@ -117,6 +143,7 @@ func (f *feed) keep(ctx context.Context) error {
 		case <-tick.C:
 		}
 		f.recall(ctx)
+		f.letGo()
 		served := f.agent.Table()
 		if served == nil || served == seen {
 			continue

@@ -26,6 +26,9 @@ type source interface {
 	Run(ctx context.Context, take func(text []byte, err error)) error
 	// Reread lets Run call take with the newest version once more.
 	Reread()
+	// Linger is how long a service that leaves the config is still answered, by
+	// old: who sends traffic may learn of it later than we do.
+	Linger() time.Duration
 	// LastGood is what others remember as the last valid version, and where;
 	// nil when nobody does.
 	LastGood(ctx context.Context) (name string, text []byte)
@@ -40,6 +43,7 @@ type fileSource struct {
 func newFileSource(path string) *fileSource { return &fileSource{config.NewFile(path), path} }
 
 func (s *fileSource) String() string                            { return s.path }
+func (s *fileSource) Linger() time.Duration                     { return 0 } // who edits it, rules over both
 func (s *fileSource) LastGood(context.Context) (string, []byte) { return "", nil }
 
 const (
@@ -48,6 +52,9 @@ const (
 	firstAnswer = 3 * time.Second
 	// stateTimeout bounds one reading of migration-state.
 	stateTimeout = 3 * time.Second
+	// controllerLag is more than an ingress controller takes to see that its
+	// Ingress no longer points at us.
+	controllerLag = 30 * time.Second
 )
 
 var (
@@ -73,6 +80,9 @@ func newConfigMapSource(object cluster.Object) *configMapSource {
 }
 
 func (s *configMapSource) String() string { return s.object.String() }
+
+// Linger covers the watcher, which puts the Ingress back, and the controller.
+func (s *configMapSource) Linger() time.Duration { return controllerLag }
 
 func (s *configMapSource) Run(ctx context.Context, take func([]byte, error)) error {
 	s.mu.Lock()
