@@ -50,13 +50,15 @@ e2e-kind: need-go ## Run the scenarios on a kind cluster (needs docker, kind, ku
 	deploy/kind.sh
 
 # -count=1, because go's test cache does not see that the product has changed
-# where a test starts it as a program. The room that takes longest goes first.
+# where a test starts it as a program. The room that takes longest goes
+# first. They wait for Pods and failures more than they compute: one room more
+# than there are CPUs.
 test: need-go need-nginx need-namespaces ## Vet and run all tests, against the real nginx and control plane (8 minutes on 2 cores, 25 the first time)
 	@echo "make test: go vet, then the tests of all rooms against $$($(NGINX_VERSION)) and a real control plane:"
 	@echo "make test: about 8 minutes on 2 cores; the first time the control plane is built before, about 15 minutes more"
 	@$(MAKE) --no-print-directory controlplane
 	$(GO) vet ./...
-	$(GO) test -count=1 -timeout 20m ./e2e ./...
+	$(GO) test -count=1 -timeout 20m -p $$(($$(nproc) + 1)) ./e2e ./...
 
 check: need-go need-nginx controlplane ## Format, vet, staticcheck, import arrows, generated files fresh
 	@unformatted=$$(gofmt -l .); \
