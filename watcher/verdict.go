@@ -20,8 +20,9 @@ import (
 //	none                            any other     Bypassed
 //	half or more have fallen back   any           FallenBack, with their reasons
 //	some have fallen back           FallenBack    FallenBack
-//	none has fallen back            FallenBack    FallenBack while a replica is silent, then Migrating,
+//	none has fallen back            FallenBack    FallenBack while one does not serve it, then Migrating,
 //	                                              if one lived through it or recovery_time is over
+//	not all (yet)                   Bypassed, ""  Bypassed
 //	otherwise                       any           Migrating
 //
 // A replica that started after the fallback knows nothing of it: when all were
@@ -50,6 +51,7 @@ func Verdict(table *migration.Table, words []Word, previous status.Cluster, now 
 type tally struct {
 	ready    int      // replicas that get traffic
 	serving  int      // of those, the ones that serve it
+	lacking  int      // of those, the ones that do not, or have not said yet
 	fallen   int      // of those, the ones that have fallen back
 	evidence []string // their reasons
 	witness  bool     // one of the serving ones lived through the fallback
@@ -71,6 +73,9 @@ func count(service *migration.Service, words []Word, since, now time.Time) tally
 		}
 		if word.Ready && !word.counts(now) && word.Trouble != "" {
 			t.mute = append(t.mute, word.Trouble)
+		}
+		if word.silent(now) || word.counts(now) && row == nil {
+			t.lacking++
 		}
 		if !word.counts(now) || row == nil {
 			continue
@@ -112,13 +117,18 @@ func decide(before status.ClusterService, t tally) (status.Phase, string) {
 		return status.Bypassed, cut(fmt.Sprintf("%d ready replicas of the migration proxy cannot be asked: %s", t.ready, strings.Join(t.mute, "; ")), mostReason)
 	case t.serving == 0:
 		return status.Bypassed, ingressgen.ReasonNotServed
-	case fellBack && (t.fallen > 0 || t.silent || !t.witness):
+	case fellBack && (t.fallen > 0 || t.lacking > 0 || !t.witness):
 		return before.Phase, before.Reason
+	case t.fallen*2 < t.serving && t.lacking > 0 && before.Phase != status.Migrating:
+		return status.Bypassed, reasonNotAll
 	case t.fallen*2 >= t.serving:
 		return status.FallenBack, t.why()
 	}
 	return status.Migrating, ""
 }
+
+// reasonNotAll: a replica that does not know a host answers 421 for it.
+const reasonNotAll = "not every ready replica of the migration proxy serves it yet"
 
 // mostReason, in bytes, keeps a reason short enough for an annotation and an
 // Event (whose note may have 1 kB), however many replicas there are.

@@ -80,7 +80,10 @@ func TestVerdict(t *testing.T) {
 		{"served", "", []says{migrating}, status.Migrating, ""},
 		{"no replica", "", nil, status.Bypassed, "no replica of the migration proxy is ready"},
 		{"not served yet", "", []says{absent}, status.Bypassed, "no ready replica of the migration proxy serves it (yet)"},
-		{"served by one", status.Bypassed, []says{absent, migrating}, status.Migrating, ""},
+		{"served by one", status.Bypassed, []says{absent, migrating}, status.Bypassed, "not every ready replica of the migration proxy serves it yet"},
+		{"served by all", status.Bypassed, []says{migrating, migrating}, status.Migrating, ""},
+		{"no longer by all", status.Migrating, []says{absent, migrating}, status.Migrating, "before"},
+		{"one lacks it after a fallback", status.FallenBack, []says{absent, migrating}, status.FallenBack, "before"},
 		{"one of three fell back", status.Migrating, []says{fallen, migrating, migrating}, status.Migrating, "before"},
 		{"half fell back", status.Migrating, []says{fallen, migrating}, status.FallenBack, "1 of 2 ready replicas fell back: pod-0: why"},
 		{"half of those that serve it", status.Migrating, []says{fallen, migrating, absent, absent}, status.FallenBack, "1 of 2 ready replicas fell back: pod-0: why"},
@@ -208,7 +211,7 @@ func TestVerdictHolds(t *testing.T) {
 		require.Len(t, after.Services, 1, "every service of the table, and no other")
 		require.Equal(t, is.Phase == status.Migrating && is != was, is.Reason == "", "a reason, unless new is tried")
 		if serving > 0 {
-			require.NotEqual(t, status.Bypassed, is.Phase, "somebody serves it")
+			require.False(t, is.Phase == status.Bypassed && was.Phase == status.Migrating, "somebody serves it")
 			require.False(t, is.Phase == status.Migrating && fallen*2 >= serving && fallen > 0, "half have fallen back")
 		}
 		if fallen == 0 {
@@ -216,6 +219,7 @@ func TestVerdictHolds(t *testing.T) {
 		}
 		if is.Phase == status.Migrating && was.Phase != status.Migrating {
 			require.Positive(t, serving, "new is tried only where somebody serves it")
+			require.Equal(t, fresh, serving, "and nobody else can be asked for it")
 		}
 		require.Equal(t, after, watcher.Verdict(table(t), words, after, noon), "what is decided stays, while nothing changes")
 	})
