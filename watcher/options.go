@@ -14,6 +14,10 @@ import (
 	"github.com/migration-proxy/migration-proxy/names"
 )
 
+// ControllerLag is more than an ingress controller takes to see that an Ingress
+// no longer points at us.
+const ControllerLag = 30 * time.Second
+
 // Options is what a Watcher needs. Only Config is required.
 type Options struct {
 	// Config reaches the API server. The Watcher makes a client of its own
@@ -28,7 +32,7 @@ type Options struct {
 	Ask cluster.Getter
 	// Linger is how long the proxy's Service stays in a namespace where no
 	// Ingress needs it any more, so that no ingress controller sees the
-	// Service go before the Ingress changed; 0: 30 seconds.
+	// Service go before the Ingress changed; 0: ControllerLag.
 	Linger time.Duration
 	// Notice is how long such a Service is there before an Ingress is pointed
 	// at it, and how long admission has stopped to use it before it goes: time
@@ -58,7 +62,7 @@ func (o Options) withDefaults() Options {
 	o.Namespace = cmp.Or(o.Namespace, names.Namespace)
 	o.ConfigMap = cmp.Or(o.ConfigMap, names.ConfigMap)
 	o.StateMap = cmp.Or(o.StateMap, names.StateMap)
-	o.Linger = cmp.Or(o.Linger, 30*time.Second)
+	o.Linger = cmp.Or(o.Linger, ControllerLag)
 	o.Notice = cmp.Or(o.Notice, time.Second)
 	if o.Ask == nil {
 		o.Ask = cluster.Direct(true)

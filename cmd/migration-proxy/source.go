@@ -15,6 +15,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/watcher"
 )
 
 // source is where the migration config comes from: a file or a ConfigMap.
@@ -52,9 +53,6 @@ const (
 	firstAnswer = 3 * time.Second
 	// stateTimeout bounds one reading of migration-state.
 	stateTimeout = 3 * time.Second
-	// controllerLag is more than an ingress controller takes to see that its
-	// Ingress no longer points at us.
-	controllerLag = 30 * time.Second
 )
 
 var (
@@ -82,7 +80,7 @@ func newConfigMapSource(object cluster.Object) *configMapSource {
 func (s *configMapSource) String() string { return s.object.String() }
 
 // Linger covers the watcher, which puts the Ingress back, and the controller.
-func (s *configMapSource) Linger() time.Duration { return controllerLag }
+func (s *configMapSource) Linger() time.Duration { return watcher.ControllerLag }
 
 func (s *configMapSource) Run(ctx context.Context, take func([]byte, error)) error {
 	s.mu.Lock()
