@@ -88,8 +88,8 @@ func (p *parts) makeOwner(view *atomic.Pointer[view]) {
 		},
 	}
 	p.owner = &owner{
-		inbox: make(chan input), object: o.object(p.client, o.ConfigMap),
-		record: &record{maps: p.client.CoreV1().ConfigMaps(o.Namespace), metrics: p.metrics, log: o.Log, name: o.StateMap},
+		inbox: make(chan input), object: o.object(p.client, names.ConfigMap),
+		record: &record{maps: p.client.CoreV1().ConfigMaps(o.Namespace), metrics: p.metrics, log: o.Log, name: names.StateMap},
 		events: p.events, faults: p.faults, metrics: p.metrics, asker: p.asker, log: o.Log,
 		enqueue: p.ingresses.queue.Add, view: view, began: make(chan struct{}), index: newIndex(), kept: true,
 		home: o.Namespace, provided: map[string]struct{}{},
@@ -221,7 +221,7 @@ func either[T any](before, now *T) *T {
 // all are the goroutines of one run. The workers begin when there is a view,
 // which needs the config, the record and the replicas' first words.
 func (p *parts) all() []func(context.Context) {
-	state := p.options.object(p.client, p.options.StateMap)
+	state := p.options.object(p.client, names.StateMap)
 	return []func(context.Context){
 		p.owner.run,
 		func(ctx context.Context) { p.followConfigMap(ctx, p.owner.object, p.owner.takeConfig) },

@@ -25,8 +25,6 @@ type Options struct {
 	Config *rest.Config
 
 	Namespace string // of our own objects; empty: names.Namespace
-	ConfigMap string // empty: names.ConfigMap
-	StateMap  string // empty: names.StateMap
 
 	// Ask gets one replica's /status; nil: over HTTP from the Pod's address.
 	Ask cluster.Getter
@@ -60,8 +58,6 @@ const (
 
 func (o Options) withDefaults() Options {
 	o.Namespace = cmp.Or(o.Namespace, names.Namespace)
-	o.ConfigMap = cmp.Or(o.ConfigMap, names.ConfigMap)
-	o.StateMap = cmp.Or(o.StateMap, names.StateMap)
 	o.Linger = cmp.Or(o.Linger, ControllerLag)
 	o.Notice = cmp.Or(o.Notice, time.Second)
 	if o.Ask == nil {
