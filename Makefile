@@ -8,6 +8,8 @@ BINARY    := bin/migration-proxy
 GO        ?= go
 # Debian keeps nginx and haproxy where only root's PATH looks.
 export PATH := $(PATH):/usr/sbin:/usr/local/sbin
+# The module of the product, and those of what only developers need.
+MODULES   := ./... ./e2e/... ./bench/...
 # In a clone that another user owns (CI containers) git refuses to speak, and
 # go build with it. The version above is stamped without.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
@@ -57,14 +59,14 @@ test: need-go need-nginx need-namespaces ## Vet and run all tests, against the r
 	@echo "make test: go vet, then the tests of all rooms against $$($(NGINX_VERSION)) and a real control plane:"
 	@echo "make test: about 8 minutes on 2 cores; the first time the control plane is built before, about 15 minutes more"
 	@$(MAKE) --no-print-directory controlplane
-	$(GO) vet ./...
-	$(GO) test -count=1 -timeout 20m -p $$(($$(nproc) + 1)) ./e2e ./...
+	$(GO) vet $(MODULES)
+	$(GO) test -count=1 -timeout 20m -p $$(($$(nproc) + 1)) ./e2e $(MODULES)
 
 check: need-go need-nginx controlplane ## Format, vet, staticcheck, import arrows, generated files fresh
 	@unformatted=$$(gofmt -l .); \
 	  test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted >&2; exit 1; }
-	$(GO) vet ./...
-	$(GO) tool staticcheck ./...
+	$(GO) vet $(MODULES)
+	$(GO) tool staticcheck $(MODULES)
 	$(GO) test ./internal/arrows
 	$(GO) test $(GOLDEN_PACKAGES)
 
@@ -79,14 +81,14 @@ faults: need-go need-nginx ## Break everything around the proxy for minutes and 
 	@echo "make faults: about 12 minutes; the table goes to bin/faults.md"
 	@mkdir -p bin
 	MIGRATION_PROXY_FAULTS=long MIGRATION_PROXY_FAULTS_TABLE=$(CURDIR)/bin/faults.md \
-	  $(GO) test -count=1 -v -timeout 60m -parallel 1 ./faults
+	  $(GO) test -count=1 -v -timeout 60m -parallel 1 ./e2e/faults
 
 bench: build need-nginx need-bench ## Measure our nginx config against hand-written nginx and HAProxy
-	$(GO) test -run '^$$' -bench . ./...
+	$(GO) test -run '^$$' -bench . $(MODULES)
 	$(GO) run ./bench
 
 fuzz: need-go need-nginx ## Run each fuzz target for FUZZTIME (20s)
-	@set -eu; for package in $$($(GO) list ./...); do \
+	@set -eu; for package in $$($(GO) list $(MODULES)); do \
 	  listed=$$($(GO) test -list '^Fuzz' "$$package"); \
 	  for target in $$(echo "$$listed" | grep '^Fuzz'); do \
 	    echo "fuzz $$package $$target for $(FUZZTIME)"; \

@@ -16,8 +16,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
+	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
-	"github.com/migration-proxy/migration-proxy/names"
 )
 
 const (

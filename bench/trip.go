@@ -13,7 +13,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/fallback"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
-	"github.com/migration-proxy/migration-proxy/proxy/guard"
+	"github.com/migration-proxy/migration-proxy/proxy/breaker"
 )
 
 // measureTrip lets new fail under load, again and again, and takes from new's
@@ -113,7 +113,7 @@ func (t *tripTimes) trip(ctx context.Context, p *plane, new *mortal, how http.Ha
 	}
 	t.lasts = append(t.lasts, failed[len(failed)-1].Sub(failed[4]))
 	t.more = append(t.more, len(failed)-5)
-	if err := guard.Send(ctx, p.runtimeDir(), fallback.Clear, "api-0", "bench"); err != nil {
+	if err := breaker.Send(ctx, p.runtimeDir(), fallback.Clear, "api-0", "bench"); err != nil {
 		return err
 	}
 	return p.awaitPhase(ctx, fallback.Normal)

@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/migration-proxy/migration-proxy/names"
+	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
 // The names of the objects.

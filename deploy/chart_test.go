@@ -22,7 +22,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/golden"
-	"github.com/migration-proxy/migration-proxy/names"
+	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/webhook"
 )
 

@@ -45,4 +45,4 @@ kind load docker-image --name "$cluster" migration-proxy:e2e migration-proxy:e2e
 kubectl apply --server-side -f "$cert_manager"
 kubectl -n cert-manager wait --for=condition=Available deployment --all --timeout=3m
 
-MIGRATION_PROXY_E2E_KUBECONFIG=$kubeconfig go test -count=1 -timeout 30m ./e2e/...
+MIGRATION_PROXY_E2E_KUBECONFIG=$kubeconfig go test -count=1 -timeout 30m ./e2e

@@ -3,9 +3,9 @@ package ingressgen
 import (
 	networkingv1 "k8s.io/api/networking/v1"
 
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/names"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // Prefix is what our annotations and labels begin with.

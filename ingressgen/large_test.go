@@ -12,7 +12,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
-	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
 // What the API server refuses: apimachinery's TotalAnnotationSizeLimitB, and

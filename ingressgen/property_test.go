@@ -12,8 +12,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // An object of JSON: what the API server keeps, with fields that our types do

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // Labels and annotations of others that decide.

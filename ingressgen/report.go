@@ -3,8 +3,8 @@ package ingressgen
 import (
 	networkingv1 "k8s.io/api/networking/v1"
 
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // Edit is one JSON Patch operation (RFC 6902) on the Ingress, as it is sent.

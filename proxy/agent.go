@@ -11,12 +11,12 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 	"github.com/migration-proxy/migration-proxy/proxy/nginx"
 	"github.com/migration-proxy/migration-proxy/proxy/resolve"
 	"github.com/migration-proxy/migration-proxy/proxy/weights"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // Options are an Agent's parts and times. Zero times mean the default.

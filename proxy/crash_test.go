@@ -16,9 +16,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 const helperVariable = "PROXY_TEST_AGENT"

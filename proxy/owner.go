@@ -6,10 +6,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 	"github.com/migration-proxy/migration-proxy/proxy/weights"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // offer is a table that somebody wants in force. Offers and rejections are

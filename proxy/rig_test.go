@@ -21,9 +21,9 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"go.uber.org/goleak"
 
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // TestMain also is the agent that tests kill; see crash_test.go.

@@ -6,9 +6,9 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy/resolve"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // view is what the owner lets others see. It is never changed.

@@ -1,9 +1,9 @@
 package proxy
 
 import (
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy/weights"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // weigh applies the weights that differ from what was applied last.

@@ -5,9 +5,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy/weights"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 func TestWhatHoldsWhileATableIsOnItsWayIn(t *testing.T) {

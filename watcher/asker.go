@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
 )
 
 const (
@@ -21,9 +21,9 @@ const (
 // asker asks all replicas for their status, once a second, and at once when
 // it is poked: a config or an endpoint has changed.
 type asker struct {
-	endpoints func() []cluster.Endpoint
-	get       cluster.Getter
-	report    func(context.Context, []cluster.Replica)
+	endpoints func() []kube.Endpoint
+	get       kube.Getter
+	report    func(context.Context, []kube.Replica)
 	eager     atomic.Bool
 	poke      chan struct{} // holds one
 }
@@ -54,7 +54,7 @@ func (a *asker) run(ctx context.Context) {
 func (a *asker) round(ctx context.Context) {
 	round, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	replicas := cluster.Ask(round, a.endpoints(), a.get)
+	replicas := kube.Ask(round, a.endpoints(), a.get)
 	if ctx.Err() == nil { // else it is our own end that nobody answered
 		a.report(ctx, replicas)
 	}

@@ -11,9 +11,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
-	"github.com/migration-proxy/migration-proxy/names"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
 // parts is one run of the Watcher: who does what, wired.
@@ -82,8 +82,8 @@ func (p *parts) makeOwner(view *atomic.Pointer[view]) {
 	o := p.options
 	p.asker = &asker{
 		get: o.Ask, poke: make(chan struct{}, 1),
-		endpoints: func() []cluster.Endpoint { return cluster.Endpoints(p.mirror.endpoints()) },
-		report: func(ctx context.Context, replicas []cluster.Replica) {
+		endpoints: func() []kube.Endpoint { return kube.Endpoints(p.mirror.endpoints()) },
+		report: func(ctx context.Context, replicas []kube.Replica) {
 			p.owner.send(ctx, func(owner *owner) bool { return owner.takeReplicas(replicas) })
 		},
 	}
@@ -251,7 +251,7 @@ func (p *parts) all() []func(context.Context) {
 	}
 }
 
-func (p *parts) followConfigMap(ctx context.Context, object cluster.Object, take func(*corev1.ConfigMap) bool) {
+func (p *parts) followConfigMap(ctx context.Context, object kube.Object, take func(*corev1.ConfigMap) bool) {
 	_ = object.Follow(ctx, func(version *corev1.ConfigMap) { // ends with ctx, without an error
 		p.owner.send(ctx, func(*owner) bool { return take(version) })
 	})

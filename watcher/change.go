@@ -6,8 +6,8 @@ import (
 	"slices"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // view is what Ingresses are judged by: one immutable snapshot of the owner's

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
-	"github.com/migration-proxy/migration-proxy/names"
+	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
 // foreignError: somebody else has the name that an object of ours must have.

@@ -13,11 +13,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/names"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // input changes the owner's state. It tells whether that has to be looked at.
@@ -28,7 +28,7 @@ type input func(*owner) bool
 // one goroutine, run's; others send inputs and read the view.
 type owner struct {
 	inbox   chan input
-	object  cluster.Object // the config
+	object  kube.Object // the config
 	record  *record
 	events  *eventWriter
 	faults  *faults
@@ -116,7 +116,7 @@ func (o *owner) takeRecord(configMap *corev1.ConfigMap) bool {
 	return true
 }
 
-func (o *owner) takeReplicas(replicas []cluster.Replica) bool {
+func (o *owner) takeReplicas(replicas []kube.Replica) bool {
 	before := o.words
 	o.words = Listen(before, replicas, time.Now())
 	o.heard = true

@@ -17,8 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
-	"github.com/migration-proxy/migration-proxy/names"
-	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
 // apply is `kubectl apply --server-side` without --force-conflicts.

@@ -8,8 +8,8 @@ import (
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
-	"github.com/migration-proxy/migration-proxy/names"
-	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
 // TestStateMadeAgainIsHelms: somebody deleted migration-state and the watcher

@@ -15,8 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
-	"github.com/migration-proxy/migration-proxy/names"
-	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
 // TestMany: of many services, an edit of one writes its Ingress and no other;

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/tools/cache"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
 )
 
 // shelf holds the newest known version of all objects of one kind. It is a
@@ -89,7 +89,7 @@ func follow[T metav1.Object, L runtime.Object](ctx context.Context, s *shelf[T],
 		},
 	}
 	cache.NewReflectorWithOptions(lists, nil, s, cache.ReflectorOptions{
-		Name: s.what, TypeDescription: s.what, Backoff: cluster.Again(),
+		Name: s.what, TypeDescription: s.what, Backoff: kube.Again(),
 	}).RunWithContext(ctx)
 }
 

@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // Verdict is the third net's judgement: the cluster's state, from what the

@@ -8,10 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/status"
 	"github.com/migration-proxy/migration-proxy/watcher"
 )
 
@@ -30,7 +30,7 @@ type says struct {
 
 func (s says) word(pod string) watcher.Word {
 	ago := func(seconds float64) time.Time { return noon.Add(-time.Duration(seconds * float64(time.Second))) }
-	word := watcher.Word{Endpoint: cluster.Endpoint{Pod: pod, Ready: s.ready}, First: ago(s.seen), LastReady: ago(s.readyUntil), Trouble: s.trouble}
+	word := watcher.Word{Endpoint: kube.Endpoint{Pod: pod, Ready: s.ready}, First: ago(s.seen), LastReady: ago(s.readyUntil), Trouble: s.trouble}
 	if s.ready {
 		word.LastReady = noon
 	}
@@ -230,14 +230,14 @@ func TestVerdictHolds(t *testing.T) {
 func TestListen(t *testing.T) {
 	t.Parallel()
 	at := func(seconds int) time.Time { return noon.Add(time.Duration(seconds) * time.Second) }
-	replica := func(address string, err error) cluster.Replica {
-		r := cluster.Replica{Endpoint: cluster.Endpoint{Pod: "a", Ready: true}, Err: err}
+	replica := func(address string, err error) kube.Replica {
+		r := kube.Replica{Endpoint: kube.Endpoint{Pod: "a", Ready: true}, Err: err}
 		r.Status.Version = address
 		return r
 	}
-	words := watcher.Listen(nil, []cluster.Replica{replica("v1", nil)}, at(0))
+	words := watcher.Listen(nil, []kube.Replica{replica("v1", nil)}, at(0))
 	require.Equal(t, at(0), words[0].Heard)
-	words = watcher.Listen(words, []cluster.Replica{replica("", fmt.Errorf("away"))}, at(5))
+	words = watcher.Listen(words, []kube.Replica{replica("", fmt.Errorf("away"))}, at(5))
 	require.Equal(t, "v1", words[0].Status.Version, "the last word")
 	require.Equal(t, at(0), words[0].Heard)
 	require.Equal(t, at(0), words[0].First)

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 const (
@@ -22,19 +22,19 @@ const (
 
 // Word is the last that is known of one replica of the data plane.
 type Word struct {
-	cluster.Endpoint               // as last seen; not Ready once it is gone
-	First            time.Time     // when it was first seen
-	LastReady        time.Time     // when it was last seen ready; zero: never
-	Answered         bool          // when it was asked last
-	Heard            time.Time     // when it last answered; zero: never
-	Status           status.Status // its last answer
-	Trouble          string        // of a ready one, why it cannot be asked: the first error since it answered
+	kube.Endpoint               // as last seen; not Ready once it is gone
+	First         time.Time     // when it was first seen
+	LastReady     time.Time     // when it was last seen ready; zero: never
+	Answered      bool          // when it was asked last
+	Heard         time.Time     // when it last answered; zero: never
+	Status        status.Status // its last answer
+	Trouble       string        // of a ready one, why it cannot be asked: the first error since it answered
 }
 
 // Listen adds to the words what has been heard now: the answers of all
 // replicas that the cluster has. Words of replicas that are gone stay for as
 // long as they may matter. The result is sorted by pod.
-func Listen(words []Word, replicas []cluster.Replica, now time.Time) []Word {
+func Listen(words []Word, replicas []kube.Replica, now time.Time) []Word {
 	known := map[string]Word{}
 	for _, word := range words {
 		word.Ready, word.Answered = false, false
@@ -54,7 +54,7 @@ func Listen(words []Word, replicas []cluster.Replica, now time.Time) []Word {
 }
 
 // earlier is the word of the same replica before: same pod, same address.
-func earlier(words []Word, endpoint cluster.Endpoint, now time.Time) Word {
+func earlier(words []Word, endpoint kube.Endpoint, now time.Time) Word {
 	for _, word := range words {
 		if word.Pod == endpoint.Pod && word.Address == endpoint.Address {
 			return word
@@ -63,7 +63,7 @@ func earlier(words []Word, endpoint cluster.Endpoint, now time.Time) Word {
 	return Word{First: now}
 }
 
-func listen(word Word, replica cluster.Replica, now time.Time) Word {
+func listen(word Word, replica kube.Replica, now time.Time) Word {
 	word.Endpoint = replica.Endpoint
 	if word.Ready {
 		word.LastReady = now

@@ -24,12 +24,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
-	"github.com/migration-proxy/migration-proxy/names"
-	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/watcher"
 )
 
@@ -335,7 +335,7 @@ func (w *world) options() watcher.Options {
 	return watcher.Options{Config: config, Namespace: w.home, Ask: w.ask, Linger: w.linger, Notice: w.notice, Log: log}
 }
 
-func (w *world) ask(ctx context.Context, endpoint cluster.Endpoint) ([]byte, error) {
+func (w *world) ask(ctx context.Context, endpoint kube.Endpoint) ([]byte, error) {
 	for _, p := range w.proxies {
 		if p.address != endpoint.Address.Addr().String() {
 			continue

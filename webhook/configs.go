@@ -16,11 +16,11 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // configs refuses a migration config that would not load.
@@ -96,8 +96,8 @@ func sameText(newer, older *corev1.ConfigMap) bool {
 	return !created && bytes.Equal(text, before) && (err == nil) == (errBefore == nil)
 }
 
-func objectOf(configMap *corev1.ConfigMap) cluster.Object {
-	return cluster.Object{Namespace: configMap.Namespace, Name: configMap.Name}
+func objectOf(configMap *corev1.ConfigMap) kube.Object {
+	return kube.Object{Namespace: configMap.Namespace, Name: configMap.Name}
 }
 
 func otherKeys(configMap *corev1.ConfigMap) []string {

@@ -29,12 +29,12 @@ import (
 	"k8s.io/client-go/rest"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
-	"github.com/migration-proxy/migration-proxy/names"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 var plane *controlplane.ControlPlane
@@ -102,8 +102,8 @@ func (s *site) serve(t *testing.T) (address string, ca []byte) {
 	})
 	client, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
-	object := func(name string) cluster.Object {
-		return cluster.Object{Client: client, Namespace: s.own, Name: name, Log: quiet}
+	object := func(name string) kube.Object {
+		return kube.Object{Client: client, Namespace: s.own, Name: name, Log: quiet}
 	}
 	view := NewView(object(names.ConfigMap), object(names.StateMap), quiet)
 	s.admission = New(Options{View: view, Services: client.CoreV1(), Self: User(s.own, names.Webhook), Log: quiet})

@@ -10,17 +10,17 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // View is what requests are judged by: the last good migration table and the
 // cluster's state, as the two ConfigMaps say. Requests read an immutable
 // snapshot; Follow replaces it.
 type View struct {
-	config, state cluster.Object
+	config, state kube.Object
 	log           *slog.Logger
 	now           atomic.Pointer[snapshot]
 
@@ -47,7 +47,7 @@ type lastGood struct {
 
 // NewView names the two ConfigMaps: the migration config and the cluster's
 // state. Nothing is known of them until Follow runs.
-func NewView(config, state cluster.Object, log *slog.Logger) *View {
+func NewView(config, state kube.Object, log *slog.Logger) *View {
 	view := &View{config: config, state: state, log: log}
 	view.now.Store(&snapshot{})
 	return view

@@ -7,9 +7,9 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
-	"github.com/migration-proxy/migration-proxy/names"
-	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
 var quiet = slog.New(slog.DiscardHandler)
@@ -28,8 +28,8 @@ services:
 )
 
 func newView() *View {
-	object := func(name string) cluster.Object {
-		return cluster.Object{Namespace: "mp", Name: name, Log: quiet}
+	object := func(name string) kube.Object {
+		return kube.Object{Namespace: "mp", Name: name, Log: quiet}
 	}
 	return NewView(object(names.ConfigMap), object(names.StateMap), quiet)
 }

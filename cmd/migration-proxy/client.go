@@ -10,7 +10,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/spf13/cobra"
 )
 

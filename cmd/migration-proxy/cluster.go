@@ -13,8 +13,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
-	"github.com/migration-proxy/migration-proxy/names"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
 // clusterOptions name a cluster, and the installation in it.
@@ -79,7 +79,7 @@ func newInstallation(restConfig *rest.Config, namespace string, log *slog.Logger
 	if err != nil {
 		return nil, fmt.Errorf("make a client of the cluster: %w", err)
 	}
-	object := cluster.Object{Client: client, Namespace: namespace, Name: names.ConfigMap, Log: log}
+	object := kube.Object{Client: client, Namespace: namespace, Name: names.ConfigMap, Log: log}
 	return &installation{Interface: client, config: restConfig, namespace: namespace, object: object}, nil
 }
 

@@ -16,14 +16,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/migration-proxy/migration-proxy/api"
+	"github.com/migration-proxy/migration-proxy/internal/httpapi"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 	"github.com/migration-proxy/migration-proxy/proxy"
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
-	"github.com/migration-proxy/migration-proxy/proxy/guard"
+	"github.com/migration-proxy/migration-proxy/proxy/breaker"
 	"github.com/migration-proxy/migration-proxy/proxy/health"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // forwardChunks is how much of the access log may wait for a slow reader: 16
@@ -42,11 +42,11 @@ type dataPlane struct {
 	log       *slog.Logger
 	agent     *proxy.Agent
 	feed      *feed
-	guard     *guard.Guard
+	guard     *breaker.Breaker
 	probes    *health.Checker
 	counters  *accesslog.Counters
 	forwarder *accesslog.Forwarder // nil: the access log is off
-	server    *api.Server
+	server    *httpapi.Server
 	listener  net.Listener
 	draining  atomic.Bool
 }
@@ -88,7 +88,7 @@ func newDataPlane(ctx context.Context, options runOptions, log *slog.Logger) (*d
 // openGuard lets the second net watch: what it saw before a restart it knows.
 func (p *dataPlane) openGuard(roots string) {
 	p.probes = health.New(health.Options{Roots: roots, OnChange: func(key health.Key) { p.guard.Probed(key) }})
-	p.guard = guard.New(guard.Options{
+	p.guard = breaker.New(breaker.Options{
 		StateFile: filepath.Join(p.options.runtimeDir, "fallback.json"),
 		Verdict:   p.agent.SetFallback, Addresses: p.agent.Addresses, Health: p.probes, Log: p.log,
 		Broken: p.counters.AddBroken,
@@ -162,7 +162,7 @@ func (p *dataPlane) openAccessLog() error {
 }
 
 func (p *dataPlane) openAPI() (err error) {
-	p.server, err = api.New(api.Options{
+	p.server, err = httpapi.New(httpapi.Options{
 		Alive: p.agent.Alive, Ready: p.ready, Status: p.status, Brief: p.brief,
 		Collectors: []prometheus.Collector{p.counters, p.guard}, Log: p.log,
 	})

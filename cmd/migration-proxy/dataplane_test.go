@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/fallback"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
-	"github.com/migration-proxy/migration-proxy/proxy/guard"
-	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/proxy/breaker"
 )
 
 func TestCannotListen(t *testing.T) {
@@ -126,10 +126,10 @@ func TestTrafficNeedsNoControlSocket(t *testing.T) {
 	require.NoError(t, os.MkdirAll(inTheWay, 0o755))
 	r.start()
 	r.await("in force", inForce)
-	require.ErrorContains(t, guard.Send(t.Context(), dir, fallback.Trip, "shop", "me"), "no agent answers")
+	require.ErrorContains(t, breaker.Send(t.Context(), dir, fallback.Trip, "shop", "me"), "no agent answers")
 	require.NoError(t, os.Remove(inTheWay))
 	require.True(t, poll(t.Context(), 20*time.Second, func() bool {
-		return guard.Send(t.Context(), dir, fallback.Trip, "shop", "me") == nil
+		return breaker.Send(t.Context(), dir, fallback.Trip, "shop", "me") == nil
 	}))
 }
 

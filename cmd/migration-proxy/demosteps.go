@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // demoPatience is how long the demo waits for what should take a moment.

@@ -7,7 +7,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/fallback"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/proxy/guard"
+	"github.com/migration-proxy/migration-proxy/proxy/breaker"
 )
 
 // newFallback and newRecover are the operator's hand on the second net.
@@ -41,7 +41,7 @@ func commanding(command fallback.Command, cmd *cobra.Command) *cobra.Command {
 		if err != nil {
 			return usageError{err}
 		}
-		return guard.Send(cmd.Context(), runtimeDir, command, name, operator())
+		return breaker.Send(cmd.Context(), runtimeDir, command, name, operator())
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&runtimeDir, "runtime-dir", defaultRuntimeDir(), "the proxy's own directory")

@@ -13,9 +13,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
-	"github.com/migration-proxy/migration-proxy/names"
-	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
 // installation is the migration proxy in one cluster, seen with the rights of
@@ -24,7 +24,7 @@ type installation struct {
 	kubernetes.Interface
 	config    *rest.Config // that the client was made of
 	namespace string
-	object    cluster.Object // the migration config
+	object    kube.Object // the migration config
 }
 
 // migrationConfig is the ConfigMap as it is now, and the text in it.
@@ -58,14 +58,14 @@ func (i *installation) state(ctx context.Context) (status.Cluster, error) {
 }
 
 // replicas are those of the data plane, each with its own word.
-func (i *installation) replicas(ctx context.Context) ([]cluster.Replica, error) {
+func (i *installation) replicas(ctx context.Context) ([]kube.Replica, error) {
 	list, err := i.DiscoveryV1().EndpointSlices(i.namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: discoveryv1.LabelServiceName + "=" + names.ProxyService,
 	})
 	if err != nil {
 		return nil, need{"list", sliceResource, i.namespace}.explain(err)
 	}
-	replicas := cluster.Ask(ctx, cluster.Endpoints(list.Items), cluster.ThroughAPIServer(i, i.namespace))
+	replicas := kube.Ask(ctx, kube.Endpoints(list.Items), kube.ThroughAPIServer(i, i.namespace))
 	for n := range replicas {
 		if apierrors.IsForbidden(replicas[n].Err) {
 			return nil, need{"get", "pods/proxy", i.namespace}.explain(replicas[n].Err)

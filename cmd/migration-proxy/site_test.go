@@ -21,8 +21,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
+	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
-	"github.com/migration-proxy/migration-proxy/names"
 )
 
 // controlPlane is started by the first test that needs it: the others run

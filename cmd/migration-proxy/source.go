@@ -11,10 +11,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
-	"github.com/migration-proxy/migration-proxy/names"
-	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/watcher"
 )
 
@@ -64,7 +64,7 @@ var (
 // answer that is told like a file that cannot be read, later the last version
 // simply stays.
 type configMapSource struct {
-	object cluster.Object
+	object kube.Object
 
 	mu    sync.Mutex // also keeps the calls of take apart
 	take  func([]byte, error)
@@ -73,7 +73,7 @@ type configMapSource struct {
 	err   error
 }
 
-func newConfigMapSource(object cluster.Object) *configMapSource {
+func newConfigMapSource(object kube.Object) *configMapSource {
 	return &configMapSource{object: object, err: errUnasked}
 }
 

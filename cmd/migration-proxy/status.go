@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/spf13/cobra"
 	"gopkg.in/yaml.v3"
 )

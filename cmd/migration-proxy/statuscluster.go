@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // clusterStatus is the status over all replicas. Its JSON is what status -o
@@ -106,7 +106,7 @@ func askAll(ctx context.Context, found *installation, only string) (statusReport
 	return statusReport{encoded, document.page()}, err
 }
 
-func newClusterStatus(found *installation, replicas []cluster.Replica, table *migration.Table, state status.Cluster) clusterStatus {
+func newClusterStatus(found *installation, replicas []kube.Replica, table *migration.Table, state status.Cluster) clusterStatus {
 	document := clusterStatus{
 		Namespace: found.namespace, Now: time.Now(), Paused: state.Paused,
 		Config: clusterConfig{Source: found.object.String()},
@@ -137,7 +137,7 @@ func (d *clusterStatus) ready() (ready, inSync int) {
 	return ready, inSync
 }
 
-func (d *clusterStatus) replica(replica cluster.Replica) replicaStatus {
+func (d *clusterStatus) replica(replica kube.Replica) replicaStatus {
 	row := replicaStatus{Pod: replica.Pod, Ready: replica.Ready}
 	if replica.Err != nil {
 		row.Error = replica.Err.Error()
@@ -150,7 +150,7 @@ func (d *clusterStatus) replica(replica cluster.Replica) replicaStatus {
 }
 
 // services are those of the config and those that a replica serves.
-func services(replicas []cluster.Replica, table *migration.Table, state status.Cluster) []serviceStatus {
+func services(replicas []kube.Replica, table *migration.Table, state status.Cluster) []serviceStatus {
 	all := map[string]*serviceStatus{}
 	if table != nil {
 		for _, s := range table.Services() {

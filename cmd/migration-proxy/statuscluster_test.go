@@ -8,9 +8,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
-	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
 const oneService = `services:
@@ -18,10 +18,10 @@ const oneService = `services:
 `
 
 // answering is a replica that serves shop with this row.
-func answering(pod, digest string, row status.Service) cluster.Replica {
+func answering(pod, digest string, row status.Service) kube.Replica {
 	row.Name, row.OldHost, row.PathPrefix = "shop", "shop.example.com", "/"
-	return cluster.Replica{
-		Endpoint: cluster.Endpoint{Pod: pod, Ready: true},
+	return kube.Replica{
+		Endpoint: kube.Endpoint{Pod: pod, Ready: true},
 		Status:   status.Status{StartedAt: time.Now(), Config: status.Config{Digest: digest}, Services: []status.Service{row}},
 	}
 }
@@ -30,7 +30,7 @@ func TestClusterStatusAddsUp(t *testing.T) {
 	t.Parallel()
 	table, err := config.Load("c", []byte(oneService))
 	require.NoError(t, err)
-	found := &installation{namespace: "ns", object: cluster.Object{Namespace: "ns", Name: "cm"}}
+	found := &installation{namespace: "ns", object: kube.Object{Namespace: "ns", Name: "cm"}}
 	at := time.Date(2024, 1, 1, 12, 0, 0, 0, time.UTC)
 	one := answering("one", table.Digest(), status.Service{
 		Phase: status.Migrating, Observed: new(10.0),
@@ -40,9 +40,9 @@ func TestClusterStatusAddsUp(t *testing.T) {
 		Phase: status.FallenBack, Reason: "five failures", Observed: new(40.0),
 		Old: status.Side{Rate: 18, Failed: 0.5, P50: 0.4, P99: 0.2}, New: status.Side{Rate: 12, Rescued: 3},
 	})
-	silent := cluster.Replica{Endpoint: cluster.Endpoint{Pod: "zzz"}, Err: errors.New("no route")}
+	silent := kube.Replica{Endpoint: kube.Endpoint{Pod: "zzz"}, Err: errors.New("no route")}
 
-	document := newClusterStatus(found, []cluster.Replica{one, two, silent}, table, status.Cluster{})
+	document := newClusterStatus(found, []kube.Replica{one, two, silent}, table, status.Cluster{})
 	require.False(t, document.Config.InSync)
 	shop := document.Services[0]
 	require.InDelta(t, 32.5, *shop.Observed, 0.001) // (10*10 + 40*30) / 40
@@ -62,16 +62,16 @@ func TestClusterStatusAddsUp(t *testing.T) {
 
 	// What the watcher says counts, unless a replica knows of worse.
 	for _, c := range []struct {
-		replicas []cluster.Replica
+		replicas []kube.Replica
 		state    status.Cluster
 		phase    status.Phase
 		reason   string
 	}{
-		{[]cluster.Replica{one}, status.Cluster{}, status.Migrating, ""},
-		{[]cluster.Replica{one}, verdict(status.FallenBack, "half of them", at), status.FallenBack, "half of them"},
-		{[]cluster.Replica{two}, verdict(status.Migrating, "", at), status.FallenBack, "five failures"},
-		{[]cluster.Replica{two}, verdict(status.Bypassed, "nobody", at), status.Bypassed, "nobody"},
-		{[]cluster.Replica{one}, status.Cluster{Paused: "uninstall"}, status.Bypassed, "paused: uninstall"},
+		{[]kube.Replica{one}, status.Cluster{}, status.Migrating, ""},
+		{[]kube.Replica{one}, verdict(status.FallenBack, "half of them", at), status.FallenBack, "half of them"},
+		{[]kube.Replica{two}, verdict(status.Migrating, "", at), status.FallenBack, "five failures"},
+		{[]kube.Replica{two}, verdict(status.Bypassed, "nobody", at), status.Bypassed, "nobody"},
+		{[]kube.Replica{one}, status.Cluster{Paused: "uninstall"}, status.Bypassed, "paused: uninstall"},
 		{nil, status.Cluster{}, status.Bypassed, "no replica serves it"},
 	} {
 		document := newClusterStatus(found, c.replicas, table, c.state)
@@ -86,7 +86,7 @@ func TestInSync(t *testing.T) {
 	table, err := config.Load("c", []byte(oneService))
 	require.NoError(t, err)
 	found := &installation{}
-	replica := func(ready bool, digest string) cluster.Replica {
+	replica := func(ready bool, digest string) kube.Replica {
 		one := answering("one", digest, status.Service{})
 		one.Ready = ready
 		return one
@@ -94,15 +94,15 @@ func TestInSync(t *testing.T) {
 	serves, draining := replica(true, table.Digest()), replica(false, table.Digest())
 	late, starting := replica(true, "other"), replica(false, "other")
 	for _, c := range []struct {
-		replicas []cluster.Replica
+		replicas []kube.Replica
 		want     bool
 	}{
 		{nil, false},
-		{[]cluster.Replica{serves}, true},
-		{[]cluster.Replica{serves, draining, starting}, true},
-		{[]cluster.Replica{serves, late}, false},
-		{[]cluster.Replica{starting}, false},
-		{[]cluster.Replica{draining}, false},
+		{[]kube.Replica{serves}, true},
+		{[]kube.Replica{serves, draining, starting}, true},
+		{[]kube.Replica{serves, late}, false},
+		{[]kube.Replica{starting}, false},
+		{[]kube.Replica{draining}, false},
 	} {
 		require.Equal(t, c.want, newClusterStatus(found, c.replicas, table, status.Cluster{}).Config.InSync, "%v", c.replicas)
 	}

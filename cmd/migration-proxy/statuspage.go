@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/migration-proxy/migration-proxy/names"
-	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
 // mostColumns is how many replicas' shares stand one beside the other; of

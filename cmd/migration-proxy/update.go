@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/migration-proxy/migration-proxy/status"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/spf13/cobra"
 )
 

@@ -15,11 +15,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 
-	"github.com/migration-proxy/migration-proxy/cluster"
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/names"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // askReplicasEvery is how often the replicas are asked whether they serve a
@@ -62,7 +62,7 @@ func updateCluster(cmd *cobra.Command, goal goal, options updateOptions) error {
 
 // standing is where a service is, over the replicas that serve it. What the
 // watcher says is left out when it cannot be read: the change is in force.
-func (i *installation) standing(ctx context.Context, name migration.Name, serving []cluster.Replica) status.Service {
+func (i *installation) standing(ctx context.Context, name migration.Name, serving []kube.Replica) status.Service {
 	state, err := i.state(ctx)
 	if err != nil {
 		state = status.Cluster{}
@@ -138,7 +138,7 @@ func (i *installation) rejections(ctx context.Context) (rejections, error) {
 // await asks until every ready replica serves the change, and gives those. It
 // ends early when one has rejected it, or when nothing can be learnt. What the
 // newest config makes of the change is entered there.
-func (i *installation) await(ctx context.Context, wanted *change, earlier rejections, timeout time.Duration) ([]cluster.Replica, error) {
+func (i *installation) await(ctx context.Context, wanted *change, earlier rejections, timeout time.Duration) ([]kube.Replica, error) {
 	waiting, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	tick := time.NewTicker(askReplicasEvery)
@@ -164,7 +164,7 @@ func (i *installation) await(ctx context.Context, wanted *change, earlier reject
 }
 
 // serving asks once.
-func (i *installation) serving(ctx context.Context, wanted *change, earlier rejections) ([]cluster.Replica, error) {
+func (i *installation) serving(ctx context.Context, wanted *change, earlier rejections) ([]kube.Replica, error) {
 	replicas, err := i.replicas(ctx)
 	if err != nil {
 		return nil, err
@@ -184,7 +184,7 @@ type finalError struct{ error }
 
 // divide gives the ready replicas that serve the digest, and for each of the
 // others why it does not.
-func divide(replicas []cluster.Replica, digest string, earlier rejections) (serving []cluster.Replica, why []error) {
+func divide(replicas []kube.Replica, digest string, earlier rejections) (serving []kube.Replica, why []error) {
 	for _, replica := range replicas {
 		own := replica.Status.Config
 		switch {

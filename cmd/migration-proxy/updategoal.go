@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // goal is what update is asked for.

@@ -18,9 +18,9 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
-	"github.com/migration-proxy/migration-proxy/api"
 	"github.com/migration-proxy/migration-proxy/certs"
-	"github.com/migration-proxy/migration-proxy/names"
+	"github.com/migration-proxy/migration-proxy/internal/httpapi"
+	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/watcher"
 	"github.com/migration-proxy/migration-proxy/webhook"
 )
@@ -37,7 +37,7 @@ type admissionPlane struct {
 	view        *webhook.View
 	server      ctrlwebhook.Server
 	manager     manager.Manager
-	api         *api.Server
+	api         *httpapi.Server
 	listener    net.Listener
 	draining    atomic.Bool
 }
@@ -106,7 +106,7 @@ func (p *admissionPlane) openWatcher(found *installation) (*watcher.Watcher, err
 }
 
 func (p *admissionPlane) openAPI(collectors ...prometheus.Collector) (err error) {
-	p.api, err = api.New(api.Options{
+	p.api, err = httpapi.New(httpapi.Options{
 		Alive: func() error { return nil }, Ready: p.ready, Log: p.log,
 		Collectors: append(collectors, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "migration_proxy_watcher_leader", Help: "1 while this replica runs the watcher.",

@@ -29,8 +29,8 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/certs"
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
+	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
-	"github.com/migration-proxy/migration-proxy/names"
 	"github.com/migration-proxy/migration-proxy/webhook"
 )
 

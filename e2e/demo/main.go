@@ -23,7 +23,7 @@ func main() {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
 		// One Ctrl-C arrives up to three times: from the terminal, and passed on
-		// by each process of controlplane.Isolate. The next one ends it at once.
+		// by each process of localcluster.Isolate. The next one ends it at once.
 		context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 		d := &demo{cluster: cluster, ctx: ctx}
 		d.play()

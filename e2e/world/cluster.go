@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/migration-proxy/migration-proxy/e2e/localcluster"
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
 )
 
@@ -52,7 +53,7 @@ type Cluster struct {
 	root, dir  string // of the repository; for what programs write
 	programs   programs
 	images     images
-	local      *controlplane.World           // nil: somebody else's cluster
+	local      *localcluster.World           // nil: somebody else's cluster
 	leaves     []func(context.Context) error // take back what this run put into somebody else's cluster
 	// edits is held by those who change the migration config: kubectl edit
 	// sends the whole text, whatever it has become meanwhile, so it must be
@@ -85,7 +86,7 @@ func Main(tell func(doing string), run func(*Cluster) int) int {
 	if os.Getenv(KubeconfigVariable) != "" {
 		return inside()
 	}
-	return controlplane.Isolate(inside)
+	return localcluster.Isolate(inside)
 }
 
 // Open finds or makes the cluster, sets the stage and installs the chart.
@@ -108,7 +109,7 @@ func Open(ctx context.Context, tell func(doing string)) (*Cluster, error) {
 	return c, nil
 }
 
-// scratch is memory that only the inside of controlplane.Isolate sees:
+// scratch is memory that only the inside of localcluster.Isolate sees:
 // nothing of it stays, however the program ends.
 const scratch = "/run"
 
@@ -154,7 +155,7 @@ func (c *Cluster) startLocal(ctx context.Context) error {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	var err error
-	c.local, err = controlplane.NewWorld(ctx, controlplane.WorldOptions{
+	c.local, err = localcluster.NewWorld(ctx, localcluster.WorldOptions{
 		Images: map[string]string{
 			c.images.current: c.programs.current, c.images.older: c.programs.older, c.images.actor: c.programs.actor,
 		},

@@ -17,6 +17,7 @@ cd "$(dirname "$0")"
 out=$(cd ../.. && pwd)/bin/controlplane
 GO=${GO:-go}
 export GOFLAGS="${GOFLAGS:-} -buildvcs=false" # another user's clone
+export GOWORK=off # the workspace has none of these modules
 
 # program -> folder of its module, package, and of a first build in this order:
 # time on 2 cores, MB of disk

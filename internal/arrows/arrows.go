@@ -14,18 +14,16 @@ import (
 // Module is the path that our own imports begin with.
 const Module = "github.com/migration-proxy/migration-proxy"
 
-// Anything in a list of allowed imports allows all of them.
-const Anything = "*"
-
-// Room is the line of the table for one top-level folder.
-type Room struct {
-	// Imports names our rooms ("migration") and other people's modules
-	// ("gopkg.in/yaml.v3") that may be imported. The standard library always
-	// may, but for what Pure forbids.
+// Package is the line of the table for one package. An import is written as
+// our package's folder ("proxy/nginx"), as a folder with all that is below it
+// ("proxy/..."), or as the path of somebody else's module ("gopkg.in/yaml.v3").
+// The standard library may always be imported, except what Pure forbids.
+type Package struct {
+	// Imports is what the package may import. Every entry must be in use.
 	Imports []string
-	// Tests is what test files may import besides.
+	// Tests is what its test files may import besides. "..." is anything.
 	Tests []string
-	// Pure rooms touch no client, file, clock, log or random source: outside
+	// Pure packages touch no client, file, clock, log or random source: outside
 	// tests they may not import the packages in impure.
 	Pure bool
 }
@@ -36,35 +34,97 @@ var impure = []string{
 	"os", "os/exec", "os/signal", "syscall", "testing",
 }
 
+// checker collects what Check finds.
+type checker struct {
+	tree  fs.FS
+	table map[string]Package
+	found []string
+	used  map[string]bool // "package import" of the table
+}
+
 // Check gives one line, "file: import: why", for each import in the tree that
-// the table does not allow. Folders named testdata or beginning with a dot,
-// and other modules, are skipped, as the go command does.
-func Check(tree fs.FS, table map[string]Room) ([]string, error) {
-	var found []string
+// the table does not allow, and one for each entry that no file needs. Folders
+// named testdata or beginning with a dot are skipped, as the go command does;
+// so are the folders in skip.
+func Check(tree fs.FS, table map[string]Package, skip ...string) ([]string, error) {
+	c := checker{tree: tree, table: table, used: map[string]bool{}}
 	err := fs.WalkDir(tree, ".", func(file string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && (skipped(entry.Name()) || otherModule(tree, file)):
+		case entry.IsDir() && (skipped(entry.Name()) || slices.Contains(skip, file)):
 			return fs.SkipDir
 		case entry.IsDir() || path.Ext(file) != ".go":
 			return nil
 		}
-		imports, err := importsOf(tree, file)
-		found = append(found, refused(file, imports, table)...)
-		return err
+		return c.file(file)
 	})
-	slices.Sort(found)
-	return found, err
+	c.unused()
+	slices.Sort(c.found)
+	return c.found, err
 }
 
 func skipped(folder string) bool {
 	return folder == "testdata" || folder != "." && strings.HasPrefix(folder, ".")
 }
 
-func otherModule(tree fs.FS, folder string) bool {
-	_, err := fs.Stat(tree, path.Join(folder, "go.mod"))
-	return folder != "." && err == nil
+func (c *checker) file(file string) error {
+	imports, err := importsOf(c.tree, file)
+	if err != nil {
+		return err
+	}
+	name, test := path.Dir(file), strings.HasSuffix(file, "_test.go")
+	line, known := c.table[name]
+	if !known {
+		c.found = append(c.found, fmt.Sprintf("%s: the package %s has no line in the table", file, name))
+		return nil
+	}
+	for _, target := range imports {
+		switch {
+		case line.Pure && !test && slices.Contains(impure, target):
+			c.found = append(c.found, fmt.Sprintf("%s: %s: the package %s is pure", file, target, name))
+		case !c.permitted(name, target, line, test):
+			c.found = append(c.found, fmt.Sprintf("%s: %s: no arrow from %s", file, target, name))
+		}
+	}
+	return nil
+}
+
+// permitted reports whether the package may import the target, and remembers
+// which entry said so.
+func (c *checker) permitted(name, target string, line Package, test bool) bool {
+	own, isOwn := strings.CutPrefix(target, Module+"/")
+	if !isOwn && standard(target) || own == name {
+		return true
+	}
+	for _, entry := range line.Imports {
+		if isOwn && matches(entry, own) || matches(entry+"/...", target) {
+			c.used[name+" "+entry] = true
+			return true
+		}
+	}
+	return test && slices.ContainsFunc(line.Tests, func(entry string) bool {
+		return entry == "..." || isOwn && matches(entry, own) || matches(entry+"/...", target)
+	})
+}
+
+// matches reports whether the path is the entry, or below it if the entry ends
+// with "/...".
+func matches(entry, path string) bool {
+	if folder, all := strings.CutSuffix(entry, "/..."); all {
+		return path == folder || strings.HasPrefix(path, folder+"/")
+	}
+	return path == entry
+}
+
+func (c *checker) unused() {
+	for name, line := range c.table {
+		for _, entry := range line.Imports {
+			if !c.used[name+" "+entry] {
+				c.found = append(c.found, fmt.Sprintf("%s: no file imports %s: delete the entry", name, entry))
+			}
+		}
+	}
 }
 
 func importsOf(tree fs.FS, file string) ([]string, error) {
@@ -85,41 +145,6 @@ func importsOf(tree fs.FS, file string) ([]string, error) {
 		imports = append(imports, name)
 	}
 	return imports, nil
-}
-
-func refused(file string, imports []string, table map[string]Room) []string {
-	name, _, _ := strings.Cut(file, "/")
-	room, known := table[name]
-	if !known {
-		return []string{fmt.Sprintf("%s: the room %s has no line in the table", file, name)}
-	}
-	allowed, test := room.Imports, strings.HasSuffix(file, "_test.go")
-	if test {
-		allowed = slices.Concat(room.Imports, room.Tests)
-	}
-	var found []string
-	for _, target := range imports {
-		switch {
-		case room.Pure && !test && slices.Contains(impure, target):
-			found = append(found, fmt.Sprintf("%s: %s: the room %s is pure", file, target, name))
-		case !permitted(name, target, allowed):
-			found = append(found, fmt.Sprintf("%s: %s: no arrow from %s", file, target, name))
-		}
-	}
-	return found
-}
-
-func permitted(room, target string, allowed []string) bool {
-	if slices.Contains(allowed, Anything) || standard(target) {
-		return true
-	}
-	if own, ok := strings.CutPrefix(target, Module+"/"); ok {
-		other, _, _ := strings.Cut(own, "/")
-		return other == room || slices.Contains(allowed, other)
-	}
-	return slices.ContainsFunc(allowed, func(module string) bool {
-		return target == module || strings.HasPrefix(target, module+"/")
-	})
 }
 
 // standard: only packages outside the standard library begin with a domain.

@@ -15,8 +15,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
-// serviceRange is where ClusterIPs come from.
-const serviceRange = "10.96.0.0/16"
+// ServiceRange is where ClusterIPs come from.
+const ServiceRange = "10.96.0.0/16"
 
 var (
 	loopback            = netip.MustParseAddr("127.0.0.1")
@@ -68,7 +68,7 @@ func (c *ControlPlane) apiserverArguments() []string {
 		"--authorization-mode=RBAC",
 		"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
 		"--service-account-key-file=" + file("sa.pem"), "--service-account-signing-key-file=" + file("sa-key.pem"),
-		"--service-cluster-ip-range=" + serviceRange,
+		"--service-cluster-ip-range=" + ServiceRange,
 		"--allow-privileged=true",
 		// Webhooks named by Service are called at their endpoints: nothing
 		// routes ClusterIPs to us.

@@ -93,19 +93,6 @@ func TestAPIServerComesBackWithItsData(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Stop removes the folder; that of a process that was killed is removed by
-// the next Start.
-func TestNoTemporaryFolderStays(t *testing.T) {
-	t.Parallel()
-	abandoned := killed(t, "serve", func(kubeconfig string) { require.FileExists(t, kubeconfig) })
-	plane, err := controlplane.Start(t.Context(), controlplane.Options{})
-	require.NoError(t, err)
-	require.NoDirExists(t, filepath.Dir(abandoned))
-	require.FileExists(t, plane.Kubeconfig())
-	require.NoError(t, plane.Stop())
-	require.NoDirExists(t, filepath.Dir(plane.Kubeconfig()))
-}
-
 // Somebody takes the port after it was chosen and before it is listened on.
 func TestStolenPortIsReplaced(t *testing.T) {
 	t.Parallel()

@@ -35,6 +35,14 @@ var launches = sync.OnceValue(func() chan<- func() {
 	return calls
 })
 
+// StartBound starts a command whose SysProcAttr.Pdeathsig must hold until this
+// process ends, and not only until one of its threads does.
+func StartBound(command *exec.Cmd) error {
+	started := make(chan error)
+	launches() <- func() { started <- command.Start() }
+	return <-started
+}
+
 // launch starts a program of ours. It ends with us, even if we are killed.
 func launch(dir, name string, args ...string) (*process, error) {
 	path, err := Program(name)
@@ -51,9 +59,7 @@ func launch(dir, name string, args ...string) (*process, error) {
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = output, output, dir
 	p.cmd.Env = withoutProxies(os.Environ())
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	started := make(chan error)
-	launches() <- func() { started <- p.cmd.Start() }
-	if err := <-started; err != nil {
+	if err := StartBound(p.cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	go func() {

@@ -4,8 +4,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/status"
 )
 
 // The two rows for requests that belong to no service of the table. No

@@ -1,4 +1,4 @@
-{{/* The names are fixed: the program knows them (cluster/names.go). */}}
+{{/* The names are fixed: the program knows them (internal/names). */}}
 
 {{- define "labels" -}}
 app.kubernetes.io/name: migration-proxy

@@ -1,0 +1,130 @@
+package faults
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/internal/status"
+)
+
+// loadServices is how many services the load test configures.
+const loadServices = 1000
+
+// TestLoad lets 16 connections ask as fast as they can, half of it over https
+// to new, with 1,000 services, while shares change every second.
+func TestLoad(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	first := p.thousand()
+	p.start(first)
+	before := p.census()
+	began := time.Now()
+	plain := p.clients("s0", rates{connections: 4})
+	secure := p.clients("s1", rates{connections: 4})
+	memory := p.weighEverySecond(takes(10*time.Second, 3*time.Minute))
+	took := time.Since(began)
+	now := p.await("the last share", func(s status.Status) bool { return s.Ready && s.Config.Rejected == nil })
+	for name, clients := range map[string]*traffic{"s0, new by http": plain, "s1, new by https": secure} {
+		result := p.ends(clients, fmt.Sprintf("%s, %.0f requests a second", name, float64(clients.answered.Load())/took.Seconds()), began, time.Time{})
+		result.group = "7. Load: 1,000 services, 16 connections, 100 shares changed every second"
+		result.says = fmt.Sprintf("reloads %d; %s", now.Nginx.Reloads-1, memory)
+		results.add(t, result)
+		require.Zero(t, result.get.failed+result.post.failed+result.duplicates, "%v", clients.kinds())
+	}
+	memory.requireFlat(t)
+	p.write(pattern + first)
+	p.requireNothingLeft(before)
+}
+
+// thousand is a config of as many services with shares at random.
+func (p *pair) thousand() string {
+	var text bytes.Buffer
+	for i := range loadServices {
+		new := p.old.URL() // a third backend would find nothing more
+		if i%2 == 1 {
+			new = p.new.URL()
+		}
+		text.WriteString(p.service(fmt.Sprintf("s%d", i), p.old.URL(), new, share(i), noTrip))
+	}
+	return text.String()
+}
+
+func share(i int) string {
+	percent := 50
+	if i < 100 {
+		percent = rand.IntN(101)
+	}
+	return fmt.Sprintf("    migration: {enabled: true, percentage: %d}", percent)
+}
+
+// weighEverySecond changes the shares of a hundred services, those under load
+// among them, and looks at the memory.
+func (p *pair) weighEverySecond(length time.Duration) *memory {
+	m := &memory{}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for end := time.Now().Add(length); time.Now().Before(end); {
+		p.write(pattern + p.thousand())
+		<-tick.C
+		m.look(p.world)
+	}
+	return m
+}
+
+// memory is the resident memory in bytes, second by second.
+type memory struct{ agent, workers []int }
+
+func (m *memory) look(w *world) {
+	m.agent = append(m.agent, resident(w.agent.Process.Pid))
+	sum := 0
+	for _, worker := range children(w.master()) {
+		sum += resident(worker)
+	}
+	m.workers = append(m.workers, sum)
+}
+
+// resident is 0 for a process that is gone.
+func resident(pid int) int {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "statm"))
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields(text)
+	pages, _ := strconv.Atoi(string(fields[1]))
+	return pages * os.Getpagesize()
+}
+
+// thirds are the medians of the first and the last third.
+func thirds(samples []int) (first, last int) {
+	third := len(samples) / 3
+	return median(samples[:third]), median(samples[len(samples)-third:])
+}
+
+func median(samples []int) int {
+	sorted := slices.Sorted(slices.Values(samples))
+	return sorted[len(sorted)/2]
+}
+
+func (m *memory) String() string {
+	a, b := thirds(m.agent)
+	c, d := thirds(m.workers)
+	return fmt.Sprintf("agent %d -> %d MB, workers %d -> %d MB (first and last third)", a>>20, b>>20, c>>20, d>>20)
+}
+
+// requireFlat allows a tenth, and what a Go heap does in its first seconds.
+func (m *memory) requireFlat(t *testing.T) {
+	t.Helper()
+	for name, samples := range map[string][]int{"agent": m.agent, "workers": m.workers} {
+		first, last := thirds(samples)
+		require.LessOrEqual(t, last, first+first/10+(24<<20), "%s: %v", name, samples)
+	}
+}

@@ -1,0 +1,53 @@
+package faults
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// program is the binary under test.
+var program string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "mp-faults-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	program = filepath.Join(dir, "migration-proxy")
+	build := exec.Command("go", "build", "-o", program, "../../cmd/migration-proxy")
+	if output, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build migration-proxy: %v\n%s", err, output)
+		return 1
+	}
+	// They wait for faults to pass more than they compute.
+	if err := flag.Set("test.parallel", "5"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	code := m.Run()
+	if err := results.write(os.Getenv("MIGRATION_PROXY_FAULTS_TABLE")); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// long is whether there are minutes and not seconds.
+func long() bool { return os.Getenv("MIGRATION_PROXY_FAULTS") == "long" }
+
+// takes is a time of the short form, or that of the long form.
+func takes(short, otherwise time.Duration) time.Duration {
+	if long() {
+		return otherwise
+	}
+	return short
+}

@@ -1,0 +1,125 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+const indexText = `migration proxy
+
+/health   200 while the process does its work
+/ready    200 when traffic may come, 503 with the reason when not
+/metrics  for Prometheus
+`
+
+const indexStatus = `/status   the whole state as JSON; ?service=NAME for one service, ?brief without figures
+`
+
+// readOnly refuses whatever could be meant to change something, on any path.
+func readOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "nothing here can be changed: use GET or HEAD", http.StatusMethodNotAllowed)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func index(text string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = fmt.Fprint(w, text)
+	})
+}
+
+// condition answers 200 {"NAME":true}, or 503 {"NAME":false,"reason":"..."}.
+func condition(name string, check func() error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		answer, code := map[string]any{name: true}, http.StatusOK
+		if err := check(); err != nil {
+			answer, code = map[string]any{name: false, "reason": err.Error()}, http.StatusServiceUnavailable
+		}
+		writeJSON(w, code, answer)
+	})
+}
+
+func statusHandler(options Options) http.Handler {
+	whole, short := options.Status, options.Brief
+	if short == nil {
+		short = whole
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		current, isBrief := whole, r.URL.Query().Has("brief")
+		if isBrief {
+			current = short
+		}
+		document := current()
+		if query := r.URL.Query(); query.Has("service") {
+			document.Services = named(document.Services, query.Get("service"))
+			if len(document.Services) == 0 {
+				notFound(w, query.Get("service"))
+				return
+			}
+		}
+		if document.Services == nil {
+			document.Services = []status.Service{} // [] for those who loop over it, not null
+		}
+		if isBrief {
+			writeJSON(w, http.StatusOK, brief(document))
+			return
+		}
+		writeJSON(w, http.StatusOK, document)
+	})
+}
+
+func notFound(w http.ResponseWriter, name string) {
+	writeJSON(w, http.StatusNotFound, map[string]string{
+		"error": fmt.Sprintf("no service %q in the config that is served; /status lists all", name),
+	})
+}
+
+// named copies the rows of that name: the rows may be shared.
+func named(rows []status.Service, name string) []status.Service {
+	return slices.DeleteFunc(slices.Clone(rows), func(row status.Service) bool { return row.Name != name })
+}
+
+func writeJSON(w http.ResponseWriter, code int, document any) {
+	text, err := json.MarshalIndent(document, "", "  ")
+	if err != nil {
+		http.Error(w, "the answer cannot be written as JSON: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = w.Write(append(text, '\n'))
+}
+
+// metricsHandler has a registry of its own: what a library registers globally
+// is not part of this interface.
+func metricsHandler(options Options) (http.Handler, error) {
+	registry := prometheus.NewRegistry()
+	all := append([]prometheus.Collector{
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	}, options.Collectors...)
+	if options.Status != nil {
+		all = append(all, statusCollector{options.Status})
+	}
+	for _, collector := range all {
+		if err := registry.Register(collector); err != nil {
+			return nil, fmt.Errorf("register the metrics: %w", err)
+		}
+	}
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: mostScrapes}), nil
+}

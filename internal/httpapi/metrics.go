@@ -1,0 +1,92 @@
+package httpapi
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/migration-proxy/migration-proxy/internal/status"
+)
+
+var (
+	descInfo = desc("build_info", "1, with the version as label.", "version")
+	descUp   = desc("nginx_up", "1 while nginx runs.")
+
+	descResults  = desc("config_reloads_total", "Configs read, by result: applied, or the stage that refused it (load, generate, test, apply).", "result")
+	descReady    = desc("ready", "1 when traffic may come to this replica.")
+	descInSync   = desc("config_in_sync", "1 when the newest config is the one that is served, 0 when it was refused or none is served.")
+	descSince    = desc("config_last_success_timestamp_seconds", "When the config that is served was put in force, in seconds since 1970; 0 when none is.")
+	descReloads  = desc("nginx_reloads_total", "Reloads of nginx since the agent started.")
+	descRestarts = desc("nginx_restarts_total", "Unplanned restarts of nginx since the agent started.")
+	descPhase    = desc("phase", "1 for the phase a service is in, 0 for the others.", "service", "phase")
+	descDesired  = desc("share_desired_ratio", "Part of the traffic, 0 to 1, that the config wants on new.", "service")
+	descObserved = desc("share_observed_ratio", "Part of the last minute's requests, 0 to 1, that the decision sent to new; absent without requests.", "service")
+	descUnres    = desc("backend_unresolved", "1 when the backend's name has no (new) address.", "service", "side")
+)
+
+var phases = []status.Phase{status.Disabled, status.Migrating, status.FallenBack, status.Recovering}
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("migration_proxy_"+name, help, labels, nil)
+}
+
+// statusCollector turns the status document into metrics, so that /status and
+// /metrics cannot disagree.
+type statusCollector struct{ current func() status.Status }
+
+// Describe implements prometheus.Collector.
+func (c statusCollector) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descInfo, descUp, descResults, descReady, descInSync, descSince, descReloads, descRestarts,
+		descPhase, descDesired, descObserved, descUnres,
+	} {
+		out <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c statusCollector) Collect(out chan<- prometheus.Metric) {
+	now := c.current()
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	gauge(descInfo, 1, now.Version)
+	gauge(descUp, one(now.Nginx.PID != 0))
+	gauge(descReady, one(now.Ready))
+	gauge(descInSync, one(now.Config.InSync()))
+	gauge(descSince, unixSeconds(now.Config.Since))
+	out <- prometheus.MustNewConstMetric(descReloads, prometheus.CounterValue, float64(now.Nginx.Reloads))
+	out <- prometheus.MustNewConstMetric(descRestarts, prometheus.CounterValue, float64(now.Nginx.Restarts))
+	for result, count := range now.Config.Results {
+		out <- prometheus.MustNewConstMetric(descResults, prometheus.CounterValue, float64(count), result)
+	}
+	for i := range now.Services {
+		collectService(&now.Services[i], gauge)
+	}
+}
+
+func collectService(s *status.Service, gauge func(*prometheus.Desc, float64, ...string)) {
+	for _, phase := range phases {
+		gauge(descPhase, one(s.Phase == phase), s.Name, string(phase))
+	}
+	gauge(descDesired, s.Share/100, s.Name)
+	if s.Observed != nil {
+		gauge(descObserved, *s.Observed/100, s.Name)
+	}
+	gauge(descUnres, one(s.Old.Unresolved != ""), s.Name, "old")
+	gauge(descUnres, one(s.New.Unresolved != ""), s.Name, "new")
+}
+
+func one(condition bool) float64 {
+	if condition {
+		return 1
+	}
+	return 0
+}
+
+func unixSeconds(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
+}
