@@ -14,6 +14,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/logging"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
@@ -89,5 +90,5 @@ func quietClient(log *slog.Logger, level slog.Level) {
 	if level > slog.LevelDebug {
 		log = slog.New(slog.DiscardHandler)
 	}
-	klog.SetSlogLogger(log.With(componentKey, "client-go"))
+	klog.SetSlogLogger(log.With(logging.ComponentKey, "client-go"))
 }

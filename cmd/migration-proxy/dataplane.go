@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/migration-proxy/migration-proxy/internal/httpapi"
+	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
@@ -139,7 +140,7 @@ func cannotListen(flag string, err error) error {
 	case errors.Is(err, syscall.EACCES):
 		remedy = "low ports need CAP_NET_BIND_SERVICE: choose one from 1024 up"
 	}
-	return fmt.Errorf("%w; %s with --%s or $%s", err, remedy, flag, variable(flag))
+	return fmt.Errorf("%w; %s with --%s or $%s", err, remedy, flag, names.EnvironmentVariable(flag))
 }
 
 func (p *dataPlane) openAccessLog() error {

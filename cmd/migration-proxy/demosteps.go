@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/internal/atomicfile"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"github.com/migration-proxy/migration-proxy/migration"
@@ -35,7 +36,7 @@ func (d *demo) slip(ctx context.Context) error {
 		return err
 	}
 	bad := bytes.Replace(good, []byte("percentage: 50"), []byte("percentage: 500"), 1)
-	if err := replaceFile(d.config, good, bad); err != nil {
+	if err := atomicfile.Replace(d.config, good, bad); err != nil {
 		return err
 	}
 	d.claim(d.show(ctx, "validate", demoFile) == exitFailed, "validate finds it")
@@ -43,7 +44,7 @@ func (d *demo) slip(ctx context.Context) error {
 	if err := d.watchShare(ctx, 50); err != nil {
 		return err
 	}
-	return replaceFile(d.config, bad, good)
+	return atomicfile.Replace(d.config, bad, good)
 }
 
 func (d *demo) rejects(ctx context.Context) bool {

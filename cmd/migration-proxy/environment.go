@@ -3,25 +3,21 @@ package main
 import (
 	"fmt"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
-const environmentPrefix = "MIGRATION_PROXY_"
-
-// variable is the environment variable that a flag may be given by:
-// --local-config is MIGRATION_PROXY_LOCAL_CONFIG.
-func variable(flag string) string {
-	return environmentPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
+// environmentPrefix is also the annotation of the flags that have a variable.
+const environmentPrefix = names.EnvironmentPrefix
 
 // environmentOf marks the flags of a command that may come from the
 // environment: what belongs to a machine and not to one question.
-func environmentOf(flags *pflag.FlagSet, names ...string) {
-	for _, name := range names {
-		must(flags.SetAnnotation(name, environmentPrefix, []string{variable(name)}))
+func environmentOf(flags *pflag.FlagSet, flagNames ...string) {
+	for _, name := range flagNames {
+		must(flags.SetAnnotation(name, environmentPrefix, []string{names.EnvironmentVariable(name)}))
 	}
 }
 

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,6 +10,7 @@ import (
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/internal/atomicfile"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy"
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
@@ -164,20 +163,8 @@ func (f *feed) inForce(served *migration.Table) {
 	if f.text == nil {
 		return
 	}
-	if err := remember(f.lastGood, f.text); err != nil {
+	if err := atomicfile.Write(f.lastGood, f.text, 0o600); err != nil {
 		f.log.Error("A restart will not know this config while the newest is invalid", "error", err)
 	}
 	f.text = nil
-}
-
-// remember writes in one step: a reader sees the text before or this one.
-func remember(path string, text []byte) error {
-	draft := path + ".tmp"
-	if err := os.WriteFile(draft, text, 0o600); err != nil {
-		return fmt.Errorf("remember the last good config: %w", err)
-	}
-	if err := os.Rename(draft, path); err != nil {
-		return errors.Join(fmt.Errorf("remember the last good config: %w", err), os.Remove(draft))
-	}
-	return nil
 }

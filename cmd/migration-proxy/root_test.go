@@ -8,6 +8,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
 // TestHelp: each command's help fits a screen and shows how it is used.
@@ -39,7 +41,7 @@ func TestEveryFlagOfRunHasAVariable(t *testing.T) {
 	require.NoError(t, err)
 	command.LocalFlags().VisitAll(func(flag *pflag.Flag) {
 		if flag.Name != "help" {
-			require.Contains(t, flag.Usage, "[$"+variable(flag.Name)+"]")
+			require.Contains(t, flag.Usage, "[$"+names.EnvironmentVariable(flag.Name)+"]")
 		}
 	})
 }

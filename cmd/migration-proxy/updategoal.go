@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/internal/atomicfile"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
@@ -81,7 +82,7 @@ func (c change) write(file string) error {
 	if bytes.Equal(c.before, c.after) {
 		return nil
 	}
-	return replaceFile(file, c.before, c.after)
+	return atomicfile.Replace(file, c.before, c.after)
 }
 
 // String is "api-name01: 20 % -> 50 %", or "api-name01: off -> on (20 %)".

@@ -20,6 +20,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/certs"
 	"github.com/migration-proxy/migration-proxy/internal/httpapi"
+	"github.com/migration-proxy/migration-proxy/internal/logging"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/watcher"
 	"github.com/migration-proxy/migration-proxy/webhook"
@@ -185,6 +186,6 @@ func (p *admissionPlane) linger(ctx context.Context) {
 
 // quietRuntime puts controller-runtime's log lines into our format.
 func quietRuntime(log *slog.Logger) {
-	ctrllog.SetLogger(logr.FromSlogHandler(log.With(componentKey, "controller-runtime").Handler()))
+	ctrllog.SetLogger(logr.FromSlogHandler(log.With(logging.ComponentKey, "controller-runtime").Handler()))
 	slog.SetDefault(log) // and net/http's about handshakes
 }

@@ -57,7 +57,7 @@ var table = map[string]Package{
 	"proxy/accesslog": {Imports: []string{"migration", "internal/status", prometheus}, Tests: otherTests},
 	"proxy/breaker": {
 		Imports: []string{
-			"migration", "fallback", "internal/status", "proxy/accesslog", "proxy/errorlog", "proxy/health", prometheus,
+			"migration", "fallback", "internal/atomicfile", "internal/status", "proxy/accesslog", "proxy/errorlog", "proxy/health", prometheus,
 		},
 		Tests: otherTests,
 	},
@@ -88,14 +88,16 @@ var table = map[string]Package{
 	},
 
 	// What several of them need.
-	"internal/httpapi": {Imports: []string{"internal/status", prometheus}, Tests: otherTests},
+	"internal/atomicfile": {Tests: testLibraries},
+	"internal/logging":    {Tests: testLibraries},
+	"internal/httpapi":    {Imports: []string{"internal/status", prometheus}, Tests: otherTests},
 	"internal/kube": {
 		Imports: slices.Concat([]string{"internal/names", "internal/status", clientGo}, kubernetes),
 		Tests:   otherTests,
 	},
 	"cmd/migration-proxy": {
 		Imports: slices.Concat([]string{
-			"certs", "config", "fallback", "ingressgen", "internal/httpapi", "internal/kube", "internal/names", "internal/status",
+			"certs", "config", "fallback", "ingressgen", "internal/atomicfile", "internal/httpapi", "internal/kube", "internal/logging", "internal/names", "internal/status",
 			"internal/testbed", "migration", "nginxgen", "proxy", "proxy/accesslog", "proxy/breaker", "proxy/health",
 			"watcher", "webhook", clientGo, controllerRuntime, prometheus, "k8s.io/klog", "github.com/go-logr/logr",
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sync", "gopkg.in/yaml.v3",

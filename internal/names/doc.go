@@ -1,9 +1,13 @@
-// Package names has the names and ports of the objects of one installation,
-// each once: those that the chart makes, those that we generate, and what marks
-// them as ours.
+// Package names holds the names and ports of the objects of one installation,
+// each once: the objects of the chart, the objects that the programs generate,
+// the labels that mark them, and the environment variables that set flags.
 //
-// Takes: nothing. Gives: constants. Refuses: anything that has to be computed,
-// and every import.
+// Takes:
+//   - nothing, or the name of a flag
 //
-// Every room that speaks of an object may import it.
+// Gives:
+//   - constants
+//
+// Refuses:
+//   - values that need a config or a cluster
 package names

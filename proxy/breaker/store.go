@@ -9,6 +9,7 @@ import (
 	"os"
 
 	"github.com/migration-proxy/migration-proxy/fallback"
+	"github.com/migration-proxy/migration-proxy/internal/atomicfile"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
@@ -52,11 +53,7 @@ func (g *Breaker) save() error {
 	if err != nil || bytes.Equal(text, g.saved) {
 		return err
 	}
-	draft := g.options.StateFile + ".tmp"
-	if err := os.WriteFile(draft, text, 0o600); err != nil {
-		return fmt.Errorf("write the fallback states: %w", err)
-	}
-	if err := os.Rename(draft, g.options.StateFile); err != nil {
+	if err := atomicfile.Write(g.options.StateFile, text, 0o600); err != nil {
 		return fmt.Errorf("write the fallback states: %w", err)
 	}
 	g.saved = text

@@ -1,4 +1,4 @@
-package main
+package atomicfile
 
 import (
 	"bytes"
@@ -10,13 +10,15 @@ import (
 	"syscall"
 )
 
-// errChanged: somebody else was faster.
-var errChanged = errors.New("it was changed by somebody else meanwhile; nothing was written, try again")
+// ErrChanged says that the file no longer has the content that the change was
+// made from. The file was not written.
+var ErrChanged = errors.New("it was changed by somebody else meanwhile; nothing was written, try again")
 
-// replaceFile changes a file's content from old to text in one step: readers
-// see one or the other, also after a crash. Mode and owner stay; through a
-// symlink its target is replaced. A file that is no longer old is refused.
-func replaceFile(path string, old, text []byte) error {
+// Replace changes the content of an existing file from old to text. The mode
+// and the owner of the file stay, and a symlink stays a symlink: its target is
+// replaced. The change is synced to disk. The error is ErrChanged if the file
+// does not contain old.
+func Replace(path string, old, text []byte) error {
 	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
@@ -35,8 +37,9 @@ func replaceFile(path string, old, text []byte) error {
 	return syncDir(filepath.Dir(target))
 }
 
-// writeDraft writes the text beside the target, safe on the disk.
-func writeDraft(target string, text []byte, like fs.FileInfo) (draft string, err error) {
+// writeDraft writes the text to a new file in the target's directory and syncs
+// it to disk.
+func writeDraft(target string, text []byte, targetInfo fs.FileInfo) (draft string, err error) {
 	file, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*")
 	if err != nil {
 		return "", err
@@ -50,30 +53,30 @@ func writeDraft(target string, text []byte, like fs.FileInfo) (draft string, err
 	if _, err := file.Write(text); err != nil {
 		return "", err
 	}
-	if err := makeAlike(file, like); err != nil {
+	if err := copyModeAndOwner(file, targetInfo); err != nil {
 		return "", err
 	}
 	return file.Name(), file.Sync()
 }
 
-// makeAlike gives the draft the mode and the owner of what it replaces.
-func makeAlike(file *os.File, like fs.FileInfo) error {
-	owner, ok := like.Sys().(*syscall.Stat_t)
+func copyModeAndOwner(draft *os.File, targetInfo fs.FileInfo) error {
+	owner, ok := targetInfo.Sys().(*syscall.Stat_t)
 	if ok && (int(owner.Uid) != os.Geteuid() || int(owner.Gid) != os.Getegid()) {
-		if err := file.Chown(int(owner.Uid), int(owner.Gid)); err != nil {
+		if err := draft.Chown(int(owner.Uid), int(owner.Gid)); err != nil {
 			return fmt.Errorf("keep its owner: %w; run this as its owner or as root", err)
 		}
 	}
-	return file.Chmod(like.Mode().Perm())
+	return draft.Chmod(targetInfo.Mode().Perm())
 }
 
+// swap renames the draft to the target if the target still contains old.
 func swap(draft, target string, old []byte) error {
-	now, err := os.ReadFile(target)
+	current, err := os.ReadFile(target)
 	if err != nil {
 		return err
 	}
-	if !bytes.Equal(now, old) {
-		return errChanged
+	if !bytes.Equal(current, old) {
+		return ErrChanged
 	}
 	err = os.Rename(draft, target)
 	if errors.Is(err, syscall.EBUSY) {
@@ -82,7 +85,7 @@ func swap(draft, target string, old []byte) error {
 	return err
 }
 
-// syncDir makes the rename itself survive a power cut.
+// syncDir syncs the directory to disk, so that the rename survives a power cut.
 func syncDir(dir string) error {
 	folder, err := os.Open(dir)
 	if err != nil {

@@ -1,4 +1,4 @@
-package main
+package logging
 
 import (
 	"bytes"
@@ -12,26 +12,26 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLineHandler(t *testing.T) {
+func TestTextFormat(t *testing.T) {
 	t.Parallel()
-	moment := time.Date(2024, 1, 1, 12, 0, 0, 999, time.UTC)
+	now := time.Date(2024, 1, 1, 12, 0, 0, 999, time.UTC)
 	cases := map[string]struct {
 		log  func(*slog.Logger)
 		want string
 	}{
-		"the line of the product": {
+		"message without attributes": {
 			func(l *slog.Logger) { l.Info("Configuration changed, updating components...") },
 			"2024-01-01 12:00:00 - migration_controller - INFO - Configuration changed, updating components...\n",
 		},
-		"keys and values": {
+		"attributes": {
 			func(l *slog.Logger) { l.Warn("careful", "service", "api", "error", errors.New("no such host")) },
 			"2024-01-01 12:00:00 - migration_controller - WARNING - careful service=api error=\"no such host\"\n",
 		},
-		"a component of a line": {
+		"component of a record": {
 			func(l *slog.Logger) { l.Error("gone", "component", "nginx", "pid", 1) },
 			"2024-01-01 12:00:00 - nginx - ERROR - gone pid=1\n",
 		},
-		"a component of a logger": {
+		"component of a logger": {
 			func(l *slog.Logger) { l.With("component", "dns", "n", 1).Info("asked") },
 			"2024-01-01 12:00:00 - dns - INFO - asked n=1\n",
 		},
@@ -39,7 +39,7 @@ func TestLineHandler(t *testing.T) {
 			func(l *slog.Logger) { l.WithGroup("g").Info("in it", "level", 1, "msg", "m") },
 			"2024-01-01 12:00:00 - migration_controller - INFO - in it g.level=1 g.msg=m\n",
 		},
-		"one line is one line": {
+		"line breaks": {
 			func(l *slog.Logger) { l.Info("first\nsecond", "text", "a\nb") },
 			"2024-01-01 12:00:00 - migration_controller - INFO - first second text=\"a\\nb\"\n",
 		},
@@ -49,37 +49,37 @@ func TestLineHandler(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			c.log(slog.New(atMoment{newLineHandler(&out, slog.LevelInfo), moment}))
+			c.log(slog.New(fixedTime{newTextHandler(&out, slog.LevelInfo), now}))
 			require.Equal(t, c.want, out.String())
 		})
 	}
 }
 
-func TestJSONLog(t *testing.T) {
+func TestJSONFormat(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	newLogger(&out, "json", slog.LevelInfo).Info("hello", "n", 1)
+	New(&out, "json", slog.LevelInfo).Info("hello", "n", 1)
 	var line map[string]any
 	require.NoError(t, json.Unmarshal(out.Bytes(), &line))
 	require.Equal(t, "hello", line["msg"])
 	require.InDelta(t, 1, line["n"], 0)
 }
 
-// atMoment lets every record have happened then.
-type atMoment struct {
+// fixedTime gives all records the same time.
+type fixedTime struct {
 	slog.Handler
-	moment time.Time
+	now time.Time
 }
 
-func (h atMoment) Handle(ctx context.Context, record slog.Record) error {
-	record.Time = h.moment
+func (h fixedTime) Handle(ctx context.Context, record slog.Record) error {
+	record.Time = h.now
 	return h.Handler.Handle(ctx, record)
 }
 
-func (h atMoment) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return atMoment{h.Handler.WithAttrs(attrs), h.moment}
+func (h fixedTime) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return fixedTime{h.Handler.WithAttrs(attrs), h.now}
 }
 
-func (h atMoment) WithGroup(name string) slog.Handler {
-	return atMoment{h.Handler.WithGroup(name), h.moment}
+func (h fixedTime) WithGroup(name string) slog.Handler {
+	return fixedTime{h.Handler.WithGroup(name), h.now}
 }
