@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
 // shape is what the tags of a struct of the format say.
@@ -225,7 +227,7 @@ func shown(key string) string {
 	if word.MatchString(key) {
 		return key
 	}
-	return shorten(key)
+	return excerpt.Quoted(key)
 }
 
 func (s *shape) names() []string {

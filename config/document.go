@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
 // maxBytes is the longest text that Load accepts. A ConfigMap holds 1 MiB; a local file may be larger.
@@ -162,13 +164,5 @@ func describe(node *yaml.Node) string {
 	case "!!timestamp":
 		return "the date " + strconv.Quote(node.Value)
 	}
-	return "the text " + shorten(node.Value)
-}
-
-func shorten(text string) string {
-	const most = 80
-	if len(text) > most {
-		return strconv.Quote(text[:most]) + "..."
-	}
-	return strconv.Quote(text)
+	return "the text " + excerpt.Quoted(node.Value)
 }

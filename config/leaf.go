@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
@@ -101,7 +102,7 @@ func enum[T ~string](values ...T) leaf {
 				return value, nil
 			}
 		}
-		return nil, fmt.Errorf("%s is not one of %s%s", shorten(text), strings.Join(names, ", "), probably(text, names))
+		return nil, fmt.Errorf("%s is not one of %s%s", excerpt.Quoted(text), strings.Join(names, ", "), probably(text, names))
 	}
 	return leaf{tags: []string{"!!str"}, want: "text", parse: parse, schema: map[string]any{"enum": names}}
 }
@@ -144,7 +145,7 @@ func parseInteger(text string, low, high int) (int, error) {
 		return 0, fmt.Errorf("%s is out of range: use %d to %d", text, low, high)
 	}
 	if !decimal.MatchString(text) {
-		return 0, fmt.Errorf("%s is not a number from %d to %d: write digits only", shorten(text), low, high)
+		return 0, fmt.Errorf("%s is not a number from %d to %d: write digits only", excerpt.Quoted(text), low, high)
 	}
 	return number, nil
 }
@@ -180,11 +181,11 @@ func parseHeaderValue(text string) (headerValue, error) {
 func parseFilePath(text string) (filePath, error) {
 	for _, c := range text {
 		if c <= ' ' || c > '~' || strings.ContainsRune("\"'`{};$\\", c) {
-			return "", fmt.Errorf("%s is not a file path: character %q is not allowed; use printable ASCII without quotes, braces, ';', '$', '\\' and space", shorten(text), c)
+			return "", fmt.Errorf("%s is not a file path: character %q is not allowed; use printable ASCII without quotes, braces, ';', '$', '\\' and space", excerpt.Quoted(text), c)
 		}
 	}
 	if !strings.HasPrefix(text, "/") || len(text) > 1024 {
-		return "", fmt.Errorf("%s is not a file path: write an absolute one, at most 1024 characters", shorten(text))
+		return "", fmt.Errorf("%s is not a file path: write an absolute one, at most 1024 characters", excerpt.Quoted(text))
 	}
 	return filePath(text), nil
 }
@@ -193,7 +194,7 @@ var probePathPattern = regexp.MustCompile(`^/[A-Za-z0-9/_.~!&'()*+,=:@%?-]*$`)
 
 func parseProbePath(text string) (probePath, error) {
 	if !probePathPattern.MatchString(text) || len(text) > 1024 {
-		return "", fmt.Errorf("%s is not a path to probe: begin with / and use at most 1024 letters, digits and /_.~!&'()*+,=:@%%?-", shorten(text))
+		return "", fmt.Errorf("%s is not a path to probe: begin with / and use at most 1024 letters, digits and /_.~!&'()*+,=:@%%?-", excerpt.Quoted(text))
 	}
 	return probePath(text), nil
 }
@@ -201,13 +202,13 @@ func parseProbePath(text string) (probePath, error) {
 func parseDuration(text string) (time.Duration, error) {
 	duration, err := time.ParseDuration(text)
 	if err != nil {
-		return 0, fmt.Errorf("%s is not a duration: write it like 30s, 500ms or 1m30s", shorten(text))
+		return 0, fmt.Errorf("%s is not a duration: write it like 30s, 500ms or 1m30s", excerpt.Quoted(text))
 	}
 	if duration < time.Millisecond || duration > time.Hour {
-		return 0, fmt.Errorf("%s is out of range: a duration goes from 1ms to 1h", shorten(text))
+		return 0, fmt.Errorf("%s is out of range: a duration goes from 1ms to 1h", excerpt.Quoted(text))
 	}
 	if duration%time.Millisecond != 0 {
-		return 0, fmt.Errorf("%s is too fine: the smallest step is 1ms", shorten(text))
+		return 0, fmt.Errorf("%s is too fine: the smallest step is 1ms", excerpt.Quoted(text))
 	}
 	return duration, nil
 }
@@ -221,11 +222,11 @@ func parseSeconds(text string) (seconds, error) {
 	duration, err := time.ParseDuration(text)
 	switch {
 	case err != nil:
-		return 0, fmt.Errorf("%s is not a time: write whole seconds like 60, or a duration like 90s or 5m", shorten(text))
+		return 0, fmt.Errorf("%s is not a time: write whole seconds like 60, or a duration like 90s or 5m", excerpt.Quoted(text))
 	case duration < time.Second || duration > 24*time.Hour:
-		return 0, fmt.Errorf("%s is out of range: use 1s to 24h", shorten(text))
+		return 0, fmt.Errorf("%s is out of range: use 1s to 24h", excerpt.Quoted(text))
 	case duration%time.Second != 0:
-		return 0, fmt.Errorf("%s is too fine: the smallest step is 1s", shorten(text))
+		return 0, fmt.Errorf("%s is too fine: the smallest step is 1s", excerpt.Quoted(text))
 	}
 	return seconds(duration), nil
 }
@@ -238,7 +239,7 @@ var sizePattern = regexp.MustCompile(`^(0|[1-9][0-9]{0,12})([kmg]?)$`)
 func parseByteSize(text string) (byteSize, error) {
 	match := sizePattern.FindStringSubmatch(strings.ToLower(text))
 	if match == nil {
-		return 0, fmt.Errorf("%s is not a size: write bytes, or a whole number with k, m or g, like 10m", shorten(text))
+		return 0, fmt.Errorf("%s is not a size: write bytes, or a whole number with k, m or g, like 10m", excerpt.Quoted(text))
 	}
 	number, err := strconv.ParseInt(match[1], 10, 64)
 	unit := map[string]int64{"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}[match[2]]
@@ -253,14 +254,14 @@ var statusRangePattern = regexp.MustCompile(`^([1-5][0-9]{2})(-([1-5][0-9]{2}))?
 func parseStatusRange(text string) (statusRange, error) {
 	match := statusRangePattern.FindStringSubmatch(text)
 	if match == nil {
-		return statusRange{}, fmt.Errorf("%s is not a range of statuses: write it like 200-399 or 200, from 100 to 599", shorten(text))
+		return statusRange{}, fmt.Errorf("%s is not a range of statuses: write it like 200-399 or 200, from 100 to 599", excerpt.Quoted(text))
 	}
 	low, high := match[1], match[3]
 	if high == "" {
 		high = low
 	}
 	if high < low { // three digits each, so texts compare as numbers
-		return statusRange{}, fmt.Errorf("%s is not a range of statuses: the lower one comes first", shorten(text))
+		return statusRange{}, fmt.Errorf("%s is not a range of statuses: the lower one comes first", excerpt.Quoted(text))
 	}
 	return statusRange{number(low), number(high)}, nil
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
 // stateVersion changes when a State of before would be misread.
@@ -17,8 +19,7 @@ const longestText = 256
 // clip makes sure that what is stored can be read back: JSON would replace
 // bytes that are not UTF-8 by three others.
 func clip(text string) string {
-	text = strings.ToValidUTF8(text, "?")
-	return strings.ToValidUTF8(text[:min(len(text), longestText)], "")
+	return excerpt.Head(strings.ToValidUTF8(text, "?"), longestText)
 }
 
 type storedState struct {

@@ -143,10 +143,8 @@ func (p *plan) await() {
 	}
 }
 
-// severity orders the phases: an Ingress shows the worst of its services'.
-var severity = []status.Phase{status.Migrating, status.Bypassed, status.FallenBack}
-
-// conclude sums the services up.
+// conclude sums the services up: an Ingress shows the worst phase of its
+// services.
 func (p *plan) conclude() {
 	if p.report.Phase != "" {
 		return // refused
@@ -161,7 +159,7 @@ func (p *plan) conclude() {
 	p.report.Phase = status.Migrating
 	for _, s := range p.services {
 		at := p.standing[s.Name]
-		if slices.Index(severity, at.phase) > slices.Index(severity, p.report.Phase) {
+		if at.phase.WorseThan(p.report.Phase) {
 			p.report.Phase = at.phase
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
 // Scheme is how a side is spoken to.
@@ -39,11 +41,11 @@ func ParseBackend(text string) (Backend, error) {
 	if !written {
 		scheme, rest = "", text
 	} else if scheme != string(HTTP) && scheme != string(HTTPS) {
-		return Backend{}, fmt.Errorf("%s is not a backend: the scheme must be http or https", quote(text))
+		return Backend{}, fmt.Errorf("%s is not a backend: the scheme must be http or https", excerpt.Quoted(text))
 	}
 	host, port, err := splitHostPort(rest, Scheme(scheme))
 	if err != nil {
-		return Backend{}, fmt.Errorf("%s is not a backend: %w", quote(text), err)
+		return Backend{}, fmt.Errorf("%s is not a backend: %w", excerpt.Quoted(text), err)
 	}
 	if scheme == "" {
 		scheme = string(HTTP)
@@ -68,7 +70,7 @@ func splitHostPort(text string, scheme Scheme) (string, uint16, error) {
 	}
 	port, err := strconv.ParseUint(portText, 10, 16)
 	if err != nil || port == 0 || !digits(portText) {
-		return "", 0, fmt.Errorf("port %s is not a number from 1 to 65535", quote(portText))
+		return "", 0, fmt.Errorf("port %s is not a number from 1 to 65535", excerpt.Quoted(portText))
 	}
 	host, err := parseBackendHost(hostText)
 	return host, uint16(port), err
@@ -77,7 +79,7 @@ func splitHostPort(text string, scheme Scheme) (string, uint16, error) {
 func parseBackendHost(text string) (string, error) {
 	if addr, err := netip.ParseAddr(text); err == nil {
 		if addr.Zone() != "" || addr.IsUnspecified() {
-			return "", fmt.Errorf("address %s cannot be connected to", quote(text))
+			return "", fmt.Errorf("address %s cannot be connected to", excerpt.Quoted(text))
 		}
 		return addr.Unmap().String(), nil
 	}

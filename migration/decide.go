@@ -1,6 +1,10 @@
 package migration
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
+)
 
 // Code is the constant part of a reason.
 type Code string
@@ -59,11 +63,11 @@ func (t *Table) Decide(r Request) Decision {
 	}
 	host := NormalizeHost(r.Host)
 	if !t.KnowsHost(host) {
-		return nowhere(ReasonUnknownHost, fmt.Sprintf("no service has old_host %s: 421", quote(host)))
+		return nowhere(ReasonUnknownHost, fmt.Sprintf("no service has old_host %s: 421", excerpt.Quoted(host)))
 	}
 	service := t.Route(host, path)
 	if service == nil {
-		return nowhere(ReasonUnknownPath, fmt.Sprintf("no service for host %s has a path_prefix of %s: 404", quote(host), quote(path)))
+		return nowhere(ReasonUnknownPath, fmt.Sprintf("no service for host %s has a path_prefix of %s: 404", excerpt.Quoted(host), excerpt.Quoted(path)))
 	}
 	return service.Decide(r)
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
 // Name is a service's name: lower-case letters, digits, '-', '_' and '.',
@@ -16,7 +18,7 @@ var namePattern = regexp.MustCompile(`^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$`)
 // ParseName reads a service or cohort name.
 func ParseName(text string) (Name, error) {
 	if !namePattern.MatchString(text) {
-		return "", fmt.Errorf("%s is not a name: use 1 to 63 lower-case letters, digits, '-', '_' or '.', starting and ending with a letter or digit", quote(text))
+		return "", fmt.Errorf("%s is not a name: use 1 to 63 lower-case letters, digits, '-', '_' or '.', starting and ending with a letter or digit", excerpt.Quoted(text))
 	}
 	return Name(text), nil
 }
@@ -33,17 +35,17 @@ func ParseHost(text string) (Host, error) {
 	host := strings.ToLower(text)
 	switch {
 	case strings.Contains(host, "://"):
-		return "", fmt.Errorf("%s is not a host name: leave the scheme out", quote(text))
+		return "", fmt.Errorf("%s is not a host name: leave the scheme out", excerpt.Quoted(text))
 	case strings.HasSuffix(host, "."):
-		return "", fmt.Errorf("%s is not a host name: leave the final dot out", quote(text))
+		return "", fmt.Errorf("%s is not a host name: leave the final dot out", excerpt.Quoted(text))
 	case strings.Contains(host, ":"):
-		return "", fmt.Errorf("%s is not a host name: leave the port out", quote(text))
+		return "", fmt.Errorf("%s is not a host name: leave the port out", excerpt.Quoted(text))
 	case len(host) > 253:
-		return "", fmt.Errorf("%s is not a host name: longer than 253 characters", quote(text))
+		return "", fmt.Errorf("%s is not a host name: longer than 253 characters", excerpt.Quoted(text))
 	}
 	for label := range strings.SplitSeq(host, ".") {
 		if !labelPattern.MatchString(label) {
-			return "", fmt.Errorf("%s is not a host name: use letters, digits, '-' and '.', at most 63 characters between dots", quote(text))
+			return "", fmt.Errorf("%s is not a host name: use letters, digits, '-' and '.', at most 63 characters between dots", excerpt.Quoted(text))
 		}
 	}
 	return Host(host), nil
@@ -74,13 +76,4 @@ func NormalizeHost(header string) string {
 	}
 	host, _, _ = strings.Cut(host, ":")
 	return strings.TrimSuffix(host, ".")
-}
-
-// quote shows a user's text in an error without letting it fill the screen.
-func quote(text string) string {
-	const most = 80
-	if len(text) > most {
-		return fmt.Sprintf("%q... (%d bytes)", text[:most], len(text))
-	}
-	return fmt.Sprintf("%q", text)
 }

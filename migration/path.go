@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
 // PathPrefix is an absolute path without trailing slash (but "/" itself). It
@@ -22,19 +24,19 @@ const maxPathPrefix = 254
 func ParsePathPrefix(text string) (PathPrefix, error) {
 	switch {
 	case !strings.HasPrefix(text, "/"):
-		return "", fmt.Errorf("%s is not a path: it must begin with /", quote(text))
+		return "", fmt.Errorf("%s is not a path: it must begin with /", excerpt.Quoted(text))
 	case len(text) > maxPathPrefix:
-		return "", fmt.Errorf("%s is not a path: longer than %d characters", quote(text), maxPathPrefix)
+		return "", fmt.Errorf("%s is not a path: longer than %d characters", excerpt.Quoted(text), maxPathPrefix)
 	case !pathPattern.MatchString(text):
-		return "", fmt.Errorf("%s is not a path: use letters, digits and /_.~!&'()*+,=:@- only; a path is matched decoded, so write no %%", quote(text))
+		return "", fmt.Errorf("%s is not a path: use letters, digits and /_.~!&'()*+,=:@- only; a path is matched decoded, so write no %%", excerpt.Quoted(text))
 	}
 	for segment := range strings.SplitSeq(text[1:], "/") {
 		if segment == "." || segment == ".." {
-			return "", fmt.Errorf("%s is not a path: %q is resolved before matching, so it can never match", quote(text), segment)
+			return "", fmt.Errorf("%s is not a path: %q is resolved before matching, so it can never match", excerpt.Quoted(text), segment)
 		}
 	}
 	if strings.Contains(text, "//") {
-		return "", fmt.Errorf("%s is not a path: // is merged before matching, so it can never match", quote(text))
+		return "", fmt.Errorf("%s is not a path: // is merged before matching, so it can never match", excerpt.Quoted(text))
 	}
 	if text == "/" {
 		return "/", nil

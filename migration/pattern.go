@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"strings"
+
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
 // Pattern is a regular expression over a header's bytes that Go and PCRE read
@@ -29,31 +31,31 @@ const (
 // ParsePattern reads a pattern of at most 512 ASCII characters.
 func ParsePattern(text string) (Pattern, error) {
 	if len(text) > 512 {
-		return Pattern{}, fmt.Errorf("pattern %s is longer than 512 characters", quote(text))
+		return Pattern{}, fmt.Errorf("pattern %s is longer than 512 characters", excerpt.Quoted(text))
 	}
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {
-			return Pattern{}, fmt.Errorf("pattern %s contains a character that is not printable ASCII", quote(text))
+			return Pattern{}, fmt.Errorf("pattern %s contains a character that is not printable ASCII", excerpt.Quoted(text))
 		}
 	}
 	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return Pattern{}, fmt.Errorf("pattern %s: %w", quote(text), err)
+		return Pattern{}, fmt.Errorf("pattern %s: %w", excerpt.Quoted(text), err)
 	}
 	var out strings.Builder
 	out.WriteString(start(tree))
 	if err := writePCRE(&out, tree); err != nil {
-		return Pattern{}, fmt.Errorf("pattern %s: %w", quote(text), err)
+		return Pattern{}, fmt.Errorf("pattern %s: %w", excerpt.Quoted(text), err)
 	}
 	if out.Len() > maxPCRE || compiledSize(tree) > maxCompiled {
-		return Pattern{}, fmt.Errorf("pattern %s is too large for nginx: repeat less, or use fewer classes like \\W", quote(text))
+		return Pattern{}, fmt.Errorf("pattern %s is too large for nginx: repeat less, or use fewer classes like \\W", excerpt.Quoted(text))
 	}
 	if nested(out.String()) > maxNested {
-		return Pattern{}, fmt.Errorf("pattern %s has more than %d groups inside one another, which nginx may refuse; write it flatter", quote(text), maxNested)
+		return Pattern{}, fmt.Errorf("pattern %s has more than %d groups inside one another, which nginx may refuse; write it flatter", excerpt.Quoted(text), maxNested)
 	}
 	re, err := regexp.Compile(text)
 	if err != nil {
-		return Pattern{}, fmt.Errorf("pattern %s: %w", quote(text), err)
+		return Pattern{}, fmt.Errorf("pattern %s: %w", excerpt.Quoted(text), err)
 	}
 	return Pattern{source: text, pcre: out.String(), re: re}, nil
 }

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
 // HeaderName is a request header's name as it was written; two names that
@@ -16,7 +18,7 @@ var headerPattern = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,126}[A-Za
 // ParseHeaderName reads a header's name.
 func ParseHeaderName(text string) (HeaderName, error) {
 	if !headerPattern.MatchString(text) {
-		return "", fmt.Errorf("%s is not a header name: use letters, digits, '-' and '_', at most 128 characters", quote(text))
+		return "", fmt.Errorf("%s is not a header name: use letters, digits, '-' and '_', at most 128 characters", excerpt.Quoted(text))
 	}
 	return HeaderName(text), nil
 }
@@ -42,14 +44,14 @@ type HeaderRule struct {
 // ParseHeaderValue reads the value that a header rule compares with.
 func ParseHeaderValue(text string) (string, error) {
 	if text == "" || len(text) > 512 {
-		return "", fmt.Errorf("%s is not a header value: use 1 to 512 characters; an absent header matches no rule", quote(text))
+		return "", fmt.Errorf("%s is not a header value: use 1 to 512 characters; an absent header matches no rule", excerpt.Quoted(text))
 	}
 	if strings.TrimSpace(text) != text {
-		return "", fmt.Errorf("%s is not a header value: space around a value is dropped on the way, so it can never match", quote(text))
+		return "", fmt.Errorf("%s is not a header value: space around a value is dropped on the way, so it can never match", excerpt.Quoted(text))
 	}
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {
-			return "", fmt.Errorf("%s is not a header value: use printable ASCII only", quote(text))
+			return "", fmt.Errorf("%s is not a header value: use printable ASCII only", excerpt.Quoted(text))
 		}
 	}
 	return text, nil
@@ -81,13 +83,13 @@ func ParseNetwork(text string) (netip.Prefix, error) {
 	}
 	network, err := netip.ParsePrefix(text)
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%s is not a network: write it like 10.0.0.0/8 or 2001:db8::/32", quote(text))
+		return netip.Prefix{}, fmt.Errorf("%s is not a network: write it like 10.0.0.0/8 or 2001:db8::/32", excerpt.Quoted(text))
 	}
 	if network.Addr().Is4In6() {
-		return netip.Prefix{}, fmt.Errorf("%s is not a network: write the IPv4 network itself", quote(text))
+		return netip.Prefix{}, fmt.Errorf("%s is not a network: write the IPv4 network itself", excerpt.Quoted(text))
 	}
 	if network.Masked() != network {
-		return netip.Prefix{}, fmt.Errorf("%s has bits set after the prefix: did you mean %s?", quote(text), network.Masked())
+		return netip.Prefix{}, fmt.Errorf("%s has bits set after the prefix: did you mean %s?", excerpt.Quoted(text), network.Masked())
 	}
 	return network, nil
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
 // Mode is how an Ingress hands traffic to the proxy.
@@ -58,7 +60,7 @@ func ParseHashKey(text string) (HashKey, error) {
 		err := checkCookieName(name)
 		return HashKey{KeyCookie, name}, err
 	}
-	return HashKey{}, fmt.Errorf("%s is not a hash key: write header:NAME, cookie:NAME or ip", quote(text))
+	return HashKey{}, fmt.Errorf("%s is not a hash key: write header:NAME, cookie:NAME or ip", excerpt.Quoted(text))
 }
 
 func checkCookieName(name string) error {
@@ -66,11 +68,11 @@ func checkCookieName(name string) error {
 	for _, c := range name {
 		letter := c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
 		if !letter && !strings.ContainsRune(punctuation, c) {
-			return fmt.Errorf("%s is not a cookie name: character %q is not allowed", quote(name), c)
+			return fmt.Errorf("%s is not a cookie name: character %q is not allowed", excerpt.Quoted(name), c)
 		}
 	}
 	if name == "" || len(name) > 128 {
-		return fmt.Errorf("%s is not a cookie name: use 1 to 128 characters", quote(name))
+		return fmt.Errorf("%s is not a cookie name: use 1 to 128 characters", excerpt.Quoted(name))
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/events"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
@@ -115,7 +116,7 @@ func (t *eventWriter) on(object runtime.Object, n note) { t.about(object, nil, n
 // about names another object that the Event is about as well. Events on one
 // version of an object that differ in nothing but their text count as one.
 func (t *eventWriter) about(object, related runtime.Object, n note) {
-	t.recorder.Eventf(object, related, n.kind, n.reason, "Migrate", "%s", cut(n.text, mostNote))
+	t.recorder.Eventf(object, related, n.kind, n.reason, "Migrate", "%s", excerpt.Of(n.text, mostNote))
 }
 
 // transition tells what happened to an Ingress between two versions of it,

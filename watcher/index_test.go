@@ -176,14 +176,6 @@ func TestTheStateFits(t *testing.T) {
 	require.Equal(t, whole, text, "nothing is lost when there is room")
 }
 
-func TestCut(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, "abc", cut("abc", 3))
-	require.Equal(t, "a ...", cut("abcdef", 5))
-	require.Equal(t, "", cut("abcdef", 0))
-	require.Equal(t, "a ...", cut("a\u00e4\u00e4\u00e4", 6), "no half letters")
-}
-
 // TestNothingChanges while there is no config, from one second to the next.
 func TestNothingChanges(t *testing.T) {
 	t.Parallel()

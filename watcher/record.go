@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
@@ -122,7 +123,7 @@ func fitting(state status.Cluster) (text string, err error) {
 	for _, most := range []int{mostReason, 100, 50, 0} {
 		short := status.Cluster{Services: make(map[string]status.ClusterService, len(state.Services)), Namespaces: state.Namespaces}
 		for name, service := range state.Services {
-			service.Reason = cut(service.Reason, most)
+			service.Reason = excerpt.Of(service.Reason, most)
 			short.Services[name] = service
 		}
 		if text, err = short.Text(); err != nil || len(text) <= mostBytes {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
@@ -114,7 +115,7 @@ func decide(before status.ClusterService, t tally) (status.Phase, string) {
 	case t.ready == 0:
 		return status.Bypassed, ingressgen.ReasonNoReplica
 	case t.serving == 0 && len(t.mute) == t.ready:
-		return status.Bypassed, cut(fmt.Sprintf("%d ready replicas of the migration proxy cannot be asked: %s", t.ready, strings.Join(t.mute, "; ")), mostReason)
+		return status.Bypassed, excerpt.Of(fmt.Sprintf("%d ready replicas of the migration proxy cannot be asked: %s", t.ready, strings.Join(t.mute, "; ")), mostReason)
 	case t.serving == 0:
 		return status.Bypassed, ingressgen.ReasonNotServed
 	case fellBack && (t.fallen > 0 || t.lacking > 0 || !t.witness):
@@ -137,14 +138,5 @@ const mostReason = 600
 // why is, for instance, "2 of 3 ready replicas fell back: proxy-a: 5 failures
 // in 60s; proxy-b: 5 failures in 60s".
 func (t tally) why() string {
-	return cut(fmt.Sprintf("%d of %d ready replicas fell back: %s", t.fallen, t.serving, strings.Join(t.evidence, "; ")), mostReason)
-}
-
-// cut shortens a text to so many bytes, and shows that it did if there is room.
-func cut(text string, most int) string {
-	const mark = " ..."
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:max(most-len(mark), 0)], "") + mark[:min(len(mark), most)]
+	return excerpt.Of(fmt.Sprintf("%d of %d ready replicas fell back: %s", t.fallen, t.serving, strings.Join(t.evidence, "; ")), mostReason)
 }

@@ -6,6 +6,8 @@ import (
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
 // result is what became of a request, as the metrics call it.
@@ -50,16 +52,7 @@ func told(warnings []string) []string {
 		if i == mostWarnings {
 			return append(lines, fmt.Sprintf("%sand %d more warnings", speaker, len(warnings)-i))
 		}
-		lines = append(lines, shortened(speaker+strings.Join(strings.Fields(warning), " ")))
+		lines = append(lines, excerpt.Of(speaker+strings.Join(strings.Fields(warning), " "), longestWarning))
 	}
 	return lines
-}
-
-// shortened cuts between characters.
-func shortened(line string) string {
-	const more = "..."
-	if len(line) <= longestWarning {
-		return line
-	}
-	return strings.ToValidUTF8(line[:longestWarning-len(more)], "") + more
 }

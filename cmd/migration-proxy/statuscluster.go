@@ -187,7 +187,7 @@ func (s *serviceStatus) add(pod string, own status.Service) {
 	s.Replicas = append(s.Replicas, replicaShares{pod, own.Share, own.Observed, own.Phase, own.Reason})
 	s.Observed = mean(s.Observed, traffic(s.Service), own.Observed, traffic(own))
 	s.Old, s.New = sum(s.Old, own.Old), sum(s.New, own.New)
-	if severity(own.Phase) > severity(s.Phase) {
+	if own.Phase.WorseThan(s.Phase) {
 		s.Phase, s.Reason = own.Phase, own.Reason
 	}
 }
@@ -200,16 +200,11 @@ func (s *serviceStatus) judge(state status.Cluster) {
 	case s.Phase == status.Disabled:
 	case state.Paused != "":
 		s.Phase, s.Reason = status.Bypassed, "paused: "+state.Paused
-	case ok && severity(known.Phase) >= severity(s.Phase):
+	case ok && !s.Phase.WorseThan(known.Phase):
 		s.Phase, s.Reason, s.Since = known.Phase, cmp.Or(known.Reason, s.Reason), &known.Since
 	case s.Phase == "":
 		s.Phase, s.Reason = status.Bypassed, "no replica serves it"
 	}
-}
-
-// severity orders phases by how much they keep traffic from new.
-func severity(phase status.Phase) int {
-	return slices.Index([]status.Phase{"", status.Migrating, status.Recovering, status.FallenBack, status.Bypassed, status.Disabled}, phase)
 }
 
 func traffic(s status.Service) float64 { return s.Old.Rate + s.New.Rate }

@@ -109,7 +109,7 @@ func (c change) note(now status.Service) string {
 	switch {
 	case toNew && !c.is.Enabled:
 		return fmt.Sprintf("note: all goes to old, for the service is off; 'migration-proxy update %s on' ends that\n", c.service)
-	case toNew && severity(now.Phase) > severity(status.Migrating):
+	case toNew && now.Phase.WorseThan(status.Migrating):
 		return fmt.Sprintf("note: the service is %s: %s\n", now.Phase, now.Reason)
 	case toNew && c.is.Share > 0 && c.is.EffectiveShare() == 0:
 		return fmt.Sprintf("note: the percentage moves nobody, for the strategy is %s: only rules send requests to new\n", c.is.Strategy)

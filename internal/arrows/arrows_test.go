@@ -30,10 +30,11 @@ var (
 // table is the one table of arrows: who may import whom.
 var table = map[string]Package{
 	// The domain and what is generated from it.
-	"migration":       {Pure: true, Tests: pureTests},
-	"fallback":        {Pure: true, Tests: pureTests},
-	"internal/names":  {Pure: true},
-	"internal/status": {Pure: true, Tests: pureTests},
+	"migration":        {Imports: []string{"internal/excerpt"}, Pure: true, Tests: pureTests},
+	"fallback":         {Imports: []string{"internal/excerpt"}, Pure: true, Tests: pureTests},
+	"internal/excerpt": {Pure: true, Tests: testLibraries},
+	"internal/names":   {Pure: true},
+	"internal/status":  {Pure: true, Tests: pureTests},
 	"nginxgen": {
 		Imports: []string{"migration", "github.com/nginxinc/nginx-go-crossplane"},
 		Tests:   pureTests, Pure: true,
@@ -43,7 +44,7 @@ var table = map[string]Package{
 		Tests:   slices.Concat(pureTests, []string{"sigs.k8s.io/yaml", "github.com/evanphx/json-patch"}), Pure: true,
 	},
 	"config": {
-		Imports: []string{"migration", "gopkg.in/yaml.v3", "github.com/fsnotify/fsnotify"},
+		Imports: []string{"migration", "internal/excerpt", "gopkg.in/yaml.v3", "github.com/fsnotify/fsnotify"},
 		Tests:   otherTests,
 	},
 
@@ -75,14 +76,14 @@ var table = map[string]Package{
 	},
 	"webhook": {
 		Imports: slices.Concat([]string{
-			"migration", "config", "ingressgen", "internal/kube", "internal/names", "internal/status",
+			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status",
 			clientGo, controllerRuntime, prometheus, "golang.org/x/sync",
 		}, kubernetes),
 		Tests: otherTests,
 	},
 	"watcher": {
 		Imports: slices.Concat([]string{
-			"migration", "config", "ingressgen", "internal/kube", "internal/names", "internal/status", clientGo, prometheus,
+			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status", clientGo, prometheus,
 		}, kubernetes),
 		Tests: otherTests,
 	},

@@ -14,10 +14,6 @@ const (
 	PausedKey   = "paused"         // why nothing is rewritten; by the command restore --all
 )
 
-// Bypassed is the phase of an Ingress whose traffic does not cross the proxy,
-// because no replica is ready to serve it or because everything is paused.
-const Bypassed Phase = "Bypassed"
-
 // Cluster is what all replicas together serve: the content of ConfigMap
 // migration-state. The watcher writes it, admission and the CLI read it.
 type Cluster struct {

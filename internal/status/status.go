@@ -69,17 +69,6 @@ type Service struct {
 	New      Side     `json:"new"`
 }
 
-// Phase is where a service is in its migration.
-type Phase string
-
-// The phases.
-const (
-	Disabled   Phase = "Disabled"
-	Migrating  Phase = "Migrating"
-	FallenBack Phase = "FallenBack"
-	Recovering Phase = "Recovering"
-)
-
 // Side is how one side of a service does, over the last minute.
 type Side struct {
 	Backend    string   `json:"backend"`
