@@ -66,11 +66,12 @@ func roundTrip(t *testing.T, text []byte, want *migration.Table, name migration.
 }
 
 func setBoth(text []byte, to *migration.Service) ([]byte, error) {
-	text, err := config.SetPercentage("f", text, to.Name, to.Share)
+	share, err := config.SetPercentage("f", text, to.Name, to.Share)
 	if err != nil {
 		return nil, err
 	}
-	return config.SetEnabled("f", text, to.Name, to.Enabled)
+	enabled, err := config.SetEnabled("f", share.Text, to.Name, to.Enabled)
+	return enabled.Text, err
 }
 
 func addFiles(f *testing.F, add func(text []byte)) {

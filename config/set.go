@@ -12,13 +12,21 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// SetPercentage gives the text with one service's migration.percentage
-// changed and every other byte kept; where the key is absent it is inserted.
-// The text must load, and what comes back loads and differs in that one share
-// only; else the error says why, and the text stays the user's to edit.
-func SetPercentage(name string, text []byte, service migration.Name, share migration.Share) ([]byte, error) {
+// Edit is a config text with one value of one service changed.
+type Edit struct {
+	Text   []byte           // the text after the change; the text before when it already has the value
+	Before *migration.Table // what the text before loads to
+	After  *migration.Table // what Text loads to: Before but for the one value
+}
+
+// SetPercentage changes one service's migration.percentage and keeps every
+// other byte of the text; where the key is absent it is inserted. Name is what
+// messages call the text. The error is Problems when the text does not load;
+// it also says when there is no such service, and when the layout cannot be
+// edited by program.
+func SetPercentage(name string, text []byte, service migration.Name, share migration.Share) (Edit, error) {
 	if share < 0 || share > migration.FullShare {
-		return nil, fmt.Errorf("%s is out of range: a percentage goes from 0 to 100", share)
+		return Edit{}, fmt.Errorf("%s is out of range: a percentage goes from 0 to 100", share)
 	}
 	return set(name, text, service, setting{
 		key: "percentage", value: share.String(),
@@ -26,43 +34,44 @@ func SetPercentage(name string, text []byte, service migration.Name, share migra
 	})
 }
 
-// SetEnabled is SetPercentage for migration.enabled.
-func SetEnabled(name string, text []byte, service migration.Name, enabled bool) ([]byte, error) {
+// SetEnabled changes one service's migration.enabled, as SetPercentage changes
+// its percentage.
+func SetEnabled(name string, text []byte, service migration.Name, enabled bool) (Edit, error) {
 	return set(name, text, service, setting{
 		key: "enabled", value: strconv.FormatBool(enabled),
 		apply: func(table *migration.Table) *migration.Table { return table.WithEnabled(service, enabled) },
 	})
 }
 
-// setting is a key of a service's migration and the value that it shall have.
+// setting is a key of a service's migration section and its new value.
 type setting struct {
 	key, value string
-	apply      func(*migration.Table) *migration.Table // what the edit must come to
+	apply      func(*migration.Table) *migration.Table // the table that the edited text must load to
 }
 
-func set(name string, text []byte, service migration.Name, to setting) ([]byte, error) {
+func set(name string, text []byte, service migration.Name, to setting) (Edit, error) {
 	root, err := parse(name, text)
 	if err != nil {
-		return nil, err
+		return Edit{}, err
 	}
 	before, err := load(name, root)
 	if err != nil {
-		return nil, err
+		return Edit{}, err
 	}
 	node, err := findService(name, root, before, service)
 	if err != nil {
-		return nil, err
+		return Edit{}, err
 	}
 	want := to.apply(before)
 	if before.Digest() == want.Digest() && find(node, "migration", to.key) != nil {
-		return text, nil
+		return Edit{Text: text, Before: before, After: before}, nil
 	}
 	changed := write(text, node, to)
 	after, err := Load(name, changed)
 	if err != nil || after.Digest() != want.Digest() {
-		return nil, fmt.Errorf("%s:%d: the layout of service %q cannot be edited by program; write migration.%s: %s by hand", name, node.Line, service, to.key, to.value)
+		return Edit{}, fmt.Errorf("%s:%d: the layout of service %q cannot be edited by program; write migration.%s: %s by hand", name, node.Line, service, to.key, to.value)
 	}
-	return changed, nil
+	return Edit{Text: changed, Before: before, After: after}, nil
 }
 
 func findService(file string, root *yaml.Node, table *migration.Table, name migration.Name) (*yaml.Node, error) {

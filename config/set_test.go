@@ -11,16 +11,16 @@ import (
 )
 
 // edit is SetPercentage or SetEnabled with the value given.
-type edit func(name string, text []byte, service migration.Name) ([]byte, error)
+type edit func(name string, text []byte, service migration.Name) (config.Edit, error)
 
 func setPercentage(share migration.Share) edit {
-	return func(name string, text []byte, service migration.Name) ([]byte, error) {
+	return func(name string, text []byte, service migration.Name) (config.Edit, error) {
 		return config.SetPercentage(name, text, service, share)
 	}
 }
 
 func setEnabled(enabled bool) edit {
-	return func(name string, text []byte, service migration.Name) ([]byte, error) {
+	return func(name string, text []byte, service migration.Name) (config.Edit, error) {
 		return config.SetEnabled(name, text, service, enabled)
 	}
 }
@@ -37,7 +37,7 @@ func TestSet(t *testing.T) {
 				t.Parallel()
 				changed, err := edit(filepath.Base(file), readFile(t, file), "api")
 				require.NoError(t, err)
-				golden(t, strings.TrimSuffix(file, ".yaml")+".want", string(changed))
+				golden(t, strings.TrimSuffix(file, ".yaml")+".want", string(changed.Text))
 			})
 		}
 	}
@@ -83,7 +83,28 @@ func TestSetRefuses(t *testing.T) {
 			t.Parallel()
 			changed, err := c.edit("f.yaml", []byte(c.text), c.service)
 			require.ErrorContains(t, err, c.want)
-			require.Nil(t, changed)
+			require.Zero(t, changed)
 		})
 	}
+}
+
+// TestSetGivesTheTables: nobody has to load the texts once more.
+func TestSetGivesTheTables(t *testing.T) {
+	t.Parallel()
+	text := readFile(t, "../examples/minimal.yaml")
+	edit, err := config.SetPercentage("f.yaml", text, "api", 1250)
+	require.NoError(t, err)
+	before, err := config.Load("f.yaml", text)
+	require.NoError(t, err)
+	after, err := config.Load("f.yaml", edit.Text)
+	require.NoError(t, err)
+	require.Equal(t, before.Digest(), edit.Before.Digest())
+	require.Equal(t, after.Digest(), edit.After.Digest())
+	require.Equal(t, migration.Share(1250), edit.After.Service("api").Share)
+
+	again, err := config.SetPercentage("f.yaml", edit.Text, "api", 1250)
+	require.NoError(t, err)
+	require.Equal(t, edit.Text, again.Text)
+	require.Equal(t, edit.After.Digest(), again.After.Digest())
+	require.Equal(t, edit.After.Digest(), again.Before.Digest())
 }

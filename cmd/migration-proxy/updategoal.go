@@ -35,7 +35,7 @@ func parseGoal(args []string) (goal, error) {
 	return goal{service: name, share: share}, nil
 }
 
-func (g goal) edit(name string, before []byte) ([]byte, error) {
+func (g goal) edit(name string, before []byte) (config.Edit, error) {
 	if g.enabled != nil {
 		return config.SetEnabled(name, before, g.service, *g.enabled)
 	}
@@ -52,19 +52,11 @@ func (g goal) reached(s migration.Service) bool {
 // plan does all that can fail and changes nothing. Name is what messages call
 // the text.
 func (g goal) plan(name string, before []byte) (change, error) {
-	after, err := g.edit(name, before)
+	edit, err := g.edit(name, before)
 	if err != nil {
 		return change{}, err
 	}
-	was, err := config.Load(name, before)
-	if err != nil {
-		return change{}, err
-	}
-	becomes, err := config.Load(name, after)
-	if err != nil {
-		return change{}, err
-	}
-	return change{g, before, after, becomes.Digest(), *was.Service(g.service), *becomes.Service(g.service)}, nil
+	return change{g, before, edit.Text, edit.After.Digest(), *edit.Before.Service(g.service), *edit.After.Service(g.service)}, nil
 }
 
 // change is a goal and the text that it leads to.
