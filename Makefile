@@ -15,7 +15,7 @@ MODULES   := ./... ./e2e/... ./bench/...
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo demo-cluster e2e e2e-figures e2e-kind test check golden image faults bench fuzz controlplane clean need-go need-nginx need-namespaces need-bench
+.PHONY: help build install demo demo-cluster e2e e2e-figures e2e-kind test check lint golden image faults bench fuzz controlplane clean need-go need-nginx need-namespaces need-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,13 +62,18 @@ test: need-go need-nginx need-namespaces ## Vet and run all tests, against the r
 	$(GO) vet $(MODULES)
 	$(GO) test -count=1 -timeout 20m -p $$(($$(nproc) + 1)) ./e2e $(MODULES)
 
-check: need-go need-nginx controlplane ## Format, vet, staticcheck, import arrows, generated files fresh
-	@unformatted=$$(gofmt -l .); \
-	  test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted >&2; exit 1; }
-	$(GO) vet $(MODULES)
-	$(GO) tool staticcheck $(MODULES)
+check: need-go need-nginx controlplane lint ## Lint, import arrows, generated files fresh
 	$(GO) test ./internal/arrows
 	$(GO) test $(GOLDEN_PACKAGES)
+
+# golangci-lint is a module of its own, so that its 200 dependencies are not ours.
+LINTER := bin/golangci-lint
+$(LINTER): hack/tools/go.mod hack/tools/go.sum
+	@echo "make lint: building golangci-lint, about 3 minutes the first time on 2 cores ..."
+	cd hack/tools && GOWORK=off $(GO) build -o ../../$(LINTER) github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+lint: need-go $(LINTER) ## What CONTRIBUTING.md promises of the code, by golangci-lint (.golangci.yml)
+	$(LINTER) run $(MODULES)
 
 golden: need-go need-nginx controlplane ## Rewrite the golden files; then read git diff
 	$(GO) test $(GOLDEN_PACKAGES) -update
