@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
@@ -127,12 +128,12 @@ func (o *runOptions) source(log *slog.Logger) (source, error) {
 	if o.file != "" {
 		return newFileSource(o.file), nil
 	}
-	quietClient(log, o.logs.level)
-	found, err := o.cluster.connect(log)
+	kube.LogClientGo(log, o.logs.level)
+	cluster, err := o.cluster.connect()
 	if err != nil {
 		return nil, fmt.Errorf("%w; set $KUBECONFIG, or name a config file with --local-config", err)
 	}
-	return newConfigMapSource(found.object), nil
+	return newConfigMapSource(cluster.ConfigMap(names.ConfigMap, log)), nil
 }
 
 func runProxy(cmd *cobra.Command, options runOptions) error {

@@ -9,12 +9,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
-	"github.com/migration-proxy/migration-proxy/internal/names"
-	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/watcher"
 )
 
@@ -130,13 +127,9 @@ func (s *configMapSource) Reread() {
 func (s *configMapSource) LastGood(ctx context.Context) (string, []byte) {
 	ctx, cancel := context.WithTimeout(ctx, stateTimeout)
 	defer cancel()
-	state, err := s.object.Client.CoreV1().ConfigMaps(s.object.Namespace).Get(ctx, names.StateMap, metav1.GetOptions{})
+	name, text, err := kube.LastGood(ctx, s.object.Client, s.object.Namespace)
 	if err != nil {
 		return "", nil
 	}
-	text, ok := state.Data[status.LastGoodKey]
-	if !ok {
-		return "", nil
-	}
-	return fmt.Sprintf("%s/%s[%s]", s.object.Namespace, names.StateMap, status.LastGoodKey), []byte(text)
+	return name, text
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/webhook"
 )
@@ -81,7 +82,7 @@ func runWebhook(cmd *cobra.Command, options webhookOptions) error {
 	log := options.logs.logger(cmd.ErrOrStderr())
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	quietClient(log, options.logs.level)
+	kube.LogClientGo(log, options.logs.level)
 	quietRuntime(log)
 	plane, err := newAdmissionPlane(options, log)
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/certs"
 	"github.com/migration-proxy/migration-proxy/internal/httpapi"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/logging"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/watcher"
@@ -46,22 +47,20 @@ type admissionPlane struct {
 // newAdmissionPlane does all that can fail for good. It asks the API server
 // nothing: that may be away at the start.
 func newAdmissionPlane(options webhookOptions, log *slog.Logger) (*admissionPlane, error) {
-	found, err := options.cluster.connect(log)
+	cluster, err := options.cluster.connect()
 	if err != nil {
 		return nil, err
 	}
 	if err := tryPort("listen", options.listen); err != nil {
 		return nil, err
 	}
-	p := &admissionPlane{options: options, log: log, certificate: certs.New(options.certDir, found.namespace, log)}
-	state := found.object
-	state.Name = names.StateMap
-	p.view = webhook.NewView(found.object, state, log)
+	p := &admissionPlane{options: options, log: log, certificate: certs.New(options.certDir, cluster.Namespace, log)}
+	p.view = webhook.NewView(cluster.ConfigMap(names.ConfigMap, log), cluster.ConfigMap(names.StateMap, log), log)
 	admission := webhook.New(webhook.Options{
-		View: p.view, Services: found.CoreV1(), Self: options.user(found.namespace), Log: log,
+		View: p.view, Services: cluster.CoreV1(), Self: options.user(cluster.Namespace), Log: log,
 	})
 	p.openAdmission(admission)
-	watching, err := p.openWatcher(found)
+	watching, err := p.openWatcher(cluster)
 	if err != nil {
 		return nil, err
 	}
@@ -85,17 +84,17 @@ func (p *admissionPlane) openAdmission(admission *webhook.Admission) {
 
 // openWatcher: the manager holds the lease, gives it back when it ends, and
 // runs nothing but the watcher.
-func (p *admissionPlane) openWatcher(found *installation) (*watcher.Watcher, error) {
+func (p *admissionPlane) openWatcher(cluster *kube.Cluster) (*watcher.Watcher, error) {
 	watching, err := watcher.New(watcher.Options{
-		Config: found.config, Namespace: found.namespace, Log: p.log,
+		Config: cluster.Config, Namespace: cluster.Namespace, Log: p.log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	p.manager, err = manager.New(found.config, manager.Options{
+	p.manager, err = manager.New(cluster.Config, manager.Options{
 		LeaderElection:                p.options.leaderElect,
 		LeaderElectionID:              names.Lease,
-		LeaderElectionNamespace:       found.namespace,
+		LeaderElectionNamespace:       cluster.Namespace,
 		LeaderElectionReleaseOnCancel: true,
 		Metrics:                       metricsserver.Options{BindAddress: "0"},   // ours has them
 		Logger:                        logr.FromSlogHandler(slog.DiscardHandler), // what it returns, we say

@@ -93,14 +93,19 @@ var table = map[string]Package{
 	"internal/logging":    {Tests: testLibraries},
 	"internal/httpapi":    {Imports: []string{"internal/status", prometheus}, Tests: otherTests},
 	"internal/kube": {
-		Imports: slices.Concat([]string{"internal/names", "internal/status", clientGo}, kubernetes),
+		Imports: slices.Concat([]string{"internal/logging", "internal/names", "internal/status", clientGo, "k8s.io/klog"}, kubernetes),
+		Tests:   otherTests,
+	},
+	// What the commands do.
+	"internal/cli/installation": {
+		Imports: slices.Concat([]string{"config", "internal/kube", "internal/names", "internal/status", "migration"}, kubernetes),
 		Tests:   otherTests,
 	},
 	"cmd/migration-proxy": {
 		Imports: slices.Concat([]string{
 			"certs", "config", "fallback", "ingressgen", "internal/atomicfile", "internal/httpapi", "internal/kube", "internal/logging", "internal/names", "internal/status",
 			"internal/testbed", "migration", "nginxgen", "proxy", "proxy/accesslog", "proxy/breaker", "proxy/health",
-			"watcher", "webhook", clientGo, controllerRuntime, prometheus, "k8s.io/klog", "github.com/go-logr/logr",
+			"watcher", "webhook", clientGo, controllerRuntime, prometheus, "github.com/go-logr/logr",
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sync", "gopkg.in/yaml.v3",
 		}, kubernetes),
 		Tests: otherTests,

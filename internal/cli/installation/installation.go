@@ -1,0 +1,121 @@
+package installation
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/migration"
+)
+
+// Installation is the migration proxy in one namespace of a cluster.
+type Installation struct {
+	*kube.Cluster
+	configMap kube.Object // of the migration config
+}
+
+// New is the installation in the cluster's namespace. It sends no request.
+func New(cluster *kube.Cluster) *Installation {
+	return &Installation{Cluster: cluster, configMap: cluster.ConfigMap(names.ConfigMap, slog.New(slog.DiscardHandler))}
+}
+
+// ConfigName is the namespace and the name of the ConfigMap with the migration
+// config, as messages call it.
+func (i *Installation) ConfigName() string { return i.configMap.String() }
+
+// Config is the migration config as the ConfigMap has it.
+type Config struct {
+	Name            string // ConfigName
+	Text            []byte
+	ResourceVersion string // of the ConfigMap
+}
+
+// Load parses and checks the config. The error is config.Problems.
+func (c Config) Load() (*migration.Table, error) { return config.Load(c.Name, c.Text) }
+
+// Config reads the migration config. The error says when there is no ConfigMap
+// or no migration config in it.
+func (i *Installation) Config(ctx context.Context) (Config, error) {
+	found, err := i.CoreV1().ConfigMaps(i.Namespace).Get(ctx, i.configMap.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		found = nil // ConfigText says how to create it
+	case err != nil:
+		return Config{}, Right{"get", ConfigMaps, i.Namespace}.Explain(err)
+	}
+	text, err := i.configMap.ConfigText(found)
+	if err != nil {
+		return Config{}, err
+	}
+	return Config{Name: i.ConfigName(), Text: text, ResourceVersion: found.ResourceVersion}, nil
+}
+
+// Table reads and loads the migration config.
+func (i *Installation) Table(ctx context.Context) (*migration.Table, error) {
+	now, err := i.Config(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return now.Load()
+}
+
+// LastValidTable is the migration config of the ConfigMap, or the last valid
+// one that the watcher has recorded; nil when neither can be read.
+func (i *Installation) LastValidTable(ctx context.Context) *migration.Table {
+	if table, err := i.Table(ctx); err == nil {
+		return table
+	}
+	name, text, err := kube.LastGood(ctx, i, i.Namespace)
+	if err != nil {
+		return nil
+	}
+	table, err := config.Load(name, text)
+	if err != nil {
+		return nil
+	}
+	return table
+}
+
+// State reads what the watcher has recorded of all replicas together. Before a
+// watcher has run there is none: the result is empty, without an error.
+func (i *Installation) State(ctx context.Context) (status.Cluster, error) {
+	found, err := i.CoreV1().ConfigMaps(i.Namespace).Get(ctx, names.StateMap, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return status.Cluster{}, nil
+	}
+	if err != nil {
+		return status.Cluster{}, Right{"get", ConfigMaps, i.Namespace}.Explain(err)
+	}
+	state, err := status.ParseCluster(found.Data)
+	if err != nil {
+		return state, fmt.Errorf("ConfigMap %s/%s: %w", i.Namespace, names.StateMap, err)
+	}
+	return state, nil
+}
+
+// Replicas reads the status of every replica of the data plane, through the
+// API server. A replica that does not answer has its own Err; the error of the
+// function says that the replicas are not known at all.
+func (i *Installation) Replicas(ctx context.Context) ([]kube.Replica, error) {
+	list, err := i.DiscoveryV1().EndpointSlices(i.Namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: discoveryv1.LabelServiceName + "=" + names.ProxyService,
+	})
+	if err != nil {
+		return nil, Right{"list", EndpointSlices, i.Namespace}.Explain(err)
+	}
+	replicas := kube.Ask(ctx, kube.Endpoints(list.Items), kube.ThroughAPIServer(i, i.Namespace))
+	for _, replica := range replicas {
+		if apierrors.IsForbidden(replica.Err) {
+			return nil, Right{"get", "pods/proxy", i.Namespace}.Explain(replica.Err)
+		}
+	}
+	return replicas, nil
+}
