@@ -24,17 +24,11 @@ type Options struct {
 	// Params are passed on to nginxgen. RuntimeDir (absolute, at most 96
 	// bytes: a unix socket is put there) is required; Version, ErrorLog and
 	// OpenFiles are the agent's to fill in.
-	Params  nginxgen.Params
-	Nginx   string // path or name of the binary
-	Version string // the program's own, for the status
-	Log     *slog.Logger
-	Resolve resolve.Options
-	// OnComplaint sees every line of nginx's error log, without time, level
-	// and process id, at most 100 ms late. It must not block; nil for nobody.
-	OnComplaint func(line string)
-	// OnTable sees each table once it is in force. It must be quick; nil for
-	// nobody.
-	OnTable func(*migration.Table)
+	Params    nginxgen.Params
+	NginxPath string // path or name of the binary
+	Version   string // the program's own, for the status
+	Log       *slog.Logger
+	Resolve   resolve.Options
 
 	ReloadEvery     time.Duration // least time between two reloads; 1 s
 	ReadbackTimeout time.Duration // for a new config to be served; 10 s
@@ -45,9 +39,6 @@ type Options struct {
 func (o *Options) fill() {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
-	}
-	if o.OnTable == nil {
-		o.OnTable = func(*migration.Table) {}
 	}
 	o.ReloadEvery = orDefault(o.ReloadEvery, time.Second)
 	o.ReadbackTimeout = orDefault(o.ReadbackTimeout, 10*time.Second)
@@ -60,6 +51,22 @@ func orDefault(d, fallback time.Duration) time.Duration {
 	}
 	return d
 }
+
+// Observer sees what the agent and nginx do. The methods are called from the
+// goroutines that run the agent and read nginx's error log, so they must be quick.
+// They may call the Agent.
+type Observer interface {
+	// ConfigApplied is called with each table once it is in force.
+	ConfigApplied(table *migration.Table)
+	// NginxLogged is called with every line of nginx's error log, without
+	// time, level and process id, at most 100 ms after nginx wrote it.
+	NginxLogged(line string)
+}
+
+type noObserver struct{}
+
+func (noObserver) ConfigApplied(*migration.Table) {}
+func (noObserver) NginxLogged(string)             {}
 
 // Agent puts tables in force in one nginx. Its methods may be called from any
 // goroutine, before Run too, and never block.
@@ -84,7 +91,7 @@ func New(ctx context.Context, options Options) (*Agent, error) {
 	if !filepath.IsAbs(dir) || len(filepath.Join(dir, "admin.sock")) > mostPath {
 		return nil, fmt.Errorf("runtime directory %q: write an absolute path of at most %d bytes", dir, mostPath-len("/admin.sock"))
 	}
-	found, err := nginx.Find(ctx, options.Nginx, dir)
+	found, err := nginx.Find(ctx, options.NginxPath, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +104,7 @@ func New(ctx context.Context, options Options) (*Agent, error) {
 		opened:  make(chan struct{}),
 	}
 	a.master = nginx.NewSupervisor(found, nginx.Options{
-		Log: options.Log, OnLine: options.OnComplaint, QuitTimeout: options.QuitTimeout,
+		Log: options.Log, QuitTimeout: options.QuitTimeout,
 	})
 	a.options.Params.Version = found.Version
 	a.options.Params.ErrorLog = a.dir.path("error.log")
@@ -120,8 +127,8 @@ func openFiles() int {
 // Run keeps nginx serving the newest table that could be put in force, and
 // first takes over one that a killed predecessor left. When ctx ends it lets
 // nginx finish the requests under way and returns nil. An error means that
-// the runtime directory cannot be used.
-func (a *Agent) Run(ctx context.Context) error {
+// the runtime directory cannot be used. The observer may be nil.
+func (a *Agent) Run(ctx context.Context, observer Observer) error {
 	lock, err := a.dir.open()
 	if err != nil {
 		return err
@@ -137,30 +144,34 @@ func (a *Agent) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	helpers.Go(func() { a.names.Run(ctx) })
-	newOwner(a, store).run(ctx)
+	if observer == nil {
+		observer = noObserver{}
+	}
+	a.master.ObserveLog(observer)
+	newOwner(a, store, observer).run(ctx)
 	return nil
 }
 
-// Opened is closed when Run has made the runtime directory and has it for
+// RuntimeDirReady is closed when Run has made the runtime directory and has it for
 // itself: from then on others may use it.
-func (a *Agent) Opened() <-chan struct{} { return a.opened }
+func (a *Agent) RuntimeDirReady() <-chan struct{} { return a.opened }
 
-// Offer hands over the newest table, and where it came from. It will be put
+// ApplyTable hands over the newest table, and where it came from. It will be put
 // in force, unless a newer one comes first; Snapshot tells how that went.
-func (a *Agent) Offer(table *migration.Table, source string) {
+func (a *Agent) ApplyTable(table *migration.Table, source string) {
 	a.inbox.put(func(o *owner) { o.offered(offer{table: table, source: source}) })
 }
 
-// OfferLastGood hands over what was in force before a restart. It is put in
+// SetLastGood hands over what was in force before a restart. It is put in
 // force only while nothing is and the newest table is refused, which then has
 // another try.
-func (a *Agent) OfferLastGood(table *migration.Table, source string) {
+func (a *Agent) SetLastGood(table *migration.Table, source string) {
 	a.inbox.put(func(o *owner) { o.offeredLastGood(offer{table: table, source: source}) })
 }
 
-// Reject records that the newest config could not be read: what is in force
+// ReportInvalid records that the newest config could not be read: what is in force
 // stays in force. Stage is "load" or the like.
-func (a *Agent) Reject(stage, source string, problems []string) {
+func (a *Agent) ReportInvalid(stage, source string, problems []string) {
 	a.inbox.put(func(o *owner) { o.unreadable(stage, source, problems) })
 }
 
@@ -176,8 +187,8 @@ func (a *Agent) SetFallback(name migration.Name, phase status.Phase, reason stri
 // it (nginx.Version.NeedsDrain) goes on as before.
 func (a *Agent) Drain() { a.inbox.put((*owner).leave) }
 
-// Reopen lets nginx open its log files again, after a rotation.
-func (a *Agent) Reopen() error { return a.master.Reopen() }
+// ReopenLogs lets nginx open its log files again, after a rotation.
+func (a *Agent) ReopenLogs() error { return a.master.Reopen() }
 
 // inbox holds what the owner has yet to do. It never blocks and keeps order.
 type inbox struct {

@@ -27,11 +27,11 @@ func TestTrafficMovesWithoutAReload(t *testing.T) {
 	r := newRig(t)
 	r.run()
 	r.offer(r.service("api", 0))
-	before := r.Snapshot()
+	before := r.Status()
 	require.Equal(t, "old", r.ask("api"))
 
 	began := time.Now()
-	r.Offer(table(t, r.service("api", full)), "test")
+	r.ApplyTable(table(t, r.service("api", full)), "test")
 	r.becomes("api", "new")
 	require.Less(t, time.Since(began), time.Second)
 
@@ -44,7 +44,7 @@ func TestTrafficMovesWithoutAReload(t *testing.T) {
 
 	off := r.service("api", full)
 	off.Enabled = false
-	r.Offer(table(t, off), "test")
+	r.ApplyTable(table(t, off), "test")
 	r.becomes("api", "old")
 	after := r.await("disabled", func(s status.Status) bool { return s.Services[0].Phase == status.Disabled })
 	require.Equal(t, 1, after.Nginx.Reloads, "the first config")
@@ -83,7 +83,7 @@ func TestANewServiceReloadsAndLosesNoRequest(t *testing.T) {
 	}
 	close(done)
 	clients.Wait()
-	require.Equal(t, 4, r.Snapshot().Nginx.Reloads)
+	require.Equal(t, 4, r.Status().Nginx.Reloads)
 	require.Greater(t, asked.Load(), int64(100))
 	require.Contains(t, r.ask("more0"), "no service has this host")
 }
@@ -93,7 +93,7 @@ func TestAConfigThatNginxRefusesChangesNothing(t *testing.T) {
 	r := newRig(t)
 	r.run()
 	r.offer(r.service("api", 0))
-	r.Offer(table(t, r.impossible("api")), "bad.yaml")
+	r.ApplyTable(table(t, r.impossible("api")), "bad.yaml")
 	now := r.await("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
 	require.Equal(t, "test", now.Config.Rejected.Stage)
 	require.Contains(t, now.Config.Rejected.Problems[0], `"/no/such/ca.pem"`)
@@ -103,7 +103,7 @@ func TestAConfigThatNginxRefusesChangesNothing(t *testing.T) {
 	require.Equal(t, "old", r.ask("api"), "the share came with the refused config")
 
 	r.offer(r.service("api", full))
-	require.True(t, r.Snapshot().Config.InSync())
+	require.True(t, r.Status().Config.InSync())
 	require.Equal(t, "new", r.ask("api"))
 }
 
@@ -118,10 +118,10 @@ func TestTheLastGoodConfigIsBetterThanNone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	bad := table(t, r.impossible("api"))
-	r.Offer(bad, "bad.yaml")
+	r.ApplyTable(bad, "bad.yaml")
 	r.run()
 	r.await("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
-	r.OfferLastGood(table(t, r.service("api", full)), "last-good.yaml")
+	r.SetLastGood(table(t, r.service("api", full)), "last-good.yaml")
 	now := r.await("in force", func(s status.Status) bool { return s.Ready })
 	require.Equal(t, "last-good.yaml", now.Config.Source)
 	require.Contains(t, now.Config.Rejected.Problems[0], `"/no/such/ca.pem"`, "what is wrong with the newest is still said")
@@ -139,8 +139,8 @@ func TestTheNewestComesBack(t *testing.T) {
 	taken, err := net.Listen("tcp", r.params.Listen.String())
 	require.NoError(t, err)
 	newest := table(t, r.service("api", full))
-	r.OfferLastGood(table(t, r.service("api", 0)), "last-good.yaml")
-	r.Offer(newest, "test")
+	r.SetLastGood(table(t, r.service("api", 0)), "last-good.yaml")
+	r.ApplyTable(newest, "test")
 	r.run()
 	r.await("both were tried", func(s status.Status) bool { return s.Config.Results["apply"] >= 2 })
 	require.NoError(t, taken.Close())
@@ -152,13 +152,13 @@ func TestTheNewestComesBack(t *testing.T) {
 func TestARejectionIsForgottenOnlyForSomethingNewer(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	r.Offer(table(t, r.service("api", 0)), "one")
-	r.Reject("load", "two", []string{"two:1:1: what is this?"})
+	r.ApplyTable(table(t, r.service("api", 0)), "one")
+	r.ReportInvalid("load", "two", []string{"two:1:1: what is this?"})
 	r.run()
 	now := r.await("in force", func(s status.Status) bool { return s.Ready })
 	require.Equal(t, []string{"two:1:1: what is this?"}, now.Config.Rejected.Problems)
 	require.Equal(t, "one", now.Config.Source)
-	r.Offer(table(t, r.service("api", 0)), "three")
+	r.ApplyTable(table(t, r.service("api", 0)), "three")
 	r.await("in sync", func(s status.Status) bool { return s.Config.InSync() })
 }
 
@@ -169,7 +169,7 @@ func TestAPortThatIsTakenIsReportedAndTriedAgain(t *testing.T) {
 	require.NoError(t, err)
 	r.run()
 	wanted := table(t, r.service("api", full))
-	r.Offer(wanted, "test")
+	r.ApplyTable(wanted, "test")
 	now := r.await("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
 	require.Equal(t, "apply", now.Config.Rejected.Stage)
 	require.Contains(t, strings.Join(now.Config.Rejected.Problems, "\n"), "Address already in use")
@@ -185,10 +185,10 @@ func TestAReloadThatNginxDoesNotDoIsTakenBack(t *testing.T) {
 	r.Agent.options.ReadbackTimeout = 500 * time.Millisecond
 	r.run()
 	r.offer(r.service("api", 0))
-	master := r.Snapshot().Nginx.PID
+	master := r.Status().Nginx.PID
 	digest := r.dir.current()
 	require.NoError(t, syscall.Kill(master, syscall.SIGSTOP)) // its workers go on
-	r.Offer(table(t, r.service("api", 0), r.service("more", 0)), "test")
+	r.ApplyTable(table(t, r.service("api", 0), r.service("more", 0)), "test")
 	require.Eventually(t, func() bool { return r.dir.current() != digest }, 5*time.Second, time.Millisecond)
 
 	r.SetFallback("api", status.Recovering, "waits for nobody")
@@ -209,11 +209,11 @@ func TestABurstOfOffersIsOneOrTwoReloads(t *testing.T) {
 	r.run()
 	r.offer(r.service("api", 0))
 	for i := range 50 {
-		r.Offer(table(t, r.service("api", 0), r.service(fmt.Sprintf("more%d", i), full)), "burst")
+		r.ApplyTable(table(t, r.service("api", 0), r.service(fmt.Sprintf("more%d", i), full)), "burst")
 	}
 	r.offer(r.service("api", 0), r.service("last", full))
 	require.Equal(t, "new", r.ask("last"))
-	require.LessOrEqual(t, r.Snapshot().Nginx.Reloads, 3)
+	require.LessOrEqual(t, r.Status().Nginx.Reloads, 3)
 	generations, err := filepath.Glob(r.dir.path("conf", "*"))
 	require.NoError(t, err)
 	require.Len(t, generations, 2, "the one in force and the one before")
@@ -227,7 +227,7 @@ func TestANameWithoutAddressTakesDownOneSideOnly(t *testing.T) {
 	r.offer(r.service("api", full), lost)
 	require.Equal(t, "new", r.ask("api"))
 	require.Equal(t, "old", r.ask("lost"))
-	row := r.Snapshot().Services[1]
+	row := r.Status().Services[1]
 	require.NotEmpty(t, row.New.Unresolved)
 	require.Empty(t, row.New.Addresses)
 	require.Equal(t, []string{r.old}, row.Old.Addresses)
@@ -258,26 +258,25 @@ func TestWhileATableWaits(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	names := &asked{count: map[string]int{}}
-	told := make(chan string, 10)
+	r.observer = make(tableObserver, 10)
 	options := options(r.params)
 	options.ReloadEvery = time.Hour
 	options.Resolve = resolve.Options{Lookup: names, Every: time.Millisecond}
-	options.OnTable = func(table *migration.Table) { told <- table.Digest() }
 	var err error
 	r.Agent, err = New(t.Context(), options)
 	require.NoError(t, err)
 	r.run()
 	before := service(t, "api", 0, r.old, "before.test:80")
 	r.offer(before)
-	require.Equal(t, table(t, before).Digest(), <-told)
+	require.Equal(t, table(t, before).Digest(), <-r.observer)
 
-	r.Offer(table(t, service(t, "api", full, r.old, "after.test:80")), "test")
+	r.ApplyTable(table(t, service(t, "api", full, r.old, "after.test:80")), "test")
 	require.Eventually(t, func() bool { return names.times("after.test") > 2 }, 5*time.Second, time.Millisecond)
 	first := names.times("before.test")
 	require.Eventually(t, func() bool { return names.times("before.test") > first+2 }, 5*time.Second, time.Millisecond)
 	require.NotEmpty(t, r.Addresses(before.NewBackend))
 	require.Equal(t, "old", r.ask("api"), "the share is for the other backend")
-	require.Empty(t, told)
+	require.Empty(t, r.observer)
 }
 
 func TestADroppedServiceLeavesNothing(t *testing.T) {
@@ -299,7 +298,7 @@ func TestOneAgentPerDirectory(t *testing.T) {
 	r := newRig(t)
 	stop := r.run()
 	r.offer(r.service("api", 0))
-	require.ErrorContains(t, r.agent().Run(t.Context()), "belongs to another agent")
+	require.ErrorContains(t, r.agent().Run(t.Context(), r.observer), "belongs to another agent")
 	require.Equal(t, "old", r.ask("api"))
 	stop()
 	require.Contains(t, r.ask("api"), "connection refused", "nginx ended with the agent")

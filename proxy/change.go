@@ -134,7 +134,7 @@ func (o *owner) inForce(next *generation) {
 		o.since = time.Now()
 		o.results["applied"]++
 		o.options.Log.Info("config in force", "source", next.source, "digest", next.table.Digest(), "nginx_config", next.config.Digest)
-		o.options.OnTable(next.table)
+		o.observer.ConfigApplied(next.table)
 	}
 	o.served, o.failures = next, 0
 	o.dirty = o.dirty || next.number != o.wanted.number

@@ -48,11 +48,11 @@ func helperAgent(text string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 5
 	}
-	agent.Offer(table(mustT{}, service(mustT{}, "api", h.Share, h.Old, h.New)), "helper")
+	agent.ApplyTable(table(mustT{}, service(mustT{}, "api", h.Share, h.Old, h.New)), "helper")
 	if h.Trip {
 		agent.SetFallback("api", status.FallenBack, "told so")
 	}
-	if err := agent.Run(ctx); err != nil {
+	if err := agent.Run(ctx, nil); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 6
 	}
@@ -92,7 +92,7 @@ func TestAKilledMasterComesBackWithTheSameWeights(t *testing.T) {
 	r.run()
 	r.offer(r.service("api", full), r.service("half", full/2))
 	for restarts := 1; restarts <= 2; restarts++ {
-		require.NoError(t, syscall.Kill(r.Snapshot().Nginx.PID, syscall.SIGKILL))
+		require.NoError(t, syscall.Kill(r.Status().Nginx.PID, syscall.SIGKILL))
 		r.await("restarted", func(s status.Status) bool { return s.Nginx.Restarts == restarts && s.Nginx.PID != 0 })
 		r.becomes("api", "new")
 	}
@@ -116,13 +116,13 @@ func TestAKilledAgentCostsNothing(t *testing.T) {
 	pid := r.pid()
 	r.run()
 	r.offer(r.service("api", full))
-	now := r.Snapshot()
+	now := r.Status()
 	require.Equal(t, pid, now.Nginx.PID, "the same nginx, taken over")
 	require.Zero(t, now.Nginx.Reloads)
 	require.Equal(t, 20, r.sample(20))
 	r.offer(r.service("api", full), r.service("more", full))
 	require.Equal(t, "new", r.ask("more"), "and obeying")
-	require.Equal(t, pid, r.Snapshot().Nginx.PID)
+	require.Equal(t, pid, r.Status().Nginx.PID)
 }
 
 func TestAnAgentKilledInTheMiddleOfAChangeIsFinished(t *testing.T) {
@@ -144,8 +144,8 @@ func TestAnAgentKilledInTheMiddleOfAChangeIsFinished(t *testing.T) {
 			pid := r.pid()
 			r.run()
 			finish(r)
-			require.Equal(t, pid, r.Snapshot().Nginx.PID)
-			require.Equal(t, r.Snapshot().Nginx.StructureDigest, r.dir.current())
+			require.Equal(t, pid, r.Status().Nginx.PID)
+			require.Equal(t, r.Status().Nginx.StructureDigest, r.dir.current())
 			require.Equal(t, 20, r.sample(20))
 		})
 	}
@@ -168,7 +168,7 @@ func TestAFallbackSurvivesAKilledAgent(t *testing.T) {
 	require.Error(t, killed.Wait())
 	r.run()
 	r.offer(r.service("api", full))
-	require.Equal(t, status.FallenBack, r.Snapshot().Services[0].Phase)
+	require.Equal(t, status.FallenBack, r.Status().Services[0].Phase)
 	require.Equal(t, 20, 20-r.sample(20))
 	r.SetFallback("api", status.Migrating, "recovered")
 	r.becomes("api", "new")

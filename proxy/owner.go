@@ -49,7 +49,8 @@ const tidyEvery = 5 * time.Second
 //	              ^ addresses changed           | not before ReloadEvery
 type owner struct {
 	*Agent
-	store *weights.Store
+	store    *weights.Store
+	observer Observer
 
 	wanted   *offer      // the newest that was not refused
 	dirty    bool        // wanted must be looked at (again)
@@ -77,9 +78,9 @@ type owner struct {
 	leaving bool   // see Agent.Drain
 }
 
-func newOwner(a *Agent, store *weights.Store) *owner {
+func newOwner(a *Agent, store *weights.Store, observer Observer) *owner {
 	return &owner{
-		Agent: a, store: store,
+		Agent: a, store: store, observer: observer,
 		verdicts: map[migration.Name]verdict{},
 		applied:  map[migration.Name]weights.State{},
 		results:  map[string]uint64{},

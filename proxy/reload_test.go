@@ -62,7 +62,7 @@ func TestChangesUnderLoad(t *testing.T) {
 	}
 	stop()
 	report, reloads := <-reports, time.Since(began)
-	require.GreaterOrEqual(t, r.Snapshot().Nginx.Reloads, 20)
+	require.GreaterOrEqual(t, r.Status().Nginx.Reloads, 20)
 	require.Greater(t, report.Sent, 5000)
 	t.Logf("20 reloads in %s", reloads)
 	t.Logf("%d POSTs at %.0f/s, %d lost, %d connections", report.Sent, report.Rate(), len(lost), report.Connections)
@@ -70,7 +70,7 @@ func TestChangesUnderLoad(t *testing.T) {
 
 // workers are the nginx workers' process ids.
 func (r *rig) workers() string {
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", r.Snapshot().Nginx.PID))
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", r.Status().Nginx.PID))
 	require.NoError(r.t, err)
 	return string(children)
 }

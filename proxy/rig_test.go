@@ -39,8 +39,21 @@ type rig struct {
 	*Agent
 	params   nginxgen.Params
 	old, new string // host:port
+	observer tableObserver
 	t        *testing.T
 }
+
+// tableObserver receives the digests of the tables that are in force.
+type tableObserver chan string
+
+func (o tableObserver) ConfigApplied(table *migration.Table) {
+	select {
+	case o <- table.Digest():
+	default:
+	}
+}
+
+func (tableObserver) NginxLogged(string) {}
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
@@ -73,7 +86,7 @@ func (r *rig) agent() *Agent {
 
 func options(params nginxgen.Params) Options {
 	return Options{
-		Params: params, Nginx: testbed.Nginx(), Version: "test", Log: slog.New(slog.DiscardHandler),
+		Params: params, NginxPath: testbed.Nginx(), Version: "test", Log: slog.New(slog.DiscardHandler),
 		ReloadEvery: 200 * time.Millisecond, DrainTime: 50 * time.Millisecond,
 		ReadbackTimeout: 4 * time.Second, QuitTimeout: time.Second,
 	}
@@ -85,7 +98,7 @@ func (r *rig) run() (stop func()) {
 	var done sync.WaitGroup
 	agent := r.Agent
 	done.Go(func() {
-		if err := agent.Run(ctx); err != nil {
+		if err := agent.Run(ctx, r.observer); err != nil {
 			r.t.Error(err)
 		}
 	})
@@ -154,7 +167,7 @@ func table(t require.TestingT, services ...migration.Service) *migration.Table {
 func (r *rig) offer(services ...migration.Service) {
 	r.t.Helper()
 	wanted := table(r.t, services...)
-	r.Offer(wanted, "test")
+	r.ApplyTable(wanted, "test")
 	r.await("in force", func(s status.Status) bool { return s.Config.Digest == wanted.Digest() && s.Ready })
 }
 
@@ -162,12 +175,12 @@ func (r *rig) await(what string, condition func(status.Status) bool) status.Stat
 	r.t.Helper()
 	deadline := time.Now().Add(15 * time.Second)
 	for time.Now().Before(deadline) {
-		if now := r.Snapshot(); condition(now) {
+		if now := r.Status(); condition(now) {
 			return now
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	text, err := json.MarshalIndent(r.Snapshot(), "", " ")
+	text, err := json.MarshalIndent(r.Status(), "", " ")
 	require.FailNow(r.t, "waited in vain: "+what, "%s %v", text, err)
 	return status.Status{}
 }

@@ -67,9 +67,9 @@ func (a *Agent) Addresses(b migration.Backend) []netip.AddrPort {
 	return a.names.Snapshot([]migration.Backend{b}).Endpoints[b]
 }
 
-// Snapshot tells how things stand. What is counted from the access log (rates,
+// Status tells how things stand. What is counted from the access log (rates,
 // latencies, observed shares, Log) is for the caller to add.
-func (a *Agent) Snapshot() status.Status {
+func (a *Agent) Status() status.Status {
 	v, master := a.view.Load(), a.master.State()
 	return status.Status{
 		Version:   a.options.Version,

@@ -64,9 +64,7 @@ func newDataPlane(ctx context.Context, options runOptions, log *slog.Logger) (*d
 	}
 	p := &dataPlane{options: options, log: log, counters: accesslog.NewCounters(time.Now())}
 	p.agent, err = proxy.New(ctx, proxy.Options{
-		Params: params, Nginx: options.nginx, Version: versionText(), Log: log,
-		OnComplaint: func(line string) { p.guard.Complaint(line, time.Now()) },
-		OnTable:     func(table *migration.Table) { p.guard.SetTable(table, time.Now()) },
+		Params: params, NginxPath: options.nginx, Version: versionText(), Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -85,6 +83,15 @@ func newDataPlane(ctx context.Context, options runOptions, log *slog.Logger) (*d
 	p.feed = p.newFeed(from)
 	return p, p.openAPI()
 }
+
+// breakerObserver gives the circuit breaker what the agent sees.
+type breakerObserver struct{ breaker *breaker.Breaker }
+
+func (o breakerObserver) ConfigApplied(table *migration.Table) {
+	o.breaker.SetTable(table, time.Now())
+}
+
+func (o breakerObserver) NginxLogged(line string) { o.breaker.Complaint(line, time.Now()) }
 
 // openGuard lets the second net watch: what it saw before a restart it knows.
 func (p *dataPlane) openGuard(roots string) {
@@ -185,7 +192,7 @@ func (p *dataPlane) status() status.Status {
 // brief is the status without the figures, which the watcher asks for once a
 // second.
 func (p *dataPlane) brief() status.Status {
-	now := p.agent.Snapshot()
+	now := p.agent.Status()
 	now.Log = p.counters.Log()
 	now.Ready = now.Ready && !p.draining.Load()
 	return now
@@ -195,7 +202,7 @@ func (p *dataPlane) ready() error {
 	if p.draining.Load() {
 		return errors.New("shutting down")
 	}
-	now := p.agent.Snapshot()
+	now := p.agent.Status()
 	switch rejected := now.Config.Rejected; {
 	case now.Ready:
 		return nil
@@ -213,7 +220,7 @@ func (p *dataPlane) run(ctx context.Context) error {
 	defer end()
 	group.Go(func() error {
 		defer end()
-		return p.agent.Run(failed)
+		return p.agent.Run(failed, breakerObserver{p.guard})
 	})
 	group.Go(func() error { return p.server.Run(last, p.listener) })
 	group.Go(p.onceOpened(last, p.readLog))
@@ -259,7 +266,7 @@ func (p *dataPlane) onceOpened(ctx context.Context, run func(context.Context) er
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-p.agent.Opened():
+		case <-p.agent.RuntimeDirReady():
 			return run(ctx)
 		}
 	}
@@ -271,7 +278,7 @@ func (p *dataPlane) readLog(ctx context.Context) error {
 	intake := &accesslog.Intake{Counters: p.counters, Forwarder: p.forwarder, OnEvent: p.guard.Batch, Log: p.log}
 	tail := &accesslog.Tail{
 		Path: filepath.Join(p.options.runtimeDir, "access.log"), AtEnd: true,
-		Reopen: p.agent.Reopen, Consume: intake.Consume, Log: p.log,
+		Reopen: p.agent.ReopenLogs, Consume: intake.Consume, Log: p.log,
 	}
 	reading := func() error { return p.persist(ctx, func() error { return tail.Run(ctx) }) }
 	if p.forwarder == nil {
@@ -313,7 +320,7 @@ func (p *dataPlane) obey(signals <-chan os.Signal, quit func()) {
 // hurry tells nginx not to wait for its requests; the agent, which waits for
 // nginx, then ends too.
 func (p *dataPlane) hurry() {
-	pid := p.agent.Snapshot().Nginx.PID
+	pid := p.agent.Status().Nginx.PID
 	if pid == 0 {
 		return
 	}

@@ -59,7 +59,7 @@ func (f *feed) take(text []byte, err error) {
 		table, err = f.loader.Load(f.source.String(), text)
 	}
 	if err != nil {
-		f.agent.Reject("load", f.source.String(), strings.Split(err.Error(), "\n"))
+		f.agent.ReportInvalid("load", f.source.String(), strings.Split(err.Error(), "\n"))
 		return
 	}
 	f.text, f.newest = text, nil
@@ -75,7 +75,7 @@ func (f *feed) take(text []byte, err error) {
 
 func (f *feed) offer(table *migration.Table) {
 	f.offered = table
-	f.agent.Offer(table, f.source.String())
+	f.agent.ApplyTable(table, f.source.String())
 	f.countServices(f.agent.Table(), table)
 }
 
@@ -92,7 +92,7 @@ func (f *feed) letGo() {
 // recall tells the agent, when it has refused the newest config and has none
 // in force, what was served last: here, or else by others.
 func (f *feed) recall(ctx context.Context) {
-	if f.recalled || f.agent.Table() != nil || f.agent.Snapshot().Config.Rejected == nil {
+	if f.recalled || f.agent.Table() != nil || f.agent.Status().Config.Rejected == nil {
 		return
 	}
 	if text, err := os.ReadFile(f.lastGood); err == nil && f.offerLastGood(f.lastGood, text) {
@@ -111,7 +111,7 @@ func (f *feed) offerLastGood(name string, text []byte) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.recalled = true
-	f.agent.OfferLastGood(table, name)
+	f.agent.SetLastGood(table, name)
 	f.countServices(table, f.offered)
 	return true
 }

@@ -132,23 +132,23 @@ func (w *world) agentHere(server *nameServer, text string) *proxy.Agent {
 			RuntimeDir: w.runtime, Listen: netip.MustParseAddrPort(w.listen), ListenNew: netip.MustParseAddrPort(freeAddress(w.t)),
 			Workers: workers, CAFile: filepath.Join(w.dir, "ca.pem"),
 		},
-		Nginx: testbed.Nginx(), QuitTimeout: time.Second,
+		NginxPath: testbed.Nginx(), QuitTimeout: time.Second,
 		Resolve: resolve.Options{
 			Lookup: server.resolver(), Network: "ip4", Every: 200 * time.Millisecond,
 			Timeout: 300 * time.Millisecond, Linger: 500 * time.Millisecond,
 		},
 	})
 	require.NoError(w.t, err)
-	agent.Offer(table, w.config)
+	agent.ApplyTable(table, w.config)
 	ctx, stop := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := agent.Run(ctx); err != nil {
+		if err := agent.Run(ctx, nil); err != nil {
 			w.t.Error(err)
 		}
 	})
 	w.t.Cleanup(func() { stop(); running.Wait() })
-	require.Eventually(w.t, func() bool { return agent.Snapshot().Ready }, patience, 10*time.Millisecond)
+	require.Eventually(w.t, func() bool { return agent.Status().Ready }, patience, 10*time.Millisecond)
 	return agent
 }
 
@@ -160,7 +160,7 @@ func (m misnomer) run(w *world, agent *proxy.Agent, n *named, old *testbed.Backe
 	m.begin(n)
 	said := ""
 	for deadline := since.Add(patience); !strings.Contains(said, m.expect) && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		said = saysOfNew(agent.Snapshot(), service)
+		said = saysOfNew(agent.Status(), service)
 	}
 	pause(takes(2*time.Second, 15*time.Second))
 	healed := time.Now()

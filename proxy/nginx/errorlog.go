@@ -24,13 +24,13 @@ const readEvery = 100 * time.Millisecond
 // errorLog passes on what nginx writes to its error log. It is a file and no
 // pipe, so that nginx never waits for us; it is cut when it has grown.
 type errorLog struct {
-	path   string
-	log    *slog.Logger
-	onLine func(line string) // sees every line; may be nil
+	path string
+	log  *slog.Logger
 
-	mu     sync.Mutex
-	offset int64
-	grave  Problems // since forget
+	mu       sync.Mutex
+	observer LogObserver // nil: none
+	offset   int64
+	grave    Problems // since forget
 }
 
 // run passes lines on until ctx ends.
@@ -46,6 +46,12 @@ func (e *errorLog) run(ctx context.Context) {
 			return
 		}
 	}
+}
+
+func (e *errorLog) observe(observer LogObserver) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.observer = observer
 }
 
 // skip leaves out what is there already.
@@ -79,8 +85,8 @@ func (e *errorLog) read() {
 	lines := e.fresh()
 	for i, line := range lines {
 		level, text := split(line)
-		if e.onLine != nil {
-			e.onLine(text)
+		if e.observer != nil {
+			e.observer.NginxLogged(text)
 		}
 		if i < mostLines {
 			e.pass(level, text)

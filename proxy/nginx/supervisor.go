@@ -12,10 +12,6 @@ import (
 // Options are a Supervisor's times. Zero means the default.
 type Options struct {
 	Log *slog.Logger
-	// OnLine sees every line of nginx's error log, without time, level and
-	// process id. It must be quick and must not call the Supervisor; nil for
-	// nobody.
-	OnLine func(line string)
 	// QuitTimeout is how long requests under way may take when the
 	// supervisor ends; 30 s.
 	QuitTimeout time.Duration
@@ -60,11 +56,22 @@ func NewSupervisor(n *Nginx, options Options) *Supervisor {
 	if options.OrphanTimeout == 0 {
 		options.OrphanTimeout = 10 * time.Second
 	}
-	s := &Supervisor{nginx: n, options: options, errors: &errorLog{path: n.path("error.log"), log: options.Log, onLine: options.OnLine}}
+	s := &Supervisor{nginx: n, options: options, errors: &errorLog{path: n.path("error.log"), log: options.Log}}
 	s.state.Store(&State{})
 	s.errors.skip()
 	return s
 }
+
+// LogObserver sees what nginx writes to its error log.
+type LogObserver interface {
+	// NginxLogged is called with every line, without time, level and process
+	// id. It must be quick and must not call the Supervisor.
+	NginxLogged(line string)
+}
+
+// ObserveLog sets the one observer of the error log. Lines that were read
+// before are not repeated.
+func (s *Supervisor) ObserveLog(observer LogObserver) { s.errors.observe(observer) }
 
 // State gives a snapshot.
 func (s *Supervisor) State() State { return *s.state.Load() }
