@@ -25,7 +25,7 @@ type situation struct {
 	Missing  []string                         `json:"missing"` // services that no replica serves
 	Paused   string                           `json:"paused"`
 	Awaited  bool                             `json:"awaited"` // the namespace has no Service migration-proxy yet
-	Ports    map[string]int32                 `json:"ports"`   // "service/name" to number
+	Ports    namedPorts                       `json:"ports"`   // "service/name" to number
 }
 
 // outcome is want-report.yaml: the report without what the other files show.
@@ -95,7 +95,7 @@ func requireLaws(t require.TestingT, before []byte, view ingressgen.View) {
 	if !ingressgen.Touched(given) {
 		require.JSONEq(t, string(before), string(apply(t, after, ingressgen.Release(parse(t, after), ingressgen.View{}).Edits)), "Release(Rewrite(x)) must be x")
 	}
-	guarded := ingressgen.Guarded(given, first.Edits)
+	guarded := ingressgen.WithPreconditions(given, first.Edits)
 	require.JSONEq(t, string(after), string(apply(t, before, guarded)), "guards must let the Ingress itself pass")
 }
 
@@ -111,18 +111,24 @@ func loadView(t *testing.T, dir string) ingressgen.View {
 		require.NoError(t, yaml.UnmarshalStrict(text, &is))
 	}
 	view := serving(table)
-	view.State.Paused, view.Provides = is.Paused, !is.Awaited
+	view.State.Paused, view.CreatesService = is.Paused, !is.Awaited
 	for name, service := range is.Services {
 		view.State.Services[name] = service
 	}
 	for _, name := range is.Missing {
 		delete(view.State.Services, name)
 	}
-	view.Port = func(service, name string) (int32, bool) {
-		number, ok := is.Ports[service+"/"+name]
-		return number, ok
-	}
+	view.Ports = is.Ports
 	return view
+}
+
+// namedPorts are the numbers of ports by "SERVICE/NAME".
+type namedPorts map[string]int32
+
+// PortNumber implements ingressgen.PortLookup.
+func (p namedPorts) PortNumber(service, name string) (int32, bool) {
+	number, ok := p[service+"/"+name]
+	return number, ok
 }
 
 // serving is a cluster in which every service is migrating.
@@ -133,7 +139,7 @@ func serving(table *migration.Table) ingressgen.View {
 			Host: string(s.OldHost), PathPrefix: string(s.PathPrefix), Phase: status.Migrating,
 		}
 	}
-	return ingressgen.View{Table: table, State: state, Provides: true}
+	return ingressgen.View{Table: table, State: state, CreatesService: true}
 }
 
 // apply is the API server's part: the patch on the JSON, not on our types.

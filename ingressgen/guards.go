@@ -163,10 +163,10 @@ func (p *plan) portOf(b *backend) (int32, bool) {
 	if b.Port.Name == "" {
 		return b.Port.Number, true
 	}
-	if p.view.Port == nil {
+	if p.view.Ports == nil {
 		return 0, false
 	}
-	return p.view.Port(b.Name, b.Port.Name)
+	return p.view.Ports.PortNumber(b.Name, b.Port.Name)
 }
 
 func differs(s *spot, covering *migration.Service) string {

@@ -36,16 +36,22 @@ const LabelConfig = Prefix + "config"
 type View struct {
 	Table *migration.Table // nil: there is no valid config yet, nothing is rewritten
 	State status.Cluster
-	// Provides says that who asks makes Service migration-proxy before it
+	// CreatesService says that who asks makes Service migration-proxy before it
 	// points an Ingress at it, as the watcher does. Others must not point at
 	// one that is not there: for them State.Namespaces says where it is.
-	Provides bool
+	CreatesService bool
 	// Blocked is why what the Ingress would point at cannot be made: somebody
 	// else has its name. "": nothing is in the way.
 	Blocked string
-	// Port gives the number of a Service's named port, in the Ingress's
-	// namespace; false if there is none (or it cannot be known now).
-	Port func(service, name string) (int32, bool)
+	// Ports looks named ports up. Nil: no named port is known.
+	Ports PortLookup
+}
+
+// PortLookup finds named ports of Services in the namespace of one Ingress.
+type PortLookup interface {
+	// PortNumber gives the number of a Service's named port. False: the Service
+	// has no such port, or it cannot be looked up now.
+	PortNumber(service, name string) (int32, bool)
 }
 
 // OptedIn tells whether the user asked for the Ingress to be migrated.

@@ -55,7 +55,7 @@ func TestLarge(t *testing.T) {
 				size += len(name) + len(value)
 			}
 			require.LessOrEqual(t, size, storedAnnotations)
-			back := ingressgen.Guarded(after, ingressgen.Release(after, ingressgen.View{}).Edits)
+			back := ingressgen.WithPreconditions(after, ingressgen.Release(after, ingressgen.View{}).Edits)
 			require.LessOrEqual(t, len(back), patchOperations)
 			requireLaws(t, before, view)
 		})

@@ -116,10 +116,10 @@ const (
 	ReasonNotServed = "no ready replica of the migration proxy serves it (yet)"
 )
 
-// ReasonAwaited is why an Ingress is Bypassed for the second or two that it
+// ReasonWaitingForService is why an Ingress is Bypassed for the second or two that it
 // takes the watcher to make its namespace ready. Admission cannot make
 // Services, and one that is not there answers 503.
-const ReasonAwaited = "the proxy's Service is being made in this namespace"
+const ReasonWaitingForService = "the proxy's Service is being made in this namespace"
 
 // await holds back what would point at a Service that is not there yet. A
 // companion is made by the watcher only, which provides for it first; it says
@@ -133,12 +133,12 @@ func (p *plan) await() {
 		}
 		return
 	}
-	if p.view.Provides || p.view.State.Provides(p.ingress.Namespace) {
+	if p.view.CreatesService || p.view.State.Provides(p.ingress.Namespace) {
 		return
 	}
 	for _, s := range p.services {
 		if p.migrating(s) && p.has(s, migration.ModeProxy) {
-			p.hold(s, ReasonAwaited)
+			p.hold(s, ReasonWaitingForService)
 		}
 	}
 }

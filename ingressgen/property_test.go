@@ -41,7 +41,11 @@ var (
 	}
 )
 
-func ports(_, name string) (int32, bool) { return 8080, name == "http" }
+// httpPort knows the port "http" of every Service.
+type httpPort struct{}
+
+// PortNumber implements ingressgen.PortLookup.
+func (httpPort) PortNumber(_, name string) (int32, bool) { return 8080, name == "http" }
 
 func drawView(t *rapid.T) ingressgen.View {
 	seen := map[string]bool{}
@@ -60,7 +64,7 @@ func drawView(t *rapid.T) ingressgen.View {
 	table, err := migration.NewTable(migration.Global{}, services)
 	require.NoError(t, err)
 	view := serving(table)
-	view.Port, view.Provides = ports, rapid.IntRange(0, 9).Draw(t, "awaited") > 0
+	view.Ports, view.CreatesService = httpPort{}, rapid.IntRange(0, 9).Draw(t, "awaited") > 0
 	for i, s := range services {
 		if i > 0 {
 			drawPhase(t, view.State.Services, string(s.Name))
@@ -301,7 +305,7 @@ func TestGuardedFailsOnAnother(t *testing.T) {
 		if !inPaths {
 			return // nothing is rewritten
 		}
-		guarded := ingressgen.Guarded(parse(t, before), edits)
+		guarded := ingressgen.WithPreconditions(parse(t, before), edits)
 		moved := decode(t, before)
 		name := rapid.SampledFrom([]string{"add a rule before", "opt out", "rename all", "rehost all", "hand made all", "ours is there"}).Draw(t, "move")
 		move(moved, name)

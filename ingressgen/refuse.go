@@ -98,7 +98,7 @@ func (p *plan) serviceUnknown() string {
 }
 
 // What the API server takes limits what can be rewritten, and back: at most
-// 10,000 operations in a patch, of which Guarded needs 8 for a path, and 256 KiB
+// 10,000 operations in a patch, of which WithPreconditions needs 8 for a path, and 256 KiB
 // of annotations in an object (ValidateAnnotations of apimachinery), of which some
 // are left to others.
 const (

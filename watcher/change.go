@@ -19,7 +19,7 @@ type view struct {
 }
 
 func (v *view) ingressgen() ingressgen.View {
-	return ingressgen.View{Table: v.table, State: v.state, Provides: true}
+	return ingressgen.View{Table: v.table, State: v.state, CreatesService: true}
 }
 
 // change is what differs between two views, as far as an Ingress may care.

@@ -157,7 +157,7 @@ func transition(before, after *networkingv1.Ingress) (note, bool) {
 
 // phaseOf: the moment until the proxy's Service is made is no news.
 func phaseOf(ingress *networkingv1.Ingress) status.Phase {
-	if ingress == nil || strings.Contains(ingress.Annotations[ingressgen.AnnotationReason], ingressgen.ReasonAwaited) {
+	if ingress == nil || strings.Contains(ingress.Annotations[ingressgen.AnnotationReason], ingressgen.ReasonWaitingForService) {
 		return ""
 	}
 	return status.Phase(ingress.Annotations[ingressgen.AnnotationPhase])

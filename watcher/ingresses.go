@@ -103,7 +103,7 @@ func (k *keeper) once(ctx context.Context, ingress *networkingv1.Ingress) error 
 // report asks ingressgen.
 func (k *keeper) report(ctx context.Context, ingress *networkingv1.Ingress, view ingressgen.View) (ingressgen.Report, error) {
 	ports := &ports{ctx: ctx, client: k.client, namespace: ingress.Namespace}
-	view.Port = ports.number
+	view.Ports = ports
 	report := ingressgen.Rewrite(ingress, view)
 	if ports.unknown {
 		k.later(keyOf(ingress), lookAgain(ingress, time.Now()))
@@ -170,7 +170,7 @@ func (k *keeper) patch(ctx context.Context, ingress *networkingv1.Ingress, edits
 	if len(edits) == 0 {
 		return nil
 	}
-	body, err := json.Marshal(ingressgen.Guarded(ingress, edits))
+	body, err := json.Marshal(ingressgen.WithPreconditions(ingress, edits))
 	if err != nil {
 		return fmt.Errorf("write Ingress %s: %w", keyOf(ingress), err)
 	}

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/migration-proxy/migration-proxy/internal/kube"
 )
 
 // ports finds the numbers of named ports, in one namespace. It keeps the first
@@ -21,23 +21,18 @@ type ports struct {
 	err       error
 }
 
-func (p *ports) number(service, name string) (int32, bool) {
+// PortNumber implements ingressgen.PortLookup.
+func (p *ports) PortNumber(service, name string) (int32, bool) {
 	ctx, cancel := within(p.ctx)
 	defer cancel()
-	found, err := p.client.CoreV1().Services(p.namespace).Get(ctx, service, metav1.GetOptions{})
-	if err != nil && !apierrors.IsNotFound(err) {
-		p.err = fmt.Errorf("look up port %s of Service %s/%s: %w", name, p.namespace, service, err)
+	numbers, err := kube.ServicePorts(ctx, p.client.CoreV1(), p.namespace, service)
+	if err != nil {
+		p.err = fmt.Errorf("look up port %s: %w", name, err)
 		return 0, false
 	}
-	if err == nil {
-		for _, port := range found.Spec.Ports {
-			if port.Name == name {
-				return port.Port, true
-			}
-		}
-	}
-	p.unknown = true
-	return 0, false
+	number, ok := numbers[name]
+	p.unknown = p.unknown || !ok
+	return number, ok
 }
 
 // lookAgain is when to ask again for a port that is not there. Applications'

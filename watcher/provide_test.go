@@ -76,7 +76,7 @@ func TestRewrittenByAdmission(t *testing.T) {
 	w.listed(w.home, true)
 	ingress := w.ingress("api")
 	ingress.Annotations[ingressgen.AnnotationPhase] = string(status.Bypassed)
-	ingress.Annotations[ingressgen.AnnotationReason] = ingressgen.ReasonAwaited
+	ingress.Annotations[ingressgen.AnnotationReason] = ingressgen.ReasonWaitingForService
 	w.create(ingress)
 	w.until("api", status.Migrating, names.ProxyService)
 	w.event(w.app, "api", "Rewritten")

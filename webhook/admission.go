@@ -36,7 +36,7 @@ type Admission struct {
 func New(options Options) *Admission {
 	a := &Admission{metrics: newMetrics()}
 	rewriting := &ingresses{
-		view: options.View, ports: newPorts(options.Services, options.Log), self: options.Self, log: options.Log,
+		view: options.View, ports: newPortCache(options.Services, options.Log), self: options.Self, log: options.Log,
 	}
 	validating := &configs{name: options.View.config.Name, view: options.View}
 	shared := room{semaphore.NewWeighted(bodiesSize)}

@@ -18,7 +18,7 @@ import (
 // ingresses rewrites opted-in Ingresses.
 type ingresses struct {
 	view  *View
-	ports *ports
+	ports *portCache
 	self  string // whose requests pass: the watcher's; "" is nobody
 	log   *slog.Logger
 }
@@ -43,7 +43,7 @@ func (h *ingresses) decide(ctx context.Context, request admission.Request) (answ
 	now := h.view.now.Load()
 	lost := lostOriginal(ingress, request.OldObject.Raw)
 	report := ingressgen.Rewrite(ingress, ingressgen.View{
-		Table: now.table, State: now.state, Port: h.ports.of(ctx, ingress.Namespace),
+		Table: now.table, State: now.state, Ports: &portLookup{portCache: h.ports, ctx: ctx, namespace: ingress.Namespace},
 	})
 	return h.edited(request, report, append(lost, report.Edits...))
 }

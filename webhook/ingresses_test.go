@@ -259,7 +259,7 @@ func TestServiceIsAwaited(t *testing.T) {
 	require.Contains(t, decide(`["blog","shop"]`), names.ProxyService+`"`)
 	for _, elsewhere := range []string{`[]`, `null`, `["blog","shops"]`} {
 		patch := decide(elsewhere)
-		require.Contains(t, patch, ingressgen.ReasonAwaited)
+		require.Contains(t, patch, ingressgen.ReasonWaitingForService)
 		require.NotContains(t, patch, "/spec/", "its backend stays")
 	}
 }

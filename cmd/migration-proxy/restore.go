@@ -177,7 +177,7 @@ func (r restorer) patch(ctx context.Context, ingress *networkingv1.Ingress, edit
 	if len(edits) == 0 {
 		return ingress, nil
 	}
-	text, err := json.Marshal(ingressgen.Guarded(ingress, edits))
+	text, err := json.Marshal(ingressgen.WithPreconditions(ingress, edits))
 	if err != nil {
 		return nil, fmt.Errorf("write the patch: %w", err)
 	}

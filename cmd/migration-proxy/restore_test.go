@@ -47,7 +47,7 @@ func newMigrating(t *testing.T) *migrating {
 	}
 	table, err := config.Load("test", []byte(text))
 	require.NoError(t, err)
-	m.view = ingressgen.View{Table: table, State: state, Provides: true, Port: func(string, string) (int32, bool) { return 0, false }}
+	m.view = ingressgen.View{Table: table, State: state, CreatesService: true}
 	require.NoError(t, s.write(t.Context(), text))
 	return m
 }

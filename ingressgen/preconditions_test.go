@@ -14,7 +14,7 @@ func TestGuardedWithoutAnnotations(t *testing.T) {
 	t.Parallel()
 	bare := []byte(`{"metadata":{"name":"api"},"spec":{}}`)
 	ingress := parse(t, bare)
-	guarded := ingressgen.Guarded(ingress, ingressgen.SetAnnotation(ingress, ingressgen.AnnotationEnabled, "false"))
+	guarded := ingressgen.WithPreconditions(ingress, ingressgen.SetAnnotation(ingress, ingressgen.AnnotationEnabled, "false"))
 	require.Equal(t, map[string]string{ingressgen.AnnotationEnabled: "false"}, parse(t, apply(t, bare, guarded)).Annotations)
 
 	_, err := tryApply(t, []byte(`{"metadata":{"name":"api","annotations":{"team":"a"}},"spec":{}}`), guarded)

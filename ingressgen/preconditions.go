@@ -9,10 +9,10 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// Guarded puts tests before the edits, so that the patch fails as a whole when
+// WithPreconditions puts tests before the edits, so that the patch fails as a whole when
 // the Ingress is no longer the one they were computed for: the opt-in, the
 // host and path of each place that is edited, and every old value.
-func Guarded(ingress *networkingv1.Ingress, edits []Edit) []Edit {
+func WithPreconditions(ingress *networkingv1.Ingress, edits []Edit) []Edit {
 	if len(edits) == 0 {
 		return nil
 	}
