@@ -8,6 +8,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/fallback"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy/breaker"
+	"github.com/migration-proxy/migration-proxy/proxy/dataplane"
 )
 
 // newFallback and newRecover are the operator's hand on the second net.
@@ -44,7 +45,7 @@ func commanding(command fallback.Command, cmd *cobra.Command) *cobra.Command {
 		return breaker.Send(cmd.Context(), runtimeDir, command, name, operator())
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&runtimeDir, "runtime-dir", defaultRuntimeDir(), "the proxy's own directory")
+	flags.StringVar(&runtimeDir, "runtime-dir", dataplane.DefaultRuntimeDir(), "the proxy's own directory")
 	environmentOf(flags, "runtime-dir")
 	return cmd
 }

@@ -67,7 +67,7 @@ func render(cmd *cobra.Command, file string, options renderOptions) error {
 		RuntimeDir: options.runtimeDir,
 		Listen:     options.listen.AddrPort,
 		ListenNew:  options.listenNew.AddrPort,
-		IPv6:       options.listen.everywhere,
+		IPv6:       options.listen.All,
 		Workers:    1,
 		ErrorLog:   filepath.Join(options.runtimeDir, "error.log"),
 		Version:    version,

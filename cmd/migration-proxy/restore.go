@@ -17,6 +17,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
@@ -116,7 +117,12 @@ func (i *installation) lastTable(ctx context.Context) *migration.Table {
 			return table
 		}
 	}
-	name, text := newConfigMapSource(i.object).LastGood(ctx)
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	name, text, err := kube.LastGood(ctx, i.Interface, i.namespace)
+	if err != nil {
+		return nil
+	}
 	table, err := config.Load(name, text)
 	if err != nil {
 		return nil

@@ -51,11 +51,11 @@ func TestTheFlagWinsOverTheVariable(t *testing.T) {
 	t.Setenv("MIGRATION_PROXY_HTTP", "127.0.0.1:2")
 	var options runOptions
 	command := &cobra.Command{}
-	options.http = listenOn(8080)
+
 	options.flags(command)
 	require.NoError(t, command.ParseFlags([]string{"--listen", ":3"}))
 	require.NoError(t, fromEnvironment(command))
 	require.Equal(t, ":3", options.listen.String())
-	require.Equal(t, "127.0.0.1:2", options.http.String())
+	require.Equal(t, "127.0.0.1:2", options.dataPlane.HTTP.String())
 	require.Equal(t, ":8001", options.listenNew.String())
 }

@@ -10,12 +10,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/listen"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/webhook"
 )
 
 type webhookOptions struct {
-	listen, http listenAddress
+	listen, http listen.Address
 	cluster      clusterOptions
 	self         string
 	certDir      string
@@ -25,7 +26,7 @@ type webhookOptions struct {
 }
 
 func newWebhook() *cobra.Command {
-	options := webhookOptions{listen: listenOn(names.AdmissionPort), http: listenOn(names.HTTPPort)}
+	options := webhookOptions{listen: listen.OnAll(names.AdmissionPort), http: listen.OnAll(names.HTTPPort)}
 	cmd := &cobra.Command{
 		Use:   "webhook",
 		Short: "Run admission, and the watcher on one replica",
@@ -64,8 +65,8 @@ func (o *webhookOptions) flags(cmd *cobra.Command) {
 }
 
 func (o *webhookOptions) check() error {
-	if o.drain < 0 || o.drain > mostDrain {
-		return wrongUsage("--drain %s: use 0s to %s", o.drain, mostDrain)
+	if o.drain < 0 || o.drain > maxDrain {
+		return wrongUsage("--drain %s: use 0s to %s", o.drain, maxDrain)
 	}
 	return o.logs.check()
 }

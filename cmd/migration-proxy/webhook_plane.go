@@ -21,6 +21,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/certs"
 	"github.com/migration-proxy/migration-proxy/internal/httpapi"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/listen"
 	"github.com/migration-proxy/migration-proxy/internal/logging"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/watcher"
@@ -51,7 +52,7 @@ func newAdmissionPlane(options webhookOptions, log *slog.Logger) (*admissionPlan
 	if err != nil {
 		return nil, err
 	}
-	if err := tryPort("listen", options.listen); err != nil {
+	if err := listen.Check(options.listen, "listen"); err != nil {
 		return nil, err
 	}
 	p := &admissionPlane{options: options, log: log, certificate: certs.New(options.certDir, cluster.Namespace, log)}
@@ -70,7 +71,7 @@ func newAdmissionPlane(options webhookOptions, log *slog.Logger) (*admissionPlan
 // openAdmission: TLS 1.2 is the oldest that the API server speaks.
 func (p *admissionPlane) openAdmission(admission *webhook.Admission) {
 	host := ""
-	if !p.options.listen.everywhere {
+	if !p.options.listen.All {
 		host = p.options.listen.Addr().String()
 	}
 	p.server = ctrlwebhook.NewServer(ctrlwebhook.Options{
@@ -115,10 +116,8 @@ func (p *admissionPlane) openAPI(collectors ...prometheus.Collector) (err error)
 	if err != nil {
 		return err
 	}
-	if p.listener, err = net.Listen("tcp", p.options.http.String()); err != nil {
-		return cannotListen("http", err)
-	}
-	return nil
+	p.listener, err = listen.TCP(p.options.http, "http")
+	return err
 }
 
 func (p *admissionPlane) leading() float64 {

@@ -63,11 +63,24 @@ var table = map[string]Package{
 		Tests: otherTests,
 	},
 	"proxy/behaviour": {Tests: otherTests},
-	"proxy/errorlog":  {Imports: []string{"migration", "fallback"}, Tests: pureTests, Pure: true},
-	"proxy/health":    {Imports: []string{"migration", "fallback", "golang.org/x/sync"}, Tests: otherTests},
-	"proxy/nginx":     {Imports: []string{"nginxgen", "golang.org/x/sys"}, Tests: otherTests},
-	"proxy/resolve":   {Imports: []string{"migration", "golang.org/x/sync"}, Tests: otherTests},
-	"proxy/weights":   {Imports: []string{"migration"}, Tests: otherTests},
+	"proxy/configsync": {
+		Imports: []string{
+			"migration", "config", "internal/atomicfile", "internal/kube", "internal/status", "golang.org/x/sync", "k8s.io/api",
+		},
+		Tests: otherTests,
+	},
+	"proxy/dataplane": {
+		Imports: []string{
+			"migration", "nginxgen", "internal/httpapi", "internal/listen", "internal/status",
+			"proxy", "proxy/accesslog", "proxy/breaker", "proxy/configsync", "proxy/health", prometheus, "golang.org/x/sync",
+		},
+		Tests: otherTests,
+	},
+	"proxy/errorlog": {Imports: []string{"migration", "fallback"}, Tests: pureTests, Pure: true},
+	"proxy/health":   {Imports: []string{"migration", "fallback", "golang.org/x/sync"}, Tests: otherTests},
+	"proxy/nginx":    {Imports: []string{"nginxgen", "golang.org/x/sys"}, Tests: otherTests},
+	"proxy/resolve":  {Imports: []string{"migration", "golang.org/x/sync"}, Tests: otherTests},
+	"proxy/weights":  {Imports: []string{"migration"}, Tests: otherTests},
 
 	// The cluster's side.
 	"certs": {
@@ -90,6 +103,7 @@ var table = map[string]Package{
 
 	// What several of them need.
 	"internal/atomicfile": {Tests: testLibraries},
+	"internal/listen":     {Imports: []string{"internal/names"}, Tests: testLibraries},
 	"internal/logging":    {Tests: testLibraries},
 	"internal/httpapi":    {Imports: []string{"internal/status", prometheus}, Tests: otherTests},
 	"internal/kube": {
@@ -103,8 +117,8 @@ var table = map[string]Package{
 	},
 	"cmd/migration-proxy": {
 		Imports: slices.Concat([]string{
-			"certs", "config", "fallback", "ingressgen", "internal/atomicfile", "internal/httpapi", "internal/kube", "internal/logging", "internal/names", "internal/status",
-			"internal/testbed", "migration", "nginxgen", "proxy", "proxy/accesslog", "proxy/breaker", "proxy/health",
+			"certs", "config", "fallback", "ingressgen", "internal/atomicfile", "internal/httpapi", "internal/kube", "internal/listen", "internal/logging", "internal/names", "internal/status",
+			"internal/testbed", "migration", "nginxgen", "proxy/breaker", "proxy/configsync", "proxy/dataplane",
 			"watcher", "webhook", clientGo, controllerRuntime, prometheus, "github.com/go-logr/logr",
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sync", "gopkg.in/yaml.v3",
 		}, kubernetes),

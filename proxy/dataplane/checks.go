@@ -1,0 +1,47 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/migration-proxy/migration-proxy/internal/listen"
+)
+
+// checkOwner refuses a runtime directory that another user has made, as any
+// user can do below /tmp: its content decides where requests go. A directory
+// that does not exist is fine.
+func checkOwner(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return nil // the agent creates it, and reports why it cannot
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if ok && owner.Uid != 0 && int(owner.Uid) != os.Geteuid() {
+		return fmt.Errorf("runtime directory %s belongs to user %d; remove it, or choose another with --runtime-dir", dir, owner.Uid)
+	}
+	return nil
+}
+
+// checkPorts reports at once what nginx would only write to its log. The ports
+// are not checked when an nginx of a killed agent still has them: the agent
+// takes it over.
+func checkPorts(o *Options) error {
+	if conn, err := net.Dial("unix", filepath.Join(o.RuntimeDir, "admin.sock")); err == nil {
+		return conn.Close()
+	}
+	return errors.Join(listen.Check(o.Listen, "listen"), listen.Check(o.ListenNew, "listen-new"))
+}
+
+// hasIPv6 reports whether sockets can listen on IPv6; in containers they often
+// cannot.
+func hasIPv6() bool {
+	listener, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		return false
+	}
+	return listener.Close() == nil
+}

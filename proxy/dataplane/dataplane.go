@@ -1,0 +1,150 @@
+package dataplane
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/migration-proxy/migration-proxy/internal/httpapi"
+	"github.com/migration-proxy/migration-proxy/internal/listen"
+	"github.com/migration-proxy/migration-proxy/nginxgen"
+	"github.com/migration-proxy/migration-proxy/proxy"
+	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
+	"github.com/migration-proxy/migration-proxy/proxy/breaker"
+	"github.com/migration-proxy/migration-proxy/proxy/configsync"
+	"github.com/migration-proxy/migration-proxy/proxy/health"
+)
+
+// forwardChunks is how many chunks of the access log, 256 KB each, may wait
+// for a slow reader.
+const forwardChunks = 16
+
+// dataPlane holds the parts of the proxy.
+type dataPlane struct {
+	options   Options
+	log       *slog.Logger
+	params    nginxgen.Params
+	agent     *proxy.Agent
+	sync      *configsync.Sync
+	breaker   *breaker.Breaker
+	probes    *health.Checker
+	counters  *accesslog.Counters
+	forwarder *accesslog.Forwarder // nil: the access log is off
+	server    *httpapi.Server
+	listener  net.Listener
+	draining  atomic.Bool
+}
+
+// newDataPlane takes all steps that can fail for good. Nothing runs yet.
+func newDataPlane(ctx context.Context, options Options) (*dataPlane, error) {
+	p := &dataPlane{options: options, log: options.Log, counters: accesslog.NewCounters(time.Now())}
+	for _, step := range []func(context.Context) error{
+		p.checkRuntimeDir,
+		p.describeMachine,
+		p.findNginx,
+		p.checkPorts,
+		p.openAccessLog,
+		p.loadBreaker,
+		p.prepareSync,
+		p.listenHTTP,
+	} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+func (p *dataPlane) checkRuntimeDir(context.Context) error { return checkOwner(p.options.RuntimeDir) }
+
+// describeMachine collects what nginx's config says about this machine.
+func (p *dataPlane) describeMachine(context.Context) error {
+	roots, err := findRootCerts()
+	if err != nil {
+		return err
+	}
+	o := &p.options
+	p.params = nginxgen.Params{
+		RuntimeDir: o.RuntimeDir,
+		Listen:     o.Listen.AddrPort,
+		ListenNew:  o.ListenNew.AddrPort,
+		IPv6:       (o.Listen.All || o.ListenNew.All) && hasIPv6(),
+		Workers:    o.Workers,
+		CAFile:     roots.file,
+		CADir:      roots.dir,
+		AnchorFile: roots.anchor,
+	}
+	return nil
+}
+
+func (p *dataPlane) findNginx(ctx context.Context) (err error) {
+	p.agent, err = proxy.New(ctx, proxy.Options{
+		Params: p.params, NginxPath: p.options.Nginx, Version: p.options.Version, Log: p.log,
+	})
+	return err
+}
+
+func (p *dataPlane) checkPorts(context.Context) error { return checkPorts(&p.options) }
+
+func (p *dataPlane) openAccessLog(context.Context) error {
+	var target io.Writer
+	switch path := p.options.AccessLog; path {
+	case AccessLogOff:
+		return nil
+	case AccessLogStdout:
+		target = os.Stdout
+	default:
+		file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		if err != nil {
+			return fmt.Errorf("open access log: %w", err)
+		}
+		target = file // open until the process ends
+	}
+	p.forwarder = accesslog.NewForwarder(target, forwardChunks, p.log)
+	p.counters.NotForwarded = p.forwarder.Dropped
+	return nil
+}
+
+// loadBreaker makes the circuit breaker, which reads its state of before a
+// restart, and the health checks that it asks for.
+func (p *dataPlane) loadBreaker(context.Context) error {
+	p.probes = health.New(health.Options{Roots: p.params.CAFile, OnChange: func(key health.Key) { p.breaker.Probed(key) }})
+	p.breaker = breaker.New(breaker.Options{
+		StateFile: p.runtimeFile("fallback.json"),
+		Verdict:   p.agent.SetFallback, Addresses: p.agent.Addresses, Health: p.probes, Log: p.log,
+		Broken: p.counters.AddBroken,
+	})
+	return nil
+}
+
+func (p *dataPlane) prepareSync(context.Context) error {
+	p.sync = configsync.New(configsync.Options{
+		Source: p.options.Source, Agent: p.agent, Counters: p.counters,
+		LastGoodFile: p.runtimeFile("last-good.yaml"), Log: p.log,
+	})
+	return nil
+}
+
+func (p *dataPlane) listenHTTP(context.Context) (err error) {
+	p.server, err = httpapi.New(httpapi.Options{
+		Alive: p.agent.Alive, Ready: p.ready, Status: p.status, Brief: p.briefStatus,
+		Collectors: []prometheus.Collector{p.counters, p.breaker}, Log: p.log,
+	})
+	if err != nil {
+		return err
+	}
+	p.listener, err = listen.TCP(p.options.HTTP, "http")
+	return err
+}
+
+func (p *dataPlane) runtimeFile(name string) string {
+	return filepath.Join(p.options.RuntimeDir, name)
+}

@@ -1,0 +1,51 @@
+package dataplane
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/migration-proxy/migration-proxy/internal/listen"
+	"github.com/migration-proxy/migration-proxy/proxy/configsync"
+)
+
+// MaxRuntimeDir is the maximum length of the runtime directory's path in bytes.
+// The kernel takes 107 bytes for the path of a unix socket in it.
+const MaxRuntimeDir = 90
+
+// The values of Options.AccessLog that are not files.
+const (
+	AccessLogStdout = "-"
+	AccessLogOff    = "off"
+)
+
+// Options are the parts of a data plane that the command line chooses. All are
+// required.
+type Options struct {
+	Source     configsync.Source
+	Listen     listen.Address // traffic that the migration config decides
+	ListenNew  listen.Address // traffic that always goes to new
+	HTTP       listen.Address // the HTTP API
+	RuntimeDir string         // absolute, at most MaxRuntimeDir bytes
+	Nginx      string         // path or name of the binary
+	Workers    int            // nginx worker processes
+	Drain      time.Duration  // how long the ports stay open after SIGTERM
+	AccessLog  string         // a file, AccessLogStdout or AccessLogOff
+	Version    string         // of this program, for the status
+	Log        *slog.Logger
+}
+
+// DefaultRuntimeDir is /run/migration-proxy for root, and otherwise a directory
+// below $XDG_RUNTIME_DIR or the temporary directory.
+func DefaultRuntimeDir() string {
+	const name = "migration-proxy"
+	if os.Geteuid() == 0 {
+		return filepath.Join("/run", name)
+	}
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+		return filepath.Join(dir, name)
+	}
+	return filepath.Join(os.TempDir(), fmt.Sprintf("%s-%d", name, os.Geteuid()))
+}

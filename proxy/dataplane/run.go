@@ -1,0 +1,130 @@
+package dataplane
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
+	"github.com/migration-proxy/migration-proxy/proxy/breaker"
+)
+
+// retryPause is the time before a part that failed begins again.
+const retryPause = time.Second
+
+// run runs all parts until ctx ends or one of them fails. The access log is
+// read, and the HTTP API answers, until nginx has finished: the last requests
+// count too.
+func (p *dataPlane) run(ctx context.Context) error {
+	group, running := errgroup.WithContext(ctx)
+	lasting, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	group.Go(func() error {
+		defer end()
+		return p.agent.Run(running, breakerObserver{p.breaker})
+	})
+	group.Go(func() error { return p.server.Run(lasting, p.listener) })
+	group.Go(func() error { p.readAccessLog(lasting); return nil })
+	group.Go(func() error { return p.sync.Run(running) })
+	group.Go(func() error { p.probes.Run(running); return nil })
+	group.Go(func() error { p.runBreaker(running); return nil })
+	group.Go(func() error { return p.receiveFailures(running) })
+	group.Go(func() error { p.serveOperator(running); return nil })
+	return group.Wait()
+}
+
+// breakerObserver tells the circuit breaker what the agent sees.
+type breakerObserver struct{ breaker *breaker.Breaker }
+
+// ConfigApplied implements proxy.Observer.
+func (o breakerObserver) ConfigApplied(table *migration.Table) {
+	o.breaker.SetTable(table, time.Now())
+}
+
+// NginxLogged implements proxy.Observer.
+func (o breakerObserver) NginxLogged(line string) { o.breaker.Complaint(line, time.Now()) }
+
+// awaitRuntimeDir waits until the agent has the runtime directory for itself.
+// It reports false when ctx ends first: the agent has failed, and reports why.
+func (p *dataPlane) awaitRuntimeDir(ctx context.Context) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-p.agent.RuntimeDirReady():
+		return true
+	}
+}
+
+// readAccessLog counts and forwards the lines that nginx writes from now on.
+// The lines that a killed predecessor has read are not read again.
+func (p *dataPlane) readAccessLog(ctx context.Context) {
+	if !p.awaitRuntimeDir(ctx) {
+		return
+	}
+	if p.forwarder != nil {
+		defer p.startForwarder(ctx)()
+	}
+	intake := &accesslog.Intake{Counters: p.counters, Forwarder: p.forwarder, OnEvent: p.breaker.Batch, Log: p.log}
+	tail := &accesslog.Tail{
+		Path: p.runtimeFile("access.log"), AtEnd: true,
+		Reopen: p.agent.ReopenLogs, Consume: intake.Consume, Log: p.log,
+	}
+	p.retry(ctx, "access log", tail.Run)
+}
+
+// startForwarder runs the forwarder until stop is called. Stop waits until the
+// lines are written.
+func (p *dataPlane) startForwarder(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var forwarding sync.WaitGroup
+	forwarding.Go(func() { p.forwarder.Run(ctx) })
+	return func() {
+		cancel()
+		forwarding.Wait()
+	}
+}
+
+// receiveFailures receives the failures of new as they happen.
+func (p *dataPlane) receiveFailures(ctx context.Context) error {
+	if !p.awaitRuntimeDir(ctx) {
+		return nil
+	}
+	failures := &accesslog.Urgent{Path: p.runtimeFile("failures.sock"), OnEvent: p.breaker.Urgent, Log: p.log}
+	return failures.Run(ctx)
+}
+
+// runBreaker moves services on when their times have come.
+func (p *dataPlane) runBreaker(ctx context.Context) {
+	if p.awaitRuntimeDir(ctx) {
+		p.breaker.Run(ctx)
+	}
+}
+
+// serveOperator answers the commands fallback and recover.
+func (p *dataPlane) serveOperator(ctx context.Context) {
+	if !p.awaitRuntimeDir(ctx) {
+		return
+	}
+	p.retry(ctx, "control socket", func(ctx context.Context) error {
+		return p.breaker.Serve(ctx, p.options.RuntimeDir)
+	})
+}
+
+// retry runs a part again and again until ctx ends. The part may fail: traffic
+// does not need it, so nginx must not end because of it.
+func (p *dataPlane) retry(ctx context.Context, part string, run func(context.Context) error) {
+	for ctx.Err() == nil {
+		err := run(ctx)
+		if err == nil {
+			continue
+		}
+		p.log.Error("part of the proxy failed, it starts again", "part", part, "error", err)
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryPause):
+		}
+	}
+}
