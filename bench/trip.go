@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/migration-proxy/migration-proxy/fallback"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"github.com/migration-proxy/migration-proxy/proxy/breaker"
 )
@@ -101,7 +102,7 @@ func (t *tripTimes) trip(ctx context.Context, p *plane, new *mortal, how http.Ha
 		return err
 	}
 	new.fail(how)
-	if err := p.awaitPhase(ctx, fallback.FallenBack); err != nil {
+	if err := p.awaitPhase(ctx, status.FallenBack); err != nil {
 		return err
 	}
 	if err := pause(ctx, 300*time.Millisecond); err != nil { // who else may come
@@ -116,12 +117,12 @@ func (t *tripTimes) trip(ctx context.Context, p *plane, new *mortal, how http.Ha
 	if err := breaker.Send(ctx, p.runtimeDir(), fallback.Clear, "api-0", "bench"); err != nil {
 		return err
 	}
-	return p.awaitPhase(ctx, fallback.Normal)
+	return p.awaitPhase(ctx, status.Migrating)
 }
 
 // awaitPhase waits for the log to tell of a service's change; that nginx
 // complains of new is what is measured.
-func (p *plane) awaitPhase(ctx context.Context, phase fallback.Phase) error {
+func (p *plane) awaitPhase(ctx context.Context, phase status.Phase) error {
 	patience := time.NewTimer(time.Minute)
 	defer patience.Stop()
 	for {

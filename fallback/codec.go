@@ -8,18 +8,19 @@ import (
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/excerpt"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
-// stateVersion changes when a State of before would be misread.
+// stateVersion changes when this code would misread an older State.
 const stateVersion = 1
 
-// longestText bounds each text of an Evidence, in bytes.
-const longestText = 256
+// maxTextBytes limits each text of an Evidence.
+const maxTextBytes = 256
 
-// clip makes sure that what is stored can be read back: JSON would replace
-// bytes that are not UTF-8 by three others.
+// clip shortens a text and replaces bytes that are not UTF-8, which JSON
+// cannot keep.
 func clip(text string) string {
-	return excerpt.Head(strings.ToValidUTF8(text, "?"), longestText)
+	return excerpt.Head(strings.ToValidUTF8(text, "?"), maxTextBytes)
 }
 
 type storedState struct {
@@ -36,61 +37,50 @@ func EncodeState(s State) ([]byte, error) {
 	return text, nil
 }
 
-// DecodeState reads what EncodeState wrote. Anything else, an unknown version
-// too, gives Normal and an error: traffic then follows the config, and what
-// fails is found again. Fields that are not known are ignored.
+// DecodeState reads the text that EncodeState wrote. Any other text, or an
+// unknown version, gives Migrating and an error: traffic then follows the
+// config, and failures are counted anew. Unknown fields are ignored.
 func DecodeState(text []byte) (State, error) {
 	var stored storedState
 	if err := json.Unmarshal(text, &stored); err != nil {
-		return State{Phase: Normal}, fmt.Errorf("decode fallback state: %w; starting as Normal", err)
+		return State{Phase: status.Migrating}, fmt.Errorf("decode fallback state: %w; starting as Migrating", err)
 	}
 	if stored.Version != stateVersion {
-		return State{Phase: Normal}, fmt.Errorf("decode fallback state: version %d is not %d; starting as Normal", stored.Version, stateVersion)
+		return State{Phase: status.Migrating}, fmt.Errorf("decode fallback state: version %d is not %d; starting as Migrating", stored.Version, stateVersion)
 	}
 	stored.Since, stored.Until = stored.Since.UTC(), stored.Until.UTC()
-	if what := stored.State.nonsense(); what != "" {
-		return State{Phase: Normal}, fmt.Errorf("decode fallback state: %s; starting as Normal", what)
+	if problem := stored.problem(); problem != "" {
+		return State{Phase: status.Migrating}, fmt.Errorf("decode fallback state: %s; starting as Migrating", problem)
 	}
 	if len(stored.Evidence.RequestIDs) == 0 {
-		stored.Evidence.RequestIDs = nil // [] is not written back
+		stored.Evidence.RequestIDs = nil // EncodeState omits an empty list
 	}
 	return stored.State, nil
 }
 
-// nonsense tells what no Step can have made.
-func (s State) nonsense() string {
-	automatic := !s.Manual && (s.Phase == FallenBack || s.Phase == Recovering)
+// problem describes what no Step can have made; "" for a valid state.
+func (s State) problem() string {
+	automatic := !s.Manual && (s.Phase == status.FallenBack || s.Phase == status.Recovering)
+	e := s.Evidence
 	switch {
-	case !slices.Contains([]Phase{Normal, FallenBack, Recovering}, s.Phase):
-		return fmt.Sprintf("%.40q is not a phase", string(s.Phase))
-	case len(s.Code) > longestText:
-		return "the code is too long"
-	case s.Doublings < 0 || s.Doublings > mostDoublings:
-		return fmt.Sprintf("doublings: %d is not 0 to %d", s.Doublings, mostDoublings)
-	case s.Manual && s.Phase != FallenBack:
+	case !slices.Contains([]status.Phase{status.Migrating, status.FallenBack, status.Recovering}, s.Phase):
+		return fmt.Sprintf("%.40q is not a phase of the fallback", string(s.Phase))
+	case s.Doublings < 0 || s.Doublings > maxDoublings:
+		return fmt.Sprintf("doublings: %d is not 0 to %d", s.Doublings, maxDoublings)
+	case s.Manual && s.Phase != status.FallenBack:
 		return "an operator's trip is always FallenBack"
 	case automatic && s.Until.IsZero():
 		return string(s.Phase) + " has no end"
-	case s.Held && s.Phase == FallenBack:
-		return "held back and FallenBack"
+	case s.Held && s.Phase == status.FallenBack:
+		return "held back and FallenBack at once"
 	case !writable(s.Since) || !writable(s.Until):
-		return "a time is not of this age"
-	}
-	return s.Evidence.nonsense()
-}
-
-// writable: RFC 3339 has four digits for a year, and UTC may add a day.
-func writable(t time.Time) bool { return t.Year() >= 1 && t.Year() < 9999 }
-
-func (e Evidence) nonsense() string {
-	long := func(text string) bool { return len(text) > longestText }
-	switch {
+		return "a time is outside the years 1 to 9998"
 	case e.Failures < 0 || e.Requests < 0 || e.Window < 0 || e.LastStatus < 0:
 		return "a count is negative"
-	case len(e.RequestIDs) > MostIDs || slices.ContainsFunc(e.RequestIDs, long):
-		return "too many or too long request ids"
-	case long(e.By) || long(string(e.LastFailure)) || long(e.LastError) || long(e.Probe):
-		return "a text is too long"
 	}
 	return ""
 }
+
+// writable reports whether a time can be written as RFC 3339, whose years have
+// four digits. UTC may be a day later.
+func writable(t time.Time) bool { return t.Year() >= 1 && t.Year() < 9999 }

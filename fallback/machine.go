@@ -1,10 +1,14 @@
 package fallback
 
-import "time"
+import (
+	"time"
 
-// Machine is one service's Config, State and Counts, kept together. Its owner
-// tells it of every request, of commands, and once a second of the time. Not
-// safe for concurrent use.
+	"github.com/migration-proxy/migration-proxy/internal/status"
+)
+
+// Machine holds the Config, State and Counts of one service. Its caller passes
+// in every request, every command and, once a second, the time. It is not safe
+// for concurrent use.
 type Machine struct {
 	config Config
 	state  State
@@ -12,25 +16,25 @@ type Machine struct {
 	probes Probes
 }
 
-// New makes a machine that goes on from state: a stored one, or State{}. Tick
-// it before traffic is directed by it, so that the config is heard.
+// New makes a machine that continues from state: a stored one, or State{}.
+// Call Tick before its state directs traffic, so that the config takes effect.
 func New(config Config, state State) *Machine {
 	if state.Phase == "" {
-		state.Phase = Normal
+		state.Phase = status.Migrating
 	}
 	return &Machine{config: config, state: state, counts: NewCounts(config.MaxFailures, config.Window)}
 }
 
-// State is the present one.
+// State gives the current state.
 func (m *Machine) State() State {
 	s := m.state
 	s.Evidence = s.Evidence.clone()
 	return s
 }
 
-// Configure puts an edited config in force. A failure that was counted under
-// another max_failures or failure_window no longer counts, nor does one from
-// before an edit that took the service off new, or off the fallback.
+// Configure puts an edited config in force. Failures that were counted under
+// another max_failures or failure_window no longer count. Neither do those
+// from before an edit that took the service off new or disabled its fallback.
 func (m *Machine) Configure(config Config, now time.Time) Transition {
 	if config.MaxFailures != m.config.MaxFailures || config.Window != m.config.Window {
 		m.counts = NewCounts(config.MaxFailures, config.Window)
@@ -42,10 +46,10 @@ func (m *Machine) Configure(config Config, now time.Time) Transition {
 	return m.step(Sample{}, now)
 }
 
-// Request counts what a request to new came to; id is the request's. A
-// request that succeeded costs nanoseconds.
+// Request counts the outcome of a request to new, whose request ID is id. A
+// successful request costs nanoseconds.
 func (m *Machine) Request(o Outcome, id []byte, now time.Time) Transition {
-	if m.ignores() {
+	if m.ignoresRequests() {
 		return Transition{}
 	}
 	failure, counts := Judge(o, m.config.OnStatus)
@@ -59,56 +63,59 @@ func (m *Machine) Request(o Outcome, id []byte, now time.Time) Transition {
 	return m.step(Sample{}, now)
 }
 
-// ignores tells whether requests do not count now: they are late news from
-// before the trip, or nobody asked.
-func (m *Machine) ignores() bool {
+// ignoresRequests reports whether requests do not count now: after a trip they
+// began before it, and without a fallback nothing is to decide.
+func (m *Machine) ignoresRequests() bool {
 	return m.state.Tripped() || m.config.Idle || !m.config.Enabled
 }
 
-// Broken counts an answer of new that broke off after it had begun. Request is
-// told of it besides, as of one that succeeded: that is what the log calls it.
-func (m *Machine) Broken(failure Failure, words string, now time.Time) Transition {
-	if m.ignores() {
+// BrokenAnswer counts an answer of new that broke off after it had begun. The
+// access log calls the same request a success, so Request counts it as one.
+// Message is nginx's description.
+func (m *Machine) BrokenAnswer(failure Failure, message string, now time.Time) Transition {
+	if m.ignoresRequests() {
 		return Transition{}
 	}
-	m.counts.AddBroken(failure, words, now)
+	m.counts.AddBrokenAnswer(failure, message, now)
 	return m.step(Sample{}, now)
 }
 
-// explainable is for how long after a trip an explanation is taken as its.
-const explainable = 2 * time.Second
+// explainTime is how long after a trip an explanation belongs to this trip.
+const explainTime = 2 * time.Second
 
-// Explain tells why connections to new fail, where requests only say that they
-// do. It tells whether the evidence of the trip just made is now better; the
-// evidence of failures that have not tripped is improved silently.
-func (m *Machine) Explain(failure Failure, words string, now time.Time) bool {
-	m.counts.explain(failure, words)
+// Explain adds why connections to new fail; requests only say that they do. It
+// reports whether the evidence of a trip within the last two seconds became
+// better. Before a trip it improves the evidence that is being collected.
+func (m *Machine) Explain(failure Failure, message string, now time.Time) bool {
+	m.counts.explain(failure, message)
 	e := &m.state.Evidence
-	young := m.state.Phase == FallenBack && m.state.Code == ByFailures && now.Sub(m.state.Since) < explainable
-	if !young || e.LastFailure != FailureConnect {
+	recent := m.state.Tripped() && m.state.Cause == ByFailures && now.Sub(m.state.Since) < explainTime
+	if !recent || e.LastFailure != FailureConnect {
 		return false
 	}
-	e.LastFailure, e.LastError = failure, clip(words)
+	e.LastFailure, e.LastError = failure, clip(message)
 	return true
 }
 
-// Tick tells the time and what probes say now. Deadlines are noticed here:
-// call it about once a second, and when the verdict of a probe changes.
+// Tick passes in the time and the latest results of probing. Deadlines are
+// noticed here: call it about once a second, and when the result of probing
+// changes.
 func (m *Machine) Tick(probes Probes, now time.Time) Transition {
 	m.probes = probes
 	return m.step(Sample{}, now)
 }
 
-// Command carries out what an operator asks for. No transition means that
-// there was nothing to do: tripped (or clear) already, or idle. A service
-// that was cleared while its health check says Unhealthy trips again with the
-// next Tick; to overrule the check, edit the config.
+// Command carries out the command of an operator, whose name is by. Without a
+// transition there was nothing to do: the service is tripped (or clear)
+// already, or idle. A service that is cleared while its health check says
+// Unhealthy trips again with the next Tick; only an edit of the config
+// overrules the check.
 func (m *Machine) Command(command Command, by string, now time.Time) Transition {
 	return m.step(Sample{Command: command, By: by}, now)
 }
 
-// step completes the sample. Every new phase counts from zero and knows of no
-// probe made before it, but for a service that is probed all the time.
+// step completes the sample. Every new phase counts from zero. A service that
+// is not probed all the time also forgets the probes made before it.
 func (m *Machine) step(in Sample, now time.Time) Transition {
 	in.Probes = m.probes
 	if in.Failing = m.counts.Reached(m.config.Ratio, now); in.Failing {

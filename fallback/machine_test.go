@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/fallback"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
 var (
@@ -59,7 +60,7 @@ func TestWorkedExample(t *testing.T) {
 		}
 		return last
 	}
-	expect := func(phase fallback.Phase, until string) {
+	expect := func(phase status.Phase, until string) {
 		require.Equal(t, phase, m.State().Phase)
 		require.Equal(t, clock(until), m.State().Until)
 	}
@@ -68,21 +69,21 @@ func TestWorkedExample(t *testing.T) {
 
 	tripped := fails("00:00:00")
 	require.Equal(t, "5 of 5 requests to new failed within 1m0s, last: status 503, requests r0, r1, r2, r3, r4; held off for 5m0s", tripped.Reason())
-	expect(fallback.FallenBack, "00:05:00")
+	expect(status.FallenBack, "00:05:00")
 	m.Tick(none, clock("00:05:00"))
 	require.True(t, m.State().WantsProbes(clock("00:05:00")))
 	m.Tick(passes, clock("00:05:00"))
-	expect(fallback.Recovering, "00:06:00")
+	expect(status.Recovering, "00:06:00")
 	fails("00:05:20")
-	expect(fallback.FallenBack, "00:15:20")
+	expect(status.FallenBack, "00:15:20")
 	m.Tick(fallback.Probes{New: fallback.Unhealthy}, clock("00:15:20"))
-	expect(fallback.FallenBack, "00:15:20")
+	expect(status.FallenBack, "00:15:20")
 	m.Tick(passes, clock("00:18:00"))
-	expect(fallback.Recovering, "00:19:00")
+	expect(status.Recovering, "00:19:00")
 	m.Tick(none, clock("00:19:00"))
-	expect(fallback.Normal, "00:29:00")
+	expect(status.Migrating, "00:29:00")
 	fails("00:27:00")
-	expect(fallback.FallenBack, "00:47:00")
+	expect(status.FallenBack, "00:47:00")
 }
 
 // TestFlapping: a new that fails as soon as it gets traffic is tried less and
@@ -138,7 +139,7 @@ func TestConfigureForgetsCountsOfOtherRules(t *testing.T) {
 	}
 	require.True(t, m.Request(busy, nil, start).Happened())
 	off := with(func(c *fallback.Config) { c.MaxFailures, c.Idle = 3, true })
-	require.Equal(t, fallback.UserEdited, m.Configure(off, start).Code)
+	require.Equal(t, fallback.UserEdited, m.Configure(off, start).Cause)
 	require.False(t, m.Request(busy, nil, start).Happened())
 }
 
@@ -195,7 +196,7 @@ func TestRestartKeepsWhatIsOdd(t *testing.T) {
 			m.Request(busy, []byte(text), now)
 		}
 		require.True(t, m.State().Tripped())
-		require.Len(t, m.State().Evidence.RequestIDs, fallback.MostIDs)
+		require.Len(t, m.State().Evidence.RequestIDs, fallback.MaxRequestIDs)
 		restart(t, m)
 		m.Command(fallback.Trip, text, now)
 		require.True(t, restart(t, m).State().Manual)
@@ -219,7 +220,7 @@ func TestUnfinishedIsNobodysFailure(t *testing.T) {
 	for range 100 {
 		m.Request(fallback.Outcome{Failure: fallback.FailureTimeout, Status: 499}, nil, start)
 	}
-	require.Equal(t, fallback.Normal, m.State().Phase)
+	require.Equal(t, status.Migrating, m.State().Phase)
 }
 
 // TestLateNewsDoNotLengthenATrip: requests that were under way when the
@@ -231,11 +232,11 @@ func TestLateNewsDoNotLengthenATrip(t *testing.T) {
 		m.Request(busy, nil, start)
 	}
 	now := start.Add(5 * time.Minute)
-	require.Equal(t, fallback.RecoveryStarted, m.Tick(fallback.Probes{New: fallback.Healthy}, now).Code)
+	require.Equal(t, fallback.RecoveryStarted, m.Tick(fallback.Probes{New: fallback.Healthy}, now).Cause)
 	for range 4 {
 		require.False(t, m.Request(busy, nil, now).Happened())
 	}
-	require.Equal(t, fallback.ByFailures, m.Request(busy, nil, now).Code)
+	require.Equal(t, fallback.ByFailures, m.Request(busy, nil, now).Cause)
 }
 
 // TestPhasesCountFromZero, also when the hold-off is shorter than the window.
@@ -247,7 +248,7 @@ func TestPhasesCountFromZero(t *testing.T) {
 		m.Request(busy, nil, start)
 	}
 	now := start.Add(2 * time.Second)
-	require.Equal(t, fallback.RecoveryStarted, m.Tick(fallback.Probes{New: fallback.Healthy}, now).Code)
+	require.Equal(t, fallback.RecoveryStarted, m.Tick(fallback.Probes{New: fallback.Healthy}, now).Cause)
 	require.False(t, m.Request(busy, nil, now).Happened())
 }
 
@@ -303,14 +304,14 @@ func TestABrokenAnswerIsAFailureButNoRequest(t *testing.T) {
 	for i := range config.MaxFailures {
 		require.False(t, m.State().Tripped())
 		m.Request(good, []byte("id"), start)
-		broken := m.Broken(fallback.FailureReset, "recv() failed", start)
+		broken := m.BrokenAnswer(fallback.FailureReset, "recv() failed", start)
 		require.Equal(t, i == config.MaxFailures-1, broken.Happened())
 	}
 	e := m.State().Evidence
 	require.Equal(t, config.MaxFailures, e.Requests)
 	require.Equal(t, config.MaxFailures, e.Failures)
 	require.Contains(t, m.State().Reason(), "last: reset (recv() failed)")
-	require.False(t, m.Broken(fallback.FailureReset, "", start).Happened(), "late news")
+	require.False(t, m.BrokenAnswer(fallback.FailureReset, "", start).Happened(), "late news")
 }
 
 func TestBrokenAnswersObeyTheRatio(t *testing.T) {
@@ -322,10 +323,10 @@ func TestBrokenAnswersObeyTheRatio(t *testing.T) {
 		m.Request(good, nil, start)
 	}
 	for range 49 {
-		m.Broken(fallback.FailureTimeout, "", start)
+		m.BrokenAnswer(fallback.FailureTimeout, "", start)
 	}
 	require.False(t, m.State().Tripped(), "49 of 1000")
-	require.True(t, m.Broken(fallback.FailureTimeout, "", start).Happened(), "50 of 1000")
+	require.True(t, m.BrokenAnswer(fallback.FailureTimeout, "", start).Happened(), "50 of 1000")
 }
 
 // TestAnExplanationImprovesTheEvidence, before the trip and just after it.

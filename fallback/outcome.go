@@ -2,42 +2,43 @@ package fallback
 
 import "slices"
 
-// Failure is the way in which new failed a request.
+// Failure is the way in which a side failed a request.
 type Failure string
 
 // The failures.
 const (
 	NoFailure      Failure = ""
-	FailureConnect Failure = "connect" // refused, unreachable, no address, too slow to accept
-	FailureTLS     Failure = "tls"
+	FailureConnect Failure = "connect" // refused, unreachable, no address, or too slow to accept
+	FailureTLS     Failure = "tls"     // the handshake failed; the access log says connect
 	FailureTimeout Failure = "timeout"
 	FailureReset   Failure = "reset"
 	FailureStatus  Failure = "status"
 )
 
-// Outcome is what one request to new came to, by new's own doing and never by
-// what the client got.
+// Outcome is how one request to new ended, by new's own behaviour: the client
+// may have got the answer of old.
 type Outcome struct {
-	// Finished: new was asked and had its chance; the client did not leave.
+	// Finished is true when new was asked and the client waited for it.
 	Finished bool
 	Failure  Failure
-	Status   int // new's own, 0 without one
+	Status   int // of new's answer, 0 without one
 }
 
-// statusClientLeft is what nginx notes for a client that did not wait.
-const statusClientLeft = 499
+// statusClientClosed is the status that nginx logs when the client closed the
+// connection before it got an answer.
+const statusClientClosed = 499
 
-// Judge tells whether an outcome counts at all, and how new failed, if it
-// did. OnStatus lists the statuses of new that are failures; any other status
-// is an answer, a 500 too.
+// Judge reports whether an outcome counts at all and, if new failed, how.
+// OnStatus lists the statuses of new that are failures; any other status is an
+// answer, 500 too.
 //
-//	not finished, 499               does not count: nobody's failure
+//	not finished, 499               does not count: no side failed
 //	connect, tls, timeout, reset    failure
 //	a status in the list            failure (status)
 //	any other status                success
 func Judge(o Outcome, onStatus []int) (failure Failure, counts bool) {
 	switch {
-	case !o.Finished || o.Status == statusClientLeft:
+	case !o.Finished || o.Status == statusClientClosed:
 		return NoFailure, false
 	case o.Failure != NoFailure && o.Failure != FailureStatus:
 		return o.Failure, true

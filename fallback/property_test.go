@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/migration-proxy/migration-proxy/fallback"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
 // TestCountsAreExact compares with the plainest model: a list of times.
@@ -112,10 +113,10 @@ func drawProbes(t *rapid.T) fallback.Probes {
 }
 
 func drawState(t *rapid.T) fallback.State {
-	s := fallback.State{Phase: rapid.SampledFrom([]fallback.Phase{fallback.Normal, fallback.FallenBack, fallback.Recovering}).Draw(t, "phase")}
+	s := fallback.State{Phase: rapid.SampledFrom([]status.Phase{status.Migrating, status.FallenBack, status.Recovering}).Draw(t, "phase")}
 	s.Since = start.Add(time.Duration(rapid.Int64Range(-1e15, 1e15).Draw(t, "since")))
 	s.Doublings = rapid.IntRange(0, 3).Draw(t, "doublings")
-	s.Manual = s.Phase == fallback.FallenBack && rapid.Bool().Draw(t, "manual")
+	s.Manual = s.Phase == status.FallenBack && rapid.Bool().Draw(t, "manual")
 	if !s.Manual {
 		s.Until = start.Add(time.Duration(rapid.Int64Range(-1e15, 1e15).Draw(t, "until")))
 	}
@@ -155,18 +156,18 @@ func TestMachineKeepsItsPromises(t *testing.T) {
 }
 
 func promises(t *rapid.T, c fallback.Config, before, after fallback.State, tr fallback.Transition, seen int) {
-	require.False(t, c.Idle && after.Phase != fallback.Normal && tr.Happened(), "a user's edit wins")
-	require.False(t, !c.Enabled && after.Phase != fallback.Normal && !after.Manual && tr.Happened(), "a user's edit wins")
+	require.False(t, c.Idle && after.Phase != status.Migrating && tr.Happened(), "a user's edit wins")
+	require.False(t, !c.Enabled && after.Phase != status.Migrating && !after.Manual && tr.Happened(), "a user's edit wins")
 	require.Equal(t, before.Phase != after.Phase, tr.From != tr.To, "no change without a transition")
-	if tr.Code == fallback.ByFailures {
+	if tr.Cause == fallback.ByFailures {
 		require.GreaterOrEqual(t, seen, c.MaxFailures)
 		require.False(t, tr.Evidence.OldDown)
-		require.LessOrEqual(t, len(tr.Evidence.RequestIDs), fallback.MostIDs)
+		require.LessOrEqual(t, len(tr.Evidence.RequestIDs), fallback.MaxRequestIDs)
 	}
-	if tr.To == fallback.FallenBack && !after.Manual {
+	if tr.To == status.FallenBack && !after.Manual {
 		require.Equal(t, c.HoldOff(after.Doublings), tr.Until.Sub(tr.At))
 		require.LessOrEqual(t, after.Doublings, before.Doublings+1)
-		if before.Phase == fallback.Recovering {
+		if before.Phase == status.Recovering {
 			require.GreaterOrEqual(t, after.Doublings, before.Doublings, "the hold-off never shrinks by failing")
 		}
 	}
@@ -199,19 +200,19 @@ func TestDecodeRefuses(t *testing.T) {
 	for text, says := range map[string]string{
 		``:                                   "unexpected end",
 		`[]`:                                 "cannot unmarshal",
-		`{"phase":"Normal"}`:                 "version 0 is not 1",
-		`{"version":2,"phase":"Normal"}`:     "version 2 is not 1",
+		`{"phase":"Migrating"}`:              "version 0 is not 1",
+		`{"version":2,"phase":"Migrating"}`:  "version 2 is not 1",
 		`{"version":1,"phase":"Confused"}`:   "is not a phase",
 		`{"version":1,"phase":"FallenBack"}`: "has no end",
-		`{"version":1,"phase":"Normal","doublings":4}`:                       "not 0 to 3",
-		`{"version":1,"phase":"Normal","manual":true}`:                       "always FallenBack",
-		`{"version":1,"phase":"Normal","evidence":{"failures":-1}}`:          "negative",
-		`{"version":1,"phase":"Normal","since":"0001-01-01T00:00:00+09:00"}`: "not of this age",
+		`{"version":1,"phase":"Migrating","doublings":4}`:                       "not 0 to 3",
+		`{"version":1,"phase":"Migrating","manual":true}`:                       "always FallenBack",
+		`{"version":1,"phase":"Migrating","evidence":{"failures":-1}}`:          "negative",
+		`{"version":1,"phase":"Migrating","since":"0001-01-01T00:00:00+09:00"}`: "outside the years",
 	} {
 		state, err := fallback.DecodeState([]byte(text))
 		require.ErrorContains(t, err, says)
-		require.ErrorContains(t, err, "starting as Normal")
-		require.Equal(t, fallback.State{Phase: fallback.Normal}, state)
+		require.ErrorContains(t, err, "starting as Migrating")
+		require.Equal(t, fallback.State{Phase: status.Migrating}, state)
 	}
 }
 
@@ -222,7 +223,7 @@ func FuzzDecodeState(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		state, err := fallback.DecodeState(text)
 		if err != nil {
-			require.Equal(t, fallback.State{Phase: fallback.Normal}, state)
+			require.Equal(t, fallback.State{Phase: status.Migrating}, state)
 			return
 		}
 		encoded, err := fallback.EncodeState(state)

@@ -1,25 +1,30 @@
 package fallback
 
-import "time"
+import (
+	"time"
 
-// Health is what probes say of a side, after their thresholds.
+	"github.com/migration-proxy/migration-proxy/internal/status"
+)
+
+// Health is the result of probing a side, after the thresholds of its health
+// check.
 type Health string
 
-// The verdicts. Unknown moves nothing.
+// The results. Unknown changes nothing.
 const (
 	Unknown   Health = ""
 	Healthy   Health = "healthy"
 	Unhealthy Health = "unhealthy"
 )
 
-// Probes is what is known by probing.
+// Probes are the results of probing both sides of a service.
 type Probes struct {
 	New     Health
-	Error   string // the last error of a probe of new
-	OldDown bool   // nobody answers connections at old
+	Error   string // of the last probe of new; "" after a success
+	OldDown bool   // old does not accept connections
 }
 
-// Command is what an operator asks for.
+// Command is an operator's command.
 type Command string
 
 // The commands.
@@ -29,25 +34,25 @@ const (
 	Clear     Command = "clear"
 )
 
-// Sample is what is known at one moment; it is complete, so that Step needs
-// no memory but the State.
+// Sample is all that is known about a service at one moment. Step needs
+// nothing else but the State.
 type Sample struct {
 	Failing  bool     // max_failures and the ratio are reached
-	Evidence Evidence // of the requests, whether Failing or not
+	Evidence Evidence // about the requests
 	Probes   Probes
 	Command  Command
-	By       string // who commands
+	By       string // name of the operator who gives the Command
 }
 
-// evidence adds what is known besides the requests.
+// evidence adds the rest of the sample to the evidence about the requests.
 func (in Sample) evidence() Evidence {
 	e := in.Evidence.clone()
 	e.Probe, e.OldDown, e.By = clip(in.Probes.Error), in.Probes.OldDown, clip(in.By)
 	return e
 }
 
-// cause tells why the service should not be on new, if there is a reason.
-func (in Sample) cause(c Config) (Code, bool) {
+// failing reports whether the service must leave new, and why.
+func (in Sample) failing(c Config) (Cause, bool) {
 	switch {
 	case in.Failing:
 		return ByFailures, true
@@ -57,62 +62,61 @@ func (in Sample) cause(c Config) (Code, bool) {
 	return "", false
 }
 
-// moment is what a rule judges.
-type moment struct {
+// stepInput is what a rule judges.
+type stepInput struct {
 	config Config
 	state  State
 	sample Sample
 	now    time.Time
 }
 
-// rules are the table of the package's documentation, row by row. A rule that
-// speaks gives the next state; its Code is "" when nothing worth telling
-// happened.
-var rules = []func(moment) (next State, speaks bool){
-	moment.userEdited,
-	moment.operatorTrips,
-	moment.operatorClears,
-	moment.stays,
-	moment.heldBack,
-	moment.fails,
-	moment.calms,
-	moment.startsRecovery,
-	moment.recovers,
+// rules are the rows of the table in the package's documentation, in its
+// order. A rule that applies gives the next state. The Cause of that state is
+// "" when the change is not worth a Transition.
+var rules = []func(stepInput) (next State, applies bool){
+	stepInput.userEdited,
+	stepInput.operatorTrips,
+	stepInput.operatorClears,
+	stepInput.holdsBack,
+	stepInput.trips,
+	stepInput.calmsDown,
+	stepInput.startsRecovery,
+	stepInput.recovers,
 }
 
-// Step gives the state that follows s when the sample is what is known now.
-// It depends on nothing else, and may be called as often as one likes: a
-// sample that was judged before changes nothing more.
+// Step gives the state that follows s when the sample is known at the time
+// now. It depends on nothing else and may be called at any time: the same
+// sample a second time changes nothing more.
 func Step(c Config, s State, in Sample, now time.Time) (State, Transition) {
 	now = now.UTC() // without the monotonic part, which a restart would lose
-	m := moment{c, s.within(c, now), in, now}
+	i := stepInput{c, s.clampTimes(c, now), in, now}
 	for _, rule := range rules {
-		next, speaks := rule(m)
-		if !speaks {
+		next, applies := rule(i)
+		if !applies {
 			continue
 		}
-		if next.Code == "" {
-			next.Code, next.Evidence = m.state.Code, m.state.Evidence
+		if next.Cause == "" {
+			next.Cause, next.Evidence = i.state.Cause, i.state.Evidence
 			return next, Transition{}
 		}
-		return next, Transition{m.state.Phase, next.Phase, next.Code, now, next.Until, next.Evidence.clone()}
+		return next, Transition{i.state.Phase, next.Phase, next.Cause, now, next.Until, next.Evidence.clone()}
 	}
-	m.state.Held = false
-	return m.state, Transition{}
+	i.state.Held = false
+	return i.state, Transition{}
 }
 
-// within lets no deadline be further away than its phase lasts in all. That
-// heals a clock that was set back, and lets a shortened recovery_time act on
-// a hold-off that runs.
-func (s State) within(c Config, now time.Time) State {
+// clampTimes lets no deadline be further away than its phase lasts in all.
+// This repairs the deadlines after a clock was set back, and lets a shorter
+// recovery_time act on a hold-off that has begun.
+func (s State) clampTimes(c Config, now time.Time) State {
 	if s.Phase == "" {
-		s.Phase = Normal
+		s.Phase = status.Migrating
 	}
-	length := c.calm(s.Doublings)
+	length := c.calmPeriod(s.Doublings)
 	switch s.Phase {
-	case FallenBack:
+	case status.FallenBack:
 		length = c.HoldOff(s.Doublings)
-	case Recovering:
+	case status.Recovering:
 		length = c.Window
 	}
 	if latest := now.Add(length); s.Until.After(latest) {
@@ -124,102 +128,97 @@ func (s State) within(c Config, now time.Time) State {
 	return s
 }
 
-func (m moment) userEdited() (State, bool) {
-	off := m.config.Idle || !m.config.Enabled && !m.state.Manual
+// userEdited resets a service whose config leaves nothing to decide.
+func (i stepInput) userEdited() (State, bool) {
+	off := i.config.Idle || !i.config.Enabled && !i.state.Manual
 	switch {
 	case !off:
 		return State{}, false
-	case m.state.Phase != Normal:
-		return m.fresh(UserEdited), true
-	case m.sample.Command == Trip && !m.config.Idle:
-		return State{}, false // an operator may trip what the machine may not
+	case i.state.Phase != status.Migrating:
+		return i.reset(UserEdited), true
+	case i.sample.Command == Trip && !i.config.Idle:
+		return State{}, false // an operator may trip a service whose fallback is off
 	}
-	return State{Phase: Normal, Since: m.state.Since}, true
+	return State{Phase: status.Migrating, Since: i.state.Since}, true
 }
 
-func (m moment) operatorTrips() (State, bool) {
-	if m.sample.Command != Trip || m.state.Manual {
+func (i stepInput) operatorTrips() (State, bool) {
+	if i.sample.Command != Trip || i.state.Manual {
 		return State{}, false
 	}
-	next := m.fresh(ByOperator)
-	next.Phase, next.Manual = FallenBack, true
+	next := i.reset(ByOperator)
+	next.Phase, next.Manual = status.FallenBack, true
 	return next, true
 }
 
-func (m moment) operatorClears() (State, bool) {
-	if m.sample.Command != Clear || m.state.Phase == Normal {
+func (i stepInput) operatorClears() (State, bool) {
+	if i.sample.Command != Clear || i.state.Phase == status.Migrating {
 		return State{}, false
 	}
-	return m.fresh(OperatorCleared), true
+	return i.reset(OperatorCleared), true
 }
 
-// stays leaves to the operator what the operator tripped.
-func (m moment) stays() (State, bool) {
-	next := m.state
-	next.Code = ""
-	return next, m.state.Manual
-}
-
-func (m moment) heldBack() (State, bool) {
-	_, failing := m.sample.cause(m.config)
-	if !failing || !m.sample.Probes.OldDown || m.state.Phase == FallenBack {
+func (i stepInput) holdsBack() (State, bool) {
+	_, failing := i.sample.failing(i.config)
+	if !failing || !i.sample.Probes.OldDown || i.state.Tripped() {
 		return State{}, false
 	}
-	next := m.state
-	next.Code = ""
-	if !m.state.Held {
-		next.Held, next.Code, next.Evidence = true, HeldBack, m.sample.evidence()
+	next := i.state
+	next.Cause = ""
+	if !i.state.Held {
+		next.Held, next.Cause, next.Evidence = true, HeldBack, i.sample.evidence()
 	}
 	return next, true
 }
 
-// fails trips. It is the end of a recovery that had not proved itself when it
-// comes in Recovering, or in Normal before that was calm.
-func (m moment) fails() (State, bool) {
-	code, failing := m.sample.cause(m.config)
-	if !failing || m.state.Phase == FallenBack {
+// trips doubles the hold-off when the last recovery had not proved itself: in
+// Recovering, and in Migrating before the end of the calm period.
+func (i stepInput) trips() (State, bool) {
+	cause, failing := i.sample.failing(i.config)
+	if !failing || i.state.Tripped() {
 		return State{}, false
 	}
-	next := m.fresh(code)
-	next.Phase = FallenBack
-	if m.state.Phase == Recovering || m.now.Before(m.state.Until) {
-		next.Doublings = min(m.state.Doublings+1, mostDoublings)
+	next := i.reset(cause)
+	next.Phase = status.FallenBack
+	if i.state.Phase == status.Recovering || i.now.Before(i.state.Until) {
+		next.Doublings = min(i.state.Doublings+1, maxDoublings)
 	}
-	next.Until = m.now.Add(m.config.HoldOff(next.Doublings))
+	next.Until = i.now.Add(i.config.HoldOff(next.Doublings))
 	return next, true
 }
 
-func (m moment) calms() (State, bool) {
-	next := m.state
-	next.Code, next.Held, next.Doublings, next.Until = "", false, 0, time.Time{}
-	return next, m.state.Phase == Normal && m.due()
+// calmsDown forgets the doublings at the end of the calm period.
+func (i stepInput) calmsDown() (State, bool) {
+	next := i.state
+	next.Cause, next.Held, next.Doublings, next.Until = "", false, 0, time.Time{}
+	return next, i.state.Phase == status.Migrating && i.untilReached()
 }
 
-func (m moment) startsRecovery() (State, bool) {
-	if !m.state.WantsProbes(m.now) || m.sample.Probes.New != Healthy {
+func (i stepInput) startsRecovery() (State, bool) {
+	if !i.state.WantsProbes(i.now) || i.sample.Probes.New != Healthy {
 		return State{}, false
 	}
-	next := m.fresh(RecoveryStarted)
-	next.Phase, next.Doublings = Recovering, m.state.Doublings
-	next.Until = m.now.Add(m.config.Window)
+	next := i.reset(RecoveryStarted)
+	next.Phase, next.Doublings = status.Recovering, i.state.Doublings
+	next.Until = i.now.Add(i.config.Window)
 	return next, true
 }
 
-func (m moment) recovers() (State, bool) {
-	if m.state.Phase != Recovering || !m.due() {
+func (i stepInput) recovers() (State, bool) {
+	if i.state.Phase != status.Recovering || !i.untilReached() {
 		return State{}, false
 	}
-	next := m.fresh(Recovered)
-	next.Doublings = m.state.Doublings
-	next.Until = m.now.Add(m.config.calm(next.Doublings))
+	next := i.reset(Recovered)
+	next.Doublings = i.state.Doublings
+	next.Until = i.now.Add(i.config.calmPeriod(next.Doublings))
 	return next, true
 }
 
-// fresh is Normal from now on, with nothing remembered but why.
-func (m moment) fresh(code Code) State {
-	return State{Phase: Normal, Since: m.now, Code: code, Evidence: m.sample.evidence()}
+// reset is Migrating from now on, without a history.
+func (i stepInput) reset(cause Cause) State {
+	return State{Phase: status.Migrating, Since: i.now, Cause: cause, Evidence: i.sample.evidence()}
 }
 
-func (m moment) due() bool {
-	return !m.state.Until.IsZero() && !m.now.Before(m.state.Until)
+func (i stepInput) untilReached() bool {
+	return !i.state.Until.IsZero() && !i.now.Before(i.state.Until)
 }

@@ -31,7 +31,7 @@ var (
 var table = map[string]Package{
 	// The domain and what is generated from it.
 	"migration":        {Imports: []string{"internal/excerpt"}, Pure: true, Tests: pureTests},
-	"fallback":         {Imports: []string{"internal/excerpt"}, Pure: true, Tests: pureTests},
+	"fallback":         {Imports: []string{"internal/excerpt", "internal/status"}, Pure: true, Tests: pureTests},
 	"internal/excerpt": {Pure: true, Tests: testLibraries},
 	"internal/names":   {Pure: true},
 	"internal/status":  {Pure: true, Tests: pureTests},
@@ -55,7 +55,7 @@ var table = map[string]Package{
 		},
 		Tests: otherTests,
 	},
-	"proxy/accesslog": {Imports: []string{"migration", "internal/status", prometheus}, Tests: otherTests},
+	"proxy/accesslog": {Imports: []string{"migration", "fallback", "internal/status", prometheus}, Tests: otherTests},
 	"proxy/breaker": {
 		Imports: []string{
 			"migration", "fallback", "internal/atomicfile", "internal/status", "proxy/accesslog", "proxy/errorlog", "proxy/health", prometheus,

@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/fallback"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
@@ -49,8 +50,8 @@ type series struct {
 // side counts since the agent started.
 type side struct {
 	latency  histogram
-	failures map[Failure]uint64
-	rescued  map[Failure]uint64 // by what new did wrong; new's side only
+	failures map[fallback.Failure]uint64
+	rescued  map[fallback.Failure]uint64 // by what new did wrong; new's side only
 }
 
 // NewCounters gives counters without services; now is when counting begins.
@@ -88,7 +89,7 @@ func (c *Counters) Add(e *Event, now time.Time) {
 
 // AddBroken counts a failure of a request that Add counts as a success of the
 // side: its answer broke off. A service outside the table is left out.
-func (c *Counters) AddBroken(name migration.Name, which migration.Side, failure Failure, now time.Time) {
+func (c *Counters) AddBroken(name migration.Name, which migration.Side, failure fallback.Failure, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.services[string(name)]
@@ -142,8 +143,8 @@ func (s *service) add(e *Event, now time.Time) {
 	if e.Decision == migration.New {
 		slot.forNew++
 	}
-	addOutcome(&s.old, &slot.old, e.Old)
-	addOutcome(&s.new, &slot.new, e.New)
+	addUpstream(&s.old, &slot.old, e.Old)
+	addUpstream(&s.new, &slot.new, e.New)
 	if e.Rescued() {
 		s.new.rescue(e.New.Failure())
 	}
@@ -160,42 +161,42 @@ func seriesOf(e *Event) series {
 	return found
 }
 
-// addOutcome counts what one side did. A request whose client left counts as
+// addUpstream counts what one side did. A request whose client left counts as
 // asked and nothing else; an upgraded connection (101) lives for hours and
 // its length is no latency.
-func addOutcome(total **side, slot *sideSlot, o Outcome) {
-	if o.Tries == 0 {
+func addUpstream(total **side, slot *sideSlot, u Upstream) {
+	if u.Tries == 0 {
 		return
 	}
 	if *total == nil {
 		*total = &side{}
 	}
 	slot.asked++
-	if failure := o.Failure(); failure != NoFailure {
+	if failure := u.Failure(); failure != fallback.NoFailure {
 		slot.failed++
 		(*total).fail(failure)
 	}
-	if o.Finished() && o.Latency >= 0 && o.Status != 101 {
-		slot.latency[bucketOf(o.Latency)]++
-		(*total).latency.observe(o.Latency)
+	if u.Finished() && u.Latency >= 0 && u.Status != 101 {
+		slot.latency[bucketOf(u.Latency)]++
+		(*total).latency.observe(u.Latency)
 	}
 }
 
-func (s *side) fail(failure Failure) {
+func (s *side) fail(failure fallback.Failure) {
 	if s.failures == nil {
-		s.failures = map[Failure]uint64{}
+		s.failures = map[fallback.Failure]uint64{}
 	}
 	s.failures[failure]++
 }
 
 // rescue counts by failure; a status below 500 that the service's own list
 // calls a failure counts as a status too.
-func (s *side) rescue(failure Failure) {
-	if failure == NoFailure {
-		failure = FailureStatus
+func (s *side) rescue(failure fallback.Failure) {
+	if failure == fallback.NoFailure {
+		failure = fallback.FailureStatus
 	}
 	if s.rescued == nil {
-		s.rescued = map[Failure]uint64{}
+		s.rescued = map[fallback.Failure]uint64{}
 	}
 	s.rescued[failure]++
 }

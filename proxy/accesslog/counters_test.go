@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/migration-proxy/migration-proxy/fallback"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
@@ -238,16 +239,16 @@ func TestAnAnswerThatBrokeOffIsAFailureOfItsSide(t *testing.T) {
 	now := time.Unix(1e9, 0)
 	c := NewCounters(now)
 	c.SetServices([]string{"api"}, now)
-	well := Outcome{Tries: 1, Status: 200, Connected: true, Replied: true}
+	well := Upstream{Tries: 1, Status: 200, Connected: true, Replied: true}
 	for range 4 {
 		c.Add(&Event{Service: []byte("api"), Decision: migration.New, Answered: migration.New, New: well}, now)
 	}
-	c.AddBroken("api", migration.New, FailureReset, now)
-	c.AddBroken("api", migration.Old, FailureTimeout, now)
-	c.AddBroken("gone", migration.New, FailureReset, now)
+	c.AddBroken("api", migration.New, fallback.FailureReset, now)
+	c.AddBroken("api", migration.Old, fallback.FailureTimeout, now)
+	c.AddBroken("gone", migration.New, fallback.FailureReset, now)
 	rows := []status.Service{{Name: "api"}}
 	c.Fill(rows, now)
 	require.InDelta(t, 0.25, rows[0].New.Failed, 1e-9)
-	require.Equal(t, uint64(1), c.services["api"].new.failures[FailureReset])
-	require.Equal(t, uint64(1), c.services["api"].old.failures[FailureTimeout])
+	require.Equal(t, uint64(1), c.services["api"].new.failures[fallback.FailureReset])
+	require.Equal(t, uint64(1), c.services["api"].old.failures[fallback.FailureTimeout])
 }

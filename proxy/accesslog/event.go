@@ -3,99 +3,97 @@ package accesslog
 import (
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/fallback"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// ReasonBucket is the reason of a decision made by the dice or by the hash of
-// a user: the line tells the bucket, the table tells which of the two.
+// ReasonBucket is the reason of a decision by the percentage or by the hash of
+// a user. The line has the bucket; the table says which of the two it was.
 const ReasonBucket migration.Code = "bucket"
 
-// ReasonOther stands for a reason this version does not know: a newer config
-// generator wrote it.
+// ReasonOther stands for a reason that this version does not know, because a
+// newer config generator wrote it.
 const ReasonOther migration.Code = "other"
 
-// Event is one request, as its line tells it. Byte slices point into the line
-// and live as long as it does.
+// Event is one request as its log line describes it. Byte slices point into
+// the line and are valid as long as it is.
 type Event struct {
-	Service   []byte // empty when no service was meant (400, 404, 421)
+	Service   []byte // empty when the request belongs to no service (400, 404, 421)
 	RequestID []byte
 
-	Status   int            // what the client got
-	Answered migration.Side // whose answer that was; "" when nobody was asked
-	Decision migration.Side // who was asked first; "" when nobody
-	Reason   migration.Code // why; "" when nobody was asked
-	Rule     int            // the rule that spoke, from 0; -1 for none
+	Status   int            // of the answer that the client got
+	Answered migration.Side // the side that gave it; "" when no side was asked
+	Decision migration.Side // the side that was asked first; "" for none
+	Reason   migration.Code // of the decision; "" when no side was asked
+	Rule     int            // the rule that decided, from 0; -1 for none
 	Bucket   migration.Bucket
 
 	RequestTime time.Duration
-	// New and Old tell how each side did, whatever the client got.
-	New, Old Outcome
+	// New and Old describe what each side did, whatever the client got.
+	New, Old Upstream
 }
 
-// Rescued tells whether new was asked first and old answered in its place.
-// When old failed too, or the client did not wait for it, nobody was rescued.
+// Rescued reports whether new was asked first and old answered in its place.
+// It is false when old failed too, or when the client did not wait for old.
 func (e *Event) Rescued() bool {
 	return e.New.Tries > 0 && e.Old.Replied
 }
 
-// Outcome is how one side did with one request. It describes the last try on
-// that side; only Tries and Latency are about all of them.
-type Outcome struct {
+// Upstream is what one side did with one request. It describes the last try on
+// that side; only Tries and Latency cover all tries.
+type Upstream struct {
 	Tries int // 0: the side was not asked
-	// Status is the side's own, or 502 and 504 where nginx put them in place
-	// of an answer; 0 when the try ended without either.
+	// Status is the side's own, or 502 or 504 where nginx put it in place of
+	// an answer; 0 when the try ended without either.
 	Status int
-	// Connected tells that a connection, TLS included, was made.
+	// Connected is true when a connection, TLS included, was made.
 	Connected bool
-	// Replied tells that the status is the side's own. Without
+	// Replied is true when the status is the side's own. Without
 	// upstream_header_time in the line every 502 and 504 counts as nginx's.
 	Replied bool
-	// Latency is the sum over all tries; -1 when the line does not tell.
+	// Latency is the sum over all tries; -1 when the line has none.
 	Latency time.Duration
 }
 
-// Failure is the way in which a side failed a request.
-type Failure string
-
-// The failures. Each is judged by the side's own outcome:
+// Failure gives the way in which the side failed the request:
 //
 //	connected  replied  status    failure
 //	no         no       502, 504  connect (refused, unreachable, TLS, too slow)
 //	yes        no       504       timeout
 //	yes        no       502       reset (or an answer that is not HTTP)
 //	yes        yes      >= 500    status
-//	any        any      0, 499    none: the client left
-const (
-	NoFailure      Failure = ""
-	FailureConnect Failure = "connect"
-	FailureTimeout Failure = "timeout"
-	FailureReset   Failure = "reset"
-	FailureStatus  Failure = "status"
-)
-
-// Failure judges the outcome. A service's own list of failing statuses is not
-// known here: who has one looks at Status when the answer is FailureStatus or
-// NoFailure.
-func (o Outcome) Failure() Failure {
+//	any        any      0, 499    none: the client closed the connection
+//
+// It does not know on_status, the service's own list of failing statuses: a
+// caller that has the list also looks at Status when the result is
+// FailureStatus or NoFailure.
+func (u Upstream) Failure() fallback.Failure {
 	switch {
-	case !o.Finished():
-		return NoFailure
-	case o.Replied && o.Status >= 500:
-		return FailureStatus
-	case o.Replied:
-		return NoFailure
-	case !o.Connected:
-		return FailureConnect
-	case o.Status == 504:
-		return FailureTimeout
+	case !u.Finished():
+		return fallback.NoFailure
+	case u.Replied && u.Status >= 500:
+		return fallback.FailureStatus
+	case u.Replied:
+		return fallback.NoFailure
+	case !u.Connected:
+		return fallback.FailureConnect
+	case u.Status == 504:
+		return fallback.FailureTimeout
 	}
-	return FailureReset
+	return fallback.FailureReset
 }
 
-// Finished tells whether the side had its chance: it was asked, and the
-// client did not leave (499) or break its own request before the answer.
-func (o Outcome) Finished() bool {
-	return o.Tries > 0 && o.Status != 0 && o.Status != statusClientLeft
+// Finished reports whether the side was asked and the client waited for its
+// answer: it did not close the connection (499) or break off its own request.
+func (u Upstream) Finished() bool {
+	return u.Tries > 0 && u.Status != 0 && u.Status != statusClientClosed
 }
 
-const statusClientLeft = 499
+// Outcome is the part of the upstream that the fallback judges.
+func (u Upstream) Outcome() fallback.Outcome {
+	return fallback.Outcome{Finished: u.Finished(), Failure: u.Failure(), Status: u.Status}
+}
+
+// statusClientClosed is the status that nginx logs when the client closed the
+// connection before it got an answer.
+const statusClientClosed = 499

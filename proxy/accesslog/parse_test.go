@@ -122,7 +122,7 @@ func BenchmarkParse(b *testing.B) {
 // meaning prints an event as JSON, its bytes as text and what follows from it.
 func meaning(t *testing.T, e Event) []byte {
 	t.Helper()
-	side := func(o Outcome) any {
+	side := func(o Upstream) any {
 		if o.Tries == 0 {
 			return nil
 		}

@@ -23,8 +23,8 @@ func (e *Event) readTries(f *fields) {
 		return // a 413, say, never gets as far as a side
 	}
 	for len(lists.statuses) > 0 {
-		outcome := e.outcomeOf(lists.group)
-		outcome.add(lists.next(), f.hasHdr)
+		upstream := e.upstreamOf(lists.group)
+		upstream.add(lists.next(), f.hasHdr)
 	}
 }
 
@@ -37,9 +37,9 @@ func (e *Event) firstAsked(statuses []byte) migration.Side {
 	return e.Answered
 }
 
-// outcomeOf gives the side of a group: the first is the decision's, any
+// upstreamOf gives the side of a group: the first is the decision's, any
 // other can only be the fallback's, old.
-func (e *Event) outcomeOf(group int) *Outcome {
+func (e *Event) upstreamOf(group int) *Upstream {
 	if group == 0 && e.Decision == migration.New {
 		return &e.New
 	}
@@ -76,18 +76,18 @@ func cutTry(list []byte) (first, rest []byte, sideEnds bool) {
 	return list, nil, false
 }
 
-func (o *Outcome) add(t try, hasHeaderTime bool) {
-	if o.Tries == 0 {
-		o.Latency = -1
+func (u *Upstream) add(t try, hasHeaderTime bool) {
+	if u.Tries == 0 {
+		u.Latency = -1
 	}
-	o.Tries++
-	o.Status, _ = number(t.status)
-	_, o.Connected = seconds(t.connect)
-	_, o.Replied = seconds(t.header)
+	u.Tries++
+	u.Status, _ = number(t.status)
+	_, u.Connected = seconds(t.connect)
+	_, u.Replied = seconds(t.header)
 	if !hasHeaderTime {
-		o.Replied = o.Status != 0 && o.Status != 502 && o.Status != 504
+		u.Replied = u.Status != 0 && u.Status != 502 && u.Status != 504
 	}
 	if elapsed, ok := seconds(t.response); ok {
-		o.Latency = max(o.Latency, 0) + elapsed
+		u.Latency = max(u.Latency, 0) + elapsed
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/fallback"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
@@ -33,23 +34,23 @@ type failing struct {
 	passes bool
 	// onceStatus is what the client gets when the request must not be repeated.
 	onceStatus string
-	failure    accesslog.Failure
+	failure    fallback.Failure
 }
 
 var failings = []failing{
-	{"refused", "refused", "/", false, false, "", accesslog.FailureConnect},
-	{"does not accept", "mute", "/", false, false, "", accesslog.FailureConnect},
-	{"not to be trusted", "untrusted", "/", false, false, "", accesslog.FailureConnect},
-	{"closes when it has read", "live", "/do/close", true, false, "502", accesslog.FailureReset},
-	{"closes before it has read", "live", "/do/close-early", true, false, "502", accesslog.FailureReset},
-	{"resets", "live", "/do/reset", true, false, "502", accesslog.FailureReset},
-	{"resets within the headers", "live", "/do/reset-headers", true, false, "502", accesslog.FailureReset},
-	{"reads and hangs", "hasty", "/do/hang", true, false, "504", accesslog.FailureTimeout},
-	{"500, not listed", "live", "/do/status/500", true, true, "500", accesslog.FailureStatus},
-	{"429, listed", "picky", "/do/status/429", true, false, "429", accesslog.NoFailure},
-	{"503, not listed", "picky", "/do/status/503", true, true, "503", accesslog.FailureStatus},
+	{"refused", "refused", "/", false, false, "", fallback.FailureConnect},
+	{"does not accept", "mute", "/", false, false, "", fallback.FailureConnect},
+	{"not to be trusted", "untrusted", "/", false, false, "", fallback.FailureConnect},
+	{"closes when it has read", "live", "/do/close", true, false, "502", fallback.FailureReset},
+	{"closes before it has read", "live", "/do/close-early", true, false, "502", fallback.FailureReset},
+	{"resets", "live", "/do/reset", true, false, "502", fallback.FailureReset},
+	{"resets within the headers", "live", "/do/reset-headers", true, false, "502", fallback.FailureReset},
+	{"reads and hangs", "hasty", "/do/hang", true, false, "504", fallback.FailureTimeout},
+	{"500, not listed", "live", "/do/status/500", true, true, "500", fallback.FailureStatus},
+	{"429, listed", "picky", "/do/status/429", true, false, "429", fallback.NoFailure},
+	{"503, not listed", "picky", "/do/status/503", true, true, "503", fallback.FailureStatus},
 	{"502", "live", "/do/status/502", true, false, "502", ""}, // not told from a reset in the log
-	{"503", "live", "/do/status/503", true, false, "503", accesslog.FailureStatus},
+	{"503", "live", "/do/status/503", true, false, "503", fallback.FailureStatus},
 	{"504", "live", "/do/status/504", true, false, "504", ""},
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/fallback"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
 	"github.com/migration-proxy/migration-proxy/proxy/errorlog"
 )
 
@@ -29,7 +28,7 @@ func (g *Breaker) Complaint(line string, now time.Time) {
 	}
 	side := g.blamed(s, &c)
 	if c.Stage == errorlog.Body && side != "" {
-		g.options.Broken(s.Name, side, accesslog.Failure(c.Failure), now)
+		g.options.Broken(s.Name, side, c.Failure, now)
 	}
 	if side != migration.New {
 		return
@@ -71,13 +70,13 @@ func (g *Breaker) broken(name migration.Name, c *errorlog.Complaint, now time.Ti
 		w.pending.last = *c
 		return
 	}
-	g.heed(name, w, w.machine.Broken(c.Failure, c.Words, now))
+	g.heed(name, w, w.machine.BrokenAnswer(c.Failure, c.Words, now))
 }
 
 // ripen is called once a tick.
 func (g *Breaker) ripen(name migration.Name, w *watched, now time.Time) {
 	for range w.pending.ripe {
-		g.heed(name, w, w.machine.Broken(w.pending.last.Failure, w.pending.last.Words, now))
+		g.heed(name, w, w.machine.BrokenAnswer(w.pending.last.Failure, w.pending.last.Words, now))
 	}
 	w.pending.fresh, w.pending.ripe = 0, w.pending.fresh
 }

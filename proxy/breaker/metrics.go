@@ -12,10 +12,10 @@ type counts map[transition]uint64
 
 type transition struct {
 	service migration.Name
-	code    fallback.Code
+	code    fallback.Cause
 }
 
-func (c counts) add(service migration.Name, code fallback.Code) { c[transition{service, code}]++ }
+func (c counts) add(service migration.Name, code fallback.Cause) { c[transition{service, code}]++ }
 
 var descTransitions = prometheus.NewDesc("migration_proxy_fallback_transitions_total",
 	"Changes of a service's fallback since the agent started, by reason: failures and unhealthy trip, recovery_started and recovered undo it.",

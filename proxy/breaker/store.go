@@ -10,6 +10,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/fallback"
 	"github.com/migration-proxy/migration-proxy/internal/atomicfile"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
@@ -64,7 +65,7 @@ func (g *Breaker) encode() ([]byte, error) {
 	raw := map[migration.Name]json.RawMessage{}
 	for name, w := range g.watched {
 		state := w.machine.State()
-		if state.Phase == fallback.Normal && state.Doublings == 0 {
+		if state.Phase == status.Migrating && state.Doublings == 0 {
 			continue
 		}
 		text, err := fallback.EncodeState(state)

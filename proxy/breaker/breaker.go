@@ -25,7 +25,7 @@ type Options struct {
 	Health  *health.Checker
 	// Broken hears of each answer that broke off after it had begun, of either
 	// side, for the metrics. It must not block.
-	Broken func(service migration.Name, side migration.Side, failure accesslog.Failure, now time.Time)
+	Broken func(service migration.Name, side migration.Side, failure fallback.Failure, now time.Time)
 	// Addresses gives where a backend is now: for the probes, and to know it by.
 	Addresses func(migration.Backend) []netip.AddrPort
 	Log       *slog.Logger
@@ -145,11 +145,7 @@ func (g *Breaker) request(event *accesslog.Event, urgent bool, now time.Time) {
 	if w == nil {
 		return
 	}
-	outcome := fallback.Outcome{
-		Finished: event.New.Finished(),
-		Failure:  fallback.Failure(event.New.Failure()),
-		Status:   event.New.Status,
-	}
+	outcome := event.New.Outcome()
 	failure, _ := fallback.Judge(outcome, w.config.OnStatus)
 	atOnce := w.config.Ratio == 0 && failure != fallback.NoFailure
 	if atOnce != urgent {
@@ -164,7 +160,7 @@ func (g *Breaker) heed(name migration.Name, w *watched, t fallback.Transition) {
 	if !t.Happened() {
 		return
 	}
-	g.counts.add(name, t.Code)
+	g.counts.add(name, t.Cause)
 	g.store()
 	g.tell(name, w.machine.State())
 	g.options.Log.Warn("fallback", "service", name, "from", t.From, "to", t.To, "because", t.Reason())
@@ -178,14 +174,11 @@ func (g *Breaker) store() {
 
 // tell gives the agent a service's phase.
 func (g *Breaker) tell(name migration.Name, state fallback.State) {
-	switch state.Phase {
-	case fallback.FallenBack:
-		g.options.Verdict(name, status.FallenBack, until(state))
-	case fallback.Recovering:
-		g.options.Verdict(name, status.Recovering, until(state))
-	default:
-		g.options.Verdict(name, status.Migrating, "")
+	reason := ""
+	if state.Phase != status.Migrating {
+		reason = until(state)
 	}
+	g.options.Verdict(name, state.Phase, reason)
 }
 
 func until(state fallback.State) string {

@@ -44,7 +44,7 @@ func newBench(dir string) *bench {
 		Addresses: func(at migration.Backend) []netip.AddrPort {
 			return []netip.AddrPort{netip.MustParseAddrPort(at.HostPort())}
 		},
-		Broken: func(name migration.Name, side migration.Side, failure accesslog.Failure, _ time.Time) {
+		Broken: func(name migration.Name, side migration.Side, failure fallback.Failure, _ time.Time) {
 			b.broken = append(b.broken, fmt.Sprint(name, " ", side, " ", failure))
 		},
 		Log: slog.New(slog.DiscardHandler),
@@ -76,7 +76,7 @@ func (b *bench) table(t *testing.T, services ...migration.Service) {
 func event(name string, code int) *accesslog.Event {
 	return &accesslog.Event{
 		Service: []byte(name), RequestID: []byte("id"),
-		New: accesslog.Outcome{Tries: 1, Status: code, Connected: true, Replied: true},
+		New: accesslog.Upstream{Tries: 1, Status: code, Connected: true, Replied: true},
 	}
 }
 
