@@ -22,7 +22,7 @@ const (
 // it is poked: a config or an endpoint has changed.
 type asker struct {
 	endpoints func() []kube.Endpoint
-	get       kube.Getter
+	get       kube.StatusGetter
 	report    func(context.Context, []kube.Replica)
 	eager     atomic.Bool
 	poke      chan struct{} // holds one
@@ -54,7 +54,7 @@ func (a *asker) run(ctx context.Context) {
 func (a *asker) round(ctx context.Context) {
 	round, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	replicas := kube.Ask(round, a.endpoints(), a.get)
+	replicas := kube.FetchStatuses(round, a.endpoints(), a.get)
 	if ctx.Err() == nil { // else it is our own end that nobody answered
 		a.report(ctx, replicas)
 	}

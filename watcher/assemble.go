@@ -251,7 +251,7 @@ func (p *parts) all() []func(context.Context) {
 	}
 }
 
-func (p *parts) followConfigMap(ctx context.Context, object kube.Object, take func(*corev1.ConfigMap) bool) {
+func (p *parts) followConfigMap(ctx context.Context, object kube.NamedConfigMap, take func(*corev1.ConfigMap) bool) {
 	_ = object.Follow(ctx, func(version *corev1.ConfigMap) { // ends with ctx, without an error
 		p.owner.send(ctx, func(*owner) bool { return take(version) })
 	})

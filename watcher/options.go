@@ -27,7 +27,7 @@ type Options struct {
 	Namespace string // of our own objects; empty: names.Namespace
 
 	// Ask gets one replica's /status; nil: over HTTP from the Pod's address.
-	Ask kube.Getter
+	Ask kube.StatusGetter
 	// Linger is how long the proxy's Service stays in a namespace where no
 	// Ingress needs it any more, so that no ingress controller sees the
 	// Service go before the Ingress changed; 0: ControllerLag.
@@ -61,7 +61,7 @@ func (o Options) withDefaults() Options {
 	o.Linger = cmp.Or(o.Linger, ControllerLag)
 	o.Notice = cmp.Or(o.Notice, time.Second)
 	if o.Ask == nil {
-		o.Ask = kube.Direct(true)
+		o.Ask = kube.FromPodAddress(true)
 	}
 	o.Log = cmp.Or(o.Log, slog.Default())
 	return o
@@ -77,8 +77,8 @@ func (o Options) client(perSecond float32, burst int) (kubernetes.Interface, err
 	return made, nil
 }
 
-func (o Options) object(client kubernetes.Interface, name string) kube.Object {
-	return kube.Object{Client: client, Namespace: o.Namespace, Name: name, Log: o.Log}
+func (o Options) object(client kubernetes.Interface, name string) kube.NamedConfigMap {
+	return kube.NamedConfigMap{Client: client, Namespace: o.Namespace, Name: name, Log: o.Log}
 }
 
 // within is a context for one request.

@@ -28,7 +28,7 @@ type input func(*owner) bool
 // one goroutine, run's; others send inputs and read the view.
 type owner struct {
 	inbox   chan input
-	object  kube.Object // the config
+	object  kube.NamedConfigMap // the config
 	record  *record
 	events  *eventWriter
 	faults  *faults

@@ -89,7 +89,7 @@ func follow[T metav1.Object, L runtime.Object](ctx context.Context, s *shelf[T],
 		},
 	}
 	cache.NewReflectorWithOptions(lists, nil, s, cache.ReflectorOptions{
-		Name: s.what, TypeDescription: s.what, Backoff: kube.Again(),
+		Name: s.what, TypeDescription: s.what, Backoff: kube.RetryBackoff(),
 	}).RunWithContext(ctx)
 }
 

@@ -96,8 +96,8 @@ func sameText(newer, older *corev1.ConfigMap) bool {
 	return !created && bytes.Equal(text, before) && (err == nil) == (errBefore == nil)
 }
 
-func objectOf(configMap *corev1.ConfigMap) kube.Object {
-	return kube.Object{Namespace: configMap.Namespace, Name: configMap.Name}
+func objectOf(configMap *corev1.ConfigMap) kube.NamedConfigMap {
+	return kube.NamedConfigMap{Namespace: configMap.Namespace, Name: configMap.Name}
 }
 
 func otherKeys(configMap *corev1.ConfigMap) []string {

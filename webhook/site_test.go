@@ -102,8 +102,8 @@ func (s *site) serve(t *testing.T) (address string, ca []byte) {
 	})
 	client, err := kubernetes.NewForConfig(config)
 	require.NoError(t, err)
-	object := func(name string) kube.Object {
-		return kube.Object{Client: client, Namespace: s.own, Name: name, Log: quiet}
+	object := func(name string) kube.NamedConfigMap {
+		return kube.NamedConfigMap{Client: client, Namespace: s.own, Name: name, Log: quiet}
 	}
 	view := NewView(object(names.ConfigMap), object(names.StateMap), quiet)
 	s.admission = New(Options{View: view, Services: client.CoreV1(), Self: User(s.own, names.Webhook), Log: quiet})

@@ -20,7 +20,7 @@ import (
 // cluster's state, as the two ConfigMaps say. Requests read an immutable
 // snapshot; Follow replaces it.
 type View struct {
-	config, state kube.Object
+	config, state kube.NamedConfigMap
 	log           *slog.Logger
 	now           atomic.Pointer[snapshot]
 
@@ -47,7 +47,7 @@ type lastGood struct {
 
 // NewView names the two ConfigMaps: the migration config and the cluster's
 // state. Nothing is known of them until Follow runs.
-func NewView(config, state kube.Object, log *slog.Logger) *View {
+func NewView(config, state kube.NamedConfigMap, log *slog.Logger) *View {
 	view := &View{config: config, state: state, log: log}
 	view.now.Store(&snapshot{})
 	return view

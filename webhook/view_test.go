@@ -28,8 +28,8 @@ services:
 )
 
 func newView() *View {
-	object := func(name string) kube.Object {
-		return kube.Object{Namespace: "mp", Name: name, Log: quiet}
+	object := func(name string) kube.NamedConfigMap {
+		return kube.NamedConfigMap{Namespace: "mp", Name: name, Log: quiet}
 	}
 	return NewView(object(names.ConfigMap), object(names.StateMap), quiet)
 }

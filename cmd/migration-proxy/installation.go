@@ -24,7 +24,7 @@ type installation struct {
 	kubernetes.Interface
 	config    *rest.Config // that the client was made of
 	namespace string
-	object    kube.Object // the migration config
+	object    kube.NamedConfigMap // the migration config
 }
 
 // migrationConfig is the ConfigMap as it is now, and the text in it.
@@ -65,7 +65,7 @@ func (i *installation) replicas(ctx context.Context) ([]kube.Replica, error) {
 	if err != nil {
 		return nil, need{"list", sliceResource, i.namespace}.explain(err)
 	}
-	replicas := kube.Ask(ctx, kube.Endpoints(list.Items), kube.ThroughAPIServer(i, i.namespace))
+	replicas := kube.FetchStatuses(ctx, kube.Endpoints(list.Items), kube.ThroughAPIServer(i, i.namespace))
 	for n := range replicas {
 		if apierrors.IsForbidden(replicas[n].Err) {
 			return nil, need{"get", "pods/proxy", i.namespace}.explain(replicas[n].Err)

@@ -30,7 +30,7 @@ func TestClusterStatusAddsUp(t *testing.T) {
 	t.Parallel()
 	table, err := config.Load("c", []byte(oneService))
 	require.NoError(t, err)
-	found := &installation{namespace: "ns", object: kube.Object{Namespace: "ns", Name: "cm"}}
+	found := &installation{namespace: "ns", object: kube.NamedConfigMap{Namespace: "ns", Name: "cm"}}
 	at := time.Date(2024, 1, 1, 12, 0, 0, 0, time.UTC)
 	one := answering("one", table.Digest(), status.Service{
 		Phase: status.Migrating, Observed: new(10.0),

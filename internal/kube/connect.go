@@ -63,8 +63,8 @@ func Connect(to Connection) (*Cluster, error) {
 }
 
 // ConfigMap is the named ConfigMap in the namespace of the migration proxy.
-func (c *Cluster) ConfigMap(name string, log *slog.Logger) Object {
-	return Object{Client: c, Namespace: c.Namespace, Name: name, Log: log}
+func (c *Cluster) ConfigMap(name string, log *slog.Logger) NamedConfigMap {
+	return NamedConfigMap{Client: c, Namespace: c.Namespace, Name: name, Log: log}
 }
 
 // LogClientGo sends client-go's log lines to log if level is debug, and

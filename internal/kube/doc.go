@@ -1,14 +1,23 @@
-// Package cluster is what the parts ask of the Kubernetes API in common: one
-// named ConfigMap followed, and the proxy's replicas found and asked.
+// Package kube reads from the Kubernetes API what several programs need: one
+// named ConfigMap, a store of all objects of one kind, the proxy's replicas
+// with their status, and the named ports of a Service.
 //
-// Takes: a client of the cluster. Gives: each version of a ConfigMap as it
-// comes (the API server's word, not a mounted file's: that takes a minute),
-// the replicas' endpoints and their status.Status. Refuses: to write
-// anything, and to read more than the named objects.
+// Takes:
+//   - a kubeconfig, or a client of the cluster
 //
-// Following needs the verbs get, list and watch on the one ConfigMap
-// (resourceNames works); asking through the API server needs get on pods/proxy.
+// Gives:
+//   - Connect: that client, from a kubeconfig or the pod's service account
+//   - NamedConfigMap: each version of one ConfigMap. It comes by a watch,
+//     because a mounted file is up to a minute late
+//   - Store: the newest version of all objects of one kind, on client-go's
+//     cache.Indexer, with the program's own writes
+//   - Endpoints and FetchStatuses: the replicas and their status.Status
+//   - FailureLog: one log line when something begins to fail, one when it ends
 //
-// It imports names, status and client-go. The data plane's composition, webhook,
-// watcher and the CLI may import it.
+// Refuses:
+//   - to write anything to the cluster
+//   - to read more than the objects that the caller names
+//
+// To follow a ConfigMap takes the verbs get, list and watch on it (a rule with
+// resourceNames is enough). ThroughAPIServer takes get on pods/proxy.
 package kube

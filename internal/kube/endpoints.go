@@ -2,6 +2,7 @@ package kube
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -12,15 +13,15 @@ import (
 
 // Endpoint is one replica of the data plane as the cluster sees it.
 type Endpoint struct {
-	Pod     string         // its name; the address where no Pod is named
-	Address netip.AddrPort // of its status port
-	Ready   bool           // it gets traffic; one that is ending does not
+	Pod     string         // the pod's name, or its address if the slice names no pod
+	Address netip.AddrPort // of the status port
+	Ready   bool           // the pod gets traffic, and is not terminating
 }
 
-// Endpoints are the replicas that the EndpointSlices of Service ProxyService
-// name, sorted by pod. Slices without a port "status" (those of other
-// namespaces) have none. A pod with an IPv4 and an IPv6 address is one
-// replica, by its IPv4 address; it is ready if either of them is.
+// Endpoints returns the replicas in the EndpointSlices of Service
+// names.ProxyService, sorted by pod. Slices without a port "status" (those in
+// the namespaces of applications) are skipped. A pod with an IPv4 and an IPv6
+// address is one replica with the IPv4 address; it is ready if either is.
 func Endpoints(slices []discoveryv1.EndpointSlice) []Endpoint {
 	byPod := map[string]Endpoint{}
 	for i := range slices {
@@ -29,12 +30,12 @@ func Endpoints(slices []discoveryv1.EndpointSlice) []Endpoint {
 			continue
 		}
 		for _, endpoint := range slices[i].Endpoints {
-			if found, ok := read(endpoint, port); ok {
-				byPod[found.Pod] = merge(byPod[found.Pod], found)
+			if replica, ok := replicaOf(endpoint, port); ok {
+				byPod[replica.Pod] = mergeAddresses(byPod[replica.Pod], replica)
 			}
 		}
 	}
-	return sorted(byPod)
+	return sortedByPod(byPod)
 }
 
 func statusPort(slice *discoveryv1.EndpointSlice) (uint16, bool) {
@@ -46,41 +47,36 @@ func statusPort(slice *discoveryv1.EndpointSlice) (uint16, bool) {
 	return 0, false
 }
 
-// read: a condition that is not told is ready and not terminating, as the API
-// has it.
-func read(endpoint discoveryv1.Endpoint, port uint16) (Endpoint, bool) {
+// replicaOf reads one endpoint. As the API defines, a condition that is not
+// set means ready and not terminating.
+func replicaOf(endpoint discoveryv1.Endpoint, port uint16) (Endpoint, bool) {
 	if len(endpoint.Addresses) == 0 {
 		return Endpoint{}, false
 	}
-	address, err := netip.ParseAddr(endpoint.Addresses[0]) // all are the same endpoint
+	address, err := netip.ParseAddr(endpoint.Addresses[0]) // all addresses are of the same endpoint
 	if err != nil {
-		return Endpoint{}, false // a name: not of a pod
+		return Endpoint{}, false // a host name is not of a pod
 	}
 	ready := endpoint.Conditions.Ready == nil || *endpoint.Conditions.Ready
-	ending := endpoint.Conditions.Terminating != nil && *endpoint.Conditions.Terminating
+	terminating := endpoint.Conditions.Terminating != nil && *endpoint.Conditions.Terminating
 	pod := address.String()
 	if reference := endpoint.TargetRef; reference != nil && cmp.Or(reference.Kind, "Pod") == "Pod" && reference.Name != "" {
 		pod = reference.Name
 	}
-	return Endpoint{Pod: pod, Address: netip.AddrPortFrom(address, port), Ready: ready && !ending}, true
+	return Endpoint{Pod: pod, Address: netip.AddrPortFrom(address, port), Ready: ready && !terminating}, true
 }
 
-func merge(known, found Endpoint) Endpoint {
+func mergeAddresses(known, next Endpoint) Endpoint {
 	if known.Pod == "" {
-		return found
+		return next
 	}
-	if found.Address.Compare(known.Address) < 0 { // IPv4 sorts before IPv6
-		known.Address = found.Address
+	if next.Address.Compare(known.Address) < 0 { // IPv4 sorts before IPv6
+		known.Address = next.Address
 	}
-	known.Ready = known.Ready || found.Ready
+	known.Ready = known.Ready || next.Ready
 	return known
 }
 
-func sorted(byPod map[string]Endpoint) []Endpoint {
-	found := make([]Endpoint, 0, len(byPod))
-	for _, endpoint := range byPod {
-		found = append(found, endpoint)
-	}
-	slices.SortFunc(found, func(a, b Endpoint) int { return cmp.Compare(a.Pod, b.Pod) })
-	return found
+func sortedByPod(byPod map[string]Endpoint) []Endpoint {
+	return slices.SortedFunc(maps.Values(byPod), func(a, b Endpoint) int { return cmp.Compare(a.Pod, b.Pod) })
 }

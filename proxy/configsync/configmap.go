@@ -30,7 +30,7 @@ var (
 // its first answer this is reported like a file that cannot be read; later the
 // last version simply stays.
 type ConfigMap struct {
-	object kube.Object
+	object kube.NamedConfigMap
 	linger time.Duration
 
 	mu       sync.Mutex // also keeps the calls of receive apart
@@ -41,7 +41,7 @@ type ConfigMap struct {
 }
 
 // NewConfigMap follows the ConfigMap. Linger is described at Source.
-func NewConfigMap(object kube.Object, linger time.Duration) *ConfigMap {
+func NewConfigMap(object kube.NamedConfigMap, linger time.Duration) *ConfigMap {
 	return &ConfigMap{object: object, linger: linger, err: errNotAsked}
 }
 
@@ -59,7 +59,7 @@ func (c *ConfigMap) Run(ctx context.Context, receive func([]byte, error)) error 
 	timer := time.AfterFunc(firstAnswerTimeout, func() { c.reportUnavailable(errNoAnswer) })
 	defer timer.Stop()
 	followed := c.object
-	followed.Trouble = c.reportUnavailable
+	followed.OnError = c.reportUnavailable
 	return followed.Follow(ctx, c.received)
 }
 

@@ -19,7 +19,7 @@ import (
 // Installation is the migration proxy in one namespace of a cluster.
 type Installation struct {
 	*kube.Cluster
-	configMap kube.Object // of the migration config
+	configMap kube.NamedConfigMap // of the migration config
 }
 
 // New is the installation in the cluster's namespace. It sends no request.
@@ -111,7 +111,7 @@ func (i *Installation) Replicas(ctx context.Context) ([]kube.Replica, error) {
 	if err != nil {
 		return nil, Right{"list", EndpointSlices, i.Namespace}.Explain(err)
 	}
-	replicas := kube.Ask(ctx, kube.Endpoints(list.Items), kube.ThroughAPIServer(i, i.Namespace))
+	replicas := kube.FetchStatuses(ctx, kube.Endpoints(list.Items), kube.ThroughAPIServer(i, i.Namespace))
 	for _, replica := range replicas {
 		if apierrors.IsForbidden(replica.Err) {
 			return nil, Right{"get", "pods/proxy", i.Namespace}.Explain(replica.Err)

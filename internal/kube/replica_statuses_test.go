@@ -29,14 +29,14 @@ func pods(n int) []kube.Endpoint {
 	return all
 }
 
-// TestAskIsBounded: forty hanging replicas cost three rounds of two seconds,
+// TestFetchStatusesIsBounded: forty hanging replicas cost three rounds of two seconds,
 // never more than sixteen questions at once, and each its own answer.
-func TestAskIsBounded(t *testing.T) {
+func TestFetchStatusesIsBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var now, most atomic.Int64
 		began := time.Now()
-		replicas := kube.Ask(t.Context(), pods(40), func(ctx context.Context, _ kube.Endpoint) ([]byte, error) {
+		replicas := kube.FetchStatuses(t.Context(), pods(40), func(ctx context.Context, _ kube.Endpoint) ([]byte, error) {
 			most.Store(max(most.Load(), now.Add(1)))
 			defer now.Add(-1)
 			<-ctx.Done()
@@ -53,26 +53,26 @@ func TestAskIsBounded(t *testing.T) {
 	})
 }
 
-func TestAskEndsWithItsContext(t *testing.T) {
+func TestFetchStatusesEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	replicas := kube.Ask(ctx, pods(40), func(ctx context.Context, _ kube.Endpoint) ([]byte, error) { return nil, ctx.Err() })
+	replicas := kube.FetchStatuses(ctx, pods(40), func(ctx context.Context, _ kube.Endpoint) ([]byte, error) { return nil, ctx.Err() })
 	require.ErrorIs(t, replicas[39].Err, context.Canceled)
 }
 
-func TestAskRefusesWhatIsNoStatus(t *testing.T) {
+func TestFetchStatusesRefusesWhatIsNoStatus(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []string{``, `{}`, `<html>`, `{"started_at": 5}`} {
-		replicas := kube.Ask(t.Context(), pods(1), func(context.Context, kube.Endpoint) ([]byte, error) { return []byte(answer), nil })
+		replicas := kube.FetchStatuses(t.Context(), pods(1), func(context.Context, kube.Endpoint) ([]byte, error) { return []byte(answer), nil })
 		require.ErrorContains(t, replicas[0].Err, "not a proxy's status", answer)
 	}
-	replicas := kube.Ask(t.Context(), pods(1), func(context.Context, kube.Endpoint) ([]byte, error) { return nil, errors.New("no route") })
-	require.EqualError(t, replicas[0].Err, "ask pod-00: no route")
+	replicas := kube.FetchStatuses(t.Context(), pods(1), func(context.Context, kube.Endpoint) ([]byte, error) { return nil, errors.New("no route") })
+	require.EqualError(t, replicas[0].Err, "get the status of pod-00: no route")
 }
 
-// TestDirect asks real servers: one answers, one is somebody else, one is gone.
-func TestDirect(t *testing.T) {
+// TestFromPodAddress asks real servers: one answers, one is somebody else, one is gone.
+func TestFromPodAddress(t *testing.T) {
 	t.Parallel()
 	document, err := json.Marshal(status.Status{Version: "v1", StartedAt: time.Now()})
 	require.NoError(t, err)
@@ -93,13 +93,13 @@ func TestDirect(t *testing.T) {
 	defer other.Close()
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
-	get := kube.Direct(true)
-	replicas := kube.Ask(t.Context(), []kube.Endpoint{at(good), at(other), at(gone)}, get)
+	get := kube.FromPodAddress(true)
+	replicas := kube.FetchStatuses(t.Context(), []kube.Endpoint{at(good), at(other), at(gone)}, get)
 	require.NoError(t, replicas[0].Err)
 	require.Equal(t, "v1", replicas[0].Status.Version)
 	require.ErrorContains(t, replicas[1].Err, "404")
 	require.ErrorContains(t, replicas[2].Err, "refused")
-	require.NoError(t, kube.Ask(t.Context(), []kube.Endpoint{at(good)}, get)[0].Err)
+	require.NoError(t, kube.FetchStatuses(t.Context(), []kube.Endpoint{at(good)}, get)[0].Err)
 	require.Equal(t, int64(1), connections.Load(), "the connection is used again")
 }
 

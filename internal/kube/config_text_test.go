@@ -11,7 +11,7 @@ import (
 
 func TestConfigText(t *testing.T) {
 	t.Parallel()
-	object := kube.Object{Namespace: "ns", Name: "cm"}
+	object := kube.NamedConfigMap{Namespace: "ns", Name: "cm"}
 	for _, c := range []struct {
 		configMap  *corev1.ConfigMap
 		text, says string

@@ -36,9 +36,9 @@ const patience = 30 * time.Second
 type world struct {
 	*testing.T
 	admin    kubernetes.Interface
-	object   kube.Object
+	object   kube.NamedConfigMap
 	versions chan *corev1.ConfigMap
-	troubles atomic.Int64
+	errors   atomic.Int64
 }
 
 func newWorld(t *testing.T) *world {
@@ -49,9 +49,9 @@ func newWorld(t *testing.T) *world {
 	follower, err := plane.User("follower-of-" + namespace)
 	require.NoError(t, err)
 	w.grant(namespace)
-	w.object = kube.Object{
+	w.object = kube.NamedConfigMap{
 		Client: client(t, follower), Namespace: namespace, Name: names.ConfigMap, Log: slog.New(slog.DiscardHandler),
-		Trouble: func(error) { w.troubles.Add(1) },
+		OnError: func(error) { w.errors.Add(1) },
 	}
 	return w
 }
@@ -157,7 +157,7 @@ func TestFollowGivesEachVersionInOrder(t *testing.T) {
 	w.write("back")
 	require.Equal(t, "back", w.next())
 	require.Empty(t, w.versions)
-	require.Zero(t, w.troubles.Load())
+	require.Zero(t, w.errors.Load())
 }
 
 // TestFollowBeginsWithWhatIsThere: and never says in between that it is not.
@@ -182,7 +182,7 @@ func TestFollowWithoutRights(t *testing.T) {
 	require.NoError(t, bindings.Delete(t.Context(), "follower", metav1.DeleteOptions{}))
 	w.awaitForbidden()
 	defer w.follow()()
-	require.Eventually(t, func() bool { return w.troubles.Load() > 1 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return w.errors.Load() > 1 }, patience, 10*time.Millisecond)
 	require.Empty(t, w.versions)
 	binding.ResourceVersion = ""
 	_, err = bindings.Create(t.Context(), binding, metav1.CreateOptions{})
@@ -207,7 +207,7 @@ func TestFollowOverAnOutage(t *testing.T) {
 	require.Equal(t, "before", w.next())
 	for round := range 2 {
 		require.NoError(t, plane.StopAPIServer())
-		require.Eventually(t, func() bool { return w.troubles.Load() > 2 }, patience, 10*time.Millisecond)
+		require.Eventually(t, func() bool { return w.errors.Load() > 2 }, patience, 10*time.Millisecond)
 		require.Empty(t, w.versions, "an outage is no version")
 		require.NoError(t, plane.StartAPIServer(t.Context()))
 		back := time.Now()
@@ -215,7 +215,7 @@ func TestFollowOverAnOutage(t *testing.T) {
 		w.write(text)
 		require.Equal(t, text, w.next(), "what did not change is not told again")
 		t.Logf("caught up %s after the API server was back", time.Since(back))
-		w.troubles.Store(0)
+		w.errors.Store(0)
 	}
 }
 
