@@ -65,23 +65,25 @@ func newWebhookProcess(t *testing.T, plane *controlplane.ControlPlane) *webhookP
 	return p
 }
 
-// start begins without a certificate, and then gives it one.
+// start starts the process without a certificate, and then writes one.
 func (p *webhookProcess) start(t *testing.T) {
 	t.Helper()
 	require.NoError(t, p.command.Start())
 	t.Cleanup(func() { _ = p.command.Process.Kill() })
-	p.saysReady(t, "no certificate")
+	p.awaitReady(t, "no certificate")
 	p.admission = writeCertificate(t, p.certDir, certs.DNSNames(p.namespace)[0])
 }
 
-func (p *webhookProcess) saysReady(t *testing.T, what string) {
+// awaitReady waits until the answer of /ready contains the text.
+func (p *webhookProcess) awaitReady(t *testing.T, text string) {
 	t.Helper()
-	p.eventually(t, "/ready says "+what, func() bool { return strings.Contains(p.get("/ready"), what) })
+	p.eventually(t, "/ready has "+text, func() bool { return strings.Contains(p.get("/ready"), text) })
 }
 
 const isReady = `"ready": true`
 
-// writeCertificate makes a certificate, and a client that trusts no other.
+// writeCertificate makes a certificate, and returns a client that trusts only this
+// certificate.
 func writeCertificate(t *testing.T, dir, name string) *http.Client {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -104,36 +106,36 @@ func writeCertificate(t *testing.T, dir, name string) *http.Client {
 	return &http.Client{Transport: transport, Timeout: 5 * time.Second}
 }
 
-func (p *webhookProcess) eventually(t *testing.T, what string, condition func() bool) {
+func (p *webhookProcess) eventually(t *testing.T, description string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !condition(); time.Sleep(20 * time.Millisecond) {
-		require.True(t, time.Now().Before(deadline), "%s: not within 30 s\n%s", what, p.output)
+		require.True(t, time.Now().Before(deadline), "%s: not within 30 s\n%s", description, p.output)
 	}
 }
 
-// get gives the body of the HTTP API's answer, or what went wrong.
+// get returns the body of the HTTP API's response, or the error as text.
 func (p *webhookProcess) get(path string) string {
-	answer, err := http.Get("http://" + p.http + path)
+	response, err := http.Get("http://" + p.http + path)
 	if err != nil {
 		return err.Error()
 	}
-	defer func() { _ = answer.Body.Close() }()
-	text, _ := io.ReadAll(answer.Body)
+	defer func() { _ = response.Body.Close() }()
+	text, _ := io.ReadAll(response.Body)
 	return string(text)
 }
 
-// admit sends an opted-in Ingress, and tells how it was answered.
+// admit sends an opted-in Ingress. The error is nil if it was allowed.
 func (p *webhookProcess) admit() error {
 	const review = `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"1","operation":"CREATE","namespace":"shop",` +
 		`"object":{"metadata":{"name":"api","annotations":{"migration-proxy.io/enabled":"true"}}}}}`
-	answer, err := p.admission.Post("https://"+p.listen+webhook.PathIngress, "application/json", strings.NewReader(review))
+	response, err := p.admission.Post("https://"+p.listen+webhook.PathIngress, "application/json", strings.NewReader(review))
 	if err != nil {
 		return err
 	}
-	defer func() { _ = answer.Body.Close() }()
-	text, err := io.ReadAll(answer.Body)
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
 	if !bytes.Contains(text, []byte(`"allowed":true`)) {
-		return fmt.Errorf("answered %s, %w", text, err)
+		return fmt.Errorf("not allowed: %s, %w", text, err)
 	}
 	return err
 }
@@ -147,9 +149,10 @@ func (p *webhookProcess) holder(t *testing.T) string {
 	return *lease.Spec.HolderIdentity
 }
 
-// TestWebhook: the process waits for its certificate, answers, leads, and
-// ends with 0 on SIGTERM; until the drain time is over it answers admission,
-// and says that it is not ready. The lease is free at once.
+// TestWebhook: the process waits for its certificate, answers admission, and
+// becomes the leader. On SIGTERM it releases the lease at once, says that it is
+// not ready, answers admission until the drain time is over, and then ends with
+// exit code 0.
 func TestWebhook(t *testing.T) {
 	t.Parallel()
 	plane, err := controlplane.Start(t.Context(), controlplane.Options{})
@@ -157,9 +160,9 @@ func TestWebhook(t *testing.T) {
 	t.Cleanup(func() { require.NoError(t, plane.Stop()) })
 	p := newWebhookProcess(t, plane)
 	p.start(t)
-	p.saysReady(t, isReady)
+	p.awaitReady(t, isReady)
 	require.NoError(t, p.admit())
-	p.eventually(t, "leads", func() bool { return strings.Contains(p.get("/metrics"), "migration_proxy_watcher_leader 1") })
+	p.eventually(t, "is the leader", func() bool { return strings.Contains(p.get("/metrics"), "migration_proxy_watcher_leader 1") })
 	require.NotEmpty(t, p.holder(t))
 	metrics := p.get("/metrics")
 	for _, name := range []string{
@@ -174,20 +177,20 @@ func TestWebhook(t *testing.T) {
 	go func() { ended <- p.command.Wait() }()
 	begin := time.Now()
 	require.NoError(t, p.command.Process.Signal(syscall.SIGTERM))
-	p.saysReady(t, "shutting down")
+	p.awaitReady(t, "shutting down")
 	for time.Since(begin) < 800*time.Millisecond {
 		require.NoError(t, p.admit(), "answers in the drain time")
 	}
-	p.eventually(t, "the lease is free", func() bool { return p.holder(t) == "" })
+	p.eventually(t, "the lease is released", func() bool { return p.holder(t) == "" })
 	require.NoError(t, <-ended, p.output)
 	for _, line := range strings.Split(strings.TrimSpace(p.output.String()), "\n") {
 		require.Regexp(t, `^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d - [a-z_-]+ - (INFO|WARNING) - `, line)
 	}
 }
 
-// TestWebhookWithoutAPIServer: one that starts while the API server is away
-// says that it is not ready, is, once the API server is there, and stays so
-// when it goes again.
+// TestWebhookWithoutAPIServer: a process that starts while the API server is
+// away is not ready until the API server answers, and stays ready when the API
+// server goes away again.
 func TestWebhookWithoutAPIServer(t *testing.T) {
 	t.Parallel()
 	plane, err := controlplane.Start(t.Context(), controlplane.Options{})
@@ -196,9 +199,9 @@ func TestWebhookWithoutAPIServer(t *testing.T) {
 	p := newWebhookProcess(t, plane)
 	require.NoError(t, plane.StopAPIServer())
 	p.start(t)
-	p.saysReady(t, "the API server has not answered yet")
+	p.awaitReady(t, "the API server has not answered yet")
 	require.NoError(t, plane.StartAPIServer(t.Context()))
-	p.saysReady(t, isReady)
+	p.awaitReady(t, isReady)
 	require.NoError(t, plane.StopAPIServer())
 	require.Contains(t, p.get("/ready"), isReady)
 	require.NoError(t, p.admit())
@@ -210,7 +213,7 @@ func TestWebhookWithoutAPIServer(t *testing.T) {
 	p.eventually(t, "the config is seen", func() bool { return strings.Contains(p.output.String(), "The migration config is invalid") })
 }
 
-// lockedBuffer is what a process says, readable while it runs.
+// lockedBuffer collects the output of a process, and can be read while it runs.
 type lockedBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -223,7 +226,7 @@ func (b *lockedBuffer) Write(text []byte) (int, error) {
 	return b.text.Write(text)
 }
 
-// String is all so far.
+// String is the output so far.
 func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -115,11 +115,18 @@ var table = map[string]Package{
 		Imports: slices.Concat([]string{"config", "internal/kube", "internal/names", "internal/status", "migration"}, kubernetes),
 		Tests:   otherTests,
 	},
+	"internal/manager": {
+		Imports: []string{
+			"certs", "internal/httpapi", "internal/kube", "internal/listen", "internal/logging", "internal/names", "watcher", "webhook",
+			controllerRuntime, prometheus, "github.com/go-logr/logr", "golang.org/x/sync",
+		},
+		Tests: otherTests,
+	},
 	"cmd/migration-proxy": {
 		Imports: slices.Concat([]string{
-			"certs", "config", "fallback", "ingressgen", "internal/atomicfile", "internal/httpapi", "internal/kube", "internal/listen", "internal/logging", "internal/names", "internal/status",
+			"certs", "config", "fallback", "ingressgen", "internal/atomicfile", "internal/kube", "internal/listen", "internal/logging", "internal/manager", "internal/names", "internal/status",
 			"internal/testbed", "migration", "nginxgen", "proxy/breaker", "proxy/configsync", "proxy/dataplane",
-			"watcher", "webhook", clientGo, controllerRuntime, prometheus, "github.com/go-logr/logr",
+			"watcher", "webhook", clientGo,
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sync", "gopkg.in/yaml.v3",
 		}, kubernetes),
 		Tests: otherTests,

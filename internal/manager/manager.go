@@ -1,0 +1,168 @@
+package manager
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/migration-proxy/migration-proxy/certs"
+	"github.com/migration-proxy/migration-proxy/internal/httpapi"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/listen"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/watcher"
+	"github.com/migration-proxy/migration-proxy/webhook"
+)
+
+// Options are the parts of a manager that the command line chooses.
+type Options struct {
+	Cluster     *kube.Cluster
+	Listen      listen.Address // the webhooks
+	HTTP        listen.Address // the HTTP API
+	CertDir     string         // has tls.crt and tls.key
+	User        string         // the watcher's user name at the API server; "" is the service account's
+	LeaderElect bool           // false: this replica always runs the watcher
+	Drain       time.Duration  // how long the webhooks answer after SIGTERM
+	Log         *slog.Logger
+}
+
+// manager holds the parts of the process.
+type manager struct {
+	options     Options
+	log         *slog.Logger
+	certificate *certs.Served
+	view        *webhook.View
+	admission   *webhook.Admission
+	server      ctrlwebhook.Server
+	watcher     *watcher.Watcher
+	leader      ctrlmanager.Manager // runs the watcher while it holds the lease
+	api         *httpapi.Server
+	listener    net.Listener
+	draining    atomic.Bool
+}
+
+// newManager takes all steps that can fail for good. It sends nothing to the
+// API server, which may be away at the start.
+func newManager(options Options) (*manager, error) {
+	m := &manager{options: options, log: options.Log}
+	for _, step := range []func() error{
+		m.checkPort,
+		m.prepareAdmission,
+		m.prepareWatcher,
+		m.prepareLeader,
+		m.listenHTTP,
+	} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+func (m *manager) checkPort() error { return listen.Check(m.options.Listen, "listen") }
+
+func (m *manager) prepareAdmission() error {
+	cluster := m.options.Cluster
+	m.certificate = certs.New(m.options.CertDir, cluster.Namespace, m.log)
+	m.view = webhook.NewView(cluster.ConfigMap(names.ConfigMap, m.log), cluster.ConfigMap(names.StateMap, m.log), m.log)
+	m.admission = webhook.New(webhook.Options{View: m.view, Services: cluster.CoreV1(), Self: m.user(), Log: m.log})
+	m.server = ctrlwebhook.NewServer(ctrlwebhook.Options{
+		Host: m.host(), Port: int(m.options.Listen.Port()),
+		TLSOpts: []func(*tls.Config){m.configureTLS},
+	})
+	m.admission.Register(m.server)
+	return nil
+}
+
+// user is the name that the API server knows the watcher by.
+func (m *manager) user() string {
+	if m.options.User != "" {
+		return m.options.User
+	}
+	return webhook.User(m.options.Cluster.Namespace, names.Webhook)
+}
+
+// host is "" for all addresses.
+func (m *manager) host() string {
+	if m.options.Listen.All {
+		return ""
+	}
+	return m.options.Listen.Addr().String()
+}
+
+// configureTLS: TLS 1.2 is the oldest version that API servers speak.
+func (m *manager) configureTLS(config *tls.Config) {
+	config.MinVersion, config.GetCertificate = tls.VersionTLS12, m.certificate.GetCertificate
+}
+
+func (m *manager) prepareWatcher() (err error) {
+	m.watcher, err = watcher.New(watcher.Options{
+		Config: m.options.Cluster.Config, Namespace: m.options.Cluster.Namespace, Log: m.log,
+	})
+	return err
+}
+
+// prepareLeader makes the controller-runtime manager, which holds the lease,
+// releases it when it ends, and runs nothing but the watcher.
+func (m *manager) prepareLeader() (err error) {
+	m.leader, err = ctrlmanager.New(m.options.Cluster.Config, ctrlmanager.Options{
+		LeaderElection:                m.options.LeaderElect,
+		LeaderElectionID:              names.Lease,
+		LeaderElectionNamespace:       m.options.Cluster.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		Metrics:                       metricsserver.Options{BindAddress: "0"},   // the HTTP API has the metrics
+		Logger:                        logr.FromSlogHandler(slog.DiscardHandler), // its errors are returned and logged here
+	})
+	if err != nil {
+		return fmt.Errorf("prepare the watcher: %w", err)
+	}
+	return m.leader.Add(m.watcher)
+}
+
+func (m *manager) listenHTTP() (err error) {
+	m.api, err = httpapi.New(httpapi.Options{
+		Alive: func() error { return nil }, Ready: m.ready, Log: m.log,
+		Collectors: []prometheus.Collector{m.admission, m.watcher, m.certificate, m.leaderGauge()},
+	})
+	if err != nil {
+		return err
+	}
+	m.listener, err = listen.TCP(m.options.HTTP, "http")
+	return err
+}
+
+func (m *manager) leaderGauge() prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "migration_proxy_watcher_leader", Help: "1 while this replica runs the watcher.",
+	}, func() float64 {
+		select {
+		case <-m.leader.Elected():
+			return 1
+		default:
+			return 0
+		}
+	})
+}
+
+// ready is the answer of /ready: nil when the API server would accept the
+// certificate, and the config is known. An API server that goes away later does
+// not change that.
+func (m *manager) ready() error {
+	if m.draining.Load() {
+		return errors.New("shutting down")
+	}
+	if err := m.certificate.Check(time.Now()); err != nil {
+		return err
+	}
+	return m.view.Synced()
+}
