@@ -26,37 +26,37 @@ func TestTrafficMovesWithoutAReload(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.run()
-	r.offer(r.service("api", 0))
+	r.apply(r.service("api", 0))
 	before := r.Status()
-	require.Equal(t, "old", r.ask("api"))
+	require.Equal(t, "old", r.get("api"))
 
 	began := time.Now()
 	r.ApplyTable(table(t, r.service("api", full)), "test")
-	r.becomes("api", "new")
+	r.waitForSide("api", "new")
 	require.Less(t, time.Since(began), time.Second)
 
 	r.SetFallback("api", status.FallenBack, "five failures")
-	r.becomes("api", "old")
-	row := r.await("tripped", func(s status.Status) bool { return s.Services[0].Phase == status.FallenBack }).Services[0]
+	r.waitForSide("api", "old")
+	row := r.waitFor("tripped", func(s status.Status) bool { return s.Services[0].Phase == status.FallenBack }).Services[0]
 	require.Equal(t, "five failures", row.Reason)
 	r.SetFallback("api", status.Migrating, "")
-	r.becomes("api", "new")
+	r.waitForSide("api", "new")
 
 	off := r.service("api", full)
 	off.Enabled = false
 	r.ApplyTable(table(t, off), "test")
-	r.becomes("api", "old")
-	after := r.await("disabled", func(s status.Status) bool { return s.Services[0].Phase == status.Disabled })
+	r.waitForSide("api", "old")
+	after := r.waitFor("disabled", func(s status.Status) bool { return s.Services[0].Phase == status.Disabled })
 	require.Equal(t, 1, after.Nginx.Reloads, "the first config")
 	require.Equal(t, before.Nginx.PID, after.Nginx.PID)
 	require.Equal(t, before.Nginx.StructureDigest, after.Nginx.StructureDigest)
 }
 
-func TestANewServiceReloadsAndLosesNoRequest(t *testing.T) {
+func TestANewServiceReloadsNginxAndLosesNoRequest(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.run()
-	r.offer(r.service("api", full))
+	r.apply(r.service("api", full))
 	var asked atomic.Int64
 	var clients sync.WaitGroup
 	done := make(chan struct{})
@@ -68,7 +68,7 @@ func TestANewServiceReloadsAndLosesNoRequest(t *testing.T) {
 					return
 				default:
 				}
-				if got := r.ask("api"); got != "new" {
+				if got := r.get("api"); got != "new" {
 					t.Error(got)
 					return
 				}
@@ -78,61 +78,61 @@ func TestANewServiceReloadsAndLosesNoRequest(t *testing.T) {
 	}
 	for i := range 3 {
 		name := fmt.Sprintf("more%d", i)
-		r.offer(r.service("api", full), r.service(name, full))
-		require.Equal(t, "new", r.ask(name))
+		r.apply(r.service("api", full), r.service(name, full))
+		require.Equal(t, "new", r.get(name))
 	}
 	close(done)
 	clients.Wait()
 	require.Equal(t, 4, r.Status().Nginx.Reloads)
 	require.Greater(t, asked.Load(), int64(100))
-	require.Contains(t, r.ask("more0"), "no service has this host")
+	require.Contains(t, r.get("more0"), "no service has this host")
 }
 
-func TestAConfigThatNginxRefusesChangesNothing(t *testing.T) {
+func TestARejectedConfigChangesNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.run()
-	r.offer(r.service("api", 0))
-	r.ApplyTable(table(t, r.impossible("api")), "bad.yaml")
-	now := r.await("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
+	r.apply(r.service("api", 0))
+	r.ApplyTable(table(t, r.invalidService("api")), "bad.yaml")
+	now := r.waitFor("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
 	require.Equal(t, "test", now.Config.Rejected.Stage)
 	require.Contains(t, now.Config.Rejected.Problems[0], `"/no/such/ca.pem"`)
 	require.Equal(t, "test", now.Config.Source)
 	require.False(t, now.Config.InSync())
 	require.True(t, now.Ready)
-	require.Equal(t, "old", r.ask("api"), "the share came with the refused config")
+	require.Equal(t, "old", r.get("api"), "the share belongs to the rejected config")
 
-	r.offer(r.service("api", full))
+	r.apply(r.service("api", full))
 	require.True(t, r.Status().Config.InSync())
-	require.Equal(t, "new", r.ask("api"))
+	require.Equal(t, "new", r.get("api"))
 }
 
-// impossible is a service that nginx refuses.
-func (r *rig) impossible(name string) migration.Service {
+// invalidService is a service that nginx -t rejects.
+func (r *rig) invalidService(name string) migration.Service {
 	s := r.service(name, full)
 	s.NewBackend.Scheme, s.TLS.Verify, s.TLS.CAFile = migration.HTTPS, true, "/no/such/ca.pem"
 	return s
 }
 
-func TestTheLastGoodConfigIsBetterThanNone(t *testing.T) {
+func TestTheLastGoodConfigIsServedWhileTheNewestIsRejected(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	bad := table(t, r.impossible("api"))
+	bad := table(t, r.invalidService("api"))
 	r.ApplyTable(bad, "bad.yaml")
 	r.run()
-	r.await("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
+	r.waitFor("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
 	r.SetLastGood(table(t, r.service("api", full)), "last-good.yaml")
-	now := r.await("in force", func(s status.Status) bool { return s.Ready })
+	now := r.waitFor("in force", func(s status.Status) bool { return s.Ready })
 	require.Equal(t, "last-good.yaml", now.Config.Source)
-	require.Contains(t, now.Config.Rejected.Problems[0], `"/no/such/ca.pem"`, "what is wrong with the newest is still said")
-	require.Equal(t, "new", r.ask("api"))
-	r.await("the newest had another try", func(s status.Status) bool { return s.Config.Results["test"] == 2 })
-	r.offer(r.service("api", 0))
-	require.Equal(t, "old", r.ask("api"))
+	require.Contains(t, now.Config.Rejected.Problems[0], `"/no/such/ca.pem"`, "the newest one is still reported")
+	require.Equal(t, "new", r.get("api"))
+	r.waitFor("the newest was tried again", func(s status.Status) bool { return s.Config.Results["test"] == 2 })
+	r.apply(r.service("api", 0))
+	require.Equal(t, "old", r.get("api"))
 }
 
-// TestTheNewestComesBack: it was refused for what was not its fault.
-func TestTheNewestComesBack(t *testing.T) {
+// TestTheNewestConfigIsTriedAgain: the reason for its rejection passes.
+func TestTheNewestConfigIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.Agent.options.ReadbackTimeout = 500 * time.Millisecond
@@ -142,27 +142,27 @@ func TestTheNewestComesBack(t *testing.T) {
 	r.SetLastGood(table(t, r.service("api", 0)), "last-good.yaml")
 	r.ApplyTable(newest, "test")
 	r.run()
-	r.await("both were tried", func(s status.Status) bool { return s.Config.Results["apply"] >= 2 })
+	r.waitFor("both were tried", func(s status.Status) bool { return s.Config.Results["apply"] >= 2 })
 	require.NoError(t, taken.Close())
-	now := r.await("in force", func(s status.Status) bool { return s.Ready && s.Config.Digest == newest.Digest() })
+	now := r.waitFor("in force", func(s status.Status) bool { return s.Ready && s.Config.Digest == newest.Digest() })
 	require.True(t, now.Config.InSync())
-	require.Equal(t, "new", r.ask("api"))
+	require.Equal(t, "new", r.get("api"))
 }
 
-func TestARejectionIsForgottenOnlyForSomethingNewer(t *testing.T) {
+func TestARejectionStaysUntilANewerConfigIsInForce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.ApplyTable(table(t, r.service("api", 0)), "one")
 	r.ReportInvalid("load", "two", []string{"two:1:1: what is this?"})
 	r.run()
-	now := r.await("in force", func(s status.Status) bool { return s.Ready })
+	now := r.waitFor("in force", func(s status.Status) bool { return s.Ready })
 	require.Equal(t, []string{"two:1:1: what is this?"}, now.Config.Rejected.Problems)
 	require.Equal(t, "one", now.Config.Source)
 	r.ApplyTable(table(t, r.service("api", 0)), "three")
-	r.await("in sync", func(s status.Status) bool { return s.Config.InSync() })
+	r.waitFor("in sync", func(s status.Status) bool { return s.Config.InSync() })
 }
 
-func TestAPortThatIsTakenIsReportedAndTriedAgain(t *testing.T) {
+func TestAPortInUseIsReportedAndTriedAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	taken, err := net.Listen("tcp", r.params.Listen.String())
@@ -170,94 +170,94 @@ func TestAPortThatIsTakenIsReportedAndTriedAgain(t *testing.T) {
 	r.run()
 	wanted := table(t, r.service("api", full))
 	r.ApplyTable(wanted, "test")
-	now := r.await("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
+	now := r.waitFor("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
 	require.Equal(t, "apply", now.Config.Rejected.Stage)
 	require.Contains(t, strings.Join(now.Config.Rejected.Problems, "\n"), "Address already in use")
 	require.False(t, now.Ready)
 	require.NoError(t, taken.Close())
-	r.await("in force", func(s status.Status) bool { return s.Ready && s.Config.InSync() })
-	require.Equal(t, "new", r.ask("api"))
+	r.waitFor("in force", func(s status.Status) bool { return s.Ready && s.Config.InSync() })
+	require.Equal(t, "new", r.get("api"))
 }
 
-func TestAReloadThatNginxDoesNotDoIsTakenBack(t *testing.T) {
+func TestAReloadThatNginxIgnoresIsPutBack(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.Agent.options.ReadbackTimeout = 500 * time.Millisecond
 	r.run()
-	r.offer(r.service("api", 0))
+	r.apply(r.service("api", 0))
 	master := r.Status().Nginx.PID
 	digest := r.dir.current()
 	require.NoError(t, syscall.Kill(master, syscall.SIGSTOP)) // its workers go on
 	r.ApplyTable(table(t, r.service("api", 0), r.service("more", 0)), "test")
 	require.Eventually(t, func() bool { return r.dir.current() != digest }, 5*time.Second, time.Millisecond)
 
-	r.SetFallback("api", status.Recovering, "waits for nobody")
-	r.await("applied during a change", func(s status.Status) bool { return s.Services[0].Phase == status.Recovering })
-	now := r.await("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
+	r.SetFallback("api", status.Recovering, "during a reload")
+	r.waitFor("applied during a change", func(s status.Status) bool { return s.Services[0].Phase == status.Recovering })
+	now := r.waitFor("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
 	require.Equal(t, "apply", now.Config.Rejected.Stage)
 	require.Contains(t, now.Config.Rejected.Problems[0], "nginx still serves config "+digest)
 	require.Equal(t, digest, r.dir.current())
 	require.NoError(t, syscall.Kill(master, syscall.SIGCONT))
-	r.offer(r.service("api", 0), r.service("more", full))
-	require.Equal(t, "new", r.ask("more"))
+	r.apply(r.service("api", 0), r.service("more", full))
+	require.Equal(t, "new", r.get("more"))
 }
 
-func TestABurstOfOffersIsOneOrTwoReloads(t *testing.T) {
+func TestABurstOfTablesIsOneOrTwoReloads(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.Agent.options.ReloadEvery = time.Second
 	r.run()
-	r.offer(r.service("api", 0))
+	r.apply(r.service("api", 0))
 	for i := range 50 {
 		r.ApplyTable(table(t, r.service("api", 0), r.service(fmt.Sprintf("more%d", i), full)), "burst")
 	}
-	r.offer(r.service("api", 0), r.service("last", full))
-	require.Equal(t, "new", r.ask("last"))
+	r.apply(r.service("api", 0), r.service("last", full))
+	require.Equal(t, "new", r.get("last"))
 	require.LessOrEqual(t, r.Status().Nginx.Reloads, 3)
 	generations, err := filepath.Glob(r.dir.path("conf", "*"))
 	require.NoError(t, err)
-	require.Len(t, generations, 2, "the one in force and the one before")
+	require.Len(t, generations, 2, "the current and the previous config")
 }
 
-func TestANameWithoutAddressTakesDownOneSideOnly(t *testing.T) {
+func TestANameWithoutAddressAffectsOnlyOneSide(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.run()
 	lost := service(t, "lost", 0, r.old, "no-such-name.invalid:80")
-	r.offer(r.service("api", full), lost)
-	require.Equal(t, "new", r.ask("api"))
-	require.Equal(t, "old", r.ask("lost"))
+	r.apply(r.service("api", full), lost)
+	require.Equal(t, "new", r.get("api"))
+	require.Equal(t, "old", r.get("lost"))
 	row := r.Status().Services[1]
 	require.NotEmpty(t, row.New.Unresolved)
 	require.Empty(t, row.New.Addresses)
 	require.Equal(t, []string{r.old}, row.Old.Addresses)
 }
 
-// asked counts how often each name is looked up.
-type asked struct {
+// countingLookup counts the lookups of each name.
+type countingLookup struct {
 	mu    sync.Mutex
 	count map[string]int
 }
 
-func (a *asked) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.count[host]++
+func (c *countingLookup) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.count[host]++
 	return []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, byte(len(host))})}, nil
 }
 
-func (a *asked) times(host string) int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.count[host]
+func (c *countingLookup) times(host string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.count[host]
 }
 
-// TestWhileATableWaits: until it is in force, nobody is told of it, and the
-// names of the one before are kept fresh.
+// TestWhileATableWaits: until it is in force, the observer does not see it, and
+// the names of the previous table are refreshed.
 func TestWhileATableWaits(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	names := &asked{count: map[string]int{}}
+	names := &countingLookup{count: map[string]int{}}
 	r.observer = make(tableObserver, 10)
 	options := options(r.params)
 	options.ReloadEvery = time.Hour
@@ -267,7 +267,7 @@ func TestWhileATableWaits(t *testing.T) {
 	require.NoError(t, err)
 	r.run()
 	before := service(t, "api", 0, r.old, "before.test:80")
-	r.offer(before)
+	r.apply(before)
 	require.Equal(t, table(t, before).Digest(), <-r.observer)
 
 	r.ApplyTable(table(t, service(t, "api", full, r.old, "after.test:80")), "test")
@@ -275,33 +275,33 @@ func TestWhileATableWaits(t *testing.T) {
 	first := names.times("before.test")
 	require.Eventually(t, func() bool { return names.times("before.test") > first+2 }, 5*time.Second, time.Millisecond)
 	require.NotEmpty(t, r.Addresses(before.NewBackend))
-	require.Equal(t, "old", r.ask("api"), "the share is for the other backend")
+	require.Equal(t, "old", r.get("api"), "the share belongs to the other backend")
 	require.Empty(t, r.observer)
 }
 
-func TestADroppedServiceLeavesNothing(t *testing.T) {
+func TestTheFilesOfARemovedServiceAreDeleted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.run()
-	r.offer(r.service("api", 0), r.service("gone", full))
-	link := r.dir.path("weights", "gone")
+	r.apply(r.service("api", 0), r.service("removed", full))
+	link := r.dir.path("weights", "removed")
 	require.FileExists(t, filepath.Join(link, "safe", "bucket", "99", "99"))
-	r.offer(r.service("api", 0))
+	r.apply(r.service("api", 0))
 	require.Eventually(t, func() bool { found, _ := filepath.Glob(link); return len(found) == 0 },
-		4*tidyEvery, 50*time.Millisecond)
-	r.offer(r.service("api", 0), r.service("gone", full))
-	require.Equal(t, "new", r.ask("gone"), "and it can come back")
+		4*pruneInterval, 50*time.Millisecond)
+	r.apply(r.service("api", 0), r.service("removed", full))
+	require.Equal(t, "new", r.get("removed"), "the service returns")
 }
 
 func TestOneAgentPerDirectory(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	stop := r.run()
-	r.offer(r.service("api", 0))
-	require.ErrorContains(t, r.agent().Run(t.Context(), r.observer), "belongs to another agent")
-	require.Equal(t, "old", r.ask("api"))
+	r.apply(r.service("api", 0))
+	require.ErrorContains(t, r.newAgent().Run(t.Context(), r.observer), "belongs to another agent")
+	require.Equal(t, "old", r.get("api"))
 	stop()
-	require.Contains(t, r.ask("api"), "connection refused", "nginx ended with the agent")
+	require.Contains(t, r.get("api"), "connection refused", "nginx ended with the agent")
 }
 
 func TestTheRuntimeDirectoryMustFitASocket(t *testing.T) {

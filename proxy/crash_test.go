@@ -21,10 +21,10 @@ import (
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
 
-const helperVariable = "PROXY_TEST_AGENT"
+const agentVariable = "PROXY_TEST_AGENT"
 
-// helper says what an agent in a process of its own shall serve.
-type helper struct {
+// agentProcess is what an agent in another process serves.
+type agentProcess struct {
 	Params   nginxgen.Params
 	Old, New string
 	Share    migration.Share
@@ -36,21 +36,21 @@ type mustT struct{}
 func (mustT) Errorf(format string, args ...any) { fmt.Fprintf(os.Stderr, format, args...) }
 func (mustT) FailNow()                          { os.Exit(3) }
 
-func helperAgent(text string) int {
-	var h helper
-	if err := json.Unmarshal([]byte(text), &h); err != nil {
+func runAgentProcess(text string) int {
+	var p agentProcess
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
 		return 4
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	agent, err := New(ctx, options(h.Params))
+	agent, err := New(ctx, options(p.Params))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 5
 	}
-	agent.ApplyTable(table(mustT{}, service(mustT{}, "api", h.Share, h.Old, h.New)), "helper")
-	if h.Trip {
-		agent.SetFallback("api", status.FallenBack, "told so")
+	agent.ApplyTable(table(mustT{}, service(mustT{}, "api", p.Share, p.Old, p.New)), "test")
+	if p.Trip {
+		agent.SetFallback("api", status.FallenBack, "test")
 	}
 	if err := agent.Run(ctx, nil); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -59,86 +59,86 @@ func helperAgent(text string) int {
 	return 0
 }
 
-// elsewhere starts an agent in another process, behind the given command.
-func (r *rig) elsewhere(h helper, before ...string) *exec.Cmd {
+// startProcess starts an agent in another process, through the command prefix.
+func (r *rig) startProcess(p agentProcess, prefix ...string) *exec.Cmd {
 	r.t.Helper()
-	h.Params, h.Old, h.New = r.params, r.old, r.new
-	text, err := json.Marshal(h)
+	p.Params, p.Old, p.New = r.params, r.old, r.new
+	text, err := json.Marshal(p)
 	require.NoError(r.t, err)
 	program, err := os.Executable()
 	require.NoError(r.t, err)
-	command := append(before, program)
+	command := append(prefix, program)
 	cmd := exec.Command(command[0], command[1:]...)
-	cmd.Env = append(os.Environ(), helperVariable+"="+string(text))
+	cmd.Env = append(os.Environ(), agentVariable+"="+string(text))
 	cmd.Stderr = os.Stderr
 	require.NoError(r.t, cmd.Start())
-	r.t.Cleanup(func() { _ = cmd.Process.Kill() }) // also when the test fails before it has done so
+	r.t.Cleanup(func() { _ = cmd.Process.Kill() }) // if the test fails first
 	return cmd
 }
 
-// sample asks many times; the answers' order tells nothing, their number does.
-func (r *rig) sample(n int) (fromNew int) {
+// countNew sends n requests and counts the responses of new.
+func (r *rig) countNew(n int) (fromNew int) {
 	for range n {
-		if r.ask("api") == "new" {
+		if r.get("api") == "new" {
 			fromNew++
 		}
 	}
 	return fromNew
 }
 
-func TestAKilledMasterComesBackWithTheSameWeights(t *testing.T) {
+func TestAKilledMasterIsRestartedWithTheSameWeights(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.run()
-	r.offer(r.service("api", full), r.service("half", full/2))
+	r.apply(r.service("api", full), r.service("half", full/2))
 	for restarts := 1; restarts <= 2; restarts++ {
 		require.NoError(t, syscall.Kill(r.Status().Nginx.PID, syscall.SIGKILL))
-		r.await("restarted", func(s status.Status) bool { return s.Nginx.Restarts == restarts && s.Nginx.PID != 0 })
-		r.becomes("api", "new")
+		r.waitFor("restarted", func(s status.Status) bool { return s.Nginx.Restarts == restarts && s.Nginx.PID != 0 })
+		r.waitForSide("api", "new")
 	}
-	require.Equal(t, 20, r.sample(20))
+	require.Equal(t, 20, r.countNew(20))
 	state, err := os.Readlink(r.dir.path("weights", "half"))
 	require.NoError(t, err)
 	require.Equal(t, "../shares/5000", state)
-	r.offer(r.service("api", 0))
-	require.Equal(t, "old", r.ask("api"), "and it still obeys")
+	r.apply(r.service("api", 0))
+	require.Equal(t, "old", r.get("api"), "changes still apply")
 }
 
-func TestAKilledAgentCostsNothing(t *testing.T) {
+func TestAKilledAgentLosesNoRequest(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	killed := r.elsewhere(helper{Share: full})
-	r.becomes("api", "new")
+	killed := r.startProcess(agentProcess{Share: full})
+	r.waitForSide("api", "new")
 	require.NoError(t, killed.Process.Kill())
 	require.Error(t, killed.Wait())
-	require.Equal(t, 20, r.sample(20), "nginx goes on alone")
+	require.Equal(t, 20, r.countNew(20), "nginx continues without the agent")
 
 	pid := r.pid()
 	r.run()
-	r.offer(r.service("api", full))
+	r.apply(r.service("api", full))
 	now := r.Status()
 	require.Equal(t, pid, now.Nginx.PID, "the same nginx, taken over")
 	require.Zero(t, now.Nginx.Reloads)
-	require.Equal(t, 20, r.sample(20))
-	r.offer(r.service("api", full), r.service("more", full))
-	require.Equal(t, "new", r.ask("more"), "and obeying")
+	require.Equal(t, 20, r.countNew(20))
+	r.apply(r.service("api", full), r.service("more", full))
+	require.Equal(t, "new", r.get("more"), "changes still apply")
 	require.Equal(t, pid, r.Status().Nginx.PID)
 }
 
-func TestAnAgentKilledInTheMiddleOfAChangeIsFinished(t *testing.T) {
+func TestTheChangeOfAKilledAgentIsFinished(t *testing.T) {
 	t.Parallel()
 	for name, finish := range map[string]func(*rig){
-		"forward": func(r *rig) { r.offer(r.service("api", full), r.service("more", full)) },
-		"back":    func(r *rig) { r.offer(r.service("api", full)) },
+		"forward": func(r *rig) { r.apply(r.service("api", full), r.service("more", full)) },
+		"back":    func(r *rig) { r.apply(r.service("api", full)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t)
-			killed := r.elsewhere(helper{Share: full})
-			r.becomes("api", "new")
+			killed := r.startProcess(agentProcess{Share: full})
+			r.waitForSide("api", "new")
 			require.NoError(t, killed.Process.Kill())
 			require.Error(t, killed.Wait())
-			// The last it did was to swap to a config that nginx never loaded.
+			// Its last step was a swap to a config that nginx never loaded.
 			require.NoError(t, os.CopyFS(r.dir.path("conf", "next"), os.DirFS(r.dir.path("current"))))
 			require.NoError(t, r.dir.swap("next"))
 			pid := r.pid()
@@ -146,7 +146,7 @@ func TestAnAgentKilledInTheMiddleOfAChangeIsFinished(t *testing.T) {
 			finish(r)
 			require.Equal(t, pid, r.Status().Nginx.PID)
 			require.Equal(t, r.Status().Nginx.StructureDigest, r.dir.current())
-			require.Equal(t, 20, r.sample(20))
+			require.Equal(t, 20, r.countNew(20))
 		})
 	}
 }
@@ -162,33 +162,33 @@ func (r *rig) pid() int {
 func TestAFallbackSurvivesAKilledAgent(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	killed := r.elsewhere(helper{Share: full, Trip: true})
-	r.becomes("api", "old")
+	killed := r.startProcess(agentProcess{Share: full, Trip: true})
+	r.waitForSide("api", "old")
 	require.NoError(t, killed.Process.Kill())
 	require.Error(t, killed.Wait())
 	r.run()
-	r.offer(r.service("api", full))
+	r.apply(r.service("api", full))
 	require.Equal(t, status.FallenBack, r.Status().Services[0].Phase)
-	require.Equal(t, 20, 20-r.sample(20))
+	require.Zero(t, r.countNew(20))
 	r.SetFallback("api", status.Migrating, "recovered")
-	r.becomes("api", "new")
+	r.waitForSide("api", "new")
 }
 
 func TestAKilledAgentAndMasterLeaveNoOldWorkers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	killed := r.elsewhere(helper{Share: 0})
-	r.becomes("api", "old")
+	killed := r.startProcess(agentProcess{Share: 0})
+	r.waitForSide("api", "old")
 	master := r.pid()
 	require.NoError(t, killed.Process.Kill())
 	require.Error(t, killed.Wait())
 	require.NoError(t, syscall.Kill(master, syscall.SIGKILL))
 	r.run()
-	r.offer(r.service("api", full))
-	// A master that is still dying may have been taken over for a moment.
-	r.await("another master", func(s status.Status) bool { return s.Nginx.PID != 0 && s.Nginx.PID != master })
-	r.becomes("api", "new")
-	require.Equal(t, 20, r.sample(20))
+	r.apply(r.service("api", full))
+	// The agent may first adopt the master that is still dying.
+	r.waitFor("another master", func(s status.Status) bool { return s.Nginx.PID != 0 && s.Nginx.PID != master })
+	r.waitForSide("api", "new")
+	require.Equal(t, 20, r.countNew(20))
 }
 
 // TestOnlyTheRuntimeDirectoryIsWritten runs the agent and nginx as nobody
@@ -209,10 +209,10 @@ func TestOnlyTheRuntimeDirectoryIsWritten(t *testing.T) {
 		mountpoint -q $m && mount -o remount,bind,ro $m; done
 		touch /tmp/probe 2>/dev/null && exit 9
 		exec setpriv --reuid=nobody --clear-groups --inh-caps=-all --bounding-set=-all "$@"`
-	agent := r.elsewhere(helper{Share: full}, "unshare", "--mount", "sh", "-c", script, r.params.RuntimeDir)
+	agent := r.startProcess(agentProcess{Share: full}, "unshare", "--mount", "sh", "-c", script, r.params.RuntimeDir)
 	t.Cleanup(func() { _ = agent.Process.Kill() })
-	r.becomes("api", "new")
+	r.waitForSide("api", "new")
 	require.NoError(t, agent.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, agent.Wait())
-	require.Eventually(t, func() bool { return r.ask("api") != "new" }, 5*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return r.get("api") != "new" }, 5*time.Second, 10*time.Millisecond)
 }

@@ -1,26 +1,42 @@
-// Package proxy is the data plane's hands: it puts a migration.Table in force
-// in one supervised nginx, and keeps it in force.
+// Package proxy is the agent of the data plane: it puts a migration.Table in
+// force in one supervised nginx and keeps it in force.
 //
-// Takes: tables that the caller has read and found valid (Offer), word of
-// those that were not (Reject), and the fallback's verdicts (SetFallback).
-// Gives: an nginx that serves the newest table that could be put in force, and
-// a status.Status that says which one, and what is wrong with a newer one.
-// Refuses: to believe. A config is in force when nginx itself has answered
-// with its digest, several times in a row; otherwise the one before is put
-// back.
+// Takes:
+//   - valid tables (ApplyTable, SetLastGood)
+//   - the reasons why a newer config is not valid (ReportInvalid)
+//   - the state of the circuit breaker of a service (SetFallback)
 //
-// What only moves traffic (share, enabled, tripped) is applied at once and
-// never reloads nginx; what changes nginx's config is prepared, tested,
-// swapped and read back, at most once a second. All of it lives in one
-// directory, which is the only thing that is written to:
+// Gives:
+//   - an nginx that serves the newest table that could be put in force
+//   - a status.Status: the table in force, and what is wrong with a newer one
+//   - to its Observer, each table in force and each line of nginx's error log
+//
+// Refuses:
+//   - to assume success: a config is in force when nginx itself has answered
+//     with its digest several times in a row; otherwise the previous config is
+//     put back
+//   - a runtime directory that another agent uses
+//
+// A change takes one of two ways. The share, enabled and tripped of a service
+// are applied at once and never reload nginx:
+//
+//	Agent.ApplyTable, Agent.SetFallback
+//	  -> agentLoop.turn -> applyWeights -> weights.Store.Apply (one symlink)
+//
+// Everything else changes the nginx config, at most once a second:
+//
+//	Agent.ApplyTable
+//	  -> agentLoop.turn -> prepare: resolve, generate, stage, nginx -t
+//	                    -> commit:  swap, drain, reload, read the digest back
+//
+// The agent and nginx write only to the runtime directory:
 //
 //	lock                       one agent at a time
 //	conf/<digest>/nginx.conf   staged configs
-//	current -> conf/<digest>   the one that nginx loads
-//	serving/<digest>           taken away to make that config's workers drain
+//	current -> conf/<digest>   the config that nginx loads
+//	serving/<digest>           its removal makes the workers of that config drain
 //	weights/ shares/           see package weights
 //	nginx.pid admin.sock access.log error.log temp/
 //
-// One goroutine, Run's, owns all state; see owner. Only cmd imports the
-// package.
+// The goroutine of Run owns all state that changes; see agentLoop.
 package proxy

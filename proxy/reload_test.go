@@ -14,16 +14,16 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// TestChangesUnderLoad: 16 keep-alive clients post as fast as they can, and
-// repeat nothing. 500 changes of the weight lose no request and fork no
-// worker; each of 20 reloads loses at most one where nginx needs a drain, and
-// none where it does not.
+// TestChangesUnderLoad: 16 keep-alive clients send POSTs as fast as they can,
+// without retries. 500 changes of the weight lose no request and fork no
+// worker. Each of 20 reloads loses at most one request where nginx needs a
+// drain, and none where it does not.
 func TestChangesUnderLoad(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.options.ReloadEvery = 10 * time.Millisecond
 	r.run()
-	r.offer(r.service("api", full/2))
+	r.apply(r.service("api", full/2))
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	reports := make(chan *testbed.Report, 1)
@@ -46,19 +46,19 @@ func TestChangesUnderLoad(t *testing.T) {
 
 	workers := r.workers()
 	for i := range 500 {
-		r.offer(r.service("api", migration.Share(1000*(i%10))))
+		r.apply(r.service("api", migration.Share(1000*(i%10))))
 	}
-	require.Empty(t, lost, "by weight changes")
+	require.Empty(t, lost, "weight changes lose no request")
 	require.Equal(t, workers, r.workers())
 
-	most := 0
+	maxLost := 0
 	if r.options.Params.Version.NeedsDrain() {
-		most = 1
+		maxLost = 1
 	}
 	began := time.Now()
 	for i := range 20 {
-		r.offer(r.service("api", full/2), r.service(fmt.Sprintf("more%d", i), 0))
-		require.LessOrEqual(t, len(lost), most*(i+1), "after %d reloads", i+1)
+		r.apply(r.service("api", full/2), r.service(fmt.Sprintf("more%d", i), 0))
+		require.LessOrEqual(t, len(lost), maxLost*(i+1), "after %d reloads", i+1)
 	}
 	stop()
 	report, reloads := <-reports, time.Since(began)
@@ -75,24 +75,24 @@ func (r *rig) workers() string {
 	return string(children)
 }
 
-// TestDrainSendsClientsAway: who keeps a connection alive hears that it should
-// reconnect, also after one more reload. Where nginx does not need that, all
-// goes on.
+// TestDrainSendsClientsAway: clients with keep-alive are asked to reconnect, also
+// after one more reload. An nginx that does not need a drain keeps the
+// connections.
 func TestDrainSendsClientsAway(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	r.run()
-	r.offer(r.service("api", 0))
+	r.apply(r.service("api", 0))
 	require.False(t, r.asksToReconnect("api"))
 	r.Drain()
 	if !r.options.Params.Version.NeedsDrain() {
 		require.False(t, r.asksToReconnect("api"))
 		return
 	}
-	sentAway := func() bool { return r.asksToReconnect("api") }
-	require.Eventually(t, sentAway, 5*time.Second, 5*time.Millisecond)
-	r.offer(r.service("api", 0), r.service("more", 0))
-	require.Eventually(t, sentAway, 5*time.Second, 5*time.Millisecond)
+	askedToReconnect := func() bool { return r.asksToReconnect("api") }
+	require.Eventually(t, askedToReconnect, 5*time.Second, 5*time.Millisecond)
+	r.apply(r.service("api", 0), r.service("more", 0))
+	require.Eventually(t, askedToReconnect, 5*time.Second, 5*time.Millisecond)
 }
 
 // asksToReconnect tells whether a service's answer closes the connection.

@@ -26,15 +26,17 @@ import (
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
 
-// TestMain also is the agent that tests kill; see crash_test.go.
+// TestMain is also the program of the agents that tests kill; see
+// crash_test.go.
 func TestMain(m *testing.M) {
-	if text := os.Getenv(helperVariable); text != "" {
-		os.Exit(helperAgent(text))
+	if text := os.Getenv(agentVariable); text != "" {
+		os.Exit(runAgentProcess(text))
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// rig is two sides, and an agent that divides traffic between them.
+// rig is an old and a new backend, and an agent that splits traffic between
+// them.
 type rig struct {
 	*Agent
 	params   nginxgen.Params
@@ -71,13 +73,13 @@ func newRig(t *testing.T) *rig {
 	if os.Getuid() == 0 {
 		params.User = "daemon" // its group has the same name everywhere, which nginx wants
 	}
-	r := &rig{params: params, old: backend(t, "old"), new: backend(t, "new"), t: t}
-	r.Agent = r.agent()
+	r := &rig{params: params, old: startBackend(t, "old"), new: startBackend(t, "new"), t: t}
+	r.Agent = r.newAgent()
 	return r
 }
 
-// agent makes one that Run has not yet been called of.
-func (r *rig) agent() *Agent {
+// newAgent returns an agent that does not run yet.
+func (r *rig) newAgent() *Agent {
 	r.t.Helper()
 	agent, err := New(r.t.Context(), options(r.params))
 	require.NoError(r.t, err)
@@ -92,7 +94,7 @@ func options(params nginxgen.Params) Options {
 	}
 }
 
-// run lets the agent run until the test ends, or until stop is called.
+// run runs the agent until the test ends or stop is called.
 func (r *rig) run() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var done sync.WaitGroup
@@ -110,7 +112,7 @@ func (r *rig) run() (stop func()) {
 	return stop
 }
 
-// freeAddress is one that no outgoing connection takes while nginx is down.
+// freeAddress has a port that no outgoing connection uses while nginx is down.
 func freeAddress(t *testing.T) netip.AddrPort {
 	t.Helper()
 	port, err := testbed.FreePort()
@@ -128,8 +130,8 @@ func certificate(t *testing.T, dir string) string {
 	return file
 }
 
-// backend is a backend that answers with its name.
-func backend(t *testing.T, name string) string {
+// startBackend starts a backend that answers with its name.
+func startBackend(t *testing.T, name string) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, name)
@@ -138,7 +140,7 @@ func backend(t *testing.T, name string) string {
 	return server.Listener.Addr().String()
 }
 
-// service is on at a share, for <name>.old.test.
+// service returns an enabled service with a share, for <name>.old.test.
 func (r *rig) service(name string, share migration.Share) migration.Service {
 	return service(r.t, name, share, r.old, r.new)
 }
@@ -158,20 +160,21 @@ func service(t require.TestingT, name string, share migration.Share, old, new st
 }
 
 func table(t require.TestingT, services ...migration.Service) *migration.Table {
-	made, err := migration.NewTable(migration.Global{}, services)
+	result, err := migration.NewTable(migration.Global{}, services)
 	require.NoError(t, err)
-	return made
+	return result
 }
 
-// offer offers a table and waits until it is in force.
-func (r *rig) offer(services ...migration.Service) {
+// apply applies a table and waits until it is in force.
+func (r *rig) apply(services ...migration.Service) {
 	r.t.Helper()
 	wanted := table(r.t, services...)
 	r.ApplyTable(wanted, "test")
-	r.await("in force", func(s status.Status) bool { return s.Config.Digest == wanted.Digest() && s.Ready })
+	r.waitFor("in force", func(s status.Status) bool { return s.Config.Digest == wanted.Digest() && s.Ready })
 }
 
-func (r *rig) await(what string, condition func(status.Status) bool) status.Status {
+// waitFor waits for a status.
+func (r *rig) waitFor(what string, condition func(status.Status) bool) status.Status {
 	r.t.Helper()
 	deadline := time.Now().Add(15 * time.Second)
 	for time.Now().Before(deadline) {
@@ -181,22 +184,20 @@ func (r *rig) await(what string, condition func(status.Status) bool) status.Stat
 		time.Sleep(5 * time.Millisecond)
 	}
 	text, err := json.MarshalIndent(r.Status(), "", " ")
-	require.FailNow(r.t, "waited in vain: "+what, "%s %v", text, err)
+	require.FailNow(r.t, "timeout: "+what, "%s %v", text, err)
 	return status.Status{}
 }
 
-var fresh = http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
+var withoutKeepAlive = http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 5 * time.Second}
 
-// ask tells which side answers for a service, or the error.
-func (r *rig) ask(name string) string { return ask(r.params.Listen, name) }
-
-func ask(listen netip.AddrPort, name string) string {
-	request, err := http.NewRequest(http.MethodGet, fmt.Sprintf("http://%s/", listen), nil)
+// get returns the side that answers for a service, or the error.
+func (r *rig) get(name string) string {
+	request, err := http.NewRequest(http.MethodGet, fmt.Sprintf("http://%s/", r.params.Listen), nil)
 	if err != nil {
 		return err.Error()
 	}
 	request.Host = name + ".old.test"
-	response, err := fresh.Do(request)
+	response, err := withoutKeepAlive.Do(request)
 	if err != nil {
 		return err.Error()
 	}
@@ -208,10 +209,10 @@ func ask(listen netip.AddrPort, name string) string {
 	return string(text)
 }
 
-// becomes waits until a service is answered by the side.
-func (r *rig) becomes(name, side string) {
+// waitForSide waits until a side answers for a service.
+func (r *rig) waitForSide(name, side string) {
 	r.t.Helper()
 	last := ""
-	require.Eventually(r.t, func() bool { last = r.ask(name); return last == side }, 10*time.Second, 5*time.Millisecond,
-		"%s is not answered by %s", name, side)
+	require.Eventually(r.t, func() bool { last = r.get(name); return last == side }, 10*time.Second, 5*time.Millisecond,
+		"%s does not answer for %s", side, name)
 }

@@ -13,24 +13,25 @@ import (
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
 
-// runtimeDir is the one directory that we write to; see the package comment.
+// runtimeDir is the only directory that the agent writes to; see the package
+// comment.
 type runtimeDir string
 
 func (d runtimeDir) path(parts ...string) string {
 	return filepath.Join(append([]string{string(d)}, parts...)...)
 }
 
-// open makes the directory and takes its lock, which the caller closes and
-// which a killed process gives back by itself.
+// open creates the directory and locks it. The caller closes the lock; the
+// kernel releases it when the process is killed.
 func (d runtimeDir) open() (*os.File, error) {
 	for _, name := range []string{"", "conf", "serving", "temp"} {
-		if err := readable(d.path(name)); err != nil {
-			return nil, fmt.Errorf("making the runtime directory: %w", err)
+		if err := makeReadable(d.path(name)); err != nil {
+			return nil, fmt.Errorf("create the runtime directory: %w", err)
 		}
 	}
 	lock, err := os.OpenFile(d.path("lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("locking the runtime directory: %w", err)
+		return nil, fmt.Errorf("lock the runtime directory: %w", err)
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("runtime directory %s belongs to another agent that is running (%w); stop it, or give this one a --runtime-dir of its own", d, err), lock.Close())
@@ -38,20 +39,20 @@ func (d runtimeDir) open() (*os.File, error) {
 	return lock, nil
 }
 
-// readable makes a directory that nginx's workers may look into, whatever the
-// umask. One that exists, perhaps as a mounted volume, stays as it is.
-func readable(name string) error {
-	if info, err := os.Stat(name); err == nil && info.IsDir() {
+// makeReadable creates a directory that nginx's workers can read, whatever the
+// umask. An existing one, perhaps a mounted volume, stays as it is.
+func makeReadable(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
 		return nil
 	}
-	if err := os.MkdirAll(name, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return os.Chmod(name, 0o755)
+	return os.Chmod(dir, 0o755)
 }
 
-// stage writes a config beside the others and gives its path. One that can be
-// seen is complete.
+// stage writes a config to conf/<digest> and returns the path of the file. A
+// config under that name is always complete.
 func (d runtimeDir) stage(config nginxgen.Config) (string, error) {
 	folder := d.path("conf", config.Digest)
 	file := filepath.Join(folder, "nginx.conf")
@@ -61,7 +62,7 @@ func (d runtimeDir) stage(config nginxgen.Config) (string, error) {
 	unfinished := d.path("conf", ".tmp-"+config.Digest)
 	err := os.RemoveAll(unfinished)
 	if err == nil {
-		err = readable(unfinished)
+		err = makeReadable(unfinished)
 	}
 	if err == nil {
 		err = os.WriteFile(filepath.Join(unfinished, "nginx.conf"), config.Text, 0o644)
@@ -70,13 +71,12 @@ func (d runtimeDir) stage(config nginxgen.Config) (string, error) {
 		err = os.Rename(unfinished, folder)
 	}
 	if err != nil {
-		return "", fmt.Errorf("staging nginx config %s: %w", config.Digest, err)
+		return "", fmt.Errorf("stage nginx config %s: %w", config.Digest, err)
 	}
 	return file, nil
 }
 
-// current is the digest of the config that nginx loads next; "" when there is
-// none.
+// current is the digest of the config that nginx loads next, or "".
 func (d runtimeDir) current() string {
 	target, err := os.Readlink(d.path("current"))
 	if err != nil {
@@ -96,44 +96,42 @@ func (d runtimeDir) swap(digest string) error {
 		err = os.Rename(unfinished, d.path("current"))
 	}
 	if err != nil {
-		return fmt.Errorf("swapping to nginx config %s: %w", digest, err)
+		return fmt.Errorf("swap to nginx config %s: %w", digest, err)
 	}
 	return nil
 }
 
-// keep lets the workers of a config keep connections alive. It comes before
-// the config is loaded.
-func (d runtimeDir) keep(digest string) error {
+// allowKeepAlive lets the workers of a config keep connections alive. Call it
+// before nginx loads the config.
+func (d runtimeDir) allowKeepAlive(digest string) error {
 	if err := os.WriteFile(d.path("serving", digest), nil, 0o644); err != nil {
-		return fmt.Errorf("preparing nginx config %s: %w", digest, err)
+		return fmt.Errorf("allow keep-alive for nginx config %s: %w", digest, err)
 	}
 	return nil
 }
 
 // drain makes the workers of a config ask their clients to reconnect. nginx
-// looks for the file at each request, and one that exists is found faster.
+// looks for the file at each request; it finds an existing file faster than a
+// missing one, so the file exists in normal operation.
 func (d runtimeDir) drain(digest string) error {
 	err := os.Remove(d.path("serving", digest))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("draining nginx config %s: %w", digest, err)
+		return fmt.Errorf("drain nginx config %s: %w", digest, err)
 	}
 	return nil
 }
 
-// forget removes all configs but the named ones.
-func (d runtimeDir) forget(but ...string) error {
+// removeExcept removes all configs but the named ones.
+func (d runtimeDir) removeExcept(digests ...string) error {
 	var err error
 	for _, folder := range []string{"conf", "serving"} {
 		entries, readErr := os.ReadDir(d.path(folder))
 		err = errors.Join(err, readErr)
 		for _, entry := range entries {
-			if !slices.Contains(but, entry.Name()) {
+			if !slices.Contains(digests, entry.Name()) {
 				err = errors.Join(err, os.RemoveAll(d.path(folder, entry.Name())))
 			}
 		}
 	}
-	if err != nil {
-		return fmt.Errorf("removing old nginx configs: %w", err)
-	}
-	return nil
+	return err
 }

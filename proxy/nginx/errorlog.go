@@ -6,23 +6,24 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
 const (
-	mostLog   = 1 << 20 // bytes kept in error.log
-	mostLines = 200     // lines passed on at a time
-	mostGrave = 20      // lines remembered for an error
+	maxLogSize      = 1 << 20 // bytes, after which error.log is truncated
+	maxLoggedLines  = 200     // at a time
+	maxSevereErrors = 20
 )
 
-// readEvery is how late a failure may be heard of that only this log tells.
-// One look, at a log that has not grown, costs some microseconds.
-const readEvery = 100 * time.Millisecond
+// readInterval is the maximum delay of failures that only this log shows. A
+// read of a log that has not grown takes some microseconds.
+const readInterval = 100 * time.Millisecond
 
-// errorLog passes on what nginx writes to its error log. It is a file and no
-// pipe, so that nginx never waits for us; it is cut when it has grown.
+// errorLog reads what nginx writes to its error log. The log is a file and not
+// a pipe, so that nginx never waits for the reader.
 type errorLog struct {
 	path string
 	log  *slog.Logger
@@ -30,12 +31,12 @@ type errorLog struct {
 	mu       sync.Mutex
 	observer LogObserver // nil: none
 	offset   int64
-	grave    Problems // since forget
+	severe   Problems // emerg and alert lines since clear
 }
 
-// run passes lines on until ctx ends.
+// run reads until ctx ends.
 func (e *errorLog) run(ctx context.Context) {
-	tick := time.NewTicker(readEvery)
+	tick := time.NewTicker(readInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -54,8 +55,8 @@ func (e *errorLog) observe(observer LogObserver) {
 	e.observer = observer
 }
 
-// skip leaves out what is there already.
-func (e *errorLog) skip() {
+// skipExisting leaves out what a predecessor has read.
+func (e *errorLog) skipExisting() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if info, err := os.Stat(e.path); err == nil {
@@ -63,72 +64,73 @@ func (e *errorLog) skip() {
 	}
 }
 
-// forget begins anew to collect grave lines.
-func (e *errorLog) forget() {
+// clear drops the severe errors so far.
+func (e *errorLog) clear() {
 	e.read()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.grave = nil
+	e.severe = nil
 }
 
-// complaints gives the grave lines since forget, without time and process id.
-func (e *errorLog) complaints() Problems {
+// recent returns the severe errors since clear, without time and process id.
+func (e *errorLog) recent() Problems {
 	e.read()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return append(Problems(nil), e.grave...)
+	return slices.Clone(e.severe)
 }
 
 func (e *errorLog) read() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	lines := e.fresh()
+	lines := e.newLines()
 	for i, line := range lines {
-		level, text := split(line)
+		level, text := parseLine(line)
 		if e.observer != nil {
 			e.observer.NginxLogged(text)
 		}
-		if i < mostLines {
-			e.pass(level, text)
+		if i < maxLoggedLines {
+			e.logLine(level, text)
 		}
 	}
-	if more := len(lines) - mostLines; more > 0 {
-		e.log.Warn("nginx says more than is passed on", "lines", more)
+	if more := len(lines) - maxLoggedLines; more > 0 {
+		e.log.Warn("nginx logged more errors than are shown here", "not_shown", more)
 	}
 }
 
-// fresh gives the complete lines that were appended.
-func (e *errorLog) fresh() []string {
+// newLines returns the complete lines that were appended since the last call.
+func (e *errorLog) newLines() []string {
 	file, err := os.OpenFile(e.path, os.O_RDWR, 0)
 	if err != nil {
-		return nil // not there before the first start
+		return nil // nginx creates it at its first start
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.NewSectionReader(file, e.offset, mostLog))
+	text, err := io.ReadAll(io.NewSectionReader(file, e.offset, maxLogSize))
 	end := bytes.LastIndexByte(text, '\n') + 1
 	if err != nil || end == 0 {
 		return nil
 	}
 	e.offset += int64(end)
-	if e.offset >= mostLog {
-		_ = file.Truncate(0) // nginx appends
+	if e.offset >= maxLogSize {
+		_ = file.Truncate(0) // nginx opens it for appending, and goes on at 0
 		e.offset = 0
 	}
 	return strings.Split(strings.TrimRight(string(text[:end]), "\n"), "\n")
 }
 
-// split parts "2024/01/01 12:00:00 [warn] 12#12: *3 half a line".
-func split(line string) (level, text string) {
-	if found := speech.FindStringSubmatchIndex(line); found != nil {
-		return line[found[2]:found[3]], line[found[1]:]
+// parseLine splits "2024/01/01 12:00:00 [warn] 12#12: *3 some text" into
+// "warn" and "*3 some text".
+func parseLine(line string) (level, text string) {
+	if match := linePrefix.FindStringSubmatchIndex(line); match != nil {
+		return line[match[2]:match[3]], line[match[1]:]
 	}
 	return "error", line
 }
 
-func (e *errorLog) pass(level, text string) {
+func (e *errorLog) logLine(level, text string) {
 	switch level {
 	case "emerg", "alert":
-		e.remember("[" + level + "] " + text)
+		e.addSevere("[" + level + "] " + text)
 		fallthrough
 	case "crit", "error":
 		e.log.Error("nginx", "level", level, "text", text)
@@ -139,14 +141,9 @@ func (e *errorLog) pass(level, text string) {
 	}
 }
 
-// remember keeps a line once: nginx repeats some of them five times.
-func (e *errorLog) remember(line string) {
-	for _, known := range e.grave {
-		if known == line {
-			return
-		}
-	}
-	if len(e.grave) < mostGrave {
-		e.grave = append(e.grave, line)
+// addSevere keeps each line once: nginx repeats some of them five times.
+func (e *errorLog) addSevere(line string) {
+	if len(e.severe) < maxSevereErrors && !slices.Contains(e.severe, line) {
+		e.severe = append(e.severe, line)
 	}
 }

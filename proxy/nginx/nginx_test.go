@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// bench is an nginx in a directory of its own, with a port of its own.
+// bench is an nginx with its own directory and port.
 type bench struct {
 	*Nginx
 	port int
@@ -43,10 +43,10 @@ func freePort(t *testing.T) int {
 	return port
 }
 
-// TestFindLooksWhereUsersDoNot needs a $PATH of its own.
-func TestFindLooksWhereUsersDoNot(t *testing.T) {
+// TestFindSearchesSbin is not parallel: it changes $PATH.
+func TestFindSearchesSbin(t *testing.T) {
 	installed, err := Find(t.Context(), "nginx", t.TempDir())
-	if err != nil || !slices.Contains(sbins, filepath.Dir(installed.Path)) {
+	if err != nil || !slices.Contains(sbinDirs, filepath.Dir(installed.Path)) {
 		t.Skip("no nginx in an sbin")
 	}
 	t.Setenv("PATH", t.TempDir())
@@ -54,7 +54,7 @@ func TestFindLooksWhereUsersDoNot(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, installed.Version, found.Version)
 	_, err = Find(t.Context(), "./nginx", t.TempDir())
-	require.ErrorContains(t, err, "install it or name it with --nginx", "a path is one file")
+	require.ErrorContains(t, err, "install it or name it with --nginx", "a path is not searched for")
 }
 
 // conf writes a config that serves the digest, with more lines inside http.
@@ -83,7 +83,7 @@ func (b *bench) use(t *testing.T, digest, more string) {
 	require.NoError(t, os.Symlink(filepath.Join("conf", digest), filepath.Join(b.Dir, "current")))
 }
 
-func (b *bench) served() bool {
+func (b *bench) serves() bool {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Second}
 	response, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/", b.port))
 	if err != nil {
@@ -92,12 +92,12 @@ func (b *bench) served() bool {
 	return response.Body.Close() == nil && response.StatusCode == http.StatusOK
 }
 
-func await(t *testing.T, what string, condition func() bool) {
+func waitFor(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	require.Eventually(t, condition, 10*time.Second, 10*time.Millisecond, what)
 }
 
-func TestFindTellsWhatIsMissing(t *testing.T) {
+func TestFindSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	_, err := Find(t.Context(), "no-such-nginx", t.TempDir())
 	require.ErrorContains(t, err, "--nginx")
@@ -108,7 +108,7 @@ func TestFindTellsWhatIsMissing(t *testing.T) {
 	require.ErrorContains(t, err, "1.19.5 or newer")
 }
 
-func TestTestGivesNginxsOwnLines(t *testing.T) {
+func TestTestReturnsTheLinesOfNginx(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	require.NoError(t, b.Test(t.Context(), b.conf(t, "good", "")))
@@ -127,4 +127,4 @@ func TestTestGivesNginxsOwnLines(t *testing.T) {
 	require.ErrorIs(t, b.Test(ctx, b.conf(t, "good", "")), context.Canceled)
 }
 
-func quietly() *slog.Logger { return slog.New(slog.DiscardHandler) }
+func noLog() *slog.Logger { return slog.New(slog.DiscardHandler) }

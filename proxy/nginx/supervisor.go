@@ -9,10 +9,11 @@ import (
 	"time"
 )
 
-// Options are a Supervisor's times. Zero means the default.
+// Options are the logger and the times of a Supervisor. Zero means the
+// default.
 type Options struct {
 	Log *slog.Logger
-	// QuitTimeout is how long requests under way may take when the
+	// QuitTimeout is how long requests in progress may take when the
 	// supervisor ends; 30 s.
 	QuitTimeout time.Duration
 	// OrphanTimeout is how long they may take when their master was killed;
@@ -22,13 +23,13 @@ type Options struct {
 
 const (
 	firstBackoff = 200 * time.Millisecond
-	mostBackoff  = 10 * time.Second
-	// steady is how long a master must live for its end to count as the
+	maxBackoff   = 10 * time.Second
+	// stableAfter is how long a master must live for its end to count as a
 	// first failure again.
-	steady = 5 * time.Second
+	stableAfter = 5 * time.Second
 )
 
-// State is what a Supervisor knows of its master.
+// State is what a Supervisor knows about its master.
 type State struct {
 	PID       int // 0: not running
 	Since     time.Time
@@ -44,11 +45,11 @@ type Supervisor struct {
 	errors  *errorLog
 	state   atomic.Pointer[State]
 	process atomic.Pointer[Process]
-	// replaced are the workers at the last Reload.
-	replaced atomic.Pointer[processes]
+	// replaced has the workers from before the last Reload.
+	replaced atomic.Pointer[workers]
 }
 
-// NewSupervisor makes a supervisor that has no master yet.
+// NewSupervisor returns a supervisor without a master.
 func NewSupervisor(n *Nginx, options Options) *Supervisor {
 	if options.QuitTimeout == 0 {
 		options.QuitTimeout = 30 * time.Second
@@ -58,7 +59,7 @@ func NewSupervisor(n *Nginx, options Options) *Supervisor {
 	}
 	s := &Supervisor{nginx: n, options: options, errors: &errorLog{path: n.path("error.log"), log: options.Log}}
 	s.state.Store(&State{})
-	s.errors.skip()
+	s.errors.skipExisting()
 	return s
 }
 
@@ -69,23 +70,23 @@ type LogObserver interface {
 	NginxLogged(line string)
 }
 
-// ObserveLog sets the one observer of the error log. Lines that were read
-// before are not repeated.
+// ObserveLog sets the observer of the error log, one at a time. Lines that
+// were read before are not repeated.
 func (s *Supervisor) ObserveLog(observer LogObserver) { s.errors.observe(observer) }
 
-// State gives a snapshot.
+// State returns the current state.
 func (s *Supervisor) State() State { return *s.state.Load() }
 
-// Complaints gives what nginx has complained of since Forget, most likely the
-// reason why it does not serve what it was told to.
-func (s *Supervisor) Complaints() Problems { return s.errors.complaints() }
+// RecentErrors returns nginx's severe errors (emerg, alert) since ClearErrors,
+// most likely the reason why it does not serve a new config.
+func (s *Supervisor) RecentErrors() Problems { return s.errors.recent() }
 
-// Forget lets Complaints begin anew.
-func (s *Supervisor) Forget() { s.errors.forget() }
+// ClearErrors empties RecentErrors.
+func (s *Supervisor) ClearErrors() { s.errors.clear() }
 
-// Adopt takes over an nginx that a predecessor of this program left running
-// in our directory, and gives the digest that it serves. An error means that
-// there is none; the next Run then starts one.
+// Adopt takes over an nginx that an earlier program left running in the
+// directory, and returns the digest that it serves. On an error there is no
+// such nginx, and the next Run starts one.
 func (s *Supervisor) Adopt(ctx context.Context) (string, error) {
 	process, err := s.nginx.adopt()
 	if err != nil {
@@ -93,44 +94,49 @@ func (s *Supervisor) Adopt(ctx context.Context) (string, error) {
 	}
 	digest, err := s.nginx.Digest(ctx)
 	if err != nil {
-		s.options.Log.Warn("nginx runs but does not answer: replacing it", "pid", process.PID(), "error", err)
+		s.options.Log.Warn("nginx runs but does not answer, replacing it", "pid", process.PID(), "error", err)
 		soon, cancel := context.WithTimeout(ctx, s.options.OrphanTimeout)
 		defer cancel()
 		process.quit(soon)
 		return "", err
 	}
-	s.now(process)
+	s.setRunning(process)
 	return digest, nil
 }
 
-func (s *Supervisor) now(p *Process) {
+func (s *Supervisor) setRunning(p *Process) {
 	state := s.State()
 	state.PID, state.Since = p.PID(), time.Now()
 	s.process.Store(p)
 	s.state.Store(&state)
 }
 
-func (s *Supervisor) ended(unplanned bool, why string) {
+func (s *Supervisor) setStopped() {
 	state := s.State()
 	state.PID = 0
-	if unplanned {
-		state.Restarts++
-		state.LastError = why
-	}
+	s.process.Store(nil)
+	s.state.Store(&state)
+}
+
+// setFailed is setStopped for an end that nobody asked for.
+func (s *Supervisor) setFailed(reason string) {
+	state := s.State()
+	state.PID, state.LastError = 0, reason
+	state.Restarts++
 	s.process.Store(nil)
 	s.state.Store(&state)
 }
 
 // Run starts nginx, or watches the adopted one, and starts it again whenever
-// its master ends. When ctx ends it lets nginx finish its requests and ends
-// it. One Run at a time.
+// its master ends. When ctx ends, nginx finishes its requests and ends. Only
+// one Run at a time.
 func (s *Supervisor) Run(ctx context.Context) {
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
-	quiet, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop() // after quit, whose last words are passed on too
-	helpers.Go(func() { s.errors.run(quiet) })
-	for failures := 0; pause(ctx, backoff(failures)); {
+	logCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop() // after quit, so that nginx's last lines are read too
+	helpers.Go(func() { s.errors.run(logCtx) })
+	for failures := 0; sleep(ctx, backoff(failures)); {
 		began := time.Now()
 		process := s.process.Load()
 		if process == nil {
@@ -139,14 +145,14 @@ func (s *Supervisor) Run(ctx context.Context) {
 		if process != nil && !s.watch(ctx, process) {
 			return
 		}
-		if failures++; time.Since(began) >= steady {
+		if failures++; time.Since(began) >= stableAfter {
 			failures = 1
 		}
 	}
 }
 
-// pause sleeps; false when ctx has ended.
-func pause(ctx context.Context, d time.Duration) bool {
+// sleep returns false when ctx has ended.
+func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -157,29 +163,29 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// backoff is nothing before the first start and after the first failure, then
-// 200 ms, 400 ms and so on up to 10 s.
+// backoff is the pause before a start: 0 before the first start and after the
+// first failure, then 200 ms, 400 ms and so on up to 10 s.
 func backoff(failures int) time.Duration {
 	if failures < 2 {
 		return 0
 	}
-	return min(firstBackoff<<min(failures-2, 10), mostBackoff)
+	return min(firstBackoff<<min(failures-2, 10), maxBackoff)
 }
 
-// launch ends what an earlier master left behind and starts a new one; nil if
-// that is not possible now.
+// launch ends the orphans of an earlier master and starts a new one. It
+// returns nil if nginx cannot be started.
 func (s *Supervisor) launch(ctx context.Context, helpers *sync.WaitGroup) *Process {
-	if group, err := s.nginx.notedPID(); err == nil {
+	if group, err := s.nginx.readPIDFile(); err == nil {
 		s.endOrphans(ctx, group, helpers)
 	}
 	process, err := s.nginx.start()
 	if err != nil {
-		s.options.Log.Error("nginx cannot be started", "error", err)
-		s.ended(true, err.Error())
+		s.options.Log.Error("cannot start nginx, trying again", "error", err)
+		s.setFailed(err.Error())
 		return nil
 	}
 	s.options.Log.Info("nginx started", "pid", process.PID())
-	s.now(process)
+	s.setRunning(process)
 	return process
 }
 
@@ -188,57 +194,57 @@ func (s *Supervisor) endOrphans(ctx context.Context, group int, helpers *sync.Wa
 	if len(left) == 0 {
 		return
 	}
-	s.options.Log.Warn("ending workers whose master is gone", "group", group, "workers", len(left))
+	s.options.Log.Warn("ending nginx workers without a master", "process_group", group, "workers", len(left))
 	left.signal(syscall.SIGQUIT)
 	left.awaitClosed()
 	helpers.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, s.options.OrphanTimeout)
 		defer cancel()
-		left.end(ctx)
+		left.awaitEnd(ctx)
 	})
 }
 
-// watch returns true when the master ended by itself, and false when ctx
-// ended and the master was therefore quit.
+// watch returns true when the master ended on its own, and false when ctx
+// ended and watch has ended the master.
 func (s *Supervisor) watch(ctx context.Context, process *Process) bool {
 	select {
 	case <-process.Exited():
-		why := "it was killed"
-		if said := s.errors.complaints(); len(said) > 0 {
-			why = said.Error()
+		reason := "it was killed"
+		if severe := s.errors.recent(); len(severe) > 0 {
+			reason = severe.Error()
 		}
-		s.ended(true, why)
-		s.options.Log.Error("nginx ended unasked: starting it again", "pid", process.PID(), "reason", why)
+		s.setFailed(reason)
+		s.options.Log.Error("nginx ended unexpectedly, starting it again", "pid", process.PID(), "reason", reason)
 		return true
 	case <-ctx.Done():
 	}
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.QuitTimeout)
 	defer cancel()
 	process.quit(deadline)
-	s.ended(false, "")
+	s.setStopped()
 	s.options.Log.Info("nginx ended", "pid", process.PID())
 	return false
 }
 
-// Reload lets the master load current/nginx.conf. That the signal was sent
-// says nothing about success: ask AwaitDigest and then AwaitReplaced. When no
-// master is running, the next one loads that config anyway.
+// Reload makes the master load current/nginx.conf. A sent signal says nothing
+// about success: call AwaitDigest and then AwaitReplaced. When no master runs,
+// the next one loads that config anyway.
 func (s *Supervisor) Reload() error {
-	old := members(s.State().PID)
+	old := groupWorkers(s.State().PID)
 	s.replaced.Store(&old)
 	return s.signal(syscall.SIGHUP)
 }
 
 // AwaitReplaced waits, one second at most, until no worker from before the
-// last Reload accepts connections. nginx lets them go on for 100 ms beside the
-// new ones, and a busy machine for longer.
+// last Reload accepts connections. nginx lets old and new workers accept for
+// 100 ms, and for longer on a busy machine.
 func (s *Supervisor) AwaitReplaced() {
 	if old := s.replaced.Load(); old != nil {
 		old.awaitClosed()
 	}
 }
 
-// Reopen lets nginx open its log files again.
+// Reopen makes nginx open its log files again.
 func (s *Supervisor) Reopen() error { return s.signal(syscall.SIGUSR1) }
 
 func (s *Supervisor) signal(signal syscall.Signal) error {

@@ -30,7 +30,7 @@ func (b *bench) supervise(t *testing.T, s *Supervisor) {
 }
 
 func (b *bench) supervisor() *Supervisor {
-	return NewSupervisor(b.Nginx, Options{Log: quietly(), QuitTimeout: 2 * time.Second, OrphanTimeout: time.Second})
+	return NewSupervisor(b.Nginx, Options{Log: noLog(), QuitTimeout: 2 * time.Second, OrphanTimeout: time.Second})
 }
 
 func (b *bench) awaitDigest(t *testing.T, digest string) {
@@ -52,7 +52,7 @@ func TestStartReloadReopenEnd(t *testing.T) {
 	b.awaitDigest(t, "one")
 
 	b.use(t, "two", "")
-	old := members(s.State().PID)
+	old := groupWorkers(s.State().PID)
 	require.Len(t, old, 2)
 	require.True(t, old.anyListening())
 	require.NoError(t, s.Reload())
@@ -61,17 +61,17 @@ func TestStartReloadReopenEnd(t *testing.T) {
 	require.False(t, old.anyListening())
 	require.NoError(t, os.Rename(b.path("error.log"), b.path("error.log.1")))
 	require.NoError(t, s.Reopen())
-	await(t, "the log is opened again", func() bool { _, err := os.Stat(b.path("error.log")); return err == nil })
+	waitFor(t, "the log is opened again", func() bool { _, err := os.Stat(b.path("error.log")); return err == nil })
 	require.Zero(t, s.State().Restarts)
 
 	cancel()
 	done.Wait()
-	require.False(t, b.served())
+	require.False(t, b.serves())
 	require.Zero(t, s.State().PID)
 	require.NoFileExists(t, b.path("nginx.pid"))
 }
 
-func TestAReloadThatIsNotAppliedIsSeenWithItsReason(t *testing.T) {
+func TestAReloadThatNginxDoesNotApplyIsReported(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.use(t, "one", "")
@@ -82,16 +82,16 @@ func TestAReloadThatIsNotAppliedIsSeenWithItsReason(t *testing.T) {
 	require.NoError(t, err)
 	defer taken.Close()
 
-	s.Forget()
+	s.ClearErrors()
 	b.use(t, "two", fmt.Sprintf("server { listen %s; }", taken.Addr()))
-	require.NoError(t, b.Test(t.Context(), b.Nginx.conf()), "nginx -t sees nothing wrong")
-	require.NoError(t, s.Reload(), "nor does the signal")
+	require.NoError(t, b.Test(t.Context(), b.currentConf()), "nginx -t sees nothing wrong")
+	require.NoError(t, s.Reload(), "the signal is sent")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	require.ErrorContains(t, b.AwaitDigest(ctx, "two"), "still serves config one instead of two")
-	await(t, "nginx gives up", func() bool { return len(s.Complaints()) > 0 })
-	require.Contains(t, s.Complaints().Error(), "bind() to "+taken.Addr().String()+" failed (98: Address already in use)")
-	require.True(t, b.served())
+	waitFor(t, "nginx gives up", func() bool { return len(s.RecentErrors()) > 0 })
+	require.Contains(t, s.RecentErrors().Error(), "bind() to "+taken.Addr().String()+" failed (98: Address already in use)")
+	require.True(t, b.serves())
 }
 
 func TestAKilledMasterIsReplacedAndItsWorkersEnd(t *testing.T) {
@@ -103,12 +103,12 @@ func TestAKilledMasterIsReplacedAndItsWorkersEnd(t *testing.T) {
 	b.awaitDigest(t, "one")
 	for restarts := 1; restarts <= 2; restarts++ {
 		master := s.State().PID
-		await(t, "both workers, one alone answers already", func() bool { return len(members(master)) == 2 })
+		waitFor(t, "both workers: one alone answers the digest", func() bool { return len(groupWorkers(master)) == 2 })
 		require.NoError(t, syscall.Kill(master, syscall.SIGKILL))
-		await(t, "a new master", func() bool { now := s.State(); return now.Restarts == restarts && now.PID != 0 })
+		waitFor(t, "a new master", func() bool { now := s.State(); return now.Restarts == restarts && now.PID != 0 })
 		b.awaitDigest(t, "one")
-		await(t, "the old workers end", func() bool { return len(members(master)) == 0 })
-		require.True(t, b.served())
+		waitFor(t, "the old workers end", func() bool { return len(groupWorkers(master)) == 0 })
+		require.True(t, b.serves())
 	}
 }
 
@@ -119,111 +119,112 @@ func TestAKilledWorkerIsReplaced(t *testing.T) {
 	s := b.supervisor()
 	b.supervise(t, s)
 	b.awaitDigest(t, "one")
-	killed := members(s.State().PID)
+	killed := groupWorkers(s.State().PID)
 	killed.signal(syscall.SIGKILL)
-	await(t, "new workers", func() bool { return b.served() && len(members(s.State().PID)) == 2 })
+	waitFor(t, "new workers", func() bool { return b.serves() && len(groupWorkers(s.State().PID)) == 2 })
 	require.Zero(t, s.State().Restarts)
 }
 
-func TestANginxThatCannotStartSaysWhy(t *testing.T) {
+func TestStateHasTheReasonOfAFailedStart(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.use(t, "one", "nonsense on;")
 	s := b.supervisor()
 	b.supervise(t, s)
-	await(t, "several tries", func() bool { return s.State().Restarts >= 3 })
+	waitFor(t, "several tries", func() bool { return s.State().Restarts >= 3 })
 	require.Contains(t, s.State().LastError, `unknown directive "nonsense"`)
 	b.use(t, "two", "")
 	b.awaitDigest(t, "two")
 }
 
-// orphaned starts nginx as a predecessor would have.
-func (b *bench) orphaned(t *testing.T) *Process {
+// startUnsupervised starts nginx as an earlier program would have.
+func (b *bench) startUnsupervised(t *testing.T) *Process {
 	t.Helper()
 	process, err := b.start()
 	require.NoError(t, err)
 	b.awaitDigest(t, "one")
+	waitFor(t, "both workers have their title", func() bool { return len(groupWorkers(process.PID())) == 2 })
 	return process
 }
 
-func TestAdoptTakesARunningNginxOver(t *testing.T) {
+func TestAdoptTakesOverARunningNginx(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.use(t, "one", "")
-	before := b.orphaned(t)
+	process := b.startUnsupervised(t)
 	s := b.supervisor()
 	digest, err := s.Adopt(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "one", digest)
 	b.supervise(t, s)
-	require.Equal(t, before.PID(), s.State().PID)
+	require.Equal(t, process.PID(), s.State().PID)
 
 	b.use(t, "two", "")
 	require.NoError(t, s.Reload())
 	b.awaitDigest(t, "two")
-	require.NoError(t, before.signal(syscall.SIGKILL))
-	await(t, "the end of an adopted master is seen", func() bool { return s.State().Restarts == 1 })
+	require.NoError(t, process.signal(syscall.SIGKILL))
+	waitFor(t, "the end of the adopted master is noticed", func() bool { return s.State().Restarts == 1 })
 	b.awaitDigest(t, "two")
 }
 
-func TestTheOrphansOfAMasterThatDiedWithTheAgentAreEnded(t *testing.T) {
+func TestOrphansOfAKilledMasterAreEnded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.use(t, "one", "")
-	before := b.orphaned(t)
-	require.NoError(t, before.signal(syscall.SIGKILL))
-	<-before.Exited()
-	require.True(t, b.served(), "by workers without a master")
+	process := b.startUnsupervised(t)
+	require.NoError(t, process.signal(syscall.SIGKILL))
+	<-process.Exited()
+	require.True(t, b.serves(), "workers serve without a master")
 	s := b.supervisor()
 	_, err := s.Adopt(t.Context())
 	require.ErrorIs(t, err, errNotRunning)
 	b.use(t, "two", "")
 	b.supervise(t, s)
 	b.awaitDigest(t, "two")
-	await(t, "the old workers end", func() bool { return len(members(before.PID())) == 0 })
+	waitFor(t, "the old workers end", func() bool { return len(groupWorkers(process.PID())) == 0 })
 }
 
-func TestAStrangerWithOurNumberIsLeftAlone(t *testing.T) {
+func TestAnotherProcessWithThePIDIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.use(t, "one", "")
-	stranger := exec.Command("sleep", "60")
-	stranger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	require.NoError(t, stranger.Start())
-	require.NoError(t, os.WriteFile(b.path("nginx.pid"), fmt.Appendln(nil, stranger.Process.Pid), 0o644))
+	sleeper := exec.Command("sleep", "60")
+	sleeper.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	require.NoError(t, sleeper.Start())
+	require.NoError(t, os.WriteFile(b.path("nginx.pid"), fmt.Appendln(nil, sleeper.Process.Pid), 0o644))
 	s := b.supervisor()
 	_, err := s.Adopt(t.Context())
 	require.ErrorIs(t, err, errNotRunning)
 	b.supervise(t, s)
 	b.awaitDigest(t, "one")
-	require.NoError(t, stranger.Process.Signal(syscall.Signal(0)))
-	require.NoError(t, stranger.Process.Kill())
-	require.ErrorContains(t, stranger.Wait(), "killed", "by us, and not before")
+	require.NoError(t, sleeper.Process.Signal(syscall.Signal(0)))
+	require.NoError(t, sleeper.Process.Kill())
+	require.ErrorContains(t, sleeper.Wait(), "killed", "the test killed it, not the supervisor")
 }
 
-func TestAnotherDirectorysNginxIsNotOurs(t *testing.T) {
+func TestTheNginxOfAnotherDirectoryIsNotAdopted(t *testing.T) {
 	t.Parallel()
 	other := newBench(t)
 	other.use(t, "one", "")
-	foreign := other.orphaned(t)
+	otherMaster := other.startUnsupervised(t)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		foreign.quit(ctx)
+		otherMaster.quit(ctx)
 	})
 	b := newBench(t)
-	require.NoError(t, os.WriteFile(b.path("nginx.pid"), fmt.Appendln(nil, foreign.PID()), 0o644))
+	require.NoError(t, os.WriteFile(b.path("nginx.pid"), fmt.Appendln(nil, otherMaster.PID()), 0o644))
 	_, err := b.adopt()
 	require.ErrorIs(t, err, errNotRunning)
-	require.Empty(t, orphans(foreign.PID()))
-	require.True(t, other.served())
+	require.Empty(t, orphans(otherMaster.PID()))
+	require.True(t, other.serves())
 }
 
-func TestTheErrorLogIsPassedOnAndCut(t *testing.T) {
+func TestTheErrorLogIsLoggedAndTruncated(t *testing.T) {
 	t.Parallel()
-	var passed bytes.Buffer
+	var logged bytes.Buffer
 	file := filepath.Join(t.TempDir(), "error.log")
-	log := &errorLog{path: file, log: slog.New(slog.NewTextHandler(&passed, nil))}
+	log := &errorLog{path: file, log: slog.New(slog.NewTextHandler(&logged, nil))}
 	write := func(text string) {
 		out, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 		require.NoError(t, err)
@@ -232,20 +233,20 @@ func TestTheErrorLogIsPassedOnAndCut(t *testing.T) {
 		require.NoError(t, out.Close())
 	}
 	write("2024/01/01 12:00:00 [emerg] 12#12: bind() failed\n2024/01/01 12:00:00 [emerg] 12#12: bind() failed\n2024/01/01 12:00:01 [warn] 12#12: *3 half a")
-	require.Equal(t, Problems{"[emerg] bind() failed"}, log.complaints())
-	require.NotContains(t, passed.String(), "half")
+	require.Equal(t, Problems{"[emerg] bind() failed"}, log.recent())
+	require.NotContains(t, logged.String(), "half")
 	write(" line\n")
-	log.forget()
-	require.Empty(t, log.complaints())
-	require.Contains(t, passed.String(), `text="*3 half a line"`)
+	log.clear()
+	require.Empty(t, log.recent())
+	require.Contains(t, logged.String(), `text="*3 half a line"`)
 
-	write(string(bytes.Repeat([]byte("2024/01/01 12:00:01 [notice] 1#1: x\n"), mostLog/30)))
+	write(string(bytes.Repeat([]byte("2024/01/01 12:00:01 [notice] 1#1: x\n"), maxLogSize/30)))
 	log.read()
 	log.read()
-	require.Contains(t, passed.String(), "more than is passed on")
+	require.Contains(t, logged.String(), "more errors than are shown")
 	info, err := os.Stat(file)
 	require.NoError(t, err)
-	require.Less(t, info.Size(), int64(mostLog))
+	require.Less(t, info.Size(), int64(maxLogSize))
 }
 
 func TestBackoffStartsAtOnceAndIsBounded(t *testing.T) {
@@ -256,5 +257,5 @@ func TestBackoffStartsAtOnceAndIsBounded(t *testing.T) {
 	}
 	const ms = time.Millisecond
 	require.Equal(t, []time.Duration{0, 0, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 3200 * ms, 6400 * ms, 10000 * ms}, waits)
-	require.Equal(t, mostBackoff, backoff(1000))
+	require.Equal(t, maxBackoff, backoff(1000))
 }

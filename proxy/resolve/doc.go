@@ -1,15 +1,19 @@
-// Package resolve turns the names of backends into addresses and keeps them
-// fresh, so that nginx never resolves anything: a name without an address
-// takes down one side of one service and not nginx's start.
+// Package resolve turns the names of backends into addresses and refreshes
+// them, so that nginx itself never resolves a name: a name without an address
+// takes down one side of one service, and not the start of nginx.
 //
-// Takes: the backends of a table, and something that looks names up
-// (net.Resolver does).
-// Gives: a Snapshot of addresses, sorted, and of what went wrong; and a word
-// when the addresses have changed.
-// Refuses: to forget. A failed lookup keeps the last good addresses, however
-// old. An address that is missing from a good answer stays for a while:
-// servers that answer with a changing part of their addresses would
-// otherwise cause an nginx reload every few seconds.
+// Takes:
+//   - the backends of a table
+//   - a Lookup, such as net.Resolver
 //
-// Only package proxy imports it.
+// Gives:
+//   - a Result: sorted addresses, and the errors of the last lookups
+//   - a signal when addresses have changed
+//
+// Refuses:
+//   - to drop addresses because of an error: a failed lookup keeps the last
+//     good addresses, however old they are
+//   - to drop an address at once that a good answer lacks: some servers return
+//     a changing part of their addresses, which would otherwise reload nginx
+//     every few seconds
 package resolve

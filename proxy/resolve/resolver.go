@@ -16,21 +16,21 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// Lookup finds a name's addresses; net.Resolver is one. Network is "ip" or
-// "ip4".
+// Lookup finds the addresses of a name; net.Resolver is one. The network is
+// "ip" or "ip4".
 type Lookup interface {
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
 }
 
-// Options are a Resolver's parts and times. Zero means the default.
+// Options are the parts and times of a Resolver. Zero means the default.
 type Options struct {
 	Lookup   Lookup        // Go's own resolver, which reads /etc/resolv.conf
 	Network  string        // "ip", or "ip4" where no route leads to IPv6
 	Every    time.Duration // between two lookups of a name; 10 s
-	Jitter   time.Duration // added to Every, at random up to this; a fifth of Every
+	Jitter   time.Duration // maximum of a random time added to Every; a fifth of Every
 	Timeout  time.Duration // of one lookup; 2 s
-	Budget   time.Duration // of one Resolve, however many names do not answer; 5 s
-	Linger   time.Duration // how long an address outlives its last good answer; 60 s
+	Budget   time.Duration // of one Resolve, for all its lookups; 5 s
+	Linger   time.Duration // how long an address stays after its last good answer; 60 s
 	Parallel int           // lookups at a time; 16
 }
 
@@ -52,16 +52,16 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-func orDefault(d, fallback time.Duration) time.Duration {
+func orDefault(d, defaultValue time.Duration) time.Duration {
 	if d == 0 {
-		return fallback
+		return defaultValue
 	}
 	return d
 }
 
-// usableNetwork leaves IPv6 out where it leads nowhere: nginx would try those
+// usableNetwork leaves IPv6 out where there is no route: nginx would try those
 // addresses in turn, and each failure would count against the backend.
-// Dialling UDP sends nothing, it only asks for a route.
+// Dialling UDP sends nothing; it only looks for a route.
 func usableNetwork() string {
 	conn, err := net.Dial("udp6", "[2001:db8::1]:9")
 	if err != nil {
@@ -71,60 +71,57 @@ func usableNetwork() string {
 	return "ip"
 }
 
-// Snapshot is what was known at one moment. Read only.
-type Snapshot struct {
-	// Endpoints holds each backend's addresses, sorted, never none: a backend
-	// that has none is missing.
+// Result is what the Resolver knew about some backends at one moment. Callers
+// do not change it.
+type Result struct {
+	// Endpoints has the sorted addresses of each backend. A backend without
+	// an address has no entry.
 	Endpoints map[migration.Backend][]netip.AddrPort
-	// Errors tells why a name was not resolved lately; it may still have
-	// addresses from before.
+	// Errors has the error of the last lookup of a backend's name, if it
+	// failed. The backend may still have earlier addresses.
 	Errors map[migration.Backend]error
 }
 
-// Resolver remembers names. Its methods may be called from any goroutine.
+// Resolver caches the addresses of names. Its methods may be called from any
+// goroutine.
 type Resolver struct {
 	options Options
 	changed chan struct{}
 
 	mu     sync.Mutex
 	wanted []migration.Backend
-	names  map[string]*name
+	names  map[string]*cachedName
 }
 
-// New makes a Resolver that knows nothing yet.
+// New returns a Resolver with an empty cache.
 func New(options Options) *Resolver {
-	return &Resolver{options: options.withDefaults(), changed: make(chan struct{}, 1), names: map[string]*name{}}
+	return &Resolver{options: options.withDefaults(), changed: make(chan struct{}, 1), names: map[string]*cachedName{}}
 }
 
-// Changed says, once for any number of changes since the last time, that
-// Run has found other addresses.
+// Changed receives one signal after Run has found other addresses, however
+// many changes there were since the last signal was read.
 func (r *Resolver) Changed() <-chan struct{} { return r.changed }
 
-// Resolve gives the addresses of these backends, which from now on are the
-// ones that Run keeps fresh. Names that were asked before are not asked
-// again; the others take as long as DNS does, five seconds at most.
-func (r *Resolver) Resolve(ctx context.Context, backends []migration.Backend) Snapshot {
+// Resolve returns the addresses of these backends, and makes them the ones
+// that Run refreshes. It looks up only names that are not cached, which takes
+// five seconds at most.
+func (r *Resolver) Resolve(ctx context.Context, backends []migration.Backend) Result {
 	ctx, cancel := context.WithTimeout(ctx, r.options.Budget)
 	defer cancel()
-	r.ask(ctx, r.want(backends))
-	return r.Snapshot(backends)
+	r.lookupAll(ctx, r.setWanted(backends))
+	return r.Current(backends)
 }
 
-// want gives the names that were never asked.
-func (r *Resolver) want(backends []migration.Backend) []string {
+// setWanted returns the names that are not cached.
+func (r *Resolver) setWanted(backends []migration.Backend) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.wanted = slices.Clone(backends)
-	var unknown []string
-	for _, host := range hosts(backends) {
-		if r.names[host] == nil {
-			unknown = append(unknown, host)
-		}
-	}
-	return unknown
+	return slices.DeleteFunc(hosts(backends), func(host string) bool { return r.names[host] != nil })
 }
 
-// hosts gives each name once, sorted; IP addresses need no asking.
+// hosts lists the names of the backends, sorted and without duplicates. IP
+// addresses are not names.
 func hosts(backends []migration.Backend) []string {
 	var all []string
 	for _, backend := range backends {
@@ -136,8 +133,8 @@ func hosts(backends []migration.Backend) []string {
 	return slices.Compact(all)
 }
 
-// ask looks names up, some at a time, and remembers the answers.
-func (r *Resolver) ask(ctx context.Context, hosts []string) {
+// lookupAll looks names up, Parallel at a time, and caches the answers.
+func (r *Resolver) lookupAll(ctx context.Context, hosts []string) {
 	var group errgroup.Group
 	group.SetLimit(r.options.Parallel)
 	for _, host := range hosts {
@@ -159,33 +156,33 @@ func (r *Resolver) lookup(ctx context.Context, host string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.names[host] == nil {
-		r.names[host] = &name{seen: map[netip.Addr]time.Time{}}
+		r.names[host] = &cachedName{lastSeen: map[netip.Addr]time.Time{}}
 	}
 	if err != nil {
 		r.names[host].err = err
 		return
 	}
-	r.names[host].answer(addrs, time.Now(), r.options.Linger)
+	r.names[host].addAnswer(addrs, time.Now(), r.options.Linger)
 }
 
-// Snapshot gives what is known of these backends now, without asking.
-func (r *Resolver) Snapshot(backends []migration.Backend) Snapshot {
+// Current returns the cached addresses of these backends, without a lookup.
+func (r *Resolver) Current(backends []migration.Backend) Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	snapshot := Snapshot{Endpoints: map[migration.Backend][]netip.AddrPort{}, Errors: map[migration.Backend]error{}}
+	result := Result{Endpoints: map[migration.Backend][]netip.AddrPort{}, Errors: map[migration.Backend]error{}}
 	for _, backend := range backends {
 		if addr, literal := backend.Addr(); literal {
-			snapshot.Endpoints[backend] = []netip.AddrPort{netip.AddrPortFrom(addr, backend.Port)}
+			result.Endpoints[backend] = []netip.AddrPort{netip.AddrPortFrom(addr, backend.Port)}
 		} else if name := r.names[backend.Host]; name != nil {
-			name.enter(snapshot, backend)
+			name.addTo(result, backend)
 		}
 	}
-	return snapshot
+	return result
 }
 
-// Run asks for the wanted names again and again until ctx ends.
+// Run refreshes the wanted names until ctx ends.
 func (r *Resolver) Run(ctx context.Context) {
-	timer := time.NewTimer(r.pause())
+	timer := time.NewTimer(r.nextInterval())
 	defer timer.Stop()
 	for {
 		select {
@@ -194,41 +191,42 @@ func (r *Resolver) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		r.refresh(ctx)
-		timer.Reset(r.pause())
+		timer.Reset(r.nextInterval())
 	}
 }
 
-// pause differs from replica to replica, so that they do not ask in step.
-func (r *Resolver) pause() time.Duration {
+// nextInterval is random, so that replicas do not send their queries at the
+// same moment.
+func (r *Resolver) nextInterval() time.Duration {
 	return r.options.Every + rand.N(r.options.Jitter+1)
 }
 
 func (r *Resolver) refresh(ctx context.Context) {
-	wanted := r.forget()
-	before := r.Snapshot(wanted)
-	r.ask(ctx, hosts(wanted))
-	if ctx.Err() != nil || same(before, r.Snapshot(wanted)) {
+	wanted := r.dropUnwanted()
+	before := r.Current(wanted)
+	r.lookupAll(ctx, hosts(wanted))
+	if ctx.Err() != nil || sameEndpoints(before, r.Current(wanted)) {
 		return
 	}
 	select {
 	case r.changed <- struct{}{}:
-	default: // it was said already and not heard yet
+	default: // the reader has not yet read the previous signal
 	}
 }
 
-// forget drops the names that are no longer wanted, and gives the backends
-// that are.
-func (r *Resolver) forget() []migration.Backend {
+// dropUnwanted removes names that are no longer wanted from the cache, and
+// returns the wanted backends.
+func (r *Resolver) dropUnwanted() []migration.Backend {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	kept := hosts(r.wanted)
-	maps.DeleteFunc(r.names, func(host string, _ *name) bool {
-		_, found := slices.BinarySearch(kept, host)
+	wanted := hosts(r.wanted)
+	maps.DeleteFunc(r.names, func(host string, _ *cachedName) bool {
+		_, found := slices.BinarySearch(wanted, host)
 		return !found
 	})
 	return r.wanted
 }
 
-func same(a, b Snapshot) bool {
+func sameEndpoints(a, b Result) bool {
 	return maps.EqualFunc(a.Endpoints, b.Endpoints, slices.Equal[[]netip.AddrPort])
 }

@@ -20,13 +20,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errDown = errors.New("the server is down")
 
-// zone answers from a map; a name that is not there takes until the timeout.
+// zone is a Lookup that answers from a map; other names take until the timeout.
 type zone struct {
-	mu      sync.Mutex
-	answers map[string][]string
-	asked   int
-	atOnce  int
-	most    int
+	mu         sync.Mutex
+	answers    map[string][]string
+	lookups    int
+	running    int
+	maxRunning int
 }
 
 func (z *zone) set(host string, addrs ...string) {
@@ -38,17 +38,17 @@ func (z *zone) set(host string, addrs ...string) {
 	z.answers[host] = addrs
 }
 
-func (z *zone) enter(change int) {
+func (z *zone) count(change int) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	z.asked += max(change, 0)
-	z.atOnce += change
-	z.most = max(z.most, z.atOnce)
+	z.lookups += max(change, 0)
+	z.running += change
+	z.maxRunning = max(z.maxRunning, z.running)
 }
 
 func (z *zone) LookupNetIP(ctx context.Context, _, host string) ([]netip.Addr, error) {
-	z.enter(1)
-	defer z.enter(-1)
+	z.count(1)
+	defer z.count(-1)
 	z.mu.Lock()
 	addrs, known := z.answers[host]
 	z.mu.Unlock()
@@ -72,7 +72,7 @@ func backend(t testing.TB, text string) migration.Backend {
 
 func show(endpoints []netip.AddrPort) string { return fmt.Sprint(endpoints) }
 
-func TestResolveSortsAndNeedsNothingForAddresses(t *testing.T) {
+func TestResolveSortsAndDoesNotLookUpAddresses(t *testing.T) {
 	t.Parallel()
 	names := &zone{}
 	names.set("api.old", "10.0.0.2", "::ffff:10.0.0.1", "2001:db8::1", "10.0.0.2")
@@ -81,11 +81,11 @@ func TestResolveSortsAndNeedsNothingForAddresses(t *testing.T) {
 	require.Equal(t, "[10.0.0.1:80 10.0.0.2:80 [2001:db8::1]:80]", show(got.Endpoints[api]))
 	require.Equal(t, "[10.0.0.1:81 10.0.0.2:81 [2001:db8::1]:81]", show(got.Endpoints[again]))
 	require.Equal(t, "[[2001:db8::7]:80]", show(got.Endpoints[literal]))
-	require.Equal(t, 1, names.asked)
+	require.Equal(t, 1, names.lookups)
 	require.Empty(t, got.Errors)
 }
 
-func TestResolveAsksInParallelAndWithinItsBudget(t *testing.T) {
+func TestResolveIsParallelAndWithinItsBudget(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		names := &zone{}
@@ -99,7 +99,7 @@ func TestResolveAsksInParallelAndWithinItsBudget(t *testing.T) {
 		start := time.Now()
 		got := resolver.Resolve(t.Context(), backends)
 		require.Equal(t, 4*time.Second, time.Since(start), "two rounds of sixteen")
-		require.Equal(t, 16, names.most)
+		require.Equal(t, 16, names.maxRunning)
 		require.Len(t, got.Errors, 30)
 		require.Equal(t, "[10.0.0.1:80]", show(got.Endpoints[good]))
 
@@ -113,7 +113,7 @@ func TestResolveAsksInParallelAndWithinItsBudget(t *testing.T) {
 	})
 }
 
-func TestRunKeepsGoodAddressesThroughFailures(t *testing.T) {
+func TestRunKeepsAddressesWhenLookupsFail(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		names := &zone{}
@@ -124,9 +124,9 @@ func TestRunKeepsGoodAddressesThroughFailures(t *testing.T) {
 		resolver.Resolve(ctx, []migration.Backend{api})
 		go resolver.Run(ctx)
 
-		names.set("api") // answers, with nothing
+		names.set("api") // an answer without addresses
 		time.Sleep(time.Hour)
-		got := resolver.Snapshot([]migration.Backend{api})
+		got := resolver.Current([]migration.Backend{api})
 		require.Equal(t, "[10.0.0.1:80]", show(got.Endpoints[api]))
 		require.ErrorContains(t, got.Errors[api], "no address")
 		require.Empty(t, resolver.Changed(), "nothing for nginx to reload")
@@ -135,13 +135,13 @@ func TestRunKeepsGoodAddressesThroughFailures(t *testing.T) {
 		start := time.Now()
 		<-resolver.Changed()
 		require.Less(t, time.Since(start), 13*time.Second)
-		got = resolver.Snapshot([]migration.Backend{api})
+		got = resolver.Current([]migration.Backend{api})
 		require.Equal(t, "[10.0.0.2:80]", show(got.Endpoints[api]), "the old one was last seen an hour ago")
 		require.Empty(t, got.Errors)
 	})
 }
 
-func TestAnswersThatRotateSettle(t *testing.T) {
+func TestRotatingAnswersBecomeOneSet(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		names, api := &zone{}, backend(t, "api:80")
@@ -158,12 +158,12 @@ func TestAnswersThatRotateSettle(t *testing.T) {
 			time.Sleep(12 * time.Second)
 			changes += drain(resolver.Changed())
 		}
-		require.LessOrEqual(t, changes, 2, "10.0.0.3 and 10.0.0.4 are found, and that is all")
-		require.Len(t, resolver.Snapshot([]migration.Backend{api}).Endpoints[api], 4)
+		require.LessOrEqual(t, changes, 2, "only 10.0.0.3 and 10.0.0.4 are new")
+		require.Len(t, resolver.Current([]migration.Backend{api}).Endpoints[api], 4)
 
 		names.set("api", "10.0.0.1")
 		time.Sleep(90 * time.Second)
-		require.Equal(t, "[10.0.0.1:80]", show(resolver.Snapshot([]migration.Backend{api}).Endpoints[api]))
+		require.Equal(t, "[10.0.0.1:80]", show(resolver.Current([]migration.Backend{api}).Endpoints[api]))
 	})
 }
 
@@ -176,7 +176,7 @@ func drain(changed <-chan struct{}) int {
 	}
 }
 
-func TestNamesThatAreNotWantedAreForgotten(t *testing.T) {
+func TestUnwantedNamesAreDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		names := &zone{}
@@ -190,7 +190,7 @@ func TestNamesThatAreNotWantedAreForgotten(t *testing.T) {
 		resolver.Resolve(ctx, []migration.Backend{backend(t, "b:80")})
 		time.Sleep(15 * time.Second)
 		synctest.Wait()
-		require.Empty(t, resolver.Snapshot([]migration.Backend{backend(t, "a:80")}).Endpoints)
-		require.Len(t, resolver.Snapshot([]migration.Backend{backend(t, "b:80")}).Endpoints, 1)
+		require.Empty(t, resolver.Current([]migration.Backend{backend(t, "a:80")}).Endpoints)
+		require.Len(t, resolver.Current([]migration.Backend{backend(t, "b:80")}).Endpoints, 1)
 	})
 }

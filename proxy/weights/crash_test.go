@@ -13,8 +13,8 @@ import (
 
 var errKilled = errors.New("killed")
 
-// killedAfter runs do with a store that dies before its n-th change of the
-// file system; false when do came to its end.
+// killedAfter runs do with a Store that is killed before its n-th change of the
+// file system. It returns false when do finished.
 func killedAfter(t *testing.T, dir string, n int, do func(*Store)) (killed bool) {
 	t.Helper()
 	defer func() {
@@ -23,7 +23,7 @@ func killedAfter(t *testing.T, dir string, n int, do func(*Store)) (killed bool)
 			killed = true
 		}
 	}()
-	store, err := open(dir, disk{before: func() {
+	store, err := open(dir, disk{beforeChange: func() {
 		if n--; n < 0 {
 			panic(errKilled)
 		}
@@ -33,9 +33,9 @@ func killedAfter(t *testing.T, dir string, n int, do func(*Store)) (killed bool)
 	return false
 }
 
-// allOrNothing checks that the service is, bucket for bucket, at before or at
-// after.
-func allOrNothing(t *testing.T, dir string, before, after migration.Share) {
+// requireShare checks that all buckets of the service have the share before, or
+// all have the share after.
+func requireShare(t *testing.T, dir string, before, after migration.Share) {
 	t.Helper()
 	share := before
 	if isNew(dir, "api", bucketToken(migration.Bucket(before))) {
@@ -46,7 +46,7 @@ func allOrNothing(t *testing.T, dir string, before, after migration.Share) {
 	}
 }
 
-func TestKilledAnywhere(t *testing.T) {
+func TestAKilledStoreLeavesTheShareBeforeOrAfter(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	store, err := Open(dir)
@@ -55,7 +55,7 @@ func TestKilledAnywhere(t *testing.T) {
 	require.NoError(t, store.Apply("api", State{Share: share, Enabled: true}))
 
 	killed := true
-	for n := 0; killed; n += 1 + n/16 { // every early step, then ever fewer
+	for n := 0; killed; n += 1 + n/16 { // every early step, then fewer and fewer
 		next := share + 111
 		killed = killedAfter(t, dir, n, func(s *Store) {
 			require.NoError(t, s.Apply("api", State{Share: next, Enabled: true}))
@@ -63,9 +63,9 @@ func TestKilledAnywhere(t *testing.T) {
 			require.NoError(t, s.Prune(keepAPI, time.Unix(0, 0)))
 			require.NoError(t, s.Prune(keepAPI, time.Unix(10, 0)))
 		})
-		allOrNothing(t, dir, share, next)
+		requireShare(t, dir, share, next)
 		require.NoError(t, reopened(t, dir).Apply("api", State{Share: share, Enabled: true}))
-		allOrNothing(t, dir, share, next)
+		requireShare(t, dir, share, next)
 	}
 }
 
@@ -73,15 +73,15 @@ func reopened(t *testing.T, dir string) *Store {
 	t.Helper()
 	store, err := Open(dir)
 	require.NoError(t, err)
-	require.Empty(t, leftovers(t, dir))
+	require.Empty(t, unfinished(t, dir))
 	return store
 }
 
-func leftovers(t *testing.T, dir string) []string {
+func unfinished(t *testing.T, dir string) []string {
 	t.Helper()
 	var all []string
 	for _, folder := range []string{"weights", "shares"} {
-		found, err := filepath.Glob(filepath.Join(dir, folder, temporary+"*"))
+		found, err := filepath.Glob(filepath.Join(dir, folder, tempPrefix+"*"))
 		require.NoError(t, err)
 		all = append(all, found...)
 	}

@@ -6,32 +6,32 @@ import (
 	"os"
 )
 
-// disk is the file system calls that change something, so that a test can
-// stop the world before any one of them, as a kill -9 would.
+// disk has the file system calls that change something, so that a test can
+// interrupt the Store before each of them, as a kill -9 would.
 type disk struct {
-	before func() // nil outside tests
+	beforeChange func() // nil outside tests
 }
 
-func (d disk) step() {
-	if d.before != nil {
-		d.before()
+func (d disk) change() {
+	if d.beforeChange != nil {
+		d.beforeChange()
 	}
 }
 
-// mkdir makes a directory that nginx's workers can read whatever the umask;
-// one that exists is fine.
+// mkdir creates a directory that nginx's workers can read, whatever the umask.
+// The directory may exist.
 func (d disk) mkdir(name string) error {
-	d.step()
+	d.change()
 	if err := os.Mkdir(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	d.step()
+	d.change()
 	return os.Chmod(name, 0o755)
 }
 
-// touch makes an empty file; nginx only asks whether it is there.
+// touch creates an empty file; nginx only looks whether it exists.
 func (d disk) touch(name string) error {
-	d.step()
+	d.change()
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
@@ -40,16 +40,16 @@ func (d disk) touch(name string) error {
 }
 
 func (d disk) symlink(target, name string) error {
-	d.step()
+	d.change()
 	return os.Symlink(target, name)
 }
 
 func (d disk) rename(from, to string) error {
-	d.step()
+	d.change()
 	return os.Rename(from, to)
 }
 
 func (d disk) removeAll(name string) error {
-	d.step()
+	d.change()
 	return os.RemoveAll(name)
 }

@@ -12,28 +12,28 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// Prune takes away the weights of services that keep refuses (call it only
-// after the reload that dropped them) and the shares that no service has used
-// for two seconds, counted from the Prune that first saw them unused. Its
-// cost grows with the number of services, so it is for a timer.
+// Prune removes the weights of services for which keep is false (call it only
+// after the reload that removed them from nginx), and the shares that no
+// service has used for two seconds, counted from the Prune that first found
+// them unused. It reads the whole tree, so call it from a timer.
 func (s *Store) Prune(keep func(migration.Name) bool, now time.Time) error {
 	used, err := s.pruneServices(keep)
 	if err == nil {
 		err = s.pruneShares(used, now)
 	}
 	if err != nil {
-		return fmt.Errorf("pruning weights: %w", err)
+		return fmt.Errorf("prune weights: %w", err)
 	}
 	return nil
 }
 
-// pruneServices gives the shares that the remaining services use.
+// pruneServices returns the shares that the remaining services use.
 func (s *Store) pruneServices(keep func(migration.Name) bool) (map[string]bool, error) {
 	entries, err := os.ReadDir(s.path("weights"))
 	used := map[string]bool{}
 	for _, entry := range entries {
 		link := s.path("weights", entry.Name())
-		if !strings.HasPrefix(entry.Name(), temporary) && keep(migration.Name(entry.Name())) {
+		if !strings.HasPrefix(entry.Name(), tempPrefix) && keep(migration.Name(entry.Name())) {
 			target, readErr := os.Readlink(link)
 			used[filepath.Base(target)] = true
 			err = errors.Join(err, readErr)
@@ -51,35 +51,36 @@ func (s *Store) pruneShares(used map[string]bool, now time.Time) error {
 		if _, notNumber := strconv.Atoi(share); notNumber != nil {
 			continue
 		}
-		if s.idle(share, used[share], now) >= linger {
-			err = errors.Join(err, s.drop(share))
+		if s.idleTime(share, used[share], now) >= keepUnused {
+			err = errors.Join(err, s.removeShare(share))
 		}
 	}
 	return err
 }
 
-// idle tells how long a share has been seen unused.
-func (s *Store) idle(share string, used bool, now time.Time) time.Duration {
+// idleTime is how long a share has been unused.
+func (s *Store) idleTime(share string, used bool, now time.Time) time.Duration {
 	if used {
-		delete(s.unused, share)
+		delete(s.unusedSince, share)
 		return 0
 	}
-	since, seen := s.unused[share]
-	if !seen {
-		s.unused[share], since = now, now
+	since, known := s.unusedSince[share]
+	if !known {
+		s.unusedSince[share], since = now, now
 	}
 	return now.Sub(since)
 }
 
-// drop renames before it deletes, so that a share is never seen half gone.
-func (s *Store) drop(share string) error {
-	unfinished := s.path("shares", temporary+share)
+// removeShare renames the share before it deletes it, so that nginx never sees
+// an incomplete share.
+func (s *Store) removeShare(share string) error {
+	unfinished := s.path("shares", tempPrefix+share)
 	if err := s.disk.removeAll(unfinished); err != nil {
 		return err
 	}
 	if err := s.disk.rename(s.path("shares", share), unfinished); err != nil {
 		return err
 	}
-	delete(s.unused, share)
+	delete(s.unusedSince, share)
 	return s.disk.removeAll(unfinished)
 }

@@ -16,24 +16,24 @@ import (
 const (
 	disabledShare = "disabled"
 	trippedShare  = "tripped"
-	// temporary begins the name of everything unfinished. No service's name
-	// begins with a dot.
-	temporary = ".tmp-"
-	// linger is how long a share stays after its last use: much longer than
-	// nginx takes between finding the symlink and asking for the bucket.
-	linger = 2 * time.Second
+	// tempPrefix begins the name of everything unfinished. The name of a
+	// service never begins with a dot.
+	tempPrefix = ".tmp-"
+	// keepUnused is how long a share stays after its last use: much longer
+	// than nginx takes between reading the symlink and looking up the bucket.
+	keepUnused = 2 * time.Second
 )
 
-// State is what one service's weight says. Disabled beats tripped, as in
-// migration.Service.Decide; Share counts only when neither holds.
+// State is the weight of one service. Disabled comes before tripped, as in
+// migration.Service.Decide; Share has an effect only without both.
 type State struct {
 	Share   migration.Share
 	Enabled bool
 	Tripped bool
 }
 
-// share names the directory below shares/ that says the state.
-func (s State) share() string {
+// shareName is the name of the directory below shares/ for the state.
+func (s State) shareName() string {
 	switch {
 	case !s.Enabled:
 		return disabledShare
@@ -43,30 +43,30 @@ func (s State) share() string {
 	return strconv.Itoa(int(s.Share))
 }
 
-// Store is the tree below one directory. One goroutine owns it.
+// Store is the tree below one directory. Only one goroutine uses it.
 type Store struct {
-	dir    string
-	disk   disk
-	unused map[string]time.Time // share -> when Prune first saw it unused
+	dir         string
+	disk        disk
+	unusedSince map[string]time.Time // share -> the Prune that first found it unused
 }
 
-// Open makes the fixed part of the tree below dir, which must exist, and
-// clears away what a killed predecessor left unfinished. Weights that are in
-// force stay in force.
+// Open creates the fixed part of the tree below dir, which must exist, and
+// removes what a killed predecessor left unfinished. Weights that are in force
+// stay in force.
 func Open(dir string) (*Store, error) { return open(dir, disk{}) }
 
 func open(dir string, d disk) (*Store, error) {
-	s := &Store{dir: dir, disk: d, unused: map[string]time.Time{}}
+	s := &Store{dir: dir, disk: d, unusedSince: map[string]time.Time{}}
 	for _, name := range []string{"weights", "shares"} {
 		if err := d.mkdir(s.path(name)); err != nil {
-			return nil, fmt.Errorf("opening the weights: %w", err)
+			return nil, fmt.Errorf("open the weights: %w", err)
 		}
-		if err := s.clear(name); err != nil {
-			return nil, fmt.Errorf("clearing unfinished weights: %w", err)
+		if err := s.removeUnfinished(name); err != nil {
+			return nil, fmt.Errorf("remove unfinished weights: %w", err)
 		}
 	}
-	if err := s.furnish(); err != nil {
-		return nil, fmt.Errorf("opening the weights: %w", err)
+	if err := s.writeFixedShares(); err != nil {
+		return nil, fmt.Errorf("open the weights: %w", err)
 	}
 	return s, nil
 }
@@ -75,64 +75,64 @@ func (s *Store) path(parts ...string) string {
 	return filepath.Join(append([]string{s.dir}, parts...)...)
 }
 
-func (s *Store) clear(folder string) error {
+func (s *Store) removeUnfinished(folder string) error {
 	entries, err := os.ReadDir(s.path(folder))
 	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), temporary) {
+		if strings.HasPrefix(entry.Name(), tempPrefix) {
 			err = errors.Join(err, s.disk.removeAll(s.path(folder, entry.Name())))
 		}
 	}
 	return err
 }
 
-// furnish makes what every share refers to.
-func (s *Store) furnish() error {
-	err := s.disk.mkdir(s.path("shares", "rules"))
-	return errors.Join(err,
-		s.fill(s.path("shares", "all"), 100),
-		s.fill(s.path("shares", "none"), 0),
-		s.marked(disabledShare),
-		s.marked(trippedShare))
+// writeFixedShares writes everything that the numbered shares refer to, and
+// the shares disabled and tripped.
+func (s *Store) writeFixedShares() error {
+	return errors.Join(
+		s.disk.mkdir(s.path("shares", "rules")),
+		s.writeBuckets(s.path("shares", "all"), bucketsPerDir),
+		s.writeBuckets(s.path("shares", "none"), 0),
+		s.writeNamedShare(disabledShare),
+		s.writeNamedShare(trippedShare))
 }
 
-func (s *Store) marked(share string) error {
-	err := s.disk.mkdir(s.path("shares", share))
-	return errors.Join(err, s.disk.touch(s.path("shares", share, share)))
+func (s *Store) writeNamedShare(name string) error {
+	err := s.disk.mkdir(s.path("shares", name))
+	return errors.Join(err, s.disk.touch(s.path("shares", name, name)))
 }
 
-// AddRules makes the rule files that a generated config asks for, like
-// "header_rule[0]". They are never taken away: a rule file that no config
-// asks for costs nothing.
+// AddRules creates the rule files that a generated config refers to, such as
+// "header_rule[0]". They are never removed: an unused rule file costs nothing.
 func (s *Store) AddRules(names []string) error {
 	for _, name := range names {
 		if err := s.disk.touch(s.path("shares", "rules", name)); err != nil {
-			return fmt.Errorf("adding rule file %s: %w", name, err)
+			return fmt.Errorf("add rule file %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// Apply puts a service's state in force, for the next request on. On an error
-// the state before it stays in force. Its cost does not depend on the number
-// of services.
+// Apply puts a service's state in force, from the next request on. On an error
+// the previous state stays in force. The cost of Apply does not depend on the
+// number of services.
 func (s *Store) Apply(service migration.Name, state State) error {
-	share := state.share()
-	if err := s.ensure(share, state); err != nil {
-		return fmt.Errorf("building share %s of service %s: %w", share, service, err)
+	share := state.shareName()
+	if err := s.ensureShare(share, state); err != nil {
+		return fmt.Errorf("write share %s of service %s: %w", share, service, err)
 	}
-	delete(s.unused, share)
+	delete(s.unusedSince, share)
 	link, target := s.path("weights", string(service)), filepath.Join("..", "shares", share)
-	if now, err := os.Readlink(link); err == nil && now == target {
+	if current, err := os.Readlink(link); err == nil && current == target {
 		return nil
 	}
 	if err := s.swap(target, link); err != nil {
-		return fmt.Errorf("setting service %s to %s: %w", service, share, err)
+		return fmt.Errorf("set service %s to share %s: %w", service, share, err)
 	}
 	return nil
 }
 
 func (s *Store) swap(target, link string) error {
-	unfinished := s.path("weights", temporary+filepath.Base(link))
+	unfinished := s.path("weights", tempPrefix+filepath.Base(link))
 	if err := s.disk.removeAll(unfinished); err != nil {
 		return err
 	}
@@ -142,12 +142,13 @@ func (s *Store) swap(target, link string) error {
 	return s.disk.rename(unfinished, link)
 }
 
-// Read tells what is in force for a service: the share is 0 when it is
-// disabled or tripped. fs.ErrNotExist when the service has no weight.
+// Read returns the state in force of a service; its share is 0 when the
+// service is disabled or tripped. The error is fs.ErrNotExist when the service
+// has no weight.
 func (s *Store) Read(service migration.Name) (State, error) {
 	target, err := os.Readlink(s.path("weights", string(service)))
 	if err != nil {
-		return State{}, fmt.Errorf("reading the weight of service %s: %w", service, err)
+		return State{}, fmt.Errorf("read the weight of service %s: %w", service, err)
 	}
 	switch share := filepath.Base(target); share {
 	case disabledShare:
@@ -157,14 +158,14 @@ func (s *Store) Read(service migration.Name) (State, error) {
 	default:
 		n, err := strconv.Atoi(share)
 		if err != nil {
-			return State{}, fmt.Errorf("reading the weight of service %s: %q is no share", service, target)
+			return State{}, fmt.Errorf("read the weight of service %s: %q is not a share", service, target)
 		}
 		return State{Share: migration.Share(n), Enabled: true}, nil
 	}
 }
 
-// exists tells whether a directory entry is there; an entry that cannot be
-// looked at is an error.
+// exists says whether a directory entry exists. An entry that cannot be read
+// is an error.
 func exists(name string) (bool, error) {
 	_, err := os.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {

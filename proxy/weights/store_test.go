@@ -15,7 +15,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// isNew asks what nginx asks.
+// isNew makes the lookup that nginx makes for a request.
 func isNew(dir, service, token string) bool {
 	info, err := os.Stat(filepath.Join(dir, "weights", service, "safe", token))
 	return err == nil && info.Mode().IsRegular()
@@ -34,13 +34,13 @@ func newStore(t testing.TB) (*Store, string) {
 	return store, dir
 }
 
-// decided is what Decide says for a request that falls into bucket b.
+// decided is the decision of Decide for a request in bucket b.
 func decided(state State, b migration.Bucket, dice map[migration.Bucket]string) bool {
 	service := migration.Service{Enabled: state.Enabled, Strategy: migration.StrategyWeight, Share: state.Share}
 	return service.Decide(migration.Request{Dice: dice[b], Tripped: state.Tripped}).Side == migration.New
 }
 
-// oneDicePerBucket finds a text for most buckets.
+// oneDicePerBucket finds a dice text for most buckets.
 func oneDicePerBucket() map[migration.Bucket]string {
 	dice := map[migration.Bucket]string{}
 	for i := range 60000 {
@@ -50,7 +50,7 @@ func oneDicePerBucket() map[migration.Bucket]string {
 	return dice
 }
 
-func TestTheTreeSaysWhatDecideSays(t *testing.T) {
+func TestTheTreeAgreesWithDecide(t *testing.T) {
 	t.Parallel()
 	store, dir := newStore(t)
 	dice := oneDicePerBucket()
@@ -71,7 +71,7 @@ func TestTheTreeSaysWhatDecideSays(t *testing.T) {
 		require.False(t, isNew(dir, "api", "old/header_rule[0]"))
 		read, err := store.Read("api")
 		require.NoError(t, err)
-		require.Equal(t, state.share(), read.share())
+		require.Equal(t, state.shareName(), read.shareName())
 	})
 }
 
@@ -85,7 +85,7 @@ func keys(dice map[migration.Bucket]string) []migration.Bucket {
 	return all
 }
 
-func TestTheBoundaryOfEveryKindOfShare(t *testing.T) {
+func TestTheFirstOldBucketOfEveryKindOfShare(t *testing.T) {
 	t.Parallel()
 	store, dir := newStore(t)
 	for _, share := range []migration.Share{0, 1, 99, 100, 101, 1234, 9900, 9999, 10000} {
@@ -97,7 +97,7 @@ func TestTheBoundaryOfEveryKindOfShare(t *testing.T) {
 	}
 }
 
-func TestRefusesAShareOutOfRange(t *testing.T) {
+func TestApplyRejectsAShareOutOfRange(t *testing.T) {
 	t.Parallel()
 	store, _ := newStore(t)
 	require.ErrorContains(t, store.Apply("api", State{Share: 10001, Enabled: true}), "within 0..10000")
@@ -105,7 +105,7 @@ func TestRefusesAShareOutOfRange(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
-func TestNginxsUserCanReadTheTreeWhateverTheUmask(t *testing.T) { // not parallel: the umask is the process's
+func TestNginxCanReadTheTreeWithAnyUmask(t *testing.T) { // not parallel: the umask is the process's
 	old := syscall.Umask(0o077)
 	store, dir := newStore(t)
 	require.NoError(t, store.Apply("api", State{Share: 150, Enabled: true}))
@@ -117,7 +117,7 @@ func TestNginxsUserCanReadTheTreeWhateverTheUmask(t *testing.T) { // not paralle
 	}
 }
 
-func TestPruneKeepsWhatIsUsed(t *testing.T) {
+func TestPruneKeepsUsedShares(t *testing.T) {
 	t.Parallel()
 	store, dir := newStore(t)
 	start := time.Unix(0, 0)
@@ -127,22 +127,22 @@ func TestPruneKeepsWhatIsUsed(t *testing.T) {
 	require.NoError(t, store.Apply("api", State{Share: 200, Enabled: true}))
 
 	require.NoError(t, store.Prune(onlyAPI, start))
-	require.DirExists(t, filepath.Join(dir, "shares", "100"), "not yet: a request may be in flight")
+	require.DirExists(t, filepath.Join(dir, "shares", "100"), "not yet: nginx may be about to read it")
 	require.NoFileExists(t, filepath.Join(dir, "weights", "gone"))
 
 	require.NoError(t, store.Apply("api", State{Share: 100, Enabled: true}))
 	require.NoError(t, store.Apply("api", State{Share: 200, Enabled: true}))
-	require.NoError(t, store.Prune(onlyAPI, start.Add(linger)))
+	require.NoError(t, store.Prune(onlyAPI, start.Add(keepUnused)))
 	require.DirExists(t, filepath.Join(dir, "shares", "100"), "it was used again in between")
 	require.NoDirExists(t, filepath.Join(dir, "shares", "300"))
 
-	require.NoError(t, store.Prune(onlyAPI, start.Add(2*linger)))
+	require.NoError(t, store.Prune(onlyAPI, start.Add(2*keepUnused)))
 	require.NoDirExists(t, filepath.Join(dir, "shares", "100"))
 	require.True(t, isNew(dir, "api", "bucket/1/99"))
 	require.DirExists(t, filepath.Join(dir, "shares", "rules"))
 }
 
-// BenchmarkApply must give the same for any number of services.
+// BenchmarkApply must take the same time for any number of services.
 func BenchmarkApply(b *testing.B) {
 	for _, services := range []int{1, 5000} {
 		b.Run(fmt.Sprint(services), func(b *testing.B) {

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// inARow is how often the new digest must come before the old workers are
-// believed to be out of it: each answer is a new connection, which any worker
-// that still listens may take.
-const inARow = 5
+// requiredAnswers is how many answers in a row must have the new digest. Each
+// answer is a new connection, which any worker that still listens may accept,
+// also an old one.
+const requiredAnswers = 5
 
-// Digest asks nginx which config it serves.
+// Digest returns the digest of the config that nginx serves.
 func (n *Nginx) Digest(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -26,12 +26,15 @@ func (n *Nginx) Digest(ctx context.Context) (string, error) {
 	}
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		return "", fmt.Errorf("asking nginx for its digest: %w", err)
+		return "", fmt.Errorf("read the digest from nginx: %w", err)
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 1024))
-	if err != nil || response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("asking nginx for its digest: status %d: %w", response.StatusCode, err)
+	if err != nil {
+		return "", fmt.Errorf("read the digest from nginx: %w", err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("read the digest from nginx: status %d", response.StatusCode)
 	}
 	return strings.TrimSpace(string(text)), nil
 }
@@ -41,21 +44,21 @@ func (n *Nginx) dialAdmin(ctx context.Context, _, _ string) (net.Conn, error) {
 	return dialer.DialContext(ctx, "unix", n.path("admin.sock"))
 }
 
-// AwaitDigest waits until nginx serves the config with this digest, and no
-// other. Its error tells what nginx serves instead when ctx ends.
+// AwaitDigest waits until nginx serves only the config with this digest. When
+// ctx ends first, the error says what nginx serves instead.
 func (n *Nginx) AwaitDigest(ctx context.Context, want string) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	last := ""
-	for seen := 0; ; {
+	for inARow := 0; ; {
 		got, err := n.Digest(ctx)
-		if seen++; got != want {
-			seen = 0
+		if inARow++; got != want {
+			inARow = 0
 		}
 		if err == nil {
 			last = got
 		}
-		if seen == inARow {
+		if inARow == requiredAnswers {
 			return nil
 		}
 		select {

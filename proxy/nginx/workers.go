@@ -1,0 +1,134 @@
+package nginx
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// processInfo is what /proc says about a process.
+type processInfo struct {
+	parent, group int
+	title         string
+}
+
+// readProcessInfo reads /proc/<pid>/stat ("12 (nginx) S 1 12 ...", where parent
+// and group follow the state) and cmdline.
+func readProcessInfo(pid int) (processInfo, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return processInfo{}, err
+	}
+	title, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	if err != nil {
+		return processInfo{}, err
+	}
+	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if len(fields) < 3 {
+		return processInfo{}, fmt.Errorf("/proc/%d/stat is too short", pid)
+	}
+	parent, _ := strconv.Atoi(fields[1])
+	group, _ := strconv.Atoi(fields[2])
+	return processInfo{parent, group, strings.TrimRight(strings.ReplaceAll(string(title), "\x00", " "), " ")}, nil
+}
+
+// workers are pinned by a pidfd: a signal reaches the inspected process, or
+// none.
+type workers []*os.Process
+
+// groupWorkers finds the nginx workers of a process group.
+func groupWorkers(group int) workers {
+	return findWorkers(func(p processInfo) bool { return p.group == group })
+}
+
+// orphans finds the workers of a master that died first. They would accept
+// connections forever. A worker whose parent leads the group is no orphan: the
+// process id of the group is in use again.
+func orphans(group int) workers {
+	return findWorkers(func(p processInfo) bool { return p.group == group && p.parent != group })
+}
+
+func findWorkers(wanted func(processInfo) bool) workers {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var found workers
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil || !isWorker(pid, wanted) {
+			continue
+		}
+		// The process is pinned and then inspected again.
+		if handle, err := os.FindProcess(pid); err == nil && isWorker(pid, wanted) {
+			found = append(found, handle)
+		}
+	}
+	return found
+}
+
+func isWorker(pid int, wanted func(processInfo) bool) bool {
+	info, err := readProcessInfo(pid)
+	return err == nil && strings.HasPrefix(info.title, "nginx: worker process") && wanted(info)
+}
+
+func (w workers) signal(signal syscall.Signal) {
+	for _, worker := range w {
+		_ = worker.Signal(signal) // it may have ended already
+	}
+}
+
+// awaitClosed waits, one second at most, until workers that got SIGQUIT have
+// closed their listening sockets, so that a new master can bind them. nginx
+// changes the title of the worker just before it closes them.
+func (w workers) awaitClosed() {
+	for range 50 {
+		if !w.anyListening() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (w workers) anyListening() bool {
+	for _, worker := range w {
+		if info, err := readProcessInfo(worker.Pid); err == nil && info.title == "nginx: worker process" {
+			return true
+		}
+	}
+	return false
+}
+
+// awaitEnd lets orphans finish their requests until ctx ends, and then ends
+// them.
+func (w workers) awaitEnd(ctx context.Context) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for w.anyAlive() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			w.signal(syscall.SIGTERM)
+			return
+		}
+	}
+}
+
+// anyAlive also reaps the workers that became children of this program, as
+// orphans do when it is the first process of a container.
+func (w workers) anyAlive() bool {
+	alive := false
+	for _, worker := range w {
+		_ = worker.WithHandle(func(pidfd uintptr) {
+			_ = unix.Waitid(unix.P_PIDFD, int(pidfd), nil, unix.WEXITED|unix.WNOHANG, nil)
+		})
+		alive = worker.Signal(syscall.Signal(0)) == nil || alive
+	}
+	return alive
+}

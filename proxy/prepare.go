@@ -1,0 +1,148 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/nginxgen"
+	"github.com/migration-proxy/migration-proxy/proxy/nginx"
+)
+
+// prepare starts the job with the steps that can fail and change nothing:
+// resolve, generate, stage, nginx -t. The names of the table in force are
+// resolved too, because it may stay for long.
+func (l *agentLoop) prepare(ctx context.Context) {
+	l.dirty = false
+	wanted, served, inForce := *l.wanted, l.served, l.table()
+	if l.useLastGood && inForce == nil {
+		wanted = *l.lastGood
+	}
+	l.useLastGood = false
+	if l.servedDigest() == "" {
+		served = nil
+	}
+	l.startJob(func() func() {
+		l.names.Resolve(ctx, backends(wanted.table, inForce))
+		next, stage, err := l.newGeneration(ctx, wanted, served)
+		return func() { l.finishPrepare(ctx, next, stage, err) }
+	})
+}
+
+// servedDigest is the digest of the nginx config in force. It is "" while
+// there is none, and while nginx would load another config after a crash.
+func (l *agentLoop) servedDigest() string {
+	if l.served == nil || l.dir.current() != l.served.config.Digest {
+		return ""
+	}
+	return l.served.config.Digest
+}
+
+// newGeneration generates, stages and tests the nginx config of a version;
+// served is the generation in force, or nil. On an error it returns the stage
+// that failed.
+func (a *Agent) newGeneration(ctx context.Context, wanted version, served *generation) (next *generation, stage string, err error) {
+	addresses := a.names.Current(backends(wanted.table))
+	next = &generation{version: wanted, endpoints: addresses.Endpoints}
+	if served.hasSameText(next) {
+		next.config = served.config
+		return next, "", nil
+	}
+	if next.config, err = nginxgen.Generate(wanted.table, next.endpoints, a.options.Params); err != nil {
+		return next, "generate", err
+	}
+	if served != nil && next.config.Digest == served.config.Digest {
+		return next, "", nil
+	}
+	file, err := a.dir.stage(next.config)
+	if err != nil {
+		return next, "apply", err
+	}
+	began := time.Now()
+	err = a.nginx.Test(ctx, file)
+	next.testDuration = time.Since(began)
+	return next, "test", err
+}
+
+// hasSameText says, without generating it, whether the next nginx config would
+// be the same: generating takes 0.3 s for 5,000 services, and most changes are
+// changes of a share.
+func (g *generation) hasSameText(next *generation) bool {
+	return g != nil && g.table != nil && g.table.SameStructure(next.table) &&
+		maps.EqualFunc(g.endpoints, next.endpoints, slices.Equal)
+}
+
+// backends lists the backends of all tables that are not nil.
+func backends(tables ...*migration.Table) []migration.Backend {
+	var all []migration.Backend
+	for _, table := range tables {
+		if table == nil {
+			continue
+		}
+		for _, service := range table.Services() {
+			all = append(all, service.OldBackend, service.NewBackend)
+		}
+	}
+	return all
+}
+
+// finishPrepare rejects a generation that failed, puts one in force that
+// nginx serves already, and keeps any other for commit.
+func (l *agentLoop) finishPrepare(ctx context.Context, next *generation, stage string, err error) {
+	l.prepared = nil
+	switch {
+	case ctx.Err() != nil:
+	case err != nil:
+		l.rejectGeneration(stage, next, err)
+	case next.config.Digest == l.servedDigest():
+		l.applyNewWeights(next.table)
+		l.setServed(next)
+	default:
+		l.prepared = next
+	}
+}
+
+// rejectGeneration records the rejection and decides what is prepared next:
+// the last good table, if nothing is served; the same version again after 1,
+// 2, 4 ... 30 s, if the machine was at fault or nothing is served; otherwise
+// nothing.
+func (l *agentLoop) rejectGeneration(stage string, bad *generation, err error) {
+	l.reject(bad.version, stage, problems(err))
+	newest := l.wanted.number == bad.number
+	switch {
+	case newest && bad.number > 0 && l.tryLastGood():
+	case l.table() == nil, newest && isMachineFault(err):
+		l.retryAt = time.Now().Add(min(time.Second<<min(l.retries, 5), 30*time.Second))
+		l.retries++
+		l.dirty = true
+	case newest:
+		// The served version is prepared again, so that its names are refreshed.
+		l.wanted, l.dirty = &l.served.version, bad.number != l.served.number
+	}
+}
+
+func problems(err error) []string {
+	var lines nginx.Problems
+	if errors.As(err, &lines) {
+		return lines
+	}
+	return []string{err.Error()}
+}
+
+// setServed records that a generation is in force.
+func (l *agentLoop) setServed(next *generation) {
+	if table := l.table(); table == nil || table.Digest() != next.table.Digest() || next.number != l.served.number {
+		l.since = time.Now()
+		l.results["applied"]++
+		l.options.Log.Info("config in force", "source", next.source, "digest", next.table.Digest(), "nginx_config", next.config.Digest)
+		l.observer.ConfigApplied(next.table)
+	}
+	l.served, l.retries = next, 0
+	l.dirty = l.dirty || next.number != l.wanted.number
+	if next.number >= l.rejectedNumber {
+		l.rejected = nil
+	}
+}

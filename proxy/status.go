@@ -1,0 +1,142 @@
+package proxy
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"time"
+
+	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/proxy/resolve"
+)
+
+// loopState is what the agent loop publishes for other goroutines. It never
+// changes.
+type loopState struct {
+	startedAt   time.Time
+	publishedAt time.Time
+	config      status.Config
+	served      *generation // nil, or with a table
+	digest      string      // of the nginx config that was read back
+	reloads     int
+	fallbacks   map[migration.Name]fallbackState
+}
+
+// publish replaces the published state.
+func (l *agentLoop) publish() {
+	next := &loopState{
+		startedAt:   l.published.Load().startedAt,
+		publishedAt: time.Now(),
+		config:      status.Config{Since: l.since, Rejected: l.rejected, Results: maps.Clone(l.results)},
+		reloads:     l.reloads,
+		fallbacks:   maps.Clone(l.fallbacks),
+	}
+	if l.served != nil {
+		next.digest = l.served.config.Digest
+	}
+	if l.table() != nil {
+		next.served = l.served
+		next.config.Source, next.config.Digest = l.served.source, l.served.table.Digest()
+	}
+	l.published.Store(next)
+}
+
+// maxTurn is the maximum time for one turn of the agent loop. Thousands of
+// new services take seconds, but not this long.
+const maxTurn = time.Minute
+
+// Alive returns an error, with the time of the last turn, when the agent loop
+// hangs.
+func (a *Agent) Alive() error {
+	if last := a.published.Load().publishedAt; time.Since(last) > maxTurn {
+		return fmt.Errorf("the agent has done nothing since %s", last.Format(time.RFC3339))
+	}
+	return nil
+}
+
+// Table returns the table in force, or nil.
+func (a *Agent) Table() *migration.Table {
+	if served := a.published.Load().served; served != nil {
+		return served.table
+	}
+	return nil
+}
+
+// Addresses returns the current addresses of a backend, sorted.
+func (a *Agent) Addresses(b migration.Backend) []netip.AddrPort {
+	return a.names.Current([]migration.Backend{b}).Endpoints[b]
+}
+
+// Status returns the current status of the proxy. The caller adds what is
+// counted from the access log (rates, latencies, observed shares, Log).
+func (a *Agent) Status() status.Status {
+	state, master := a.published.Load(), a.master.State()
+	return status.Status{
+		Version:   a.options.Version,
+		StartedAt: state.startedAt,
+		Now:       time.Now(),
+		Ready:     state.served != nil && master.PID != 0,
+		Config:    state.config,
+		Nginx: status.Nginx{
+			Version:         a.nginx.Version.String(),
+			PID:             master.PID,
+			StructureDigest: state.digest,
+			Since:           master.Since,
+			Reloads:         state.reloads,
+			Restarts:        master.Restarts,
+			LastError:       master.LastError,
+		},
+		Services: a.services(state),
+	}
+}
+
+func (a *Agent) services(state *loopState) []status.Service {
+	rows := []status.Service{}
+	if state.served == nil {
+		return rows
+	}
+	names := a.names.Current(backends(state.served.table))
+	services := state.served.table.Services()
+	for i := range services {
+		s := &services[i]
+		row := status.Service{
+			Name:       string(s.Name),
+			OldHost:    string(s.OldHost),
+			PathPrefix: string(s.PathPrefix),
+			Strategy:   string(s.Strategy),
+			Share:      s.EffectiveShare().Percent(),
+			Old:        side(s.OldBackend, state.served, names),
+			New:        side(s.NewBackend, state.served, names),
+		}
+		row.Phase, row.Reason = phase(s, state.fallbacks[s.Name])
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// phase has the same order as migration.Service.Decide: disabled comes before
+// tripped.
+func phase(s *migration.Service, fallback fallbackState) (status.Phase, string) {
+	switch {
+	case !s.Enabled:
+		return status.Disabled, "migration.enabled is false"
+	case fallback.phase == status.FallenBack || fallback.phase == status.Recovering:
+		return fallback.phase, fallback.reason
+	}
+	return status.Migrating, fallback.reason
+}
+
+// side lists the addresses that nginx uses, and the reason why there are no
+// newer ones.
+func side(b migration.Backend, served *generation, names resolve.Result) status.Side {
+	addresses := []string{}
+	for _, address := range served.endpoints[b] {
+		addresses = append(addresses, address.String())
+	}
+	row := status.Side{Backend: b.String(), Addresses: addresses}
+	if err := names.Errors[b]; err != nil {
+		row.Unresolved = err.Error()
+	}
+	return row
+}
