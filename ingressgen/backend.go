@@ -13,14 +13,14 @@ import (
 
 type backend = networkingv1.IngressServiceBackend
 
-// proxyBackend is where rewritten paths point.
+// proxyBackend is the backend of rewritten paths.
 var proxyBackend = backend{Name: names.ProxyService, Port: networkingv1.ServiceBackendPort{Number: names.TrafficPort}}
 
 func isProxy(b *backend) bool { return b != nil && *b == proxyBackend }
 
-// inCluster gives the Service and namespace of a backend that is written as
-// "NAME.NAMESPACE.svc", with or without a cluster domain behind.
-func inCluster(b migration.Backend) (name, namespace string, ok bool) {
+// splitServiceHost gives the Service and the namespace of a backend whose host
+// is "NAME.NAMESPACE.svc", with or without a cluster domain.
+func splitServiceHost(b migration.Backend) (name, namespace string, ok bool) {
 	labels := strings.SplitN(b.Host, ".", 4)
 	if len(labels) < 3 || labels[2] != "svc" {
 		return "", "", false
@@ -28,20 +28,21 @@ func inCluster(b migration.Backend) (name, namespace string, ok bool) {
 	return labels[0], labels[1], true
 }
 
-// oldBackend is the service's old backend as an Ingress of the namespace
-// writes it; false if it is no Service of that namespace.
+// oldBackend is the service's old_backend in the form of an Ingress of the
+// namespace; false if it is no Service of that namespace.
 func oldBackend(s *migration.Service, namespace string) (backend, bool) {
-	name, in, ok := inCluster(s.OldBackend)
+	name, in, ok := splitServiceHost(s.OldBackend)
 	if !ok || in != namespace {
 		return backend{}, false
 	}
-	found := backend{Name: name, Port: networkingv1.ServiceBackendPort{Number: int32(s.OldBackend.Port)}}
-	return found, found != proxyBackend
+	old := backend{Name: name, Port: networkingv1.ServiceBackendPort{Number: int32(s.OldBackend.Port)}}
+	return old, old != proxyBackend
 }
 
-// restorable tells whether the API server would take the backend: a record
-// that somebody edited must not make every later write of the Ingress fail.
-func restorable(b backend) bool {
+// isRestorable tells whether the API server would take the backend. Somebody may
+// have edited annotation original, and that must not make every later write of
+// the Ingress fail.
+func isRestorable(b backend) bool {
 	byName := b.Port.Name != ""
 	if byName == (b.Port.Number != 0) || b == proxyBackend || len(validation.IsDNS1035Label(b.Name)) > 0 {
 		return false
@@ -52,8 +53,8 @@ func restorable(b backend) bool {
 	return len(validation.IsValidPortNum(int(b.Port.Number))) == 0
 }
 
-// show is the backend as messages write it: "api:8080", "api:http".
-func show(b backend) string {
+// formatBackend writes a backend for messages: "api:8080", "api:http".
+func formatBackend(b backend) string {
 	if b.Port.Name != "" {
 		return b.Name + ":" + b.Port.Name
 	}

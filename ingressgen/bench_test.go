@@ -13,8 +13,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// BenchmarkRewrite is one admission request: an Ingress with two hosts, of
-// which both have a service, in a table of many.
+// BenchmarkRewrite does the work of one admission request: an Ingress with two
+// hosts, each with a service, in a table of many services.
 func BenchmarkRewrite(b *testing.B) {
 	for _, services := range []int{10, 1000, 5000} {
 		b.Run(fmt.Sprintf("services=%d", services), func(b *testing.B) {

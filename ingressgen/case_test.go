@@ -18,18 +18,18 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// situation is state.yaml of a case: what differs from a cluster in which
-// every service of the config is served and migrating.
-type situation struct {
-	Services map[string]status.ClusterService `json:"services"`
-	Missing  []string                         `json:"missing"` // services that no replica serves
-	Paused   string                           `json:"paused"`
-	Awaited  bool                             `json:"awaited"` // the namespace has no Service migration-proxy yet
-	Ports    namedPorts                       `json:"ports"`   // "service/name" to number
+// caseState is state.yaml of a case: the differences from a cluster in which every
+// service of the config is served and migrating.
+type caseState struct {
+	Services       map[string]status.ClusterService `json:"services"`
+	Missing        []string                         `json:"missing"` // services that no replica serves
+	Paused         string                           `json:"paused"`
+	ServiceMissing bool                             `json:"service_missing"` // the namespace has no Service migration-proxy yet
+	Ports          namedPorts                       `json:"ports"`           // "service/name" to number
 }
 
-// outcome is want-report.yaml: the report without what the other files show.
-type outcome struct {
+// caseReport is want-report.yaml: the report without what the other files show.
+type caseReport struct {
 	Phase    status.Phase     `json:"phase"`
 	Reason   string           `json:"reason,omitempty"`
 	Services []migration.Name `json:"services,omitempty"`
@@ -37,9 +37,9 @@ type outcome struct {
 	Warnings []string         `json:"warnings,omitempty"`
 }
 
-// TestCases: a case is a folder below testdata: ingress.yaml, config.yaml and
-// perhaps state.yaml give want-ingress.yaml, want-report.yaml and perhaps
-// want-companion.yaml.
+// TestCases: a case is a folder below testdata. From ingress.yaml, config.yaml and
+// an optional state.yaml, Rewrite makes want-ingress.yaml, want-report.yaml and an
+// optional want-companion.yaml.
 func TestCases(t *testing.T) {
 	t.Parallel()
 	cases, err := filepath.Glob("testdata/*/ingress.yaml")
@@ -55,7 +55,7 @@ func TestCases(t *testing.T) {
 			after := apply(t, before, report.Edits)
 
 			golden.Check(t, filepath.Join(dir, "want-ingress.yaml"), toYAML(t, after))
-			golden.Check(t, filepath.Join(dir, "want-report.yaml"), marshal(t, outcome{
+			golden.Check(t, filepath.Join(dir, "want-report.yaml"), marshal(t, caseReport{
 				report.Phase, report.Reason, report.Services, report.Proxies, report.Warnings,
 			}))
 			checkCompanion(t, filepath.Join(dir, "want-companion.yaml"), report.Companion)
@@ -76,12 +76,12 @@ func checkCompanion(t *testing.T, file string, companion *networkingv1.Ingress) 
 	require.NoFileExists(t, file, "there is no companion any more")
 }
 
-// requireLaws: what must hold for every Ingress, as the user wrote it or not.
+// requireLaws checks what must hold for every Ingress, rewritten or not.
 func requireLaws(t require.TestingT, before []byte, view ingressgen.View) {
-	given := parse(t, before)
-	text := marshal(t, given)
-	first := ingressgen.Rewrite(given, view)
-	require.Equal(t, string(text), string(marshal(t, given)), "Rewrite changed its argument")
+	ingress := parse(t, before)
+	text := marshal(t, ingress)
+	first := ingressgen.Rewrite(ingress, view)
+	require.Equal(t, string(text), string(marshal(t, ingress)), "Rewrite changed its argument")
 	after := apply(t, before, first.Edits)
 
 	second := ingressgen.Rewrite(parse(t, after), view)
@@ -92,11 +92,11 @@ func requireLaws(t require.TestingT, before []byte, view ingressgen.View) {
 	require.Equal(t, first.Reason, second.Reason)
 	require.Equal(t, first.Proxies, second.Proxies)
 
-	if !ingressgen.Touched(given) {
+	if !ingressgen.Touched(ingress) {
 		require.JSONEq(t, string(before), string(apply(t, after, ingressgen.Release(parse(t, after), ingressgen.View{}).Edits)), "Release(Rewrite(x)) must be x")
 	}
-	guarded := ingressgen.WithPreconditions(given, first.Edits)
-	require.JSONEq(t, string(after), string(apply(t, before, guarded)), "guards must let the Ingress itself pass")
+	patch := ingressgen.WithPreconditions(ingress, first.Edits)
+	require.JSONEq(t, string(after), string(apply(t, before, patch)), "the preconditions must hold for the Ingress itself")
 }
 
 func loadView(t *testing.T, dir string) ingressgen.View {
@@ -106,19 +106,19 @@ func loadView(t *testing.T, dir string) ingressgen.View {
 	require.NoError(t, err)
 	table, err := config.Load(file, text)
 	require.NoError(t, err)
-	var is situation
+	var state caseState
 	if text, err := os.ReadFile(filepath.Join(dir, "state.yaml")); err == nil {
-		require.NoError(t, yaml.UnmarshalStrict(text, &is))
+		require.NoError(t, yaml.UnmarshalStrict(text, &state))
 	}
 	view := serving(table)
-	view.State.Paused, view.CreatesService = is.Paused, !is.Awaited
-	for name, service := range is.Services {
+	view.State.Paused, view.CreatesService = state.Paused, !state.ServiceMissing
+	for name, service := range state.Services {
 		view.State.Services[name] = service
 	}
-	for _, name := range is.Missing {
+	for _, name := range state.Missing {
 		delete(view.State.Services, name)
 	}
-	view.Ports = is.Ports
+	view.Ports = state.Ports
 	return view
 }
 
@@ -131,7 +131,7 @@ func (p namedPorts) PortNumber(service, name string) (int32, bool) {
 	return number, ok
 }
 
-// serving is a cluster in which every service is migrating.
+// serving is the view of a cluster in which every service is migrating.
 func serving(table *migration.Table) ingressgen.View {
 	state := status.Cluster{Services: map[string]status.ClusterService{}}
 	for _, s := range table.Services() {
@@ -142,7 +142,7 @@ func serving(table *migration.Table) ingressgen.View {
 	return ingressgen.View{Table: table, State: state, CreatesService: true}
 }
 
-// apply is the API server's part: the patch on the JSON, not on our types.
+// apply does what the API server does: it patches the JSON, not our types.
 func apply(t require.TestingT, document []byte, edits []ingressgen.Edit) []byte {
 	after, err := tryApply(t, document, edits)
 	require.NoError(t, err)

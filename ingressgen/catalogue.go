@@ -1,6 +1,7 @@
 package ingressgen
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,36 +12,36 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// Class says what an annotation of the old controller means for an Ingress
-// whose paths point at the proxy.
+// Class says what an annotation of ingress-nginx does to an Ingress whose paths
+// point at the proxy.
 type Class string
 
 // The classes.
 const (
 	Safe     Class = "safe"     // acts in front of the proxy, as it did before
-	Adjusted Class = "adjusted" // would break the hop to the proxy: another value while it is rewritten
-	Refused  Class = "refused"  // would break it and cannot be adjusted: the Ingress is not rewritten
-	Warned   Class = "warned"   // rewritten, and the user is told what changes
+	Adjusted Class = "adjusted" // would break the hop to the proxy: it gets another value while the Ingress is rewritten
+	Refused  Class = "refused"  // would break the hop and cannot be adjusted: the Ingress is not rewritten
+	Warned   Class = "warned"   // the Ingress is rewritten with a warning about what changes
 )
 
 // Annotation is one line of the catalogue.
 type Annotation struct {
 	Name         string // without nginx.ingress.kubernetes.io/
 	Class        Class  // in mode proxy
-	Canary       Class  // in mode canary, where only new's part crosses the proxy
+	Canary       Class  // in mode canary, where only the requests to new cross the proxy
 	Reason       string // one sentence
-	CanaryReason string // if it is another one
+	CanaryReason string // if mode canary has another reason
 	Set          string // Adjusted: the value on the hop to the proxy
-	Idle         string // the value with which it does nothing; compared without case
-	Retired      bool   // older versions had it, the newest has not
+	Idle         string // the value with which it does nothing, in any case
+	Retired      bool   // only older versions of ingress-nginx have it
 
-	refuse func(value string, s *migration.Service) string // Adjusted: why this value cannot be
-	when   *condition                                      // Warned, Adjusted: told only then
+	refuse func(value string, s *migration.Service) string // Adjusted: why this value cannot be adjusted, or ""
+	when   *condition                                      // Warned, Adjusted: the values that cause a warning; nil is all
 }
 
-// condition narrows a warning to the values that change something.
+// condition selects the values of an annotation that change something.
 type condition struct {
-	says  string
+	text  string
 	holds func(value string, s *migration.Service) bool
 }
 
@@ -57,13 +58,12 @@ var (
 		seconds, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), "s"))
 		return err == nil && time.Duration(seconds)*time.Second > s.Timeout
 	}}
+	usesHTTPS = &condition{"it is HTTPS", func(value string, _ *migration.Service) bool {
+		return strings.EqualFold(strings.TrimSpace(value), "HTTPS")
+	}}
 )
 
-var httpsBefore = &condition{"it is HTTPS", func(value string, _ *migration.Service) bool {
-	return strings.EqualFold(strings.TrimSpace(value), "HTTPS")
-}}
-
-// parseSize reads nginx's sizes: "8m" is 8 MiB, "0" no limit.
+// parseSize reads a size of nginx in bytes: "8m" is 8 MiB, "0" is no limit.
 func parseSize(text string) (int64, bool) {
 	text = strings.ToLower(strings.TrimSpace(text))
 	shift := 0
@@ -75,8 +75,8 @@ func parseSize(text string) (int64, bool) {
 	return size << shift, err == nil
 }
 
-// backendProtocol: what the controller spoke to the old Service is what the
-// proxy must speak to it now.
+// backendProtocol refuses values that do not fit the old_backend of the service:
+// the proxy must speak to the old Service as the controller did.
 func backendProtocol(value string, s *migration.Service) string {
 	switch strings.ToUpper(strings.TrimSpace(value)) {
 	case "AUTO_HTTP":
@@ -91,18 +91,18 @@ func backendProtocol(value string, s *migration.Service) string {
 	return "the proxy speaks HTTP or HTTPS to backends"
 }
 
-// Only says with which values the user is told; "" with all.
-func (a Annotation) Only() string {
+// Condition says which values cause a warning; "" is all values.
+func (a Annotation) Condition() string {
 	if a.when == nil {
 		return ""
 	}
-	return a.when.says
+	return a.when.text
 }
 
-// Catalogue gives every annotation that is known, by name.
+// Catalogue gives every known annotation of ingress-nginx, sorted by name.
 func Catalogue() []Annotation { return table }
 
-// catalogue has the table by full name.
+// catalogue is the table by full name.
 var catalogue = func() map[string]*Annotation {
 	all := make(map[string]*Annotation, len(table))
 	for i := range table {
@@ -111,14 +111,15 @@ var catalogue = func() map[string]*Annotation {
 	return all
 }()
 
-// unknown stands for annotations that no version known here has.
-var unknown = &Annotation{
+// unknownAnnotation stands for annotations that are not in the table.
+var unknownAnnotation = &Annotation{
 	Class: Warned, Canary: Warned,
 	Reason: "It is not known here, so nobody has judged what it does on the hop to the proxy.",
 }
 
-// adjusts tells the value that an annotation has while paths are rewritten.
-func adjusts(name string) (string, bool) {
+// adjustedValue is the value of an annotation while paths are rewritten; false if
+// it is never adjusted.
+func adjustedValue(name string) (string, bool) {
 	entry, ok := catalogue[name]
 	if !ok || entry.Class != Adjusted {
 		return "", false
@@ -126,96 +127,93 @@ func adjusts(name string) (string, bool) {
 	return entry.Set, true
 }
 
-// judge looks the Ingress's annotations up for each service that its paths
-// belong to.
-func (p *plan) judge() {
-	for _, name := range slices.Sorted(maps.Keys(p.ingress.Annotations)) {
-		if len(p.services) == 0 || !strings.HasPrefix(name, nginx) {
+// checkAnnotations looks the Ingress's annotations up in the table, for each
+// service that its paths belong to.
+func (r *rewriter) checkAnnotations() {
+	for _, name := range slices.Sorted(maps.Keys(r.ingress.Annotations)) {
+		if len(r.services) == 0 || !strings.HasPrefix(name, nginx) {
 			continue
 		}
 		entry, known := catalogue[name]
 		if !known {
-			entry = unknown
+			entry = unknownAnnotation
 		}
-		value := p.userAnnotation(name)
+		value := r.userAnnotation(name)
 		if trimmed := strings.TrimSpace(value); trimmed == "" || strings.EqualFold(trimmed, entry.Idle) {
 			continue
 		}
-		for _, s := range p.services {
-			p.judgeFor(s, finding{name, value, entry})
+		for _, s := range r.services {
+			r.checkAnnotation(s, activeAnnotation{name, value, entry})
 		}
 	}
 }
 
-// finding is an annotation that does something.
-type finding struct {
+// activeAnnotation is an annotation whose value does something.
+type activeAnnotation struct {
 	name, value string
 	entry       *Annotation
 }
 
-func (p *plan) judgeFor(s *migration.Service, f finding) {
-	class, reason := f.entry.Class, f.entry.Reason
-	if p.has(s, migration.ModeCanary) {
-		class = f.entry.Canary
-		if f.entry.CanaryReason != "" {
-			reason = f.entry.CanaryReason
-		}
-	}
-	if class == Adjusted {
-		if problem := f.entry.refuse(f.value, s); problem != "" {
-			class, reason = Refused, problem
-		}
-	}
+func (r *rewriter) checkAnnotation(s *migration.Service, a activeAnnotation) {
+	class, reason := r.classify(s, a)
 	switch class {
 	case Refused:
-		p.hold(s, "annotation %s: %s: %s", f.name, f.value, reason)
-		p.warnOnce("the Ingress is not rewritten: annotation %s: %s: %s", f.name, f.value, reason)
+		r.bypass(s, "annotation %s: %s: %s", a.name, a.value, reason)
+		r.warnOnce("the Ingress is not rewritten: annotation %s: %s: %s", a.name, a.value, reason)
 	case Adjusted:
-		p.adjusted[f.name] = f.entry.Set
+		r.adjusted[a.name] = a.entry.Set
 		fallthrough
 	case Warned:
-		if f.entry.when == nil || f.entry.when.holds(f.value, s) {
-			p.warnOnce("annotation %s: %s", f.name, reason)
+		if a.entry.when == nil || a.entry.when.holds(a.value, s) {
+			r.warnOnce("annotation %s: %s", a.name, reason)
 		}
 	}
 }
 
-// warnOnce: several services may lead to the same sentence.
-func (p *plan) warnOnce(format string, args ...any) {
-	if text := fmt.Sprintf(format, args...); !slices.Contains(p.report.Warnings, text) {
-		p.report.Warnings = append(p.report.Warnings, text)
+// classify gives the class of the annotation for the service, and the reason.
+func (r *rewriter) classify(s *migration.Service, a activeAnnotation) (Class, string) {
+	class, reason := a.entry.Class, a.entry.Reason
+	if r.hasPaths(s, migration.ModeCanary) {
+		class, reason = a.entry.Canary, cmp.Or(a.entry.CanaryReason, reason)
 	}
+	if class == Adjusted {
+		if problem := a.entry.refuse(a.value, s); problem != "" {
+			return Refused, problem
+		}
+	}
+	return class, reason
 }
 
-// adjust holds everything back when an annotation, which is for the whole
-// Ingress, would be adjusted under a path that stays where it is.
-func (p *plan) adjust() {
-	stays := p.staying()
-	if len(p.adjusted) == 0 || stays == "" {
+// checkAdjusted bypasses the services of mode proxy if an annotation would be
+// adjusted under a path that keeps its backend: an annotation is for the whole
+// Ingress.
+func (r *rewriter) checkAdjusted() {
+	kept := r.keptBackend()
+	if len(r.adjusted) == 0 || kept == "" {
 		return
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.adjusted)) {
+	for _, name := range slices.Sorted(maps.Keys(r.adjusted)) {
 		problem := fmt.Sprintf("annotation %s would have to be %s for the proxy, and it also holds for %s, which stays; give that an Ingress of its own",
-			name, p.adjusted[name], stays)
-		for _, s := range p.services {
-			if p.migrating(s) && p.has(s, migration.ModeProxy) {
-				p.hold(s, "%s", problem)
-				p.warnOnce("the Ingress is not rewritten: %s", problem)
+			name, r.adjusted[name], kept)
+		for _, s := range r.services {
+			if r.isMigrating(s) && r.hasPaths(s, migration.ModeProxy) {
+				r.bypass(s, "%s", problem)
+				r.warnOnce("the Ingress is not rewritten: %s", problem)
 			}
 		}
 	}
 }
 
-// staying names something that keeps its own backend; a challenge of
-// cert-manager is plain HTTP and does not mind.
-func (p *plan) staying() string {
-	if p.ingress.Spec.DefaultBackend != nil {
+// keptBackend names the first place in the Ingress that keeps its own backend. A
+// challenge of cert-manager does not count: it is plain HTTP.
+func (r *rewriter) keptBackend() string {
+	if r.ingress.Spec.DefaultBackend != nil {
 		return "the default backend"
 	}
-	for i := range p.spots {
-		s := &p.spots[i]
-		if _, challenge := p.acmeChallenge(s); !challenge && s.user != nil && !p.migrates(s, migration.ModeProxy) {
-			return s.String()
+	for i := range r.paths {
+		p := &r.paths[i]
+		if _, challenge := r.acmeChallenge(p); !challenge && p.userBackend != nil && !r.pathMigrates(p, migration.ModeProxy) {
+			return p.String()
 		}
 	}
 	return ""

@@ -14,9 +14,9 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/golden"
 )
 
-// TestCatalogueIsWhole: every annotation of the newest ingress-nginx, aliases
+// TestCatalogueIsComplete: every annotation of the newest ingress-nginx, aliases
 // included, has a class. The list is from its table of annotations and risks.
-func TestCatalogueIsWhole(t *testing.T) {
+func TestCatalogueIsComplete(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/ingress-nginx-v1.15.1.txt")
 	require.NoError(t, err)
@@ -32,7 +32,9 @@ func TestCatalogueIsWhole(t *testing.T) {
 	}
 }
 
-func TestCatalogueIsSound(t *testing.T) {
+// TestCatalogueIsConsistent: the table is sorted, and each entry has the fields
+// that its class needs.
+func TestCatalogueIsConsistent(t *testing.T) {
 	t.Parallel()
 	table := ingressgen.Catalogue()
 	require.True(t, slices.IsSortedFunc(table, func(a, b ingressgen.Annotation) int { return strings.Compare(a.Name, b.Name) }))
@@ -45,7 +47,7 @@ func TestCatalogueIsSound(t *testing.T) {
 	}
 }
 
-// TestDocument keeps docs/annotations.md what the table says.
+// TestDocument: docs/annotations.md is made from the table.
 func TestDocument(t *testing.T) {
 	t.Parallel()
 	var page bytes.Buffer
@@ -75,11 +77,11 @@ func documentLine(a ingressgen.Annotation) string {
 		name += " (older versions)"
 	}
 	why := a.Reason
-	switch only := a.Only(); {
-	case only != "" && a.Class == ingressgen.Adjusted:
-		why += " Admission says so if " + only + "."
-	case only != "":
-		why += " Only if " + only + "."
+	switch condition := a.Condition(); {
+	case condition != "" && a.Class == ingressgen.Adjusted:
+		why += " Admission says so if " + condition + "."
+	case condition != "":
+		why += " Only if " + condition + "."
 	}
 	if a.Idle != "" {
 		why += " Not with `" + a.Idle + "`."

@@ -1,35 +1,56 @@
-// Package ingressgen computes what an opted-in Ingress must become, and the
-// objects that go with it: the proxy Service and its EndpointSlices in the
-// Ingress's namespace, and in mode canary the companion Ingress, with a Service
-// of its own.
+// Package ingressgen computes how an opted-in Ingress must change so that its
+// requests reach the proxy, and the objects that this needs: the proxy Service
+// and its EndpointSlices in the namespace of the Ingress and, in mode canary, a
+// companion Ingress with a Service of its own.
 //
-// Takes: an Ingress as it is (rewritten or not), and a View: the migration
-// table and what the replicas serve. Gives: a Report with the smallest list of
-// JSON Patch edits that leads from what is to what must be, warnings for what
-// is not rewritten, and the reason of each decision. Refuses: to touch what it
-// was not asked to: paths, hosts, annotations and fields that belong to no
-// service of the table, list order, fields that it does not know.
+// Takes:
+//   - an Ingress, rewritten or not
+//   - a View: the migration table and the state of the services in the cluster
 //
-// Rewrite is the one function. It first undoes, in its mind, what an earlier
-// one did (annotation original says what that was), then decides for the
-// Ingress as the user wrote it. So it is idempotent, and Release is a Rewrite
-// of an Ingress that has not opted in:
+// Gives:
+//   - a Report with the smallest list of JSON Patch edits to the desired Ingress
+//   - the companion Ingress, and the names of the Services that must exist
+//   - warnings for everything that is not rewritten, and the reason of each
+//     decision
 //
-//	Release(Rewrite(x)) == x          also when the user edited it in between
+// Refuses:
+//   - to edit paths and hosts that belong to no service of the table
+//   - to edit other annotations, the order of lists, and fields that it does not
+//     know
+//
+// # Rewrite and Release
+//
+// Rewrite first finds out what the user wrote (annotation original has every
+// value that an earlier Rewrite replaced), and then decides as if the Ingress
+// had never been rewritten. So it is idempotent, and Release undoes it, also
+// when the user has edited the Ingress in between:
+//
 //	Rewrite(Rewrite(x)) == Rewrite(x)
+//	Release(Rewrite(x)) == x
 //
-// Two things that a user can do cannot be told from our own: writing the very
-// value that we put there, and renaming several paths of a host at once while
-// they point at us. Then the best guess is taken, with a warning.
+// Two edits of a user look like the proxy's own: writing the very value that the
+// proxy put there, and renaming several rewritten paths of a host at once. Then
+// Rewrite takes the most likely original, with a warning.
 //
-// The decisions are lists: refusals look at the whole Ingress, guards at one
-// path, table at the annotations of ingress-nginx, steps puts them in order.
-// An Ingress that has opted in says in annotations phase and reason where it
-// is, also when nothing of it is rewritten. Only where its user could mend
-// nothing in it (everything is paused, there is no config, it is cert-manager's)
-// Rewrite is Release: nothing of ours stays in it.
+// # Order of decisions
 //
-// The package is pure: no client, clock or log. It imports migration, names, status
-// and the API types. The webhook answers with the edits, the watcher sends
-// them; both and the CLI may import it.
+// The steps of Rewrite, in this order:
+//
+//	findOriginals     what the user wrote                    original.go
+//	checkIngress      ingressChecks: refuse the whole one    checks.go
+//	matchServices     pathChecks: the service of each path   pathchecks.go
+//	resolveStates     the phase of each service              rewrite.go
+//	checkAnnotations  table: annotations of ingress-nginx    catalogue.go
+//	waitForService    the proxy Service must exist           rewrite.go
+//	planCanary        mode canary: the companion             canary.go
+//	checkAdjusted     adjusted annotations hold for all      catalogue.go
+//	summarize         phase and reason of the Ingress        rewrite.go
+//	finish            the edits                              patch.go
+//
+// An opted-in Ingress has its phase and reason in annotations, also when nothing
+// of it is rewritten. If the reason is nothing that its user could mend (the
+// migration is paused, there is no config, it belongs to cert-manager), Rewrite
+// is Release and the Ingress keeps no annotation of the proxy.
+//
+// The package is pure: no client, clock or log.
 package ingressgen

@@ -6,16 +6,16 @@ import (
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 )
 
-// userEdits do the same to the Ingress as the user wrote it and to the
-// rewritten one; written is the former, for what kubectl apply puts back.
+// userEdits change an Ingress o, rewritten or not. written is the Ingress as the
+// user wrote it, for what kubectl apply puts back.
 var userEdits = map[string]func(o, written object, seed int){
 	"add a rule before": func(o, _ object, _ int) {
 		spec := o["spec"].(object)
-		spec["rules"] = append([]any{freshRule("before.example.com")}, list(spec["rules"])...)
+		spec["rules"] = append([]any{newRule("before.example.com")}, list(spec["rules"])...)
 	},
 	"add a rule after": func(o, _ object, _ int) {
 		spec := o["spec"].(object)
-		spec["rules"] = append(list(spec["rules"]), freshRule("after.example.com"))
+		spec["rules"] = append(list(spec["rules"]), newRule("after.example.com"))
 	},
 	"reverse the rules": func(o, _ object, _ int) {
 		spec := o["spec"].(object)
@@ -48,23 +48,23 @@ var userEdits = map[string]func(o, written object, seed int){
 			delete(rules[seed%len(rules)].(object), "http")
 		}
 	},
-	"another annotation": func(o, _ object, _ int) { marks(o)["example.com/new"] = "x" },
-	"opt out":            func(o, _ object, _ int) { delete(marks(o), "migration-proxy.io/enabled") },
-	"another protocol":   func(o, _ object, _ int) { marks(o)["nginx.ingress.kubernetes.io/backend-protocol"] = "FCGI" },
-	"no protocol":        func(o, _ object, _ int) { delete(marks(o), "nginx.ingress.kubernetes.io/backend-protocol") },
+	"another annotation": func(o, _ object, _ int) { annotationsOf(o)["example.com/new"] = "x" },
+	"opt out":            func(o, _ object, _ int) { delete(annotationsOf(o), "migration-proxy.io/enabled") },
+	"another protocol":   func(o, _ object, _ int) { annotationsOf(o)["nginx.ingress.kubernetes.io/backend-protocol"] = "FCGI" },
+	"no protocol":        func(o, _ object, _ int) { delete(annotationsOf(o), "nginx.ingress.kubernetes.io/backend-protocol") },
 }
 
-func freshRule(host string) object {
+func newRule(host string) object {
 	return object{"host": host, "http": object{"paths": []any{
-		object{"path": "/", "pathType": "Prefix", "backend": object{"service": object{"name": "fresh", "port": object{"number": 1}}}},
+		object{"path": "/", "pathType": "Prefix", "backend": object{"service": object{"name": "added", "port": object{"number": 1}}}},
 	}}}
 }
 
-func marks(o object) object { return o["metadata"].(object)["annotations"].(object) }
+func annotationsOf(o object) object { return o["metadata"].(object)["annotations"].(object) }
 
 func list(value any) []any {
-	found, _ := value.([]any)
-	return found
+	elements, _ := value.([]any)
+	return elements
 }
 
 func allPaths(o object) []object {
@@ -79,25 +79,26 @@ func allPaths(o object) []object {
 	return all
 }
 
-func move(o object, name string) {
+// changeRewritten changes a value that the edits of a rewrite rely on.
+func changeRewritten(o object, name string) {
 	if edit, ok := userEdits[name]; ok {
 		edit(o, o, 0)
 		return
 	}
 	for _, rule := range list(o["spec"].(object)["rules"]) {
-		if name == "rehost all" {
+		if name == "rename all hosts" {
 			rule.(object)["host"] = "other.example.com"
 		}
 	}
 	for _, path := range allPaths(o) {
 		switch name {
-		case "rename all":
+		case "rename all paths":
 			path["path"] = "/other"
-		case "hand made all":
+		case "replace all backends":
 			path["backend"] = object{"service": object{"name": "hand", "port": object{"number": 8080}}}
 		}
 	}
-	if name == "ours is there" {
-		marks(o)[ingressgen.AnnotationOriginal] = "{}"
+	if name == "add annotation original" {
+		annotationsOf(o)[ingressgen.AnnotationOriginal] = "{}"
 	}
 }

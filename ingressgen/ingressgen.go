@@ -8,40 +8,41 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// Prefix is what our annotations and labels begin with.
+// Prefix begins the annotations and labels of the migration proxy.
 const Prefix = names.Group + "/"
 
 // The annotations that the user writes.
 const (
 	AnnotationEnabled = Prefix + "enabled" // "true" opts in
 	AnnotationService = Prefix + "service" // optional: the one service that the paths belong to
-	AnnotationMode    = Prefix + "mode"    // optional: proxy or canary, before the service's own
+	AnnotationMode    = Prefix + "mode"    // optional: proxy or canary; it overrides the mode of the service
 )
 
-// The annotations that we write.
+// The annotations that the migration proxy writes.
 const (
-	AnnotationOriginal = Prefix + "original" // JSON: every value we replaced, see record
-	AnnotationShare    = Prefix + "share"    // "20", or "api=20,web=5" for several services
+	AnnotationOriginal = Prefix + "original" // JSON: every replaced value, see originalValues
+	AnnotationShare    = Prefix + "share"    // percent: "20", or "api=20,web=5" for several services
 	AnnotationPhase    = Prefix + "phase"    // status.Phase
 	AnnotationReason   = Prefix + "reason"   // why the phase is not Migrating
 )
 
-// written are the annotations that are ours alone.
-var written = []string{AnnotationOriginal, AnnotationPhase, AnnotationReason, AnnotationShare}
+// managedAnnotations are the annotations that only the migration proxy writes.
+var managedAnnotations = []string{AnnotationOriginal, AnnotationPhase, AnnotationReason, AnnotationShare}
 
-// LabelConfig marks the migration ConfigMap, so that the webhook sees it.
+// LabelConfig marks ConfigMaps that the webhook checks like the migration
+// ConfigMap.
 const LabelConfig = Prefix + "config"
 
-// View is what an Ingress is judged by.
+// View is everything that decides about an Ingress besides the Ingress itself.
 type View struct {
-	Table *migration.Table // nil: there is no valid config yet, nothing is rewritten
+	Table *migration.Table // nil: there is no valid config yet, and nothing is rewritten
 	State status.Cluster
-	// CreatesService says that who asks makes Service migration-proxy before it
-	// points an Ingress at it, as the watcher does. Others must not point at
-	// one that is not there: for them State.Namespaces says where it is.
+	// CreatesService says that the caller creates the proxy Service before it
+	// applies the edits, as the watcher does. For other callers State.Namespaces
+	// says where the Service exists, and elsewhere no Ingress points at it.
 	CreatesService bool
-	// Blocked is why what the Ingress would point at cannot be made: somebody
-	// else has its name. "": nothing is in the way.
+	// Blocked is the reason why the Service or the companion cannot be created,
+	// such as that its name is taken; "" if there is none.
 	Blocked string
 	// Ports looks named ports up. Nil: no named port is known.
 	Ports PortLookup
@@ -54,16 +55,15 @@ type PortLookup interface {
 	PortNumber(service, name string) (int32, bool)
 }
 
-// OptedIn tells whether the user asked for the Ingress to be migrated.
+// OptedIn tells whether the user wants the Ingress to be migrated.
 func OptedIn(ingress *networkingv1.Ingress) bool {
 	return ingress.Annotations[AnnotationEnabled] == "true"
 }
 
-// Touched tells whether the Ingress carries anything of ours, an annotation
-// or a backend, so that it has to be looked at even if it has not opted in
-// (any more).
+// Touched tells whether the Ingress has an annotation or a backend of the
+// migration proxy, so that it may need edits even if it has not opted in.
 func Touched(ingress *networkingv1.Ingress) bool {
-	for _, name := range written {
+	for _, name := range managedAnnotations {
 		if _, ok := ingress.Annotations[name]; ok {
 			return true
 		}

@@ -15,14 +15,14 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
-// What the API server refuses: apimachinery's TotalAnnotationSizeLimitB, and
-// apiserver's maxJSONPatchOperations.
+// The limits of the API server: TotalAnnotationSizeLimitB of apimachinery, and
+// maxJSONPatchOperations of apiserver.
 const (
 	storedAnnotations = 256 << 10
 	patchOperations   = 10000
 )
 
-// TestLarge: what is rewritten can be stored, and can be put back.
+// TestLarge: a rewritten Ingress can be stored, and can be put back.
 func TestLarge(t *testing.T) {
 	t.Parallel()
 	table, err := config.Load("test", []byte(`services:
@@ -34,11 +34,11 @@ func TestLarge(t *testing.T) {
 		paths, annotation int
 		want              status.Phase
 	}{
-		"as many paths as can be":      {500, 0, status.Migrating},
-		"a path more":                  {501, 0, status.Bypassed},
-		"room for the record":          {500, 150 << 10, status.Migrating},
-		"no room for the record":       {500, 190 << 10, status.Bypassed},
-		"no room for anything of ours": {1, 240 << 10, status.Bypassed},
+		"as many paths as allowed":         {500, 0, status.Migrating},
+		"one path more":                    {501, 0, status.Bypassed},
+		"annotation original fits":         {500, 150 << 10, status.Migrating},
+		"annotation original does not fit": {500, 190 << 10, status.Bypassed},
+		"no own annotation fits":           {1, 240 << 10, status.Bypassed},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

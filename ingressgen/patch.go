@@ -3,7 +3,6 @@ package ingressgen
 import (
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
@@ -12,124 +11,140 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// compare emits the edits from what is to what was decided. Only single
-// values are edited, so what this version of the API types does not know stays
-// where it is.
-func (p *plan) compare() {
-	var next record
-	for i := range p.spots {
-		s := &p.spots[i]
-		if s.user == nil {
+// editBackends computes the edits from the current Ingress to the decided one.
+// It edits only single values, so fields that these API types do not know stay
+// where they are.
+func (r *rewriter) editBackends() {
+	var next originalValues
+	for i := range r.paths {
+		p := &r.paths[i]
+		if p.userBackend == nil {
 			continue
 		}
-		want := *s.user
-		if p.migrates(s, migration.ModeProxy) {
+		want := *p.userBackend
+		if r.pathMigrates(p, migration.ModeProxy) {
 			want = proxyBackend
-			next.Backends = append(next.Backends, kept{key: s.key(), Backend: *s.user})
+			next.Backends = append(next.Backends, originalBackend{pathKey: p.key(), Backend: *p.userBackend})
 		}
-		p.report.Edits = append(p.report.Edits, backendEdits(spotPath(s.rule, s.path), *s.at.Backend.Service, want)...)
+		r.report.Edits = append(r.report.Edits, backendEdits(p.pointer(), *p.spec.Backend.Service, want)...)
 	}
-	p.compareAnnotations(next)
+	r.editAnnotations(next)
 }
 
-func (p *plan) compareAnnotations(next record) {
-	want := map[string]string{}
-	for name := range p.record.Annotations {
-		if value := p.userAnnotation(name); value != p.ingress.Annotations[name] {
-			want[name] = value
-		}
-	}
+// editAnnotations appends the edits of annotations, by name.
+func (r *rewriter) editAnnotations(next originalValues) {
+	want := r.restoredAnnotations()
 	if len(next.Backends) > 0 {
-		for name, value := range p.adjusted {
-			next = next.with(name, p.userAnnotation(name))
+		for name, value := range r.adjusted {
+			next = next.withAnnotation(name, r.userAnnotation(name))
 			want[name] = value
 		}
 	}
-	for _, name := range written {
-		want[name] = "" // removed, unless set below
-	}
-	want[AnnotationOriginal] = next.text()
-	if want[AnnotationOriginal] == "" && slices.ContainsFunc(p.spots, func(s spot) bool { return s.lost }) {
-		want[AnnotationOriginal] = p.ingress.Annotations[AnnotationOriginal] // a person may read more out of it
-	}
-	if p.report.Phase != "" && !p.quiet {
-		want[AnnotationPhase] = string(p.report.Phase)
-		want[AnnotationReason] = p.report.Reason
-	}
-	if len(p.services) > 0 {
-		want[AnnotationShare] = p.shares()
-	}
+	maps.Copy(want, r.managedValues(next))
 	for _, name := range slices.Sorted(maps.Keys(want)) {
-		p.report.Edits = append(p.report.Edits, annotationEdit(p.ingress.Annotations, name, want[name])...)
+		r.report.Edits = append(r.report.Edits, annotationEdit(r.ingress.Annotations, name, want[name])...)
 	}
 }
 
-// userAnnotation is an annotation as the user wrote it: an adjusted value that
-// is still there stands for the recorded one.
-func (p *plan) userAnnotation(name string) string {
-	value := p.ingress.Annotations[name]
-	recorded, ok := p.record.Annotations[name]
-	if set, _ := adjusts(name); ok && value == set {
-		return recorded
+// restoredAnnotations are the user's values of annotations that were adjusted.
+func (r *rewriter) restoredAnnotations() map[string]string {
+	restored := map[string]string{}
+	for name := range r.originals.Annotations {
+		if value := r.userAnnotation(name); value != r.ingress.Annotations[name] {
+			restored[name] = value
+		}
+	}
+	return restored
+}
+
+// managedValues are the values of all annotations that only the proxy writes;
+// "" is absent.
+func (r *rewriter) managedValues(next originalValues) map[string]string {
+	values := make(map[string]string, len(managedAnnotations))
+	for _, name := range managedAnnotations {
+		values[name] = ""
+	}
+	values[AnnotationOriginal] = next.text()
+	if values[AnnotationOriginal] == "" && slices.ContainsFunc(r.paths, func(p ingressPath) bool { return p.originalLost }) {
+		values[AnnotationOriginal] = r.ingress.Annotations[AnnotationOriginal] // a person may be able to read it
+	}
+	if r.report.Phase != "" && !r.silent {
+		values[AnnotationPhase] = string(r.report.Phase)
+		values[AnnotationReason] = r.report.Reason
+	}
+	if len(r.services) > 0 {
+		values[AnnotationShare] = r.shares()
+	}
+	return values
+}
+
+// userAnnotation is the user's value of an annotation: the original one while
+// the Ingress still has the adjusted value, else the current one.
+func (r *rewriter) userAnnotation(name string) string {
+	value := r.ingress.Annotations[name]
+	original, ok := r.originals.Annotations[name]
+	if adjusted, _ := adjustedValue(name); ok && value == adjusted {
+		return original
 	}
 	return value
 }
 
-// proxies are the Services that Report.Proxies is for.
-func (p *plan) proxies() []string {
-	var all []string
-	if p.report.Companion != nil {
-		all = append(all, companionService(p.ingress.Name))
+// proxyServices are the Services of Report.Proxies.
+func (r *rewriter) proxyServices() []string {
+	var services []string
+	if r.report.Companion != nil {
+		services = append(services, companionService(r.ingress.Name))
 	}
-	if p.pointsAtProxy() {
-		all = append(all, names.ProxyService)
+	if r.pointsAtProxy() {
+		services = append(services, names.ProxyService)
 	}
-	slices.Sort(all)
-	return all
+	slices.Sort(services)
+	return services
 }
 
-// pointsAtProxy leaves out what others pointed there by hand for hosts that are
-// not migrated: the Service in a namespace is a way to the applications of all
-// others, so an Ingress does not get it for the asking.
-func (p *plan) pointsAtProxy() bool {
-	return slices.ContainsFunc(p.spots, func(s spot) bool {
-		return p.migrates(&s, migration.ModeProxy) || s.lost && p.covering(&s) != nil
+// pointsAtProxy does not count paths that somebody pointed at the proxy by hand
+// for hosts that are not migrated. The proxy Service of a namespace leads to the
+// applications of all other namespaces, so the watcher creates it only for
+// migrated hosts.
+func (r *rewriter) pointsAtProxy() bool {
+	return slices.ContainsFunc(r.paths, func(p ingressPath) bool {
+		return r.pathMigrates(&p, migration.ModeProxy) || p.originalLost && r.coveringService(&p) != nil
 	})
 }
 
-// backendEdits goes value by value: a Service backend may carry fields that
-// we do not know.
-func backendEdits(spot string, is, want backend) []Edit {
-	at := spot + "/backend/service"
+// backendEdits edits value by value: a Service backend may have fields that
+// these API types do not know.
+func backendEdits(path string, current, want backend) []Edit {
+	service := path + "/backend/service"
 	var edits []Edit
-	if is.Name != want.Name {
-		edits = append(edits, Edit{"replace", at + "/name", want.Name})
+	if current.Name != want.Name {
+		edits = append(edits, Edit{"replace", service + "/name", want.Name})
 	}
-	edits = append(edits, valueEdit(at+"/port/name", is.Port.Name, want.Port.Name)...)
-	return append(edits, valueEdit(at+"/port/number", is.Port.Number, want.Port.Number)...)
+	edits = append(edits, valueEdit(service+"/port/name", current.Port.Name, want.Port.Name)...)
+	return append(edits, valueEdit(service+"/port/number", current.Port.Number, want.Port.Number)...)
 }
 
 // valueEdit treats the zero value as absent, as the API does.
-func valueEdit[T comparable](path string, is, want T) []Edit {
+func valueEdit[T comparable](path string, current, want T) []Edit {
 	var zero T
 	switch {
-	case is == want:
+	case current == want:
 		return nil
 	case want == zero:
 		return []Edit{{Op: "remove", Path: path}}
-	case is == zero:
+	case current == zero:
 		return []Edit{{"add", path, want}}
 	}
 	return []Edit{{"replace", path, want}}
 }
 
-// annotationEdit leads to the value; "" is absent.
+// annotationEdit sets an annotation; "" removes it.
 func annotationEdit(annotations map[string]string, name, want string) []Edit {
-	is, exists := annotations[name]
+	current, exists := annotations[name]
 	switch path := annotationPath(name); {
 	case exists && want == "":
 		return []Edit{{Op: "remove", Path: path}}
-	case exists && is != want:
+	case exists && current != want:
 		return []Edit{{"replace", path, want}}
 	case !exists && want != "":
 		return []Edit{{"add", path, want}}
@@ -137,8 +152,8 @@ func annotationEdit(annotations map[string]string, name, want string) []Edit {
 	return nil
 }
 
-// SetAnnotation gives the edits that lead to an annotation's value; "" is
-// absent.
+// SetAnnotation gives the edits that set an annotation of the Ingress; value ""
+// removes it.
 func SetAnnotation(ingress *networkingv1.Ingress, name, value string) []Edit {
 	edits := annotationEdit(ingress.Annotations, name, value)
 	if ingress.Annotations == nil && len(edits) > 0 {
@@ -147,12 +162,12 @@ func SetAnnotation(ingress *networkingv1.Ingress, name, value string) []Edit {
 	return edits
 }
 
-var pointer = strings.NewReplacer("~", "~0", "/", "~1") // RFC 6901
+// The escapes of JSON pointers (RFC 6901).
+var (
+	escapePointer   = strings.NewReplacer("~", "~0", "/", "~1")
+	unescapePointer = strings.NewReplacer("~1", "/", "~0", "~")
+)
 
 const annotationsPath = "/metadata/annotations"
 
-func annotationPath(name string) string { return annotationsPath + "/" + pointer.Replace(name) }
-
-func spotPath(rule, path int) string {
-	return "/spec/rules/" + strconv.Itoa(rule) + "/http/paths/" + strconv.Itoa(path)
-}
+func annotationPath(name string) string { return annotationsPath + "/" + escapePointer.Replace(name) }

@@ -16,8 +16,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// An object of JSON: what the API server keeps, with fields that our types do
-// not know.
+// object is a JSON object: what the API server stores, with fields that our types
+// do not know.
 type object = map[string]any
 
 const namespace = "shop"
@@ -26,7 +26,7 @@ var (
 	hosts     = []string{"a.example.com", "b.example.com", "*.example.com", "a.example.com", "a.example.com", ""}
 	paths     = []string{"", "/", "/api", "/api/", "/api/v1", "/web", "/.well-known/acme-challenge/x"}
 	pathTypes = []string{"Prefix", "Exact", "ImplementationSpecific"}
-	// The names that annotations are drawn from, with values that do something.
+	// The annotations to draw from, with values that do something.
 	annotations = map[string][]string{
 		"nginx.ingress.kubernetes.io/backend-protocol": {"HTTP", "HTTPS", "https", "GRPC", "AUTO_HTTP", ""},
 		"nginx.ingress.kubernetes.io/rewrite-target":   {"/$1"},
@@ -52,7 +52,7 @@ func drawView(t *rapid.T) ingressgen.View {
 	var services []migration.Service
 	for i := range rapid.IntRange(1, 6).Draw(t, "services") {
 		s := drawService(t, i)
-		if i < 2 { // mostly there is something to rewrite
+		if i < 2 { // so that most Ingresses have something to rewrite
 			s.OldHost, s.PathPrefix, s.Mode = migration.Host(hosts[i]), "/", migration.ModeProxy
 			s.OldBackend = migration.Backend{Scheme: migration.HTTP, Host: "api.shop.svc", Port: 8080}
 		}
@@ -64,7 +64,7 @@ func drawView(t *rapid.T) ingressgen.View {
 	table, err := migration.NewTable(migration.Global{}, services)
 	require.NoError(t, err)
 	view := serving(table)
-	view.Ports, view.CreatesService = httpPort{}, rapid.IntRange(0, 9).Draw(t, "awaited") > 0
+	view.Ports, view.CreatesService = httpPort{}, rapid.IntRange(0, 9).Draw(t, "service missing") > 0
 	for i, s := range services {
 		if i > 0 {
 			drawPhase(t, view.State.Services, string(s.Name))
@@ -116,10 +116,10 @@ func drawService(t *rapid.T, i int) migration.Service {
 // drawIngress gives an opted-in Ingress as JSON. No two of its paths have the
 // same host, path and type.
 func drawIngress(t *rapid.T) object {
-	marks := object{"migration-proxy.io/enabled": "true"}
+	values := object{"migration-proxy.io/enabled": "true"}
 	for _, name := range rapid.SliceOfDistinct(rapid.SampledFrom(keys(annotations)), rapid.ID).Draw(t, "annotations") {
 		if rapid.IntRange(0, 9).Draw(t, "some") == 0 {
-			marks[name] = rapid.SampledFrom(annotations[name]).Draw(t, name)
+			values[name] = rapid.SampledFrom(annotations[name]).Draw(t, name)
 		}
 	}
 	seen := map[string]bool{}
@@ -133,7 +133,7 @@ func drawIngress(t *rapid.T) object {
 	}
 	return object{
 		"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "future": []any{"x"},
-		"metadata": object{"name": "ing", "namespace": namespace, "uid": "u-1", "annotations": marks, "futureMeta": true},
+		"metadata": object{"name": "ing", "namespace": namespace, "uid": "u-1", "annotations": values, "futureMeta": true},
 		"spec":     spec,
 	}
 }
@@ -150,11 +150,11 @@ func drawRule(t *rapid.T, seen map[string]bool) object {
 		pathType := rapid.SampledFrom(pathTypes).Draw(t, "type")
 		if id := host + " " + path + " " + pathType; !seen[id] {
 			seen[id] = true
-			one := object{"pathType": pathType, "futurePath": 1, "backend": drawBackend(t)}
+			entry := object{"pathType": pathType, "futurePath": 1, "backend": drawBackend(t)}
 			if path != "" {
-				one["path"] = path
+				entry["path"] = path
 			}
-			list = append(list, one)
+			list = append(list, entry)
 		}
 	}
 	if len(list) > 0 {
@@ -201,8 +201,8 @@ func decode(t require.TestingT, text []byte) object {
 	return o
 }
 
-// TestLaws: Release(Rewrite(x)) is x, Rewrite(Rewrite(x)) is Rewrite(x),
-// guards let the Ingress itself pass, and nothing foreign is edited.
+// TestLaws: Release(Rewrite(x)) is x, Rewrite(Rewrite(x)) is Rewrite(x), the
+// preconditions hold for the Ingress itself, and only own values are edited.
 func TestLaws(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -210,7 +210,7 @@ func TestLaws(t *testing.T) {
 		requireLaws(t, before, view)
 		requireOwnEdits(t, before, view)
 
-		// Another config, another state, and back.
+		// Another config and another state.
 		after := apply(t, before, ingressgen.Rewrite(parse(t, before), view).Edits)
 		requireLaws(t, after, drawView(t))
 	})
@@ -219,20 +219,20 @@ func TestLaws(t *testing.T) {
 var editable = regexp.MustCompile(`^/(?:metadata/annotations/(?:migration-proxy\.io~1(?:original|share|phase|reason)|nginx\.ingress\.kubernetes\.io~1backend-protocol)` +
 	`|spec/rules/(\d+)/http/paths/(\d+)/backend/service/(?:name|port/name|port/number))$`)
 
-// requireOwnEdits: an edit is on one of the few values that are ours to edit,
-// and in a path that a migrating service of the table is for.
+// requireOwnEdits: every edit is on one of the few values that the proxy may
+// edit, and edits of a path need a migrating service for it.
 func requireOwnEdits(t require.TestingT, before []byte, view ingressgen.View) {
 	ingress := parse(t, before)
 	for _, edit := range ingressgen.Rewrite(ingress, view).Edits {
-		found := editable.FindStringSubmatch(edit.Path)
-		require.NotNil(t, found, "%s is not ours to edit", edit.Path)
-		if found[1] == "" {
+		match := editable.FindStringSubmatch(edit.Path)
+		require.NotNil(t, match, "%s must not be edited", edit.Path)
+		if match[1] == "" {
 			continue
 		}
 		var i, j int
-		_, err := fmt.Sscan(found[1], &i)
+		_, err := fmt.Sscan(match[1], &i)
 		require.NoError(t, err)
-		_, err = fmt.Sscan(found[2], &j)
+		_, err = fmt.Sscan(match[2], &j)
 		require.NoError(t, err)
 		rule := ingress.Spec.Rules[i]
 		path := rule.HTTP.Paths[j]
@@ -244,8 +244,8 @@ func requireOwnEdits(t require.TestingT, before []byte, view ingressgen.View) {
 	}
 }
 
-// TestRestoreAfterUserEdits: what the user does to the rewritten Ingress is
-// what is left of it when it is restored.
+// TestRestoreAfterUserEdits: after the user edits a rewritten Ingress, Release
+// gives the Ingress as the user wrote it, with these edits.
 func TestRestoreAfterUserEdits(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -256,7 +256,7 @@ func TestRestoreAfterUserEdits(t *testing.T) {
 		seed := rapid.IntRange(0, 11).Draw(t, "place")
 		for _, name := range edits {
 			if name == "rename a path" && len(edits) > 1 {
-				continue // a path that is new to us can be told from one other only
+				continue // one renamed path can be matched with its original, several cannot
 			}
 			userEdits[name](want, want, seed)
 			userEdits[name](changed, want, seed)
@@ -270,30 +270,30 @@ func TestRestoreAfterUserEdits(t *testing.T) {
 	})
 }
 
-// TestWreckage: with our annotations deleted or overwritten nothing panics,
-// the laws hold, and a second Rewrite has nothing to do.
-func TestWreckage(t *testing.T) {
+// TestDamagedAnnotations: with the proxy's annotations deleted or overwritten
+// nothing panics, the laws hold, and a second Release has no edits.
+func TestDamagedAnnotations(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		before, view := encode(t, drawIngress(t)), drawView(t)
-		wreck := decode(t, apply(t, before, ingressgen.Rewrite(parse(t, before), view).Edits))
-		for _, name := range rapid.SliceOfDistinct(rapid.SampledFrom([]string{"original", "share", "phase", "reason", "enabled"}), rapid.ID).Draw(t, "wrecked") {
+		damaged := decode(t, apply(t, before, ingressgen.Rewrite(parse(t, before), view).Edits))
+		for _, name := range rapid.SliceOfDistinct(rapid.SampledFrom([]string{"original", "share", "phase", "reason", "enabled"}), rapid.ID).Draw(t, "damaged") {
 			full := ingressgen.Prefix + name
-			delete(marks(wreck), full)
+			delete(annotationsOf(damaged), full)
 			if text := rapid.SampledFrom([]string{"", "{", "[]", "null", `{"backends":[{"host":"a.example.com","backend":{"name":"x","port":{"number":1}}}]}`, `{"annotations":{"a":"b"}}`}).Draw(t, "text"); text != "" {
-				marks(wreck)[full] = text
+				annotationsOf(damaged)[full] = text
 			}
 		}
-		text := encode(t, wreck)
+		text := encode(t, damaged)
 		requireLaws(t, text, view)
 		released := apply(t, text, ingressgen.Release(parse(t, text), view).Edits)
 		require.Empty(t, ingressgen.Release(parse(t, released), view).Edits)
 	})
 }
 
-// TestGuardedFailsOnAnother: the patch is refused as soon as anything that it
-// relied on is another.
-func TestGuardedFailsOnAnother(t *testing.T) {
+// TestPreconditionsFailOnChange: the patch fails as soon as a value that it
+// relies on has changed.
+func TestPreconditionsFailOnChange(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		before, view := encode(t, drawIngress(t)), drawView(t)
@@ -305,24 +305,26 @@ func TestGuardedFailsOnAnother(t *testing.T) {
 		if !inPaths {
 			return // nothing is rewritten
 		}
-		guarded := ingressgen.WithPreconditions(parse(t, before), edits)
-		moved := decode(t, before)
-		name := rapid.SampledFrom([]string{"add a rule before", "opt out", "rename all", "rehost all", "hand made all", "ours is there"}).Draw(t, "move")
-		move(moved, name)
-		_, err := tryApply(t, encode(t, moved), guarded)
+		patch := ingressgen.WithPreconditions(parse(t, before), edits)
+		changed := decode(t, before)
+		name := rapid.SampledFrom([]string{
+			"add a rule before", "opt out", "rename all paths", "rename all hosts", "replace all backends", "add annotation original",
+		}).Draw(t, "change")
+		changeRewritten(changed, name)
+		_, err := tryApply(t, encode(t, changed), patch)
 		require.Error(t, err, name)
 	})
 }
 
-// TestQuiet: what is refused without a word leaves nothing of ours, whatever
-// the Ingress says and carries: Rewrite then is Release.
-func TestQuiet(t *testing.T) {
+// TestSilentChecks: while a silent check refuses the Ingress, Rewrite is Release:
+// no annotation and no backend of the proxy stays, whatever the Ingress has.
+func TestSilentChecks(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		before, view := encode(t, drawIngress(t)), drawView(t)
 		rewritten := apply(t, before, ingressgen.Rewrite(parse(t, before), view).Edits)
 		now := drawView(t)
-		switch rapid.IntRange(0, 2).Draw(t, "why") {
+		switch rapid.IntRange(0, 2).Draw(t, "check") {
 		case 0:
 			now.State.Paused = "restore --all"
 		case 1:

@@ -7,31 +7,31 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// Edit is one JSON Patch operation (RFC 6902) on the Ingress, as it is sent.
+// Edit is one JSON Patch operation (RFC 6902) on the Ingress.
 type Edit struct {
 	Op    string `json:"op"`              // add, replace, remove or test
 	Path  string `json:"path"`            // RFC 6901
-	Value any    `json:"value,omitempty"` // string or int32; a test may have null, which means absent
+	Value any    `json:"value,omitempty"` // string or int32; null in a test means absent
 }
 
-// Report is what must happen to one Ingress, and why.
+// Report is how one Ingress must change, and why.
 type Report struct {
-	// Edits lead from the Ingress as it is to what it must be; none when it
-	// already is. They are to be applied in this order, all or none.
+	// Edits must be applied in this order, all or none. There are none when the
+	// Ingress needs no change.
 	Edits []Edit
-	// Companion is what Ingress NAME-migration must be (mode canary); nil when
-	// there must be none.
+	// Companion is the desired Ingress NAME-migration (mode canary); nil when there
+	// must be none.
 	Companion *networkingv1.Ingress
-	// Services are those that paths of the Ingress belong to, sorted.
+	// Services are the services that paths of the Ingress belong to, sorted.
 	Services []migration.Name
 	// Phase is Migrating, FallenBack or Bypassed: the worst of the services'.
-	// "" when the Ingress has not opted in. What the Ingress itself says may
-	// be less: see quietRefusals.
+	// "" when the Ingress has not opted in. Annotation phase may be missing all the
+	// same: see silentChecks.
 	Phase    status.Phase
 	Reason   string   // why the phase is not Migrating, "" if it is
-	Warnings []string // for the user, each a sentence that names the place
-	// Proxies are the Services of ours, by name and sorted, that the Ingress
-	// and its Companion, once edited, point at: migration-proxy for the
-	// Ingress (ProxyService), one of its own for the Companion (CompanionService).
+	Warnings []string // for the user: each names the place and the way out
+	// Proxies are the names of the Services that must exist before the edits are
+	// applied, sorted: ProxyService for the Ingress, CompanionService for the
+	// Companion.
 	Proxies []string
 }

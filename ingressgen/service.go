@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
-	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -17,9 +16,9 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
-// ProxyService is the Service that rewritten Ingresses of a namespace point
-// at. It has no selector: the proxy's pods live in another namespace, and
-// ProxySlices says where.
+// ProxyService is the Service that the rewritten Ingresses of a namespace point
+// at. It has no selector, because the pods of the proxy are in another namespace:
+// its endpoints are those of ProxySlices.
 func ProxyService(namespace string) *corev1.Service {
 	return &corev1.Service{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
@@ -34,17 +33,10 @@ func ProxyService(namespace string) *corev1.Service {
 	}
 }
 
-// CompanionName is what the companion of an Ingress is called.
-func CompanionName(ingress string) string { return ingress + companionSuffix }
-
-// CompanionOf is the Ingress that a companion belongs to, by its name: the
-// other way round.
-func CompanionOf(companion string) string { return strings.TrimSuffix(companion, companionSuffix) }
-
 // CompanionService is the Service that a companion Ingress points at, with its
 // owner. Each has one of its own, because ingress-nginx keeps a canary's weight
 // and header with the Service and port that it sends to, for all of a
-// namespace: companions that share a Service would share the first one's split.
+// namespace: companions that share a Service would share the first one's canarySplit.
 func CompanionService(companion *networkingv1.Ingress) *corev1.Service {
 	return &corev1.Service{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
@@ -61,9 +53,9 @@ func CompanionService(companion *networkingv1.Ingress) *corev1.Service {
 	}
 }
 
-// companionService is the name of the Service of an Ingress's companion: that
-// of the companion, or a short one where a Service may not be called so (an
-// Ingress's name may be longer, and have dots).
+// companionService is the name of the Service of an Ingress's companion: the
+// name of the companion, or a short hash where that is no valid name of a Service
+// (the name of an Ingress may be longer, and have dots).
 func companionService(ingress string) string {
 	name := CompanionName(ingress)
 	if len(validation.IsDNS1035Label(name)) == 0 {
@@ -73,21 +65,21 @@ func companionService(ingress string) string {
 	return "canary-" + hex.EncodeToString(sum[:8]) + companionSuffix
 }
 
-// ProxySlices mirrors the EndpointSlices of the proxy's own Service for one of
-// ours: the same endpoints, on the ports that it has, and its owner; sorted by
-// name. The Service that they are from needs none: nil.
+// ProxySlices copies the EndpointSlices of the proxy's own Service (source) for
+// another Service: the same endpoints, the ports that the Service has, and its
+// owner, sorted by name. For the proxy's own Service it gives nil.
 func ProxySlices(service *corev1.Service, source []discoveryv1.EndpointSlice) []*discoveryv1.EndpointSlice {
-	var slicesOf []*discoveryv1.EndpointSlice
+	var copies []*discoveryv1.EndpointSlice
 	for i := range source {
 		if source[i].Namespace != service.Namespace || service.Name != names.ProxyService {
-			slicesOf = append(slicesOf, mirror(service, &source[i]))
+			copies = append(copies, copySlice(service, &source[i]))
 		}
 	}
-	slices.SortFunc(slicesOf, func(a, b *discoveryv1.EndpointSlice) int { return cmp.Compare(a.Name, b.Name) })
-	return slicesOf
+	slices.SortFunc(copies, func(a, b *discoveryv1.EndpointSlice) int { return cmp.Compare(a.Name, b.Name) })
+	return copies
 }
 
-func mirror(service *corev1.Service, source *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
+func copySlice(service *corev1.Service, source *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
 	from := source.DeepCopy()
 	to := &discoveryv1.EndpointSlice{
 		TypeMeta: metav1.TypeMeta{APIVersion: discoveryv1.SchemeGroupVersion.String(), Kind: "EndpointSlice"},
@@ -95,7 +87,7 @@ func mirror(service *corev1.Service, source *discoveryv1.EndpointSlice) *discove
 			Name: sliceName(service.Name, from.Name), Namespace: service.Namespace, OwnerReferences: service.OwnerReferences,
 			Labels: map[string]string{
 				discoveryv1.LabelServiceName: service.Name,
-				discoveryv1.LabelManagedBy:   names.Manager, // or the cluster's own controller would delete it
+				discoveryv1.LabelManagedBy:   names.Manager, // otherwise the EndpointSlice controller of the cluster would delete it
 				names.ManagedByLabel:         names.Manager,
 			},
 		},
@@ -103,7 +95,7 @@ func mirror(service *corev1.Service, source *discoveryv1.EndpointSlice) *discove
 		Endpoints:   from.Endpoints,
 	}
 	for i := range to.Endpoints {
-		to.Endpoints[i].TargetRef = nil // perhaps a Pod of another namespace
+		to.Endpoints[i].TargetRef = nil // a Pod of another namespace
 	}
 	for _, port := range from.Ports {
 		if port.Name != nil && slices.ContainsFunc(service.Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == *port.Name }) {
@@ -113,7 +105,8 @@ func mirror(service *corev1.Service, source *discoveryv1.EndpointSlice) *discove
 	return to
 }
 
-// sliceName: several Services of a namespace mirror the same source.
+// sliceName is unique in a namespace, where several Services copy the same
+// source.
 func sliceName(service, source string) string {
 	if service == names.ProxyService {
 		return source

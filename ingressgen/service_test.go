@@ -22,13 +22,14 @@ func TestProxyService(t *testing.T) {
 	golden.Check(t, "testdata/proxy-service.yaml", marshal(t, service))
 }
 
-// source is what the cluster makes for the proxy's own Service.
-func source() []discoveryv1.EndpointSlice {
+// proxySource gives the EndpointSlices that the cluster makes for the proxy's own
+// Service.
+func proxySource() []discoveryv1.EndpointSlice {
 	port := func(name string, number int32) discoveryv1.EndpointPort {
 		protocol := corev1.ProtocolTCP
 		return discoveryv1.EndpointPort{Name: &name, Port: &number, Protocol: &protocol}
 	}
-	yes := true
+	ready := true
 	slice := func(name string, family discoveryv1.AddressType, address string) discoveryv1.EndpointSlice {
 		return discoveryv1.EndpointSlice{
 			ObjectMeta: metav1.ObjectMeta{
@@ -39,7 +40,7 @@ func source() []discoveryv1.EndpointSlice {
 			AddressType: family,
 			Ports:       []discoveryv1.EndpointPort{port("http", 8000), port("new", 8001), port("status", 8080)},
 			Endpoints: []discoveryv1.Endpoint{{
-				Addresses: []string{address}, Conditions: discoveryv1.EndpointConditions{Ready: &yes},
+				Addresses: []string{address}, Conditions: discoveryv1.EndpointConditions{Ready: &ready},
 				TargetRef: &corev1.ObjectReference{Kind: "Pod", Name: "migration-proxy-0", Namespace: "migration-proxy"},
 			}},
 		}
@@ -52,10 +53,10 @@ func source() []discoveryv1.EndpointSlice {
 
 func TestProxySlices(t *testing.T) {
 	t.Parallel()
-	from := source()
+	from := proxySource()
 	golden.Check(t, "testdata/proxy-slices.yaml", marshal(t, ingressgen.ProxySlices(ingressgen.ProxyService("shop"), from)))
-	require.Equal(t, source(), from, "the source is the informer's")
-	require.Empty(t, ingressgen.ProxySlices(ingressgen.ProxyService("migration-proxy"), from), "there the cluster makes them")
+	require.Equal(t, proxySource(), from, "the source belongs to the informer")
+	require.Empty(t, ingressgen.ProxySlices(ingressgen.ProxyService("migration-proxy"), from), "the cluster makes the slices of the proxy's own Service")
 }
 
 // companionOf is the companion of an Ingress in mode canary.
@@ -65,7 +66,7 @@ func companionOf(t *testing.T, name, namespace string) *networkingv1.Ingress {
 	ingress.Name, ingress.Namespace = name, namespace
 	view := loadView(t, "testdata/canary")
 	for i := range ingress.Spec.Rules {
-		ingress.Annotations[ingressgen.AnnotationService] = "api" // wherever it is
+		ingress.Annotations[ingressgen.AnnotationService] = "api" // in any namespace
 		ingress.Spec.Rules[i].HTTP.Paths = ingress.Spec.Rules[i].HTTP.Paths[:1]
 	}
 	report := ingressgen.Rewrite(ingress, view)
@@ -74,7 +75,7 @@ func companionOf(t *testing.T, name, namespace string) *networkingv1.Ingress {
 	return report.Companion
 }
 
-// TestCompanionService: the one that the companion points at, with slices of
+// TestCompanionService: the companion points at its Service, which has slices of
 // its own, also in the proxy's namespace.
 func TestCompanionService(t *testing.T) {
 	t.Parallel()
@@ -84,7 +85,7 @@ func TestCompanionService(t *testing.T) {
 		to := companion.Spec.Rules[0].HTTP.Paths[0].Backend.Service
 		require.Equal(t, service.Name, to.Name)
 		require.Equal(t, service.Spec.Ports[0].Port, to.Port.Number)
-		from := source()
+		from := proxySource()
 		mirrored := ingressgen.ProxySlices(service, from)
 		require.Len(t, mirrored, len(from))
 		require.Equal(t, service.OwnerReferences, mirrored[0].OwnerReferences)
@@ -95,13 +96,13 @@ func TestCompanionService(t *testing.T) {
 	}
 }
 
-// TestCompanionsShareNoService: ingress-nginx would give them one split.
+// TestCompanionsShareNoService: ingress-nginx would give them the same split.
 func TestCompanionsShareNoService(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
 	for _, name := range []string{"api", "web", "shop.example.com", "shop.example.org", "2fast", strings.Repeat("a", 63), strings.Repeat("a", 64)} {
 		service := ingressgen.CompanionService(companionOf(t, name, "shop"))
-		require.Empty(t, validation.IsDNS1035Label(service.Name), "a Service may be called so")
+		require.Empty(t, validation.IsDNS1035Label(service.Name), "the name is valid for a Service")
 		require.NotEqual(t, "migration-proxy", service.Name)
 		require.False(t, seen[service.Name], service.Name)
 		seen[service.Name] = true

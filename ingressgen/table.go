@@ -57,7 +57,7 @@ var table = []Annotation{
 	{Name: "auth-tls-verify-depth", Class: Safe, Canary: Safe, Reason: checksCertificate},
 	{Name: "auth-type", Class: Safe, Canary: Safe, Reason: checksPassword},
 	{Name: "auth-url", Class: Safe, Canary: Safe, Reason: authenticatesFirst},
-	{Name: "backend-protocol", Class: Adjusted, Canary: Refused, CanaryReason: "One value holds for old and new, and the proxy speaks plain HTTP.", Set: "HTTP", Idle: "HTTP", refuse: backendProtocol, when: httpsBefore,
+	{Name: "backend-protocol", Class: Adjusted, Canary: Refused, CanaryReason: "One value holds for old and new, and the proxy speaks plain HTTP.", Set: "HTTP", Idle: "HTTP", refuse: backendProtocol, when: usesHTTPS,
 		Reason: "The proxy speaks plain, unencrypted HTTP to the controller, and to the old Service as old_backend says."},
 	{Name: "base-url-scheme", Class: Warned, Canary: Warned, Retired: true, Idle: "false",
 		Reason: "It changes the HTML of new as well as of old."},

@@ -1,0 +1,233 @@
+package ingressgen
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+)
+
+// pathCheck looks at one path. It tells whether the path is left as it is, with
+// the reason for the user; the reason is "" when there is nothing to tell.
+type pathCheck struct {
+	code string
+	find func(*rewriter, *ingressPath) (reason string, left bool)
+}
+
+// pathChecks in order. A path that passes all of them belongs to the service
+// that covers it.
+var pathChecks = []pathCheck{
+	{"ACMEChallenge", (*rewriter).acmeChallenge},
+	{"ResourceBackend", (*rewriter).resourceBackend},
+	{"Lost", (*rewriter).originalLost},
+	{"NoHost", (*rewriter).noHost},
+	{"HostUnknown", (*rewriter).hostUnknown},
+	{"PathUnknown", (*rewriter).pathUnknown},
+	{"PathWider", (*rewriter).pathWider},
+	{"OtherService", (*rewriter).otherService},
+	{"ServiceBelow", (*rewriter).serviceBelow},
+	{"NotInCluster", (*rewriter).notInCluster},
+	{"OtherBackend", (*rewriter).otherBackend},
+	{"OtherPort", (*rewriter).otherPort},
+}
+
+// matchServices finds the service of each path.
+func (r *rewriter) matchServices() {
+	if r.report.Phase != "" {
+		return // by checkIngress
+	}
+	for i := range r.paths {
+		p := &r.paths[i]
+		if r.leavePath(p) {
+			continue
+		}
+		p.service, p.mode = r.coveringService(p), r.modeOf(p)
+		if !slices.Contains(r.services, p.service) {
+			r.services = append(r.services, p.service)
+		}
+	}
+	slices.SortFunc(r.services, func(a, b *migration.Service) int { return cmp.Compare(a.Name, b.Name) })
+}
+
+// leavePath tells whether a check leaves the path as it is.
+func (r *rewriter) leavePath(p *ingressPath) bool {
+	for _, check := range pathChecks {
+		reason, left := check.find(r, p)
+		if !left {
+			continue
+		}
+		if reason != "" {
+			r.warn("%v is not rewritten: %s", p, reason)
+			r.firstMismatch = cmp.Or(r.firstMismatch, reason)
+		}
+		return true
+	}
+	return false
+}
+
+// modeOf is the mode of annotation mode, or the mode of the path's service.
+func (r *rewriter) modeOf(p *ingressPath) migration.Mode {
+	if mode, ok := r.ingress.Annotations[AnnotationMode]; ok {
+		return migration.Mode(mode)
+	}
+	return r.coveringService(p).Mode
+}
+
+// acmeChallenge leaves the challenge paths of cert-manager: it compares their
+// backends again and again, and a rewritten one breaks the certificate.
+func (r *rewriter) acmeChallenge(p *ingressPath) (string, bool) {
+	solver := p.userBackend != nil && strings.HasPrefix(p.userBackend.Name, "cm-acme-http-solver-")
+	return "", solver || migration.PathPrefix("/.well-known/acme-challenge").Matches(p.spec.Path)
+}
+
+func (r *rewriter) resourceBackend(p *ingressPath) (string, bool) {
+	return "its backend is no Service, and only those are migrated", p.userBackend == nil && !p.originalLost
+}
+
+// originalLost gives no reason: findOriginals has warned.
+func (r *rewriter) originalLost(p *ingressPath) (string, bool) { return "", p.originalLost }
+
+func (r *rewriter) noHost(p *ingressPath) (string, bool) {
+	return "its rule has no host, so it is for the hosts of no service in particular", p.host == ""
+}
+
+func (r *rewriter) hostUnknown(p *ingressPath) (string, bool) {
+	if len(r.servicesOfHost(p.host)) > 0 {
+		return "", false
+	}
+	if near := r.view.Table.Route(p.host, p.spec.Path); near != nil {
+		return fmt.Sprintf("service %s is for %s; give a rule with that host, or a service with old_host %s", near.Name, near.OldHost, p.host), true
+	}
+	return fmt.Sprintf("no service has old_host %s", p.host), true
+}
+
+func (r *rewriter) pathUnknown(p *ingressPath) (string, bool) {
+	if r.coveringService(p) != nil {
+		return "", false
+	}
+	near := r.servicesOfHost(p.host)[0]
+	return fmt.Sprintf("service %s has this host, but its path_prefix %s does not cover the path", near.Name, near.PathPrefix), true
+}
+
+// pathWider: a controller may match a path of type ImplementationSpecific as a
+// plain text prefix, and then the path also gets requests that are not its
+// service's.
+func (r *rewriter) pathWider(p *ingressPath) (string, bool) {
+	if p.pathType() != networkingv1.PathTypeImplementationSpecific {
+		return "", false
+	}
+	covering, wider := r.coveringService(p), p.spec.Path+"x"
+	if p.spec.Path == "" || r.route(p.host, wider) == covering {
+		return "", false
+	}
+	return fmt.Sprintf("pathType %s may take %s too, which is not service %s's; use pathType Prefix, or path_prefix /",
+		p.pathType(), wider, covering.Name), true
+}
+
+func (r *rewriter) otherService(p *ingressPath) (string, bool) {
+	wanted, exists := r.ingress.Annotations[AnnotationService]
+	if covering := r.coveringService(p); exists && wanted != string(covering.Name) {
+		return fmt.Sprintf("it is service %s's by host and path, and annotation %s says %s", covering.Name, AnnotationService, wanted), true
+	}
+	return "", false
+}
+
+// serviceBelow: the proxy would send the path's requests below another service's
+// prefix to the old backend of that service. Today they go elsewhere.
+func (r *rewriter) serviceBelow(p *ingressPath) (string, bool) {
+	if p.pathType() == networkingv1.PathTypeExact {
+		return "", false
+	}
+	covering := r.coveringService(p)
+	for _, below := range r.servicesOfHost(p.host) {
+		inside := below != covering && p.prefix().Matches(string(below.PathPrefix))
+		if inside && below.OldBackend != covering.OldBackend && !r.takenByLongerPath(p, below.PathPrefix) {
+			return fmt.Sprintf("its requests below %s would go to the old_backend of service %s, %s; give %s a path of its own in this Ingress",
+				below.PathPrefix, below.Name, below.OldBackend.HostPort(), below.PathPrefix), true
+		}
+	}
+	return "", false
+}
+
+// takenByLongerPath tells whether a longer path of this Ingress already gets all
+// requests of the prefix.
+func (r *rewriter) takenByLongerPath(p *ingressPath, prefix migration.PathPrefix) bool {
+	for i := range r.paths {
+		other := &r.paths[i]
+		longer := other.host == p.host && other.pathType() == networkingv1.PathTypePrefix && len(other.prefix()) > len(p.prefix())
+		if longer && other.prefix().Matches(string(prefix)) {
+			return true
+		}
+	}
+	return false
+}
+
+// comparesBackends tells whether a path must point at the old_backend of its
+// service: with annotation service the user vouches that it does.
+func (r *rewriter) comparesBackends() bool {
+	_, vouched := r.ingress.Annotations[AnnotationService]
+	return !vouched
+}
+
+func (r *rewriter) notInCluster(p *ingressPath) (string, bool) {
+	covering := r.coveringService(p)
+	if _, ok := oldBackend(covering, r.ingress.Namespace); ok || !r.comparesBackends() {
+		return "", false
+	}
+	return fmt.Sprintf("old_backend %s of service %s is no Service of namespace %s; if it is the same application, say so with annotation %s: %s",
+		covering.OldBackend.HostPort(), covering.Name, r.ingress.Namespace, AnnotationService, covering.Name), true
+}
+
+func (r *rewriter) otherBackend(p *ingressPath) (string, bool) {
+	covering := r.coveringService(p)
+	old, _ := oldBackend(covering, r.ingress.Namespace)
+	if p.userBackend.Name == old.Name || !r.comparesBackends() {
+		return "", false
+	}
+	return backendMismatch(p, covering), true
+}
+
+// otherPort: while a named port cannot be looked up, the earlier decision stays.
+func (r *rewriter) otherPort(p *ingressPath) (string, bool) {
+	covering := r.coveringService(p)
+	old, _ := oldBackend(covering, r.ingress.Namespace)
+	number, known := r.portNumber(p.userBackend)
+	if !r.comparesBackends() || known && number == old.Port.Number || !known && p.isRewritten() {
+		return "", false
+	}
+	if !known {
+		return fmt.Sprintf("Service %s has no port %s that is known", p.userBackend.Name, p.userBackend.Port.Name), true
+	}
+	return backendMismatch(p, covering), true
+}
+
+// portNumber is false for a named port that is not known.
+func (r *rewriter) portNumber(b *backend) (int32, bool) {
+	if b.Port.Name == "" {
+		return b.Port.Number, true
+	}
+	if r.view.Ports == nil {
+		return 0, false
+	}
+	return r.view.Ports.PortNumber(b.Name, b.Port.Name)
+}
+
+func backendMismatch(p *ingressPath, covering *migration.Service) string {
+	return fmt.Sprintf("it points at %s, and service %s has old_backend %s; if it is the same application, say so with annotation %s: %s",
+		formatBackend(*p.userBackend), covering.Name, covering.OldBackend.HostPort(), AnnotationService, covering.Name)
+}
+
+// coveringService is the service to which the proxy routes the path's requests.
+func (r *rewriter) coveringService(p *ingressPath) *migration.Service {
+	return r.route(p.host, string(p.prefix()))
+}
+
+// servicesOfHost gives the services of a rule's host, the longest path prefix
+// first.
+func (r *rewriter) servicesOfHost(host string) []*migration.Service {
+	return r.view.Table.OfHost(migration.Host(host))
+}
