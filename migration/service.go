@@ -167,6 +167,23 @@ func (s *Service) EffectiveShare() Share {
 	return s.Share
 }
 
+// RulesTo names the rules that send requests to the side, as the config calls
+// them: "header_rules[0]", "ip_rules[2]".
+func (s *Service) RulesTo(side Side) []string {
+	var rules []string
+	for i, rule := range s.HeaderRules {
+		if rule.Target == side {
+			rules = append(rules, fmt.Sprintf("header_rules[%d]", i))
+		}
+	}
+	for i, rule := range s.IPRules {
+		if rule.Target == side {
+			rules = append(rules, fmt.Sprintf("ip_rules[%d]", i))
+		}
+	}
+	return rules
+}
+
 // Salt goes before the user's key into the hash, so that two services do not
 // move the same users unless they share a cohort.
 func (s *Service) Salt() string {

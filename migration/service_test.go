@@ -21,3 +21,14 @@ func TestEffectiveShare(t *testing.T) {
 		}
 	}
 }
+
+func TestRulesTo(t *testing.T) {
+	t.Parallel()
+	s := migration.Service{
+		HeaderRules: []migration.HeaderRule{{Target: migration.Old}, {Target: migration.New}},
+		IPRules:     []migration.IPRule{{Target: migration.New}, {Target: migration.Old}},
+	}
+	require.Equal(t, []string{"header_rules[1]", "ip_rules[0]"}, s.RulesTo(migration.New))
+	require.Equal(t, []string{"header_rules[0]", "ip_rules[1]"}, s.RulesTo(migration.Old))
+	require.Empty(t, (&migration.Service{}).RulesTo(migration.New))
+}

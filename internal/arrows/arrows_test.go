@@ -107,10 +107,11 @@ var table = map[string]Package{
 	"internal/logging":    {Tests: testLibraries},
 	"internal/httpapi":    {Imports: []string{"internal/status", prometheus}, Tests: otherTests},
 	"internal/kube": {
-		Imports: slices.Concat([]string{"internal/logging", "internal/names", "internal/status", clientGo, "k8s.io/klog"}, kubernetes),
+		Imports: slices.Concat([]string{"internal/logging", "internal/names", "internal/proxyclient", "internal/status", clientGo, "k8s.io/klog"}, kubernetes),
 		Tests:   otherTests,
 	},
 	// What the commands do.
+	"internal/proxyclient": {Imports: []string{"internal/status"}, Tests: testLibraries},
 	"internal/cli/installation": {
 		Imports: slices.Concat([]string{"config", "internal/kube", "internal/names", "internal/status", "migration"}, kubernetes),
 		Tests:   otherTests,
@@ -119,6 +120,24 @@ var table = map[string]Package{
 		Imports: []string{
 			"certs", "internal/httpapi", "internal/kube", "internal/listen", "internal/logging", "internal/names", "watcher", "webhook",
 			controllerRuntime, prometheus, "github.com/go-logr/logr", "golang.org/x/sync",
+		},
+		Tests: otherTests,
+	},
+	"internal/cli/oneproxy":   {Imports: []string{"internal/proxyclient", "internal/status"}, Tests: testLibraries},
+	"internal/cli/configfile": {Imports: []string{"config", "migration"}, Tests: testLibraries},
+	"internal/cli/clusterstatus": {
+		Imports: []string{"internal/cli/installation", "internal/kube", "internal/status", "migration"}, Tests: otherTests,
+	},
+	"internal/cli/statusview": {
+		Imports: []string{
+			"internal/cli/clusterstatus", "internal/cli/installation", "internal/cli/oneproxy", "internal/names", "internal/status", "gopkg.in/yaml.v3",
+		},
+		Tests: otherTests,
+	},
+	"internal/cli/update": {
+		Imports: []string{
+			"config", "internal/atomicfile", "internal/cli/clusterstatus", "internal/cli/configfile", "internal/cli/installation",
+			"internal/cli/oneproxy", "internal/kube", "internal/names", "internal/status", "migration", clientGo, "k8s.io/apimachinery",
 		},
 		Tests: otherTests,
 	},

@@ -2,18 +2,14 @@ package kube
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/url"
+	"strconv"
 	"sync"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/migration-proxy/migration-proxy/internal/proxyclient"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
@@ -23,10 +19,6 @@ const (
 	statusTimeout = 2 * time.Second
 	// maxConcurrent is the number of requests at the same time.
 	maxConcurrent = 16
-	// maxStatusBytes is far above the status of ten thousand services.
-	maxStatusBytes = 64 << 20
-
-	statusPath = "/status"
 )
 
 // Replica is one replica with the status that it reported.
@@ -63,7 +55,7 @@ func fetchStatus(ctx context.Context, endpoint Endpoint, get StatusGetter) Repli
 	replica := Replica{Endpoint: endpoint}
 	text, err := get(ctx, endpoint)
 	if err == nil {
-		replica.Status, err = parseStatus(text)
+		replica.Status, err = proxyclient.ParseStatus(text)
 	}
 	if err != nil {
 		replica.Err = fmt.Errorf("get the status of %s: %w", endpoint.Pod, err)
@@ -71,57 +63,25 @@ func fetchStatus(ctx context.Context, endpoint Endpoint, get StatusGetter) Repli
 	return replica
 }
 
-func parseStatus(text []byte) (status.Status, error) {
-	var document status.Status
-	if err := json.Unmarshal(text, &document); err != nil {
-		return status.Status{}, fmt.Errorf("the answer is not a proxy's status: %w", err)
-	}
-	if document.StartedAt.IsZero() {
-		return status.Status{}, errors.New("the answer is not a proxy's status: it has no started_at")
-	}
-	return document, nil
-}
-
 // FromPodAddress gets the status at the pod's own address, for programs in the
 // cluster. With brief it gets /status?brief, which has only what tells the
 // replica's health. The connections are kept for the next request, so one
 // getter should be used for all.
 func FromPodAddress(brief bool) StatusGetter {
-	client := &http.Client{Transport: &http.Transport{
-		DialContext:         (&net.Dialer{}).DialContext,
-		IdleConnTimeout:     time.Minute,
-		MaxIdleConnsPerHost: 1,
-	}}
+	client, path := proxyclient.New(), proxyclient.StatusPath
+	if brief {
+		path = proxyclient.BriefStatusPath
+	}
 	return func(ctx context.Context, endpoint Endpoint) ([]byte, error) {
-		target := url.URL{Scheme: "http", Host: endpoint.Address.String(), Path: statusPath}
-		if brief {
-			target.RawQuery = "brief"
-		}
-		return fetch(ctx, client, target.String())
+		return client.Get(ctx, endpoint.Address.String(), path)
 	}
-}
-
-func fetch(ctx context.Context, client *http.Client, target string) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = response.Body.Close() }() // it was only read
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %s", target, response.Status)
-	}
-	return io.ReadAll(io.LimitReader(response.Body, maxStatusBytes))
 }
 
 // ThroughAPIServer gets the status through the API server (pods/proxy), with
 // the rights of the client. It is for programs that cannot reach pods.
 func ThroughAPIServer(client kubernetes.Interface, namespace string) StatusGetter {
 	return func(ctx context.Context, endpoint Endpoint) ([]byte, error) {
-		port := fmt.Sprint(endpoint.Address.Port())
-		return client.CoreV1().Pods(namespace).ProxyGet("http", endpoint.Pod, port, statusPath, nil).DoRaw(ctx)
+		port := strconv.Itoa(int(endpoint.Address.Port()))
+		return client.CoreV1().Pods(namespace).ProxyGet("http", endpoint.Pod, port, proxyclient.StatusPath, nil).DoRaw(ctx)
 	}
 }

@@ -67,7 +67,7 @@ func New(options Options) *Breaker {
 // configOf is what a service's machine needs to know of it.
 func configOf(s *migration.Service) fallback.Config {
 	return fallback.Config{
-		Idle:         !s.Enabled || s.EffectiveShare() == 0 && s.Mode != migration.ModeCanary && !ruledToNew(s),
+		Idle:         !s.Enabled || s.EffectiveShare() == 0 && s.Mode != migration.ModeCanary && len(s.RulesTo(migration.New)) == 0,
 		Enabled:      s.Fallback.Enabled,
 		MaxFailures:  s.Fallback.MaxFailures,
 		Window:       s.Fallback.Window,
@@ -76,20 +76,6 @@ func configOf(s *migration.Service) fallback.Config {
 		OnStatus:     s.Fallback.OnStatus,
 		Probed:       s.HealthCheck != nil,
 	}
-}
-
-func ruledToNew(s *migration.Service) bool {
-	for _, rule := range s.HeaderRules {
-		if rule.Target == migration.New {
-			return true
-		}
-	}
-	for _, rule := range s.IPRules {
-		if rule.Target == migration.New {
-			return true
-		}
-	}
-	return false
 }
 
 // SetTable puts the services of a table under guard, which is the one in

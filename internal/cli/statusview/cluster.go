@@ -1,0 +1,125 @@
+package statusview
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/migration-proxy/migration-proxy/internal/cli/clusterstatus"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+)
+
+// mostColumns is how many replicas' shares are shown one beside the other; of
+// more replicas, the lowest and the highest share are.
+const mostColumns = 4
+
+// clusterPage is the page of all replicas.
+func clusterPage(now clusterstatus.Status) page {
+	p := page{
+		headline: clusterHeadline(now),
+		replicas: [][]string{{"POD", "READY", "SERVES", "SINCE", "VERSION", "NGINX"}},
+		problems: installationProblems(now),
+	}
+	for _, replica := range now.Replicas {
+		p.replicas = append(p.replicas, replicaCells(replica, now.Now))
+		if problem := replicaProblem(replica, now.Config); problem != "" {
+			p.problems = append(p.problems, replica.Pod+": "+problem)
+		}
+	}
+	for _, service := range now.Services {
+		p.services = append(p.services, serviceRow{service.Service, observed(service)})
+		p.problems = append(p.problems, serviceProblems(service.Service)...)
+	}
+	return p
+}
+
+// clusterHeadline is "2 of 2 replicas ready, all serve 0123456789abcdef of
+// migration-proxy/migration-config".
+func clusterHeadline(now clusterstatus.Status) string {
+	ready, inSync := now.Ready()
+	line := fmt.Sprintf("%d of %d replicas ready", ready, len(now.Replicas))
+	switch {
+	case now.Config.Digest == "":
+		return line + ", the config in " + now.Config.Source + " IS NOT VALID"
+	case ready == 0:
+		return line + ", NOBODY SERVES " + now.Config.Source
+	case inSync < ready:
+		return fmt.Sprintf("%s, %d of them NOT IN SYNC with %s of %s", line, ready-inSync, now.Config.Digest, now.Config.Source)
+	}
+	return fmt.Sprintf("%s, all serve %s of %s", line, now.Config.Digest, now.Config.Source)
+}
+
+// observed is "19.8% 20.1%", in the order of the replicas.
+func observed(service clusterstatus.Service) string {
+	var shares []float64
+	var texts []string
+	for _, replica := range service.Replicas {
+		texts = append(texts, percent(replica.Observed))
+		if replica.Observed != nil {
+			shares = append(shares, *replica.Observed)
+		}
+	}
+	switch {
+	case len(shares) == 0:
+		return "-"
+	case len(texts) <= mostColumns:
+		return strings.Join(texts, " ")
+	}
+	lowest, highest := slices.Min(shares), slices.Max(shares)
+	return percent(&lowest) + ".." + percent(&highest)
+}
+
+func replicaCells(r clusterstatus.Replica, now time.Time) []string {
+	ready := strconv.FormatBool(r.Ready)
+	if r.Error != "" {
+		return []string{r.Pod, ready, "?", "-", "-", "-"}
+	}
+	since := "-"
+	if !r.Config.Since.IsZero() {
+		since = now.Sub(r.Config.Since).Round(time.Second).String()
+	}
+	return []string{r.Pod, ready, servedDigest(r), since, r.Version, r.Nginx.Version}
+}
+
+func servedDigest(r clusterstatus.Replica) string {
+	if r.Config.Digest == "" {
+		return "nothing"
+	}
+	return r.Config.Digest
+}
+
+// installationProblems are those of no single replica or service.
+func installationProblems(now clusterstatus.Status) []string {
+	var problems []string
+	if now.Paused != "" {
+		problems = append(problems, "Paused, no Ingress is rewritten ('migration-proxy restore --resume' ends it): "+now.Paused)
+	}
+	if len(now.Config.Problems) > 0 {
+		problems = append(problems, "The config is not valid; the last good one stays in force:\n"+strings.Join(now.Config.Problems, "\n"))
+	}
+	if len(now.Replicas) == 0 {
+		problems = append(problems, fmt.Sprintf("No replica runs: Service %s in namespace %s has no endpoints; "+
+			"'kubectl get pods --namespace %s' tells more", names.ProxyService, now.Namespace, now.Namespace))
+	}
+	return problems
+}
+
+// replicaProblem is "" for a replica that is ready and serves the config.
+func replicaProblem(r clusterstatus.Replica, wanted clusterstatus.Config) string {
+	switch {
+	case r.Error != "":
+		return r.Error
+	case r.Config.Rejected != nil && wanted.Digest != "" && !r.InSync:
+		return fmt.Sprintf("rejected the config at %s (%s), serves %s:\n%s", r.Config.Rejected.At.Local().Format(time.DateTime),
+			r.Config.Rejected.Stage, servedDigest(r), strings.Join(r.Config.Rejected.Problems, "\n"))
+	case !r.Ready:
+		return "not ready, it gets no traffic"
+	case wanted.Digest != "" && !r.InSync:
+		return fmt.Sprintf("still serves %s of %s", servedDigest(r), r.Config.Source)
+	case r.Nginx.LastError != "":
+		return "nginx: " + r.Nginx.LastError
+	}
+	return ""
+}

@@ -1,0 +1,114 @@
+package update
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
+
+	"github.com/migration-proxy/migration-proxy/internal/cli/clusterstatus"
+	"github.com/migration-proxy/migration-proxy/internal/cli/installation"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/migration"
+)
+
+// replicasInterval is how often the replicas are asked whether they serve the
+// change. Each request goes through the API server.
+const replicasInterval = 100 * time.Millisecond
+
+// InCluster changes the ConfigMap, and waits until every ready replica serves
+// the change.
+func InCluster(ctx context.Context, w io.Writer, goal Goal, in *installation.Installation, options Options) error {
+	served := servedByReplicas{in: in}
+	if options.waits() {
+		replicas, err := in.Replicas(ctx)
+		if err != nil {
+			return err
+		}
+		served.earlier = rejectionsOf(replicas)
+	}
+	planned, err := writeConfigMap(ctx, in, goal, options.DryRun)
+	if err != nil {
+		return err
+	}
+	switch {
+	case options.DryRun:
+		_, err = fmt.Fprintf(w, "%s would change, and the cluster accepts it; nothing was written\n%s", planned, planned.note(status.Service{}))
+		return err
+	case options.NoWait:
+		_, err = fmt.Fprintf(w, "%s, written to ConfigMap %s\n%s", planned, in.ConfigName(), planned.note(status.Service{}))
+		return err
+	}
+	written := time.Now()
+	served.wanted = planned
+	if err := waitFor(ctx, &served, replicasInterval, options.Timeout); err != nil {
+		return fmt.Errorf("ConfigMap %s has the change, but it is not in force everywhere: %w", in.ConfigName(), err)
+	}
+	now := serviceStatus(ctx, in, goal.service, served.replicas)
+	_, err = fmt.Fprintf(w, "%s, in force on %s after %s\n%s", served.wanted, countReplicas(served.replicas),
+		time.Since(written).Round(time.Millisecond), served.wanted.note(now))
+	return err
+}
+
+func countReplicas(replicas []kube.Replica) string {
+	if len(replicas) == 1 {
+		return "1 replica"
+	}
+	return fmt.Sprintf("%d replicas", len(replicas))
+}
+
+// serviceStatus is the status of a service over the replicas that serve it. The
+// watcher's state is left out when it cannot be read: the change is in force
+// without it.
+func serviceStatus(ctx context.Context, in *installation.Installation, name migration.Name, serving []kube.Replica) status.Service {
+	state, err := in.State(ctx)
+	if err != nil {
+		state = status.Cluster{}
+	}
+	return clusterstatus.ServiceRow(serving, state, name)
+}
+
+// writeConfigMap changes the one value in the ConfigMap. When somebody else
+// edits the ConfigMap between reading and writing, it reads again, so that both
+// edits are kept; after five attempts it gives up.
+func writeConfigMap(ctx context.Context, in *installation.Installation, goal Goal, dryRun bool) (planned change, err error) {
+	err = retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		now, err := in.Config(ctx)
+		if err != nil {
+			return err
+		}
+		if planned, err = plan(goal, now.Name, now.Text); err != nil || planned.isDone() {
+			return err
+		}
+		return patchConfigMap(ctx, in, now.ResourceVersion, planned.after, dryRun)
+	})
+	return planned, err
+}
+
+// patchConfigMap replaces the text and nothing else, if the ConfigMap still has
+// the resource version. A dry run goes through admission as well.
+func patchConfigMap(ctx context.Context, in *installation.Installation, resourceVersion string, text []byte, dryRun bool) error {
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]string{"resourceVersion": resourceVersion},
+		"data":     map[string]string{names.ConfigKey: string(text)},
+	})
+	if err != nil {
+		return fmt.Errorf("encode the patch: %w", err)
+	}
+	options := metav1.PatchOptions{FieldManager: names.Manager}
+	if dryRun {
+		options.DryRun = []string{metav1.DryRunAll}
+	}
+	_, err = in.CoreV1().ConfigMaps(in.Namespace).Patch(ctx, names.ConfigMap, types.MergePatchType, patch, options)
+	if err != nil {
+		return installation.Right{Verb: "patch", Resource: installation.ConfigMaps, Namespace: in.Namespace}.Explain(err)
+	}
+	return nil
+}
