@@ -116,6 +116,10 @@ var table = map[string]Package{
 		Imports: slices.Concat([]string{"config", "internal/kube", "internal/names", "internal/status", "migration"}, kubernetes),
 		Tests:   otherTests,
 	},
+	"internal/demo": {
+		Imports: []string{"migration", "config", "internal/atomicfile", "internal/names", "internal/status"},
+		Tests:   testLibraries,
+	},
 	"internal/manager": {
 		Imports: []string{
 			"certs", "internal/httpapi", "internal/kube", "internal/listen", "internal/logging", "internal/names", "watcher", "webhook",
@@ -143,8 +147,8 @@ var table = map[string]Package{
 	},
 	"cmd/migration-proxy": {
 		Imports: slices.Concat([]string{
-			"certs", "config", "fallback", "ingressgen", "internal/atomicfile", "internal/kube", "internal/listen", "internal/logging", "internal/manager", "internal/names", "internal/status",
-			"internal/testbed", "migration", "nginxgen", "proxy/breaker", "proxy/configsync", "proxy/dataplane",
+			"certs", "config", "fallback", "ingressgen", "internal/atomicfile", "internal/demo", "internal/kube", "internal/listen", "internal/logging", "internal/manager", "internal/names", "internal/status",
+			"migration", "nginxgen", "proxy/breaker", "proxy/configsync", "proxy/dataplane",
 			"watcher", "webhook", clientGo,
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sync", "gopkg.in/yaml.v3",
 		}, kubernetes),
