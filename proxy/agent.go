@@ -157,7 +157,7 @@ func (a *Agent) Run(ctx context.Context, observer Observer) error {
 func (a *Agent) RuntimeDirReady() <-chan struct{} { return a.runtimeDirReady }
 
 // ApplyTable makes this the table to put in force, instead of any earlier one
-// that still waits; source says where it was read. Status says whether nginx
+// that still waits; source says where it was read. Status reports whether nginx
 // accepted it.
 func (a *Agent) ApplyTable(table *migration.Table, source string) {
 	a.inbox.put(func(l *agentLoop) { l.acceptTable(version{table: table, source: source}) })

@@ -22,7 +22,7 @@ var shortageErrors = []syscall.Errno{
 // the config is at fault.
 var permissionErrors = []syscall.Errno{syscall.EACCES, syscall.EPERM}
 
-// isMachineFault says whether an attempt failed because of the machine and not
+// isMachineFault reports whether an attempt failed because of the machine and not
 // because of the config. nginx prints the error number: "mkdir() "/run/x"
 // failed (28: No space left on device)".
 func isMachineFault(err error) bool {

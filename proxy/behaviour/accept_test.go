@@ -2,15 +2,11 @@ package behaviour
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,13 +15,12 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/migration-proxy/migration-proxy/config"
-	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// TestWhatConfigAcceptsNginxAccepts: many services with texts from the edges
-// of the alphabets, all that config accepts in one nginx -t.
-func TestWhatConfigAcceptsNginxAccepts(t *testing.T) {
+// TestNginxAcceptsWhatConfigAccepts: services with unusual texts, of which all
+// that config accepts go through one nginx -t.
+func TestNginxAcceptsWhatConfigAccepts(t *testing.T) {
 	t.Parallel()
 	params, drawn, accepted := newParams(t), 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
@@ -44,16 +39,15 @@ func TestWhatConfigAcceptsNginxAccepts(t *testing.T) {
 			rt.Fatalf("%.2000v", err)
 		}
 	})
-	require.Greater(t, accepted, drawn/2, "config refuses most of what is drawn, so little is tried")
+	require.Greater(t, accepted, drawn/2, "config rejects most services, so the test tries little")
 }
 
-// TestPatternsMeanTheSame: Pattern.Match and nginx agree on every one of many
-// patterns and values.
-func TestPatternsMeanTheSame(t *testing.T) {
+// TestNginxAndPatternMatchAgree: on 400 values for each of 400 patterns.
+func TestNginxAndPatternMatchAgree(t *testing.T) {
 	t.Parallel()
-	const most, values = 400, 400
+	const count, values = 400, 400
 	var patterns []migration.Pattern
-	for seed := 0; len(patterns) < most; seed++ {
+	for seed := 0; len(patterns) < count; seed++ {
 		if pattern, err := migration.ParsePattern(rapid.Custom(drawPattern).Example(seed)); err == nil {
 			patterns = append(patterns, pattern)
 		}
@@ -72,19 +66,19 @@ func TestPatternsMeanTheSame(t *testing.T) {
 		require.NoError(t, err)
 		answer, err := io.ReadAll(response.Body)
 		require.NoError(t, err)
-		require.Len(t, answer, most, "%s", answer)
+		require.Len(t, answer, count, "%s", answer)
 		for i, pattern := range patterns {
 			rule := migration.HeaderRule{Pattern: &pattern}
 			require.Equal(t, rule.Matches(value), answer[i] == '1', "pattern %q (%s), value %q", pattern, pattern.PCRE(), value)
 			matches += int(answer[i] - '0')
 		}
 	}
-	require.Greater(t, matches, most*values/10, "hardly anything matches")
-	require.Less(t, matches, most*values*9/10, "hardly anything fails to match")
+	require.Greater(t, matches, count*values/10, "too few values match")
+	require.Less(t, matches, count*values*9/10, "too many values match")
 }
 
-// drawnValue is a header's value: no space around it, any byte inside that
-// nginx lets through.
+// drawnValue is the value of a header: no space around it, and inside it any
+// byte that nginx accepts.
 var drawnValue = rapid.Custom(func(rt *rapid.T) string {
 	parts := rapid.SliceOfN(rapid.SampledFrom([]string{
 		"a", "a", "b", "b", "ab", "k", "K", "s", "S", "c", "-", " ", "_", ".", "$", "\"", "'", "{", "}", "#", ";", "\\", ",", "1", "\t", "\x7f", "\x80", "\xaa", "\xb5", "\xc5\xbf", "\xe2\x84\xaa", "\xff", "Z",
@@ -92,8 +86,8 @@ var drawnValue = rapid.Custom(func(rt *rapid.T) string {
 	return strings.Trim(strings.Join(parts, ""), " \t")
 })
 
-// servePatterns starts an nginx that answers with one digit for each pattern:
-// 1 if it matches the header V. It gives the address.
+// servePatterns starts an nginx that answers with one digit for each pattern,
+// 1 if it matches the header V. It returns the address.
 func servePatterns(t *testing.T, patterns []migration.Pattern) string {
 	params := newParams(t)
 	var maps, answer strings.Builder
@@ -106,35 +100,11 @@ http { access_log off; variables_hash_max_size 8192; keepalive_requests 100000;
 client_body_temp_path %[1]s/temp; proxy_temp_path %[1]s/temp; fastcgi_temp_path %[1]s/temp; uwsgi_temp_path %[1]s/temp; scgi_temp_path %[1]s/temp;
 %[2]s server { listen %[3]s; location / { return 200 "%[4]s"; } } }`, params.RuntimeDir, &maps, params.Listen, &answer)
 	startNginx(t, params.RuntimeDir, text)
-	require.Eventually(t, func() bool {
-		conn, err := net.Dial("tcp", params.Listen.String())
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	}, 20*time.Second, 5*time.Millisecond)
+	awaitListener(t, params.Listen.String())
 	return params.Listen.String()
 }
 
-// startNginx runs nginx with a text until the test ends.
-func startNginx(t *testing.T, dir, text string) {
-	conf := filepath.Join(dir, "nginx.conf")
-	require.NoError(t, os.WriteFile(conf, []byte(text), 0o600))
-	command := exec.Command(testbed.Nginx(), "-p", dir, "-e", "stderr", "-c", conf)
-	command.Env = []string{}
-	var stderr bytes.Buffer
-	command.Stderr = &stderr
-	require.NoError(t, command.Start())
-	t.Cleanup(func() {
-		_ = command.Process.Signal(os.Interrupt)
-		_ = command.Wait()
-		if t.Failed() {
-			t.Logf("nginx said: %s", &stderr)
-		}
-	})
-}
-
-// FuzzAccepts: any text that config accepts.
+// FuzzAccepts: nginx accepts every text that config accepts.
 func FuzzAccepts(f *testing.F) {
 	for seed := range uint64(4) {
 		f.Add([]byte(random{rand.New(rand.NewPCG(seed, 2))}.configText("http://127.0.0.1:1", "http://127.0.0.1:2")))
@@ -150,8 +120,8 @@ func FuzzAccepts(f *testing.F) {
 	})
 }
 
-// namesFiles tells whether nginx would look for certificates that are not
-// there.
+// namesFiles reports whether nginx would read certificate files, which the test
+// does not have.
 func namesFiles(table *migration.Table) bool {
 	for _, s := range table.Services() {
 		if s.TLS.CAFile != "" || s.TLS.ClientCertFile != "" {
@@ -161,8 +131,8 @@ func namesFiles(table *migration.Table) bool {
 	return false
 }
 
-// drawService is a service that config mostly accepts; its name and host
-// begin with its number, as they must differ.
+// drawService draws a service that config mostly accepts. Its name and host
+// begin with its number, because they must be unique.
 func drawService(rt *rapid.T, n int) string {
 	draw := func(label, pattern string) string {
 		return fmt.Sprintf("%q", rapid.StringMatching(pattern).Draw(rt, label))
@@ -192,8 +162,8 @@ func drawService(rt *rapid.T, n int) string {
 	return out.String()
 }
 
-// drawPattern is a pattern that ParsePattern mostly accepts, of few letters
-// so that it and drawn values meet.
+// drawPattern draws a pattern that ParsePattern mostly accepts, with few
+// letters, so that it matches some of the drawn values.
 func drawPattern(rt *rapid.T) string {
 	atom := rapid.SampledFrom([]string{
 		"a", "b", "k", "S", "-", " ", "_", `\.`, `\$`, `"`, "'", "{", "}", "#", ";", `\\`, ".", "[ab]", "[^a]", "[a-c-]", `[]{};$]`, "[[:alpha:]]", "[^[:space:]]",

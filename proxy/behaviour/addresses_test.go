@@ -9,13 +9,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
 
-// TestAddressesShareEvenly: tries beyond the number of addresses do not give
-// the first ones more of the traffic.
+// TestAddressesShareEvenly: more tries than addresses do not give the first
+// addresses more of the traffic.
 func TestAddressesShareEvenly(t *testing.T) {
 	t.Parallel()
 	r := startAddresses(t, freeAddress(t), freeAddress(t))
@@ -24,19 +23,19 @@ func TestAddressesShareEvenly(t *testing.T) {
 	}
 	got := map[string]int{}
 	for range 60 {
-		answer, _ := dial(t, r.params.Listen.String()).ask(t, "GET / HTTP/1.1\r\nHost: a.example.com\r\nConnection: close\r\n\r\n")
+		answer, _ := dial(t, r.params.Listen.String()).send(t, "GET / HTTP/1.1\r\nHost: a.example.com\r\nConnection: close\r\n\r\n")
 		got[answer.Body]++
 	}
 	require.Equal(t, map[string]int{r.endpoints[0].String(): 30, r.endpoints[1].String(): 30}, got)
 }
 
-// TestBlipOfAllAddresses: when all addresses refused for a moment, the next
-// request finds them; none is set aside.
-func TestBlipOfAllAddresses(t *testing.T) {
+// TestRecoveryOfAllAddresses: when all addresses refused connections for a
+// moment, the next request reaches them; nginx marks none as unavailable.
+func TestRecoveryOfAllAddresses(t *testing.T) {
 	t.Parallel()
 	r := startAddresses(t, freeAddress(t), freeAddress(t))
 	ask := func() string {
-		answer, _ := dial(t, r.params.Listen.String()).ask(t, "GET / HTTP/1.1\r\nHost: a.example.com\r\nConnection: close\r\n\r\n")
+		answer, _ := dial(t, r.params.Listen.String()).send(t, "GET / HTTP/1.1\r\nHost: a.example.com\r\nConnection: close\r\n\r\n")
 		return answer.Start
 	}
 	for range 4 {
@@ -53,22 +52,15 @@ type addressesRig struct {
 	endpoints []netip.AddrPort
 }
 
-// startAddresses serves a service whose old has these addresses; nobody
-// listens there yet.
+// startAddresses serves a service whose old has these addresses, on which no
+// server listens yet.
 func startAddresses(t *testing.T, addresses ...netip.AddrPort) addressesRig {
-	table, err := config.Load("addresses.yaml", []byte(`services:
-  - name: a
-    old_host: a.example.com
-    old_backend: http://old.example.net
-    new_host: n.example.com
-    new_backend: http://new.example.net
-`))
-	require.NoError(t, err)
+	table := loadTable(t, "services:"+serviceText("a", "http://old.example.net", "http://new.example.net", ""))
 	endpoints := nginxgen.Endpoints{table.Service("a").OldBackend: addresses}
 	return addressesRig{startRigAt(t, table, endpoints, map[migration.Name]bool{}), addresses}
 }
 
-// serveAddress answers with the address.
+// serveAddress starts a server that answers with its address.
 func serveAddress(t *testing.T, address netip.AddrPort) {
 	listener, err := net.Listen("tcp", address.String())
 	require.NoError(t, err)

@@ -20,24 +20,24 @@ import (
 )
 
 // TestExplainAndNginxAgree sends random requests for random tables through
-// the real nginx: the side that answers and the reason it gives must be
-// Decide's, bucket for bucket.
+// the real nginx: the side that answers, and the reason, must be those of
+// Decide, bucket for bucket.
 func TestExplainAndNginxAgree(t *testing.T) {
 	t.Parallel()
 	const tables, requests = 24, 600
-	old, new := echo(t, "old"), echo(t, "new")
-	var tried counts
+	old, new := startEcho(t, "old"), startEcho(t, "new")
+	var tried reasonCounts
 	t.Run("tables", func(t *testing.T) {
 		for seed := range tables {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				t.Parallel()
 				r := random{rand.New(rand.NewPCG(uint64(seed), 1))}
-				table := r.table(t, old, new)
+				table := loadTable(t, r.configText(old, new))
 				tripped := map[migration.Name]bool{}
 				for _, s := range table.Services() {
 					tripped[s.Name] = r.IntN(8) == 0
 				}
-				agree(t, r, startRig(t, table, tripped), requests, &tried)
+				requireAgreement(t, r, startRig(t, table, tripped), requests, &tried)
 			})
 		}
 	})
@@ -51,14 +51,14 @@ func TestExplainAndNginxAgree(t *testing.T) {
 	}
 }
 
-// counts says how many requests each reason decided, so that an agreement
-// about nothing is noticed.
-type counts struct {
+// reasonCounts counts the requests that each reason decided, to find reasons
+// that the test never tries.
+type reasonCounts struct {
 	mu       sync.Mutex
 	byReason map[migration.Code]int
 }
 
-func (c *counts) add(code migration.Code) {
+func (c *reasonCounts) add(code migration.Code) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.byReason == nil {
@@ -67,18 +67,18 @@ func (c *counts) add(code migration.Code) {
 	c.byReason[code]++
 }
 
-func agree(t *testing.T, r random, rig *rig, requests int, tried *counts) {
+func requireAgreement(t *testing.T, r random, rig *rig, requests int, tried *reasonCounts) {
 	for range requests {
-		asked := r.request(rig)
-		answer := asked.send(t)
-		request := asked.Request
+		sent := r.request(rig)
+		answer := sent.send(t)
+		request := sent.Request
 		request.Dice = answer.Header.Get("Echo-Request-ID")
-		if s := rig.table.Route(migration.NormalizeHost(request.Host), mustPath(request.Target)); s != nil {
+		if s := rig.table.Route(migration.NormalizeHost(request.Host), normalPath(request.Target)); s != nil {
 			request.Tripped = rig.tripped[s.Name]
 		}
 		want := rig.table.Decide(request)
 		tried.add(want.Reason.Code)
-		context := fmt.Sprintf("%s\nwant %s because %s\ngot %s %v", asked.text, want.Side, want.Reason.Text, answer.Status, answer.Header)
+		context := fmt.Sprintf("%s\nwant %s because %s\ngot %s %v", sent.text, want.Side, want.Reason.Text, answer.Status, answer.Header)
 		require.Equal(t, wantStatus(want), answer.StatusCode, context)
 		require.Equal(t, string(want.Side), answer.Header.Get("X-Migration-Side"), context)
 		require.Equal(t, string(want.Side), answer.Header.Get("Echo-Side"), context)
@@ -88,7 +88,7 @@ func agree(t *testing.T, r random, rig *rig, requests int, tried *counts) {
 	}
 }
 
-func mustPath(target string) string {
+func normalPath(target string) string {
 	path, _ := migration.NormalizePath(target)
 	return path
 }
@@ -105,21 +105,21 @@ func wantStatus(want migration.Decision) int {
 	return http.StatusOK
 }
 
-// asked is one request twice: as text for nginx and taken apart for Decide.
-type asked struct {
+// textRequest is a request as text for nginx, and parsed for Decide.
+type textRequest struct {
 	migration.Request
 	to   netip.AddrPort
 	text string
 }
 
-func (r random) request(rig *rig) asked {
+func (r random) request(rig *rig) textRequest {
 	host := strings.Replace(r.pick(hosts), "*", r.pick([]string{"x", "y.z", "deep", "q.deep"}), 1)
 	host = r.pick([]string{host, host, host, strings.ToUpper(host), host + ".", host + ":8000", host + ".:80", "x" + host, "unknown.example.org"})
 	target := strings.TrimSuffix(r.pick(prefixes), "/") + r.pick([]string{"", "", "", "/", "/", "/x", "/x", "/x/y", "x", "/../x", "//y", "/%2e%2E/z", "?q=/api", "/%41pi", "/v1", "/%2Fv1", "/v1/.", "/../../..", "/%zz", "/a%20b?x=%20", "/%00"})
 	if !strings.HasPrefix(target, "/") {
 		target = "/" + target
 	}
-	a := asked{to: rig.params.Listen}
+	a := textRequest{to: rig.params.Listen}
 	a.Host, a.Target, a.Direct = host, target, r.IntN(10) == 0
 	if a.Direct {
 		a.to = rig.params.ListenNew
@@ -152,7 +152,7 @@ func (r random) request(rig *rig) asked {
 	return a
 }
 
-func (a asked) send(t *testing.T) *http.Response {
+func (a textRequest) send(t *testing.T) *http.Response {
 	conn, err := net.Dial("tcp", a.to.String())
 	require.NoError(t, err)
 	defer func() { _ = conn.Close() }()
@@ -165,8 +165,8 @@ func (a asked) send(t *testing.T) *http.Response {
 	return response
 }
 
-// echo is a backend that says which side it is and which request id it got.
-func echo(t *testing.T, side string) string {
+// startEcho starts a backend that answers with its side and the request id.
+func startEcho(t *testing.T, side string) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

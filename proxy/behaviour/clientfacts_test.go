@@ -7,17 +7,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// forwarded is what a backend is told of the client. PORT stands for the port
-// that the proxy listens on, HOST for the name that the client called.
+// forwarded has the headers that tell a backend about the client. PORT stands
+// for the port that the proxy listens on.
 type forwarded struct{ For, Proto, Port, RealIP, Host string }
 
-// TestClientFacts: whoever stands before us is believed when trusted_proxies
-// names it, and passed on unchanged, with nothing of ours depending on it,
-// when nobody is named.
+// TestClientFacts: the headers of a proxy in trusted_proxies are trusted, those
+// of others are replaced. With no trusted_proxies, the headers pass unchanged and
+// no rule uses them.
 func TestClientFacts(t *testing.T) {
 	t.Parallel()
 	const (
-		nobody    = ""
+		noProxy   = ""
 		loopback  = `global: {trusted_proxies: ["127.0.0.0/8", "10.0.0.0/8"]}`
 		elsewhere = `global: {trusted_proxies: ["192.0.2.0/24"]}`
 	)
@@ -27,28 +27,28 @@ func TestClientFacts(t *testing.T) {
 		name, trusted, header string
 		want                  forwarded
 	}{
-		{"nothing said", nobody, "", forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", ""}},
-		{"passed on", nobody, given, forwarded{"203.0.113.7, 127.0.0.1", "https", "443", "203.0.113.9", "asked.example.org"}},
-		{"https without a port", nobody, "X-Forwarded-Proto: HTTPS\r\n", forwarded{"127.0.0.1", "HTTPS", "443", "127.0.0.1", ""}},
-		{"http without a port", nobody, "X-Forwarded-Proto: http\r\n", forwarded{"127.0.0.1", "http", "80", "127.0.0.1", ""}},
-		{"https without a port, believed", loopback, "X-Forwarded-Proto: https\r\n", forwarded{"127.0.0.1", "https", "443", "127.0.0.1", ""}},
-		{"https without a port, not believed", elsewhere, "X-Forwarded-Proto: https\r\n", forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", ""}},
-		{"nothing said by the trusted", loopback, "", forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", ""}},
-		{"believed", loopback, given, forwarded{"203.0.113.7, 127.0.0.1", "https", "443", "203.0.113.7", "asked.example.org"}},
-		{"believed through a chain", loopback, "X-Forwarded-For: 203.0.113.7, 10.1.2.3\r\n", forwarded{"203.0.113.7, 10.1.2.3, 127.0.0.1", "http", "PORT", "203.0.113.7", ""}},
-		{"forged left of the client", loopback, "X-Forwarded-For: 10.6.6.6, 203.0.113.7\r\n", forwarded{"10.6.6.6, 203.0.113.7, 127.0.0.1", "http", "PORT", "203.0.113.7", ""}},
+		{"no headers", noProxy, "", forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", ""}},
+		{"unchanged", noProxy, given, forwarded{"203.0.113.7, 127.0.0.1", "https", "443", "203.0.113.9", "asked.example.org"}},
+		{"https without a port", noProxy, "X-Forwarded-Proto: HTTPS\r\n", forwarded{"127.0.0.1", "HTTPS", "443", "127.0.0.1", ""}},
+		{"http without a port", noProxy, "X-Forwarded-Proto: http\r\n", forwarded{"127.0.0.1", "http", "80", "127.0.0.1", ""}},
+		{"https without a port, trusted", loopback, "X-Forwarded-Proto: https\r\n", forwarded{"127.0.0.1", "https", "443", "127.0.0.1", ""}},
+		{"https without a port, not trusted", elsewhere, "X-Forwarded-Proto: https\r\n", forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", ""}},
+		{"no headers, trusted", loopback, "", forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", ""}},
+		{"trusted", loopback, given, forwarded{"203.0.113.7, 127.0.0.1", "https", "443", "203.0.113.7", "asked.example.org"}},
+		{"trusted through a chain", loopback, "X-Forwarded-For: 203.0.113.7, 10.1.2.3\r\n", forwarded{"203.0.113.7, 10.1.2.3, 127.0.0.1", "http", "PORT", "203.0.113.7", ""}},
+		{"forged address left of the client", loopback, "X-Forwarded-For: 10.6.6.6, 203.0.113.7\r\n", forwarded{"10.6.6.6, 203.0.113.7, 127.0.0.1", "http", "PORT", "203.0.113.7", ""}},
 		{"several lines", loopback, "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: 10.1.2.3\r\n", forwarded{"203.0.113.7, 10.1.2.3, 127.0.0.1", "http", "PORT", "203.0.113.7", ""}},
-		{"not believed", elsewhere, given, forwarded{"203.0.113.7, 127.0.0.1", "http", "PORT", "127.0.0.1", "asked.example.org"}},
-		// No backend gets the names with underscores, and X_Forwarded_For counts
-		// for nothing. The others nginx's $http_ variables cannot tell from the
-		// real ones: they count as much as those do.
-		{"underscores", nobody, underscores, forwarded{"127.0.0.1", "https", "1", "6.6.6.6", "evil"}},
-		{"underscores, believed", loopback, underscores, forwarded{"127.0.0.1", "https", "1", "127.0.0.1", "evil"}},
-		{"underscores, not believed", elsewhere, underscores, forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", "evil"}},
+		{"not trusted", elsewhere, given, forwarded{"203.0.113.7, 127.0.0.1", "http", "PORT", "127.0.0.1", "asked.example.org"}},
+		// No backend gets the names with underscores, and X_Forwarded_For has no
+		// effect. The other names have the same $http_ variables as the real
+		// headers, and the same effect.
+		{"underscores", noProxy, underscores, forwarded{"127.0.0.1", "https", "1", "6.6.6.6", "evil"}},
+		{"underscores, trusted", loopback, underscores, forwarded{"127.0.0.1", "https", "1", "127.0.0.1", "evil"}},
+		{"underscores, not trusted", elsewhere, underscores, forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", "evil"}},
 	}
 	proxies := map[string]*rig{}
-	for _, trusted := range []string{nobody, loopback, elsewhere} {
-		proxies[trusted] = sides(t, trusted)
+	for _, trusted := range []string{noProxy, loopback, elsewhere} {
+		proxies[trusted] = startSides(t, trusted)
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -78,11 +78,11 @@ func portOf(r *rig) string {
 	return port
 }
 
-// TestHostOfAnAbsoluteTarget: it chooses the service, so the Host header
-// beside it must not tell the backend otherwise (RFC 9112, 3.2.2).
+// TestHostOfAnAbsoluteTarget: the target chooses the service, so the backend
+// must not get another name from the Host header (RFC 9112, 3.2.2).
 func TestHostOfAnAbsoluteTarget(t *testing.T) {
 	t.Parallel()
-	proxy := sides(t, "").params.Listen.String()
+	proxy := startSides(t, "").params.Listen.String()
 	for _, host := range []string{"evil.example.org", "old.example.com.evil.example.org", "xold.example.com", "new.example.com"} {
 		echo := askEcho(t, proxy, "GET http://old.example.com/x HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
 		require.Equal(t, []string{"old", "old.example.com"}, []string{echo.Backend, echo.Host})
@@ -91,17 +91,18 @@ func TestHostOfAnAbsoluteTarget(t *testing.T) {
 	require.Equal(t, []string{"new", "new.example.com"}, []string{echo.Backend, echo.Header.Get("X-Forwarded-Host")})
 	for _, host := range []string{"old.example.com", "OLD.Example.com", "old.example.com:8443", "old.example.com.", "old.example.com.:80"} {
 		echo := askEcho(t, proxy, "GET /x HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
-		require.Equal(t, host, echo.Host, "as the client wrote it")
+		require.Equal(t, host, echo.Host, "as the client sent it")
 		echo = askEcho(t, proxy, "GET  /x HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
-		require.Equal(t, host, echo.Host, "two blanks are one to nginx")
+		require.Equal(t, host, echo.Host, "nginx reads two spaces as one")
 	}
 }
 
-// TestForwardedHostIsAnAuthority: new builds links from what we vouch for. nginx
-// looks at no byte of a Host header after the colon; newer ones do, and say 400.
+// TestForwardedHostIsAnAuthority: new builds links from X-Forwarded-Host. Older
+// versions of nginx do not check the Host header after the colon; newer ones
+// answer 400.
 func TestForwardedHostIsAnAuthority(t *testing.T) {
 	t.Parallel()
-	proxy := sides(t, "").params.Listen.String()
+	proxy := startSides(t, "").params.Listen.String()
 	for host, want := range map[string]string{
 		"new.example.com:8443":                "new.example.com:8443",
 		"NEW.example.com":                     "NEW.example.com",
@@ -109,7 +110,7 @@ func TestForwardedHostIsAnAuthority(t *testing.T) {
 		"new.example.com:@evil.example.org":   "new.example.com",
 		"new.example.com:x":                   "new.example.com",
 	} {
-		answer, _ := dial(t, proxy).ask(t, "GET /x HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
+		answer, _ := dial(t, proxy).send(t, "GET /x HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
 		if host != want && strings.HasPrefix(answer.Start, "HTTP/1.1 400 ") {
 			continue
 		}
@@ -118,26 +119,26 @@ func TestForwardedHostIsAnAuthority(t *testing.T) {
 	}
 }
 
-// TestRequestID: who traces requests already keeps the own id.
+// TestRequestID: the request id of a client is kept.
 func TestRequestID(t *testing.T) {
 	t.Parallel()
-	proxy := sides(t, "").params.Listen.String()
+	proxy := startSides(t, "").params.Listen.String()
 	for _, host := range []string{"old.example.com", "new.example.com"} {
 		echo := askEcho(t, proxy, "GET / HTTP/1.1\r\nHost: "+host+"\r\nX-Request-ID: mine\r\n\r\n")
 		require.Equal(t, []string{"mine"}, echo.Header.Values("X-Request-ID"))
 	}
 }
 
-// TestNoTraceOfUs: without debug_headers an answer carries nothing that its
-// backend did not send.
-func TestNoTraceOfUs(t *testing.T) {
+// TestNoHeadersAreAdded: without debug_headers a response has only the headers
+// of its backend.
+func TestNoHeadersAreAdded(t *testing.T) {
 	t.Parallel()
-	quiet, debug := sides(t, ""), sides(t, "global: {debug_headers: true}")
+	quiet, debug := startSides(t, ""), startSides(t, "global: {debug_headers: true}")
 	for _, side := range []string{"old", "new"} {
 		request := "GET / HTTP/1.1\r\nHost: " + side + ".example.com\r\n\r\n"
-		answer, _ := dial(t, quiet.params.Listen.String()).ask(t, request)
+		answer, _ := dial(t, quiet.params.Listen.String()).send(t, request)
 		require.Empty(t, answer.without("Content-Type", "Content-Length", "Date", "X-Testbed-Backend", "Connection"))
-		answer, _ = dial(t, debug.params.Listen.String()).ask(t, request)
+		answer, _ = dial(t, debug.params.Listen.String()).send(t, request)
 		require.Equal(t, side, answer.value("X-Migration-Side"))
 		require.NotEmpty(t, answer.value("X-Migration-Reason"))
 	}

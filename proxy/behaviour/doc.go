@@ -1,8 +1,8 @@
-// Package behaviour holds the tests of what a client sees: the generated
-// config, the weights and the real nginx together, without the agent around
-// them. That nginx does what migration.Decide says, that it accepts whatever
-// config accepts, that nothing else is noticed, and who gets a request that
-// new failed.
-//
-// It has no code of its own.
+// Package behaviour has only tests, of what a client sees: the generated
+// config, the weights and the real nginx together, without the agent. They
+// check that
+//   - nginx decides as migration.Decide
+//   - nginx accepts every config that package config accepts
+//   - clients and backends notice nothing else of the proxy
+//   - old gets the requests that new failed, and no others
 package behaviour

@@ -22,21 +22,20 @@ const quick = 2 * time.Millisecond
 
 var loopback = netip.MustParseAddr("127.0.0.1")
 
-// hostilePage is one file below testdata/hostile: text, and cases like
+// hostilePage is one file below testdata/hostile: a text, and cases like
 //
 //	== name
-//	# why it is here
-//	> a line of the request, with its CR LF; \x00, \r, \n and {A*33000} as they say
+//	# the reason for the case
+//	> a line of the request, with CR LF; it may have \x00, \r, \n and {A*33000}
 //	| the same without CR LF
-//	< a line of the backend's answer
-//	% 2 requests     as many requests are meant (1); "waits": the client ends
-//	                 before the request does; "trusted": we are a trusted proxy
-//	? X-Real-IP      show this header of the request; "< Location" of the answer
-//	! reason         why we differ from plain nginx, see differs
-//	= what came of it, and "= WAY: what came of it" where ways differ
+//	< a line of the response of the backend
+//	% 2 requests     the number of requests, if not 1; "waits": the client closes
+//	                 before the request ends; "trusted": the client is trusted
+//	? X-Real-IP      show this header of the request; "< Location": of the response
+//	! reason         why the proxy differs from plain nginx, see differs
+//	= the result, or "= WAY: the result" where the ways differ
 //
-// The last ones are written by the test with -update, and are those of nginx
-// 1.22.
+// The test writes the results with -update. They are those of nginx 1.22.
 type hostilePage struct {
 	head  string
 	cases []hostileCase
@@ -44,14 +43,14 @@ type hostilePage struct {
 
 type hostileCase struct {
 	name            string
-	lines           []string // as in the file, without those with =
+	lines           []string // as in the file, without the results
 	request, answer string
 	requests        int
 	waits, trusted  bool
 	shown           []string
 	reasons         []string
-	wanted          []string          // as in the file
-	outcomes        map[string]string // as it was, by way.label
+	wanted          []string          // the results in the file
+	results         map[string]string // of the test, by way.label
 }
 
 func parseHostile(t *testing.T, file string) hostilePage {
@@ -113,7 +112,7 @@ func (c *hostileCase) option(t *testing.T, text string) {
 
 var repeated = regexp.MustCompile(`\{([^{}*]+)\*([0-9]+)\}`)
 
-// expand undoes the file's escapes.
+// expand replaces the escapes of the file.
 func expand(t *testing.T, text string) string {
 	text, err := strconv.Unquote(`"` + strings.ReplaceAll(text, `"`, `\"`) + `"`)
 	require.NoError(t, err)
@@ -124,44 +123,43 @@ func expand(t *testing.T, text string) string {
 	})
 }
 
-// String is the page as its file has it, with what came of each case.
+// String is the text of the file, with the results of the test.
 func (p hostilePage) String() string {
 	out := strings.TrimRight(p.head, "\n") + "\n"
 	for _, c := range p.cases {
-		out += "\n== " + c.name + "\n" + strings.Join(c.lines, "\n") + "\n" + c.results()
+		out += "\n== " + c.name + "\n" + strings.Join(c.lines, "\n") + "\n" + c.resultText()
 	}
 	return out
 }
 
-func (c hostileCase) results() string {
-	zero, full := c.outcomes["0 %"], c.outcomes["100 %"]
-	if zero == full && zero == c.outcomes["plain"] {
+func (c hostileCase) resultText() string {
+	zero, full := c.results["0 %"], c.results["100 %"]
+	if zero == full && zero == c.results["plain"] {
 		return "= " + zero + "\n"
 	}
-	ours := "= 0 %: " + zero + "\n= 100 %: " + full + "\n"
+	proxy := "= 0 %: " + zero + "\n= 100 %: " + full + "\n"
 	if zero == full {
-		ours = "= ours: " + zero + "\n"
+		proxy = "= proxy: " + zero + "\n"
 	}
-	return ours + "= plain: " + c.outcomes["plain"] + "\n"
+	return proxy + "= plain: " + c.results["plain"] + "\n"
 }
 
 var (
-	readableStart  = regexp.MustCompile(`\A[A-Z]+ (/[!-~]*) HTTP/1\.[01]\r\n`)
-	readableHeader = regexp.MustCompile(`\A([A-Za-z0-9_-]+): ?([ -~]*)\z`)
+	simpleStart  = regexp.MustCompile(`\A[A-Z]+ (/[!-~]*) HTTP/1\.[01]\r\n`)
+	simpleHeader = regexp.MustCompile(`\A([A-Za-z0-9_-]+): ?([ -~]*)\z`)
 )
 
-// readable takes apart a single request that leaves no doubt what it asks
-// for, to ask explain.
-func (c hostileCase) readable() (request migration.Request, forwardedFor string, ok bool) {
+// parse parses a single, unambiguous request for migration.Table.Decide.
+func (c hostileCase) parse() (request migration.Request, forwardedFor string, ok bool) {
 	head, _, ended := strings.Cut(c.request, "\r\n\r\n")
-	start := readableStart.FindStringSubmatch(head + "\r\n")
+	start := simpleStart.FindStringSubmatch(head + "\r\n")
 	if start == nil || !ended || c.requests != 1 {
 		return request, "", false
 	}
 	request = migration.Request{Target: start[1], Header: map[string]string{}, Dice: "any"}
 	hosts := 0
 	for _, line := range strings.Split(head, "\r\n")[1:] {
-		part := readableHeader.FindStringSubmatch(line)
+		part := simpleHeader.FindStringSubmatch(line)
 		if part == nil {
 			return request, "", false
 		}
@@ -181,20 +179,21 @@ func (c hostileCase) readable() (request migration.Request, forwardedFor string,
 	return request, forwardedFor, hosts == 1
 }
 
-// isWanted tells whether the file says that this arrives.
+// isWanted reports whether the file expects these requests at the backends.
 func (c hostileCase) isWanted(w *way, arrived string) bool {
 	return slices.ContainsFunc(c.wanted, func(line string) bool {
-		who, _, named := strings.Cut(line, ": ")
-		theirs := who == w.label || who == "ours" && w.side != ""
-		return strings.HasSuffix(line, " closed"+arrived) && (theirs || !named || strings.Contains(who, " closed"))
+		label, _, labelled := strings.Cut(line, ": ")
+		forThisWay := label == w.label || label == "proxy" && w.side != ""
+		return strings.HasSuffix(line, " closed"+arrived) && (forThisWay || !labelled || strings.Contains(label, " closed"))
 	})
 }
 
-// sentinel asks, on the connection of a case, whether it is still in step.
+// sentinel is a last request on the connection of a case. Its answer shows that
+// client, nginx and backend agree where the requests before it end.
 const sentinel = "GET /sentinel HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\n\r\n"
 
-// exchange sends the request and says what the client got: the statuses, and
-// whether the connection then still served the next request.
+// exchange sends the request and describes what the client got: the statuses,
+// and whether the connection then served the sentinel.
 func (c hostileCase) exchange(t *testing.T, w *way, before int) string {
 	l := dial(t, w.address)
 	require.NoError(t, l.SetDeadline(time.Now().Add(patience/2)))
@@ -202,7 +201,7 @@ func (c hostileCase) exchange(t *testing.T, w *way, before int) string {
 	go func() { defer close(sent); _, _ = io.WriteString(l.Conn, c.request) }()
 	if c.waits {
 		<-sent
-		// A part of it may be under way to a backend, see "streamed to old".
+		// A backend may still read a part of it, see "streamed to old".
 		for deadline := time.Now().Add(time.Second); !c.isWanted(w, c.describe(w, w.witness.since(before))) && time.Now().Before(deadline); {
 			time.Sleep(quick)
 		}
@@ -210,9 +209,9 @@ func (c hostileCase) exchange(t *testing.T, w *way, before int) string {
 	}
 	var got []string
 	for range c.requests {
-		said, open := c.readOne(l)
-		got = append(got, said)
-		if said == "101" {
+		status, open := c.readOne(l)
+		got = append(got, status)
+		if status == "101" {
 			return "101 taken over"
 		}
 		if !open {
@@ -233,8 +232,8 @@ func (c hostileCase) exchange(t *testing.T, w *way, before int) string {
 	return strings.Join(append(got, "kept"), " ")
 }
 
-// readOne reads one answer. open tells whether another may follow.
-func (c hostileCase) readOne(l *line) (said string, open bool) {
+// readOne reads one response and describes it. open: another may follow.
+func (c hostileCase) readOne(l *rawConn) (description string, open bool) {
 	start, err := l.reader.Peek(5)
 	switch {
 	case err != nil && len(start) == 0:
@@ -247,16 +246,16 @@ func (c hostileCase) readOne(l *line) (said string, open bool) {
 	if err != nil {
 		return fmt.Sprintf("broken answer %q", answer.Start), false
 	}
-	said = strings.Fields(answer.Start)[1]
+	description = strings.Fields(answer.Start)[1]
 	for _, name := range c.shown {
 		if name, ok := strings.CutPrefix(name, "< "); ok {
-			said += fmt.Sprintf(" %s=%q", name, answer.value(name))
+			description += fmt.Sprintf(" %s=%q", name, answer.value(name))
 		}
 	}
-	return said, !strings.Contains(strings.ToLower(answer.value("Connection")), "close") && answer.Framing != "close"
+	return description, !strings.Contains(strings.ToLower(answer.value("Connection")), "close") && answer.Framing != "close"
 }
 
-// describe says what arrived where.
+// describe lists the requests that arrived, and their services.
 func (c hostileCase) describe(w *way, arrived []arrival) string {
 	out := ""
 	for _, a := range arrived {
@@ -267,7 +266,7 @@ func (c hostileCase) describe(w *way, arrived []arrival) string {
 			place += "." + string(a.side)
 		}
 		out += fmt.Sprintf("; %s: %s", place, short(a.Start))
-		// Whether chunks stay chunks towards old depends on when they come.
+		// Whether chunks to old stay chunks depends on the timing.
 		switch a.Framing {
 		case "length", "chunked":
 			out += fmt.Sprintf(" %q", a.Body)

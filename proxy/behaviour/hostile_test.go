@@ -11,14 +11,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/internal/golden"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
 
-// hostileTable has three services on one host and two hosts beside it. Every
-// backend is one of the witness's, so a request that goes astray is seen.
+// hostileTable has three services on one host, and two other hosts. All backends
+// belong to the witness, so it sees requests that reach a wrong one.
 func hostileTable(t *testing.T, w *witness, percentage int, global string) *migration.Table {
 	text := global + "\nservices:"
 	for _, s := range []struct{ name, host, prefix, rules string }{
@@ -38,9 +37,7 @@ func hostileTable(t *testing.T, w *witness, percentage int, global string) *migr
     migration: {enabled: true, percentage: %d}%s`, s.name, s.host, s.prefix,
 			w.backend(t, s.name, migration.Old), newHost, w.backend(t, s.name, migration.New), percentage, s.rules)
 	}
-	table, err := config.Load("hostile.yaml", []byte(text))
-	require.NoError(t, err)
-	return table
+	return loadTable(t, text)
 }
 
 const hostileRules = `
@@ -52,12 +49,12 @@ const hostileRules = `
         - {cidr: 203.0.113.0/24, target: new_cluster}
         - {cidr: 198.51.100.0/24, target: old_cluster}`
 
-// way is how a request is sent: through plain nginx, or through the proxy when
-// all goes to one side.
+// way is how a request is sent: through plain nginx, or through a proxy that
+// sends everything to one side.
 type way struct {
-	label   string // as in the table: "plain", "0 %", "100 %"
+	label   string // as in the files: "plain", "0 %", "100 %"
 	trusted bool
-	side    migration.Side // where requests go unless a rule speaks; "" if plain
+	side    migration.Side // of requests without a rule; "" for plain
 	witness *witness
 	address string
 	dir     string
@@ -86,7 +83,7 @@ func hostileWays(t *testing.T) []*way {
 	return ways
 }
 
-// startPlain is what people write by hand, with one backend.
+// startPlain starts an nginx with a typical config and one backend.
 func (w *way) startPlain(t *testing.T) {
 	params := newParams(t)
 	w.address, w.dir = params.Listen.String(), params.RuntimeDir
@@ -99,34 +96,33 @@ proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-
 	awaitListener(t, w.address)
 }
 
-// differs is the whole list of ways in which a hostile request may end
-// otherwise than with plain nginx.
+// differs lists all reasons for results that differ from plain nginx.
 var differs = map[string]string{
-	"services":         "plain nginx has one backend and one host; we have services, and 404 or 421 where there is none",
-	"own headers":      "what backends are told of the client, see ADR 8",
-	"Host of a target": "an absolute target decides the service, so the Host header beside it is replaced (RFC 9112, 3.2.2)",
-	"odd headers pass": "nothing is dropped that the application may need: ignore_invalid_headers off, underscores_in_headers on",
-	"larger headers":   "4 x 32k instead of 4 x 8k, so that what passed the ingress controller passes us",
-	"streamed to old":  "bodies stream towards old (ADR 7): a backend sees the head of a request that its client never finished",
+	"services":         "plain nginx has one backend and one host; the proxy has services, and answers 404 or 421 without one",
+	"own headers":      "the headers that tell backends about the client (ADR 8)",
+	"Host of a target": "an absolute target chooses the service and replaces the Host header (RFC 9112, 3.2.2)",
+	"odd headers pass": "the application may need unusual headers: ignore_invalid_headers off, underscores_in_headers on",
+	"larger headers":   "4 x 32k instead of 4 x 8k, so that a request that passes the ingress controller passes the proxy",
+	"streamed to old":  "bodies to old are not buffered (ADR 7), so old sees the head of a request that its client never finished",
 	"larger bodies":    "no limit unless max_body_size sets one; plain nginx has 1m",
-	"websockets":       "they are upgraded",
-	"names translated": "Location names the host that the client knows",
-	"no path":          "of http://HOST?QUERY nginx keeps no bytes, and would ask new for the file that try_files found; old gets it",
-	"answers":          "X-Accel-Redirect is the client's, as it was without us; plain nginx obeys it",
-	"rules":            "a rule of the service spoke",
+	"websockets":       "the proxy upgrades them",
+	"names translated": "Location has the host that the client used",
+	"no path":          "nginx keeps no path of http://HOST?QUERY, and would send new the path of the file that try_files found; old gets the request",
+	"answers":          "X-Accel-Redirect passes to the client, as without a proxy; plain nginx follows it",
+	"rules":            "a rule of the service decided",
 }
 
 // TestHostileRequests sends each request of testdata/hostile three ways:
-// through a plain nginx, through the proxy with all traffic on old, and with
-// all on new. What came of it stands in the files; what must hold for every
-// request is checked here; and where plain nginx and we differ the file must
-// name the reason.
+// through a plain nginx, and through a proxy with all traffic on old and with all
+// traffic on new. The files have the results. The test checks what holds for
+// every request, and that the file has a reason where the proxy differs from
+// plain nginx.
 func TestHostileRequests(t *testing.T) {
 	t.Parallel()
 	ways := hostileWays(t)
-	before := make([][]string, len(ways))
+	before := make([]string, len(ways))
 	for i, w := range ways {
-		before[i] = w.workers(t)
+		before[i] = workers(t, w.dir)
 	}
 	files, err := filepath.Glob("testdata/hostile/*.txt")
 	require.NoError(t, err)
@@ -138,28 +134,27 @@ func TestHostileRequests(t *testing.T) {
 				page.cases[i].send(t, ways)
 			}
 			cases += len(page.cases)
-			if recorded(t) {
+			if isRecordedVersion(t) {
 				golden.Check(t, file, []byte(page.String()))
 			}
 		})
 	}
 	t.Logf("%d cases", cases)
 	for i, w := range ways {
-		require.Equal(t, before[i], w.workers(t), "%s: a worker died", w.label)
-		w.requireQuiet(t)
+		require.Equal(t, before[i], workers(t, w.dir), "%s: a worker died", w.label)
+		w.requireNoAlert(t)
 	}
 }
 
-// recorded tells whether this nginx is the one whose outcomes stand in the
-// files. Later ones refuse more; what must hold for every request holds there
-// too, and they may not differ from plain nginx where the file names no reason.
-func recorded(t *testing.T) bool {
+// isRecordedVersion reports whether the files have the results of this nginx. Later
+// versions refuse more requests; the other checks hold for them too.
+func isRecordedVersion(t *testing.T) bool {
 	return nginxVersion(t).Before(nginxgen.Version{Major: 1, Minor: 23})
 }
 
-// send sends one case every way and keeps what came of it.
+// send sends one case every way and keeps the results.
 func (c *hostileCase) send(t *testing.T, ways []*way) {
-	c.outcomes = map[string]string{}
+	c.results = map[string]string{}
 	for _, w := range ways {
 		if w.side != "" && w.trusted != c.trusted {
 			continue
@@ -167,7 +162,7 @@ func (c *hostileCase) send(t *testing.T, ways []*way) {
 		before := w.witness.begin(c.answer)
 		answered := c.exchange(t, w, before)
 		arrived := w.witness.since(before)
-		c.outcomes[w.label] = answered + c.describe(w, arrived)
+		c.results[w.label] = answered + c.describe(w, arrived)
 		if w.side == migration.Old {
 			c.nameServices(arrived)
 		}
@@ -175,39 +170,40 @@ func (c *hostileCase) send(t *testing.T, ways []*way) {
 			c.requireSafe(t, w, arrived, answered)
 		}
 	}
-	same := c.outcomes["plain"] == c.outcomes["0 %"] && c.outcomes["plain"] == c.outcomes["100 %"]
+	same := c.results["plain"] == c.results["0 %"] && c.results["plain"] == c.results["100 %"]
 	named := len(c.reasons) > 0
-	require.True(t, same != named || same && !recorded(t), "%s: name a reason where we differ from plain nginx, and only there: %v", c.name, c.outcomes)
+	require.True(t, same != named || same && !isRecordedVersion(t), "%s: the file must have a reason if and only if the proxy differs from plain nginx: %v", c.name, c.results)
 	for _, reason := range c.reasons {
 		require.Contains(t, differs, reason, c.name)
 	}
 }
 
-// nameServices makes plain nginx's one backend the services that we found.
-func (c *hostileCase) nameServices(ours []arrival) {
-	for _, a := range ours {
-		c.outcomes["plain"] = strings.Replace(c.outcomes["plain"], "; backend:", "; "+a.service+":", 1)
+// nameServices replaces the one backend of plain nginx by the services that the
+// proxy chose.
+func (c *hostileCase) nameServices(atProxy []arrival) {
+	for _, a := range atProxy {
+		c.results["plain"] = strings.Replace(c.results["plain"], "; backend:", "; "+a.service+":", 1)
 	}
-	c.outcomes["plain"] = strings.ReplaceAll(c.outcomes["plain"], "; backend:", "; site:")
+	c.results["plain"] = strings.ReplaceAll(c.results["plain"], "; backend:", "; site:")
 }
 
-// choosesSide are the reasons why a request may leave the side of the others.
+// choosesSide reports whether a reason lets a request choose its side.
 func choosesSide(reason string) bool { return reason == "rules" || reason == "no path" }
 
-// requireSafe is what holds for every request, whatever it looks like.
+// requireSafe checks what holds for every request.
 func (c *hostileCase) requireSafe(t *testing.T, w *way, arrived []arrival, answered string) {
-	context := fmt.Sprintf("%s, %s: %s", c.name, w.label, c.outcomes[w.label])
+	context := fmt.Sprintf("%s, %s: %s", c.name, w.label, c.results[w.label])
 	require.LessOrEqual(t, len(arrived), c.requests, "%s: one request became several", context)
 	sides := map[migration.Side]bool{}
 	for _, a := range arrived {
 		sides[a.side] = true
-		require.LessOrEqual(t, len(a.values("Content-Length"))+len(a.values("Transfer-Encoding")), 1, "%s: framed twice", context)
+		require.LessOrEqual(t, len(a.values("Content-Length"))+len(a.values("Transfer-Encoding")), 1, "%s: two body lengths", context)
 		require.Len(t, a.values("Host"), 1, context)
-		require.Equal(t, strings.Contains(c.request, "/safe/"), strings.Contains(a.Start, "/safe/"), "%s: a backend was asked for our file", context)
+		require.Equal(t, strings.Contains(c.request, "/safe/"), strings.Contains(a.Start, "/safe/"), "%s: a backend got the path of a weight file", context)
 	}
-	require.LessOrEqual(t, len(sides), 1, "%s: both sides saw it", context)
-	request, forwardedFor, plain := c.readable()
-	if !plain {
+	require.LessOrEqual(t, len(sides), 1, "%s: both sides got it", context)
+	request, forwardedFor, unambiguous := c.parse()
+	if !unambiguous {
 		require.True(t, len(sides) == 0 || sides[w.side] || slices.ContainsFunc(c.reasons, choosesSide), "%s: it chose its side", context)
 		return
 	}
@@ -215,7 +211,8 @@ func (c *hostileCase) requireSafe(t *testing.T, w *way, arrived []arrival, answe
 	c.requireExplained(t, w.table.Decide(request), arrived, answered, context)
 }
 
-// requireExplained: explain says the same service, side or refusal.
+// requireExplained checks that Decide has the same service and side, or the same
+// refusal.
 func (c *hostileCase) requireExplained(t *testing.T, decision migration.Decision, arrived []arrival, answered, context string) {
 	if decision.Service == nil {
 		require.Empty(t, arrived, context)
@@ -225,8 +222,8 @@ func (c *hostileCase) requireExplained(t *testing.T, decision migration.Decision
 		return
 	}
 	for _, a := range arrived {
-		require.Equal(t, string(decision.Service.Name), a.service, "%s: explain says another service", context)
-		require.Equal(t, decision.Side, a.side, "%s: explain says another side", context)
+		require.Equal(t, string(decision.Service.Name), a.service, "%s: explain has another service", context)
+		require.Equal(t, decision.Side, a.side, "%s: explain has another side", context)
 	}
 	if len(arrived) == 0 {
 		require.Regexp(t, `\A(4|501|505|bare|nothing)`, answered, context)
@@ -234,15 +231,15 @@ func (c *hostileCase) requireExplained(t *testing.T, decision migration.Decision
 }
 
 var loggedToken = regexp.MustCompile(` decision="([^"]*)"`)
-var ourToken = regexp.MustCompile(`\A(|bucket/[0-9]{1,2}/[0-9]{1,2}|(new|old)/(header_rule\[[0-9]+\]|ip_rule\[[0-9]+\]|direct|strategy))\z`)
+var validToken = regexp.MustCompile(`\A(|bucket/[0-9]{1,2}/[0-9]{1,2}|(new|old)/(header_rule\[[0-9]+\]|ip_rule\[[0-9]+\]|direct|strategy))\z`)
 
-// requireQuiet: nginx saw nothing to alarm anybody with, and looked at no file
-// whose name a client wrote.
-func (w *way) requireQuiet(t *testing.T) {
+// requireNoAlert: nginx logged no alert, and looked up no file with a name from
+// a client.
+func (w *way) requireNoAlert(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(w.dir, "error.log"))
 	require.NoError(t, err)
 	for line := range strings.Lines(string(text)) {
-		// Only root may raise the limit; and no agent reads the failures here.
+		// Only root may raise the limit, and no agent reads failures.sock here.
 		if !strings.Contains(line, "setrlimit") && !strings.Contains(line, ": connect() failed (2: No such file or directory)") {
 			require.NotRegexp(t, `\[(alert|crit|emerg)\]`, line)
 		}
@@ -250,22 +247,11 @@ func (w *way) requireQuiet(t *testing.T) {
 	if w.side == "" {
 		return
 	}
-	require.Eventually(t, func() bool { // the log is written every 100 ms
+	require.Eventually(t, func() bool { // nginx writes the log every 100 ms
 		text, err = os.ReadFile(filepath.Join(w.dir, "access.log"))
 		return err == nil && len(text) > 0
 	}, patience, quick)
 	for _, token := range loggedToken.FindAllStringSubmatch(string(text), -1) {
-		require.Regexp(t, ourToken, token[1])
+		require.Regexp(t, validToken, token[1])
 	}
-}
-
-// workers are the process ids of nginx's children, where the system tells.
-func (w *way) workers(t *testing.T) []string {
-	text, err := os.ReadFile(filepath.Join(w.dir, "nginx.pid"))
-	require.NoError(t, err)
-	pid := strings.TrimSpace(string(text))
-	children, _ := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
-	all := strings.Fields(string(children))
-	slices.Sort(all)
-	return all
 }

@@ -21,14 +21,15 @@ type arrival struct {
 	side    migration.Side
 }
 
-// witness is all backends of one way, which keep what they get in one list.
+// witness has all backends of one way, and the list of the requests they got.
 type witness struct {
 	mu      sync.Mutex
 	answer  string
 	arrived []arrival
 }
 
-// begin sets the answer to what comes next, and tells how many came before.
+// begin sets the answer to the next requests, and returns how many there were
+// before.
 func (w *witness) begin(answer string) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -39,7 +40,7 @@ func (w *witness) begin(answer string) int {
 	return len(w.arrived)
 }
 
-// since gives what arrived.
+// since returns the requests after the first ones.
 func (w *witness) since(before int) []arrival {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -74,15 +75,15 @@ func (w *witness) serve(conn net.Conn, a arrival) {
 			_, _ = io.WriteString(conn, "HTTP/1.1 299 In Step\r\nContent-Length: 0\r\n\r\n")
 			continue
 		}
-		place := w.begun(a)
-		if tooLong(a.message) {
-			_, _ = io.Copy(io.Discard, reader) // until the client has gone
+		index := w.addUnfinished(a)
+		if neverComplete(a.message) {
+			_, _ = io.Copy(io.Discard, reader) // until the client closes
 			return
 		}
 		if a.readBody(reader, true) != nil {
 			return
 		}
-		answer := w.ended(place, a)
+		answer := w.finish(index, a)
 		if strings.HasPrefix(a.Start, "HEAD ") {
 			answer, _, _ = strings.Cut(answer, "\r\n\r\n")
 			answer += "\r\n\r\n"
@@ -93,11 +94,11 @@ func (w *witness) serve(conn net.Conn, a arrival) {
 	}
 }
 
-// tooLong are bodies that are announced and never come.
-func tooLong(m message) bool { return len(m.value("Content-Length")) > 7 }
+// neverComplete: some cases declare a long body and do not send it.
+func neverComplete(m message) bool { return len(m.value("Content-Length")) > 7 }
 
-// begun keeps a request of which the head is there.
-func (w *witness) begun(a arrival) int {
+// addUnfinished keeps a request whose body is not yet read.
+func (w *witness) addUnfinished(a arrival) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	a.Framing = "unfinished"
@@ -105,20 +106,10 @@ func (w *witness) begun(a arrival) int {
 	return len(w.arrived) - 1
 }
 
-// ended keeps the whole of it, and gives the answer.
-func (w *witness) ended(place int, a arrival) string {
+// finish keeps the complete request, and returns the answer.
+func (w *witness) finish(index int, a arrival) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.arrived[place] = a
+	w.arrived[index] = a
 	return w.answer
-}
-
-func awaitListener(t *testing.T, address string) {
-	require.Eventually(t, func() bool {
-		conn, err := net.Dial("tcp", address)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	}, patience, quick)
 }

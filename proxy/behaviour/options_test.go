@@ -9,32 +9,19 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/migration-proxy/migration-proxy/config"
 )
 
-// TestGzipIsAnOption: off it changes nothing.
-func TestGzipIsAnOption(t *testing.T) {
+// TestGzip: without the option responses are not compressed.
+func TestGzip(t *testing.T) {
 	t.Parallel()
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = fmt.Fprintf(w, `{"filling": %q}`, strings.Repeat("x", 4000))
 	}))
 	t.Cleanup(backend.Close)
-	text := "services:\n"
-	for _, name := range []string{"plain", "gzip"} {
-		text += fmt.Sprintf(`  - name: %[1]s
-    old_host: %[1]s.example.com
-    old_backend: %[2]s
-    new_host: new.example.com
-    new_backend: %[2]s
-    migration: {enabled: true, percentage: 100}
-`, name, backend.URL)
-	}
-	text = strings.Replace(text, "  - name: gzip\n", "  - name: gzip\n    gzip: true\n", 1)
-	table, err := config.Load("options.yaml", []byte(text))
-	require.NoError(t, err)
-	rig := startRig(t, table, nil)
+	text := "services:" + serviceText("plain", backend.URL, backend.URL, allNew) +
+		serviceText("gzip", backend.URL, backend.URL, allNew+"    gzip: true\n")
+	rig := startRig(t, loadTable(t, text), nil)
 
 	get := func(name string) (*http.Response, string) {
 		request, err := http.NewRequest("GET", "http://"+rig.params.Listen.String()+"/", nil)

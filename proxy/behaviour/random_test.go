@@ -4,16 +4,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
-	"testing"
-
-	"github.com/stretchr/testify/require"
-
-	"github.com/migration-proxy/migration-proxy/config"
-	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// The worlds that random configs and random requests are drawn from; small,
-// so that they meet.
+// The values of random configs and random requests. There are few, so that
+// requests often match a config.
 var (
 	hosts    = []string{"a.example.com", "b.example.com", "c.example.com", "*.wild.example.com", "*.deep.wild.example.com"}
 	prefixes = []string{"/", "/api", "/api/v1", "/a-b_c.d~e", "/x:y@z"}
@@ -30,7 +24,7 @@ type random struct{ *rand.Rand }
 
 func (r random) pick(from []string) string { return from[r.IntN(len(from))] }
 
-// configText is a valid migration config; old and new are backends.
+// configText returns a valid migration config; old and new are backends.
 func (r random) configText(old, new string) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "global:\n  debug_headers: true\n  trusted_proxies: [\"127.0.0.0/8\", \"10.1.2.3\"]\nservices:\n")
@@ -94,12 +88,4 @@ func (r random) list(n int, entry func(int) string) string {
 		out.WriteString("\n        - " + entry(i))
 	}
 	return out.String()
-}
-
-// table loads a random config; what the generator writes is always valid.
-func (r random) table(t testing.TB, old, new string) *migration.Table {
-	text := r.configText(old, new)
-	table, err := config.Load("random.yaml", []byte(text))
-	require.NoError(t, err, text)
-	return table
 }

@@ -2,35 +2,55 @@ package behaviour
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
+	"github.com/migration-proxy/migration-proxy/proxy/nginx"
 	"github.com/migration-proxy/migration-proxy/proxy/weights"
 )
 
 func nginxVersion(t testing.TB) nginxgen.Version {
-	out, err := exec.Command(testbed.Nginx(), "-v").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	version, err := nginxgen.ParseVersion(string(out))
+	binary, err := nginx.Find(t.Context(), testbed.Nginx(), "")
 	require.NoError(t, err)
-	return version
+	return binary.Version
 }
 
-// rig is one nginx that serves one table.
+// loadTable loads a valid migration config.
+func loadTable(t testing.TB, text string) *migration.Table {
+	table, err := config.Load("migration.yaml", []byte(text))
+	require.NoError(t, err, text)
+	return table
+}
+
+// serviceText is the config of a service NAME with the host NAME.example.com.
+// more is YAML of the service, with its indentation and final line break.
+func serviceText(name, oldBackend, newBackend, more string) string {
+	return fmt.Sprintf(`
+  - name: %[1]s
+    old_host: %[1]s.example.com
+    old_backend: %[2]s
+    new_host: %[3]s
+    new_backend: %[4]s
+%[5]s`, name, oldBackend, newHost, newBackend, more)
+}
+
+// allNew sends all traffic of a service to new.
+const allNew = "    migration: {enabled: true, percentage: 100}\n"
+
+// rig is an nginx that serves a table.
 type rig struct {
 	table   *migration.Table
 	params  nginxgen.Params
@@ -39,7 +59,7 @@ type rig struct {
 }
 
 func newParams(t testing.TB) nginxgen.Params {
-	dir, err := os.MkdirTemp("", "mp") // short: a unix socket's path has 107 bytes
+	dir, err := os.MkdirTemp("", "mp") // short: the path of a unix socket has at most 107 bytes
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	require.NoError(t, os.Chmod(dir, 0o755))
@@ -60,7 +80,7 @@ func freeAddress(t testing.TB) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(port))
 }
 
-// literalEndpoints serves backends that are IP addresses; the others are down.
+// literalEndpoints resolves only the backends that are IP addresses.
 func literalEndpoints(table *migration.Table) nginxgen.Endpoints {
 	endpoints := nginxgen.Endpoints{}
 	for _, s := range table.Services() {
@@ -73,12 +93,12 @@ func literalEndpoints(table *migration.Table) nginxgen.Endpoints {
 	return endpoints
 }
 
-// startRig starts nginx for the table and waits until it serves it.
+// startRig starts an nginx that serves the table.
 func startRig(t *testing.T, table *migration.Table, tripped map[migration.Name]bool) *rig {
 	return startRigAt(t, table, literalEndpoints(table), tripped)
 }
 
-// startRigAt is startRig with the addresses that backends resolved to.
+// startRigAt is startRig with the addresses of the backends.
 func startRigAt(t *testing.T, table *migration.Table, endpoints nginxgen.Endpoints, tripped map[migration.Name]bool) *rig {
 	r := &rig{table: table, params: newParams(t), tripped: tripped}
 	r.start(t, endpoints)
@@ -86,72 +106,91 @@ func startRigAt(t *testing.T, table *migration.Table, endpoints nginxgen.Endpoin
 }
 
 func (r *rig) start(t *testing.T, endpoints nginxgen.Endpoints) {
-	config, err := nginxgen.Generate(r.table, endpoints, r.params)
+	generated, err := nginxgen.Generate(r.table, endpoints, r.params)
 	require.NoError(t, err)
 	r.store, err = weights.Open(r.params.RuntimeDir)
 	require.NoError(t, err)
-	require.NoError(t, r.store.AddRules(config.Rules))
+	require.NoError(t, r.store.AddRules(generated.Rules))
 	for _, s := range r.table.Services() {
 		require.NoError(t, r.store.Apply(s.Name, weights.State{Share: s.Share, Enabled: s.Enabled, Tripped: r.tripped[s.Name]}))
 	}
-	r.run(t, config)
+	r.run(t, generated)
 }
 
-// run starts nginx, waits until it serves the config, and ends it with the
-// test.
-func (r *rig) run(t *testing.T, config nginxgen.Config) {
+// run starts nginx and waits until it serves the config.
+func (r *rig) run(t *testing.T, generated nginxgen.Config) {
 	params := r.params
-	conf := filepath.Join(params.RuntimeDir, "nginx.conf")
-	require.NoError(t, os.WriteFile(conf, config.Text, 0o644))
 	require.NoError(t, os.Mkdir(filepath.Join(params.RuntimeDir, "serving"), 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(params.RuntimeDir, "serving", config.Digest), nil, 0o644))
-	command := exec.Command(testbed.Nginx(), "-p", params.RuntimeDir, "-e", "stderr", "-c", conf)
-	var stderr bytes.Buffer
-	command.Stderr = &stderr
-	require.NoError(t, command.Start())
-	exited := make(chan struct{})
-	go func() { defer close(exited); _ = command.Wait() }()
-	t.Cleanup(func() {
-		_ = command.Process.Signal(os.Interrupt)
-		<-exited
-		if t.Failed() {
-			errors, _ := os.ReadFile(params.ErrorLog)
-			t.Logf("nginx said: %s%s", stderr.String(), errors)
+	require.NoError(t, os.WriteFile(filepath.Join(params.RuntimeDir, "serving", generated.Digest), nil, 0o644))
+	exited := startNginx(t, params.RuntimeDir, string(generated.Text))
+	server := nginx.Nginx{Dir: params.RuntimeDir}
+	for deadline := time.After(patience); ; {
+		if digest, err := server.Digest(t.Context()); err == nil && digest == generated.Digest {
+			return
 		}
-	})
-	for deadline := time.After(20 * time.Second); r.digest() != config.Digest; {
 		select {
 		case <-exited:
-			require.Fail(t, "nginx does not start", "%s", &stderr)
+			require.Fail(t, "nginx does not start")
 		case <-deadline:
-			require.Fail(t, "nginx does not serve")
+			require.Fail(t, "nginx does not serve the config")
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
 }
 
-func (r *rig) digest() string {
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(r.params.RuntimeDir, "admin.sock"))
-	}}}
-	response, err := client.Get("http://admin/digest")
-	if err != nil {
-		return ""
-	}
-	defer func() { _ = response.Body.Close() }()
-	body, _ := io.ReadAll(response.Body)
-	return string(bytes.TrimSpace(body))
+// startNginx runs nginx with a config until the test ends.
+func startNginx(t *testing.T, dir, text string) (exited <-chan struct{}) {
+	conf := filepath.Join(dir, "nginx.conf")
+	require.NoError(t, os.WriteFile(conf, []byte(text), 0o600))
+	command := exec.Command(testbed.Nginx(), "-p", dir, "-e", "stderr", "-c", conf)
+	command.Env = []string{}
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	require.NoError(t, command.Start())
+	done := make(chan struct{})
+	go func() { defer close(done); _ = command.Wait() }()
+	t.Cleanup(func() {
+		_ = command.Process.Signal(os.Interrupt)
+		<-done
+		if t.Failed() {
+			errorLog, _ := os.ReadFile(filepath.Join(dir, "error.log"))
+			t.Logf("nginx: %s%s", stderr.String(), errorLog)
+		}
+	})
+	return done
 }
 
-// nginxAccepts runs nginx -t; a warning is a refusal.
+// awaitListener waits until a server listens on the address.
+func awaitListener(t *testing.T, address string) {
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	}, patience, quick)
+}
+
+// workers lists the process ids of the workers of the nginx in a directory.
+func workers(t testing.TB, dir string) string {
+	pid, err := os.ReadFile(filepath.Join(dir, "nginx.pid"))
+	require.NoError(t, err)
+	master := strings.TrimSpace(string(pid))
+	children, err := os.ReadFile(filepath.Join("/proc", master, "task", master, "children"))
+	require.NoError(t, err)
+	require.NotEmpty(t, children)
+	return string(children)
+}
+
+// nginxAccepts runs nginx -t. A warning is an error.
 func nginxAccepts(t testing.TB, table *migration.Table, params nginxgen.Params) error {
-	config, err := nginxgen.Generate(table, literalEndpoints(table), params)
+	generated, err := nginxgen.Generate(table, literalEndpoints(table), params)
 	require.NoError(t, err)
 	conf := filepath.Join(params.RuntimeDir, "nginx.conf")
-	require.NoError(t, os.WriteFile(conf, config.Text, 0o644))
+	require.NoError(t, os.WriteFile(conf, generated.Text, 0o644))
 	out, err := exec.Command(testbed.Nginx(), "-t", "-q", "-p", params.RuntimeDir, "-e", "stderr", "-c", conf).CombinedOutput()
 	if err != nil || len(out) > 0 {
-		return fmt.Errorf("nginx -t: %v: %s\n%s", err, out, config.Text)
+		return fmt.Errorf("nginx -t: %v: %s\n%s", err, out, generated.Text)
 	}
 	return nil
 }

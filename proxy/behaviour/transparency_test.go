@@ -11,33 +11,32 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// newHost is what the new cluster calls itself.
+// newHost is the name of the services in the new cluster.
 const newHost = "app.new.example.com"
 
-// added are the request headers that we say ourselves (TestClientFacts looks
-// at them), and those that belong to one hop.
+// added has the request headers that the proxy sets (see TestClientFacts), and
+// those of a single hop.
 var added = []string{
 	"X-Case", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Real-IP", "X-Request-ID",
 	"Host", "Connection", "Keep-Alive", "Upgrade", "TE", "Transfer-Encoding", "Content-Length", "Expect",
 }
 
-// perHop are the headers of answers that belong to one hop; Framing tells what
-// they say.
+// perHop has the response headers of a single hop; message.Framing has their
+// meaning.
 var perHop = []string{"Connection", "Keep-Alive", "Transfer-Encoding"}
 
-// exchange is one request with the answer that the backend gives, as the
-// files below testdata/transparency tell it:
+// exchange is one request with the response of the backend, from a file below
+// testdata/transparency:
 //
 //	== name
-//	> request line, and headers; {host} is the name that the client calls
-//	< the backend's answer; {self} is the name it was called by, {length}
-//	  that of the body, {20k} are 20 KB
-//	= Name: value     what the client gets of new in place of the backend's
-//	! what            a difference that nginx cannot avoid, see unavoidable
+//	> request line, and headers; {host} is the name that the client uses
+//	< the response of the backend; {self} is the Host it got, {length} the
+//	  length of the body, {20k} 20 KB of text
+//	= Name: value     the header that a client of new gets instead
+//	! difference      that nginx cannot avoid, see unavoidable
 type exchange struct {
 	name, request, answer string
 	translated            []string
@@ -92,7 +91,7 @@ func parseExchange(t *testing.T, text string) exchange {
 	return e
 }
 
-// wireText joins head and body lines as they go over the wire.
+// wireText joins the lines of head and body.
 func wireText(lines []string) string {
 	if !slices.Contains(lines, "") {
 		lines = append(lines, "", "")
@@ -102,30 +101,19 @@ func wireText(lines []string) string {
 	return strings.ReplaceAll(text, "{length}", strconv.Itoa(len(body)))
 }
 
-// transparencyTable has a host that is all old, one that is all new, and one
-// that is all new without a fallback, where request bodies are not buffered.
+// transparencyTable has the hosts zero (all old), full (all new) and bare (all
+// new without a fallback, so that request bodies are not buffered).
 func transparencyTable(t *testing.T, old, new *wire) *migration.Table {
-	const service = `
-  - name: %[1]s
-    old_host: %[1]s.example.com
-    old_backend: http://%[2]s
-    new_host: ` + newHost + `
-    new_backend: http://%[3]s
-    migration: {enabled: true, percentage: %[4]d}
-    fallback: {enabled: %[5]t}`
-	text := "services:"
-	text += fmt.Sprintf(service, "zero", old.address, new.address, 0, true)
-	text += fmt.Sprintf(service, "full", old.address, new.address, 100, true)
-	text += fmt.Sprintf(service, "bare", old.address, new.address, 100, false)
-	table, err := config.Load("transparency.yaml", []byte(text))
-	require.NoError(t, err)
-	return table
+	oldBackend, newBackend := "http://"+old.address, "http://"+new.address
+	return loadTable(t, "services:"+
+		serviceText("zero", oldBackend, newBackend, "    migration: {enabled: true, percentage: 0}\n")+
+		serviceText("full", oldBackend, newBackend, allNew)+
+		serviceText("bare", oldBackend, newBackend, allNew+"    fallback: {enabled: false}\n"))
 }
 
-// TestNothingIsNoticed sends every exchange to both backends directly and
-// through the proxy, and compares both what the client gets and what the
-// backend got.
-func TestNothingIsNoticed(t *testing.T) {
+// TestTransparency sends every exchange to both backends directly and through
+// the proxy, and compares the responses, and the requests that the backends got.
+func TestTransparency(t *testing.T) {
 	t.Parallel()
 	old, new := startWire(t), startWire(t)
 	proxy := startRig(t, transparencyTable(t, old, new), nil).params.Listen.String()
@@ -134,31 +122,31 @@ func TestNothingIsNoticed(t *testing.T) {
 		for _, e := range all {
 			t.Run(e.name, func(t *testing.T) {
 				t.Parallel()
-				for _, leg := range []leg{
+				for _, c := range []comparison{
 					{e, old, "zero.example.com", "zero.example.com", proxy},
 					{e, new, newHost, "full.example.com", proxy},
 					{e, new, newHost, "bare.example.com", proxy},
 				} {
-					leg.compare(t)
+					c.compare(t)
 				}
 			})
 		}
 	})
 }
 
-// leg is one exchange with one backend, directly by its own name and through
-// the proxy by the name that the client knows.
-type leg struct {
+// comparison is one exchange with one backend: directly with the backend's own
+// name, and through the proxy with the name that clients use.
+type comparison struct {
 	exchange
-	backend     *wire
-	own, called string
-	proxy       string
+	backend           *wire
+	ownName, usedName string
+	proxy             string
 }
 
-func (l leg) compare(t *testing.T) {
-	want, wantAtBackend := l.send(t, l.own, l.backend.address)
-	got, gotAtBackend := l.send(t, l.called, l.proxy)
-	if l.own != l.called {
+func (l comparison) compare(t *testing.T) {
+	want, wantAtBackend := l.send(t, l.ownName, l.backend.address)
+	got, gotAtBackend := l.send(t, l.usedName, l.proxy)
+	if l.ownName != l.usedName {
 		want.Header = l.translate(want.Header)
 	}
 	for _, name := range l.differs {
@@ -170,11 +158,11 @@ func (l leg) compare(t *testing.T) {
 			difference.request(t, &wantAtBackend, &gotAtBackend)
 		}
 	}
-	context := fmt.Sprintf("%s through %s", l.name, l.called)
+	context := fmt.Sprintf("%s through %s", l.name, l.usedName)
 	require.Equal(t, want.Start, got.Start, context)
 	require.Equal(t, want.without(perHop...), got.without(perHop...), context)
 	require.Equal(t, want.Framing, got.Framing, context)
-	require.True(t, want.Body == got.Body, "%s: the body is another: %.200q, not %.200q", context, got.Body, want.Body)
+	require.True(t, want.Body == got.Body, "%s: the body is %.200q and not %.200q", context, got.Body, want.Body)
 	require.Equal(t, want.Trailer, got.Trailer, context)
 
 	require.Equal(t, wantAtBackend.Start, gotAtBackend.Start, context)
@@ -185,32 +173,32 @@ func (l leg) compare(t *testing.T) {
 	require.Equal(t, []string{l.wantHost(wantAtBackend)}, gotAtBackend.values("Host"), context)
 }
 
-// wantHost is the client's own Host towards old, and new's name towards new.
-func (l leg) wantHost(direct message) string {
-	if l.own == newHost {
+// wantHost is the Host of the client for old, and the name of new for new.
+func (l comparison) wantHost(direct message) string {
+	if l.ownName == newHost {
 		return newHost
 	}
 	return direct.value("Host")
 }
 
-func (l leg) translate(header []string) []string {
+func (l comparison) translate(header []string) []string {
 	translated := message{Header: header}
 	for _, line := range l.translated {
 		name, _, _ := strings.Cut(line, ":")
 		translated.Header = translated.without(name)
 	}
 	for _, line := range l.translated {
-		translated.Header = append(translated.Header, strings.ReplaceAll(line, "{host}", l.called))
+		translated.Header = append(translated.Header, strings.ReplaceAll(line, "{host}", l.usedName))
 	}
 	return translated.Header
 }
 
-func (l leg) send(t *testing.T, host, to string) (answer, atBackend message) {
-	id := strings.ReplaceAll(fmt.Sprintf("%s %s %s", l.name, l.called, host+to), " ", "-")
+func (l comparison) send(t *testing.T, host, to string) (answer, atBackend message) {
+	id := strings.ReplaceAll(fmt.Sprintf("%s %s %s", l.name, l.usedName, host+to), " ", "-")
 	l.backend.answer(id, l.answer)
 	start, rest, _ := strings.Cut(strings.ReplaceAll(l.request, "{host}", host), "\r\n")
-	answer, _ = dial(t, to).ask(t, start+"\r\nX-Case: "+id+"\r\n"+rest)
+	answer, _ = dial(t, to).send(t, start+"\r\nX-Case: "+id+"\r\n"+rest)
 	received := l.backend.received(id)
-	require.Len(t, received, 1, "%s by %s: the backend was asked another number of times; answer: %v", l.name, host, answer)
+	require.Len(t, received, 1, "%s by %s: the backend must get one request; the answer is %v", l.name, host, answer)
 	return answer, received[0]
 }

@@ -16,12 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience bounds everything that a test waits for.
+// patience is the maximum time that a test waits for anything.
 const patience = 20 * time.Second
 
-// message is a request or an answer as it was on the wire. net/http would
-// hide what these tests are about: the spelling of names, repeated and unknown
-// headers, framing.
+// message is a request or response as it was on the wire. net/http would hide
+// what these tests check: the spelling of names, repeated and unknown headers,
+// framing.
 type message struct {
 	Start   string   // request or status line
 	Header  []string // "Name: value", in the order sent
@@ -42,8 +42,8 @@ func (m message) values(name string) []string {
 
 func (m message) value(name string) string { return strings.Join(m.values(name), " | ") }
 
-// without drops headers and sorts the rest, as order means nothing between
-// headers of different names.
+// without drops headers and sorts the rest: the order of headers with different
+// names has no meaning.
 func (m message) without(names ...string) []string {
 	kept := slices.DeleteFunc(slices.Clone(m.Header), func(line string) bool {
 		key, _, _ := strings.Cut(line, ":")
@@ -72,7 +72,7 @@ func readLines(from *bufio.Reader) ([]string, error) {
 		if err != nil {
 			return lines, err
 		}
-		line = strings.TrimRight(line, " \r\n") // blanks at the end mean nothing
+		line = strings.TrimRight(line, " \r\n") // spaces at the end have no meaning
 		if line == "" {
 			return lines, nil
 		}
@@ -80,8 +80,8 @@ func readLines(from *bufio.Reader) ([]string, error) {
 	}
 }
 
-// readBody reads what the head announces; without an announcement a request
-// has no body and an answer ends with its connection.
+// readBody reads the body as the head declares it. Without a declaration a
+// request has no body, and a response ends with its connection.
 func (m *message) readBody(from *bufio.Reader, request bool) error {
 	var body []byte
 	var err error
@@ -106,8 +106,8 @@ func (m *message) readBody(from *bufio.Reader, request bool) error {
 	return err
 }
 
-// readAnswer reads the final answer to a request with this method; the
-// informational ones before it are given apart.
+// readAnswer reads the final response to a request with this method, and returns
+// the start lines of the informational responses before it.
 func readAnswer(from *bufio.Reader, method string) (answer message, informed []string, err error) {
 	for {
 		if answer, err = readHead(from); err != nil {
@@ -128,8 +128,8 @@ func readAnswer(from *bufio.Reader, method string) (answer message, informed []s
 	}
 }
 
-// wire is a backend that keeps the bytes it was asked with and answers with
-// the bytes it was told. Requests name themselves by the header X-Case.
+// wire is a backend that keeps the requests as they were on the wire, and answers
+// with given bytes. The header X-Case identifies a request.
 type wire struct {
 	address string
 	mu      sync.Mutex
@@ -154,8 +154,7 @@ func startWire(t testing.TB) *wire {
 	return w
 }
 
-// serve answers one request after the other until one asks to end, or its
-// answer ends with the connection.
+// serve answers requests until a request or a response ends the connection.
 func (w *wire) serve(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	reader := bufio.NewReader(conn)
@@ -170,7 +169,7 @@ func (w *wire) serve(conn net.Conn) {
 		if request.readBody(reader, true) != nil {
 			return
 		}
-		answer := w.record(request)
+		answer := w.keep(request)
 		if _, err := io.WriteString(conn, answer); err != nil || !staysOpen(request, answer) {
 			return
 		}
@@ -185,16 +184,16 @@ func staysOpen(request message, answer string) bool {
 		!strings.EqualFold(request.value("Connection"), "close") && strings.HasSuffix(request.Start, "1.1")
 }
 
-// record keeps the request and gives its answer, in which {self} is the name
-// that the backend was called by.
-func (w *wire) record(request message) string {
+// keep keeps the request and returns its answer, in which {self} is the Host of
+// the request.
+func (w *wire) keep(request message) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	id := request.value("X-Case")
 	w.got[id] = append(w.got[id], request)
 	answer, known := w.answers[id]
 	if !known {
-		answer = "HTTP/1.1 599 Nobody Told Me\r\nContent-Length: 0\r\n\r\n"
+		answer = "HTTP/1.1 599 Unknown Case\r\nContent-Length: 0\r\n\r\n"
 	}
 	return strings.ReplaceAll(answer, "{self}", request.value("Host"))
 }
@@ -211,22 +210,23 @@ func (w *wire) received(id string) []message {
 	return slices.Clone(w.got[id])
 }
 
-// line is one client connection of raw bytes.
-type line struct {
+// rawConn is a client connection that sends and reads raw bytes.
+type rawConn struct {
 	net.Conn
 	reader *bufio.Reader
 }
 
-func dial(t testing.TB, to string) *line {
+func dial(t testing.TB, to string) *rawConn {
 	conn, err := net.Dial("tcp", to)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
 	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
-	return &line{conn, bufio.NewReader(conn)}
+	return &rawConn{conn, bufio.NewReader(conn)}
 }
 
-// askOnce is ask on a connection of its own, for goroutines beside the test's.
-func askOnce(to, text string) (message, error) {
+// sendOnce sends a request on a new connection. It may be called from any
+// goroutine.
+func sendOnce(to, text string) (message, error) {
 	conn, err := net.Dial("tcp", to)
 	if err != nil {
 		return message{}, err
@@ -235,19 +235,19 @@ func askOnce(to, text string) (message, error) {
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return message{}, err
 	}
-	answer, _, err := (&line{conn, bufio.NewReader(conn)}).exchange(text)
+	answer, _, err := (&rawConn{conn, bufio.NewReader(conn)}).exchange(text)
 	return answer, err
 }
 
-func (l *line) ask(t testing.TB, text string) (message, []string) {
+func (l *rawConn) send(t testing.TB, text string) (message, []string) {
 	answer, informed, err := l.exchange(text)
 	require.NoError(t, err, "%.500s", text)
 	return answer, informed
 }
 
-// exchange sends the text and reads the answer. The text is written beside the
-// reading: who is refused early may be told before all of it is taken.
-func (l *line) exchange(text string) (message, []string, error) {
+// exchange sends the text and reads the response at the same time, because
+// nginx may refuse a request before it has read all of it.
+func (l *rawConn) exchange(text string) (message, []string, error) {
 	go func() { _, _ = io.WriteString(l.Conn, text) }()
 	method, _, _ := strings.Cut(text, " ")
 	return readAnswer(l.reader, method)

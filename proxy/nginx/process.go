@@ -74,7 +74,7 @@ func (n *Nginx) readPIDFile() (int, error) {
 	return pid, nil
 }
 
-// isMaster says whether the process is an nginx master of this directory. The
+// isMaster reports whether the process is an nginx master of this directory. The
 // title of a master has its command line, and every master that this package
 // starts leads its process group.
 func (n *Nginx) isMaster(pid int) bool {

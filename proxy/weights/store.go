@@ -164,7 +164,7 @@ func (s *Store) Read(service migration.Name) (State, error) {
 	}
 }
 
-// exists says whether a directory entry exists. An entry that cannot be read
+// exists reports whether a directory entry exists. An entry that cannot be read
 // is an error.
 func exists(name string) (bool, error) {
 	_, err := os.Lstat(name)

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// muteAddress is where a connection is neither accepted nor refused: it
-// listens, and its queue of connections is full.
-func muteAddress(t testing.TB) string {
+// unresponsiveAddress neither accepts nor refuses connections: a socket listens
+// there, and its queue of connections is full.
+func unresponsiveAddress(t testing.TB) string {
 	socket, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = syscall.Close(socket) })

@@ -11,53 +11,51 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/migration-proxy/migration-proxy/config"
 )
 
-// TestOwnErrorsDoNotAskOld: what nginx says of a request's body before new is
-// asked is no answer of new, also when on_status lists the status. Old would
-// be asked with a body that is not there or not whole, and would take the next
-// request's first bytes for it.
-func TestOwnErrorsDoNotAskOld(t *testing.T) {
+// TestNginxErrorsAreNotRetriedOnOld: an error of nginx about the body of a
+// request, before new gets it, is not an answer of new, also when on_status lists
+// the status. Old would get an incomplete body, and would read the first bytes of
+// the next request as the rest of it.
+func TestNginxErrorsAreNotRetriedOnOld(t *testing.T) {
 	t.Parallel()
 	old, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = old.Close() })
-	asked := make(chan net.Conn, 100)
+	connections := make(chan net.Conn, 100)
 	go func() {
 		for conn, err := old.Accept(); err == nil; conn, err = old.Accept() {
-			asked <- conn
+			connections <- conn
 		}
 	}()
 	r := startOnStatus(t, "http://"+old.Addr().String())
 	require.NoError(t, os.RemoveAll(filepath.Join(r.params.RuntimeDir, "temp", "body"))) // as if the disk were full
 	for _, c := range []struct{ name, body, want string }{
-		{"announced too large", "Content-Length: 40000\r\n\r\n" + strings.Repeat("x", 40000), "413"},
+		{"declared too large", "Content-Length: 40000\r\n\r\n" + strings.Repeat("x", 40000), "413"},
 		{"too large", "Transfer-Encoding: chunked\r\n\r\n9000\r\n" + strings.Repeat("x", 0x9000) + "\r\n0\r\n\r\n", "413"},
-		{"not chunks", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n", "400"},
+		{"invalid chunks", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n", "400"},
 		{"cannot be written", "Content-Length: 30000\r\n\r\n" + strings.Repeat("x", 30000), "500"},
 	} {
 		for _, method := range []string{"PUT", "POST"} {
-			answer, _ := dial(t, r.params.Listen.String()).ask(t, method+" / HTTP/1.1\r\nHost: a.example.com\r\n"+c.body)
+			answer, _ := dial(t, r.params.Listen.String()).send(t, method+" / HTTP/1.1\r\nHost: a.example.com\r\n"+c.body)
 			require.Contains(t, answer.Start, " "+c.want+" ", "%s %s", c.name, method)
-			require.Empty(t, asked, "%s %s", c.name, method)
+			require.Empty(t, connections, "%s %s", c.name, method)
 		}
 	}
 }
 
-// TestNewsErrorsAskOld: the same statuses as an answer of new do fall back.
-func TestNewsErrorsAskOld(t *testing.T) {
+// TestErrorsOfNewAreRetriedOnOld: the same statuses, as an answer of new.
+func TestErrorsOfNewAreRetriedOnOld(t *testing.T) {
 	t.Parallel()
-	r := startOnStatus(t, echo(t, "old"))
+	r := startOnStatus(t, startEcho(t, "old"))
 	for _, status := range []string{"400", "413", "500", "403"} {
-		answer, _ := dial(t, r.params.Listen.String()).ask(t, "PUT / HTTP/1.1\r\nHost: a.example.com\r\nStatus: "+status+"\r\nContent-Length: 5\r\n\r\nhello")
+		answer, _ := dial(t, r.params.Listen.String()).send(t, "PUT / HTTP/1.1\r\nHost: a.example.com\r\nStatus: "+status+"\r\nContent-Length: 5\r\n\r\nhello")
 		require.Equal(t, []string{"HTTP/1.1 200 OK", "old"}, []string{answer.Start, answer.value("Echo-Side")}, status)
 	}
 }
 
-// startOnStatus serves a new that answers with the status that it is asked
-// for, and takes all of these for failures.
+// startOnStatus serves a new that answers with the status in the header Status;
+// on_status has all of these.
 func startOnStatus(t *testing.T, old string) *rig {
 	status := map[string]int{"400": 400, "403": 403, "413": 413, "500": 500}
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -65,17 +63,8 @@ func startOnStatus(t *testing.T, old string) *rig {
 		w.WriteHeader(status[r.Header.Get("Status")])
 	}))
 	t.Cleanup(backend.Close)
-	table, err := config.Load("own.yaml", []byte(`services:
-  - name: a
-    old_host: a.example.com
-    old_backend: `+old+`
-    new_host: n.example.com
-    new_backend: `+backend.URL+`
-    max_body_size: 32k
+	return startRig(t, loadTable(t, "services:"+serviceText("a", old, backend.URL, allNew+`    max_body_size: 32k
     timeout: 2s
-    migration: {enabled: true, percentage: 100}
     fallback: {on_status: [400, 403, 413, 500]}
-`))
-	require.NoError(t, err)
-	return startRig(t, table, nil)
+`)), nil)
 }
