@@ -1,34 +1,40 @@
-// Package watcher is the loop that keeps the cluster as the migration config
-// and the proxies' health want it. One instance runs: the leader's.
+// Package watcher keeps the cluster as the migration config and the health of
+// the replicas require. One instance runs: the leader's.
 //
-// Takes: the migration ConfigMap, the Ingresses of all namespaces, the
-// EndpointSlices of the proxy Service, each replica's /status once a second,
-// and the pause in ConfigMap migration-state.
+// Takes:
+//   - ConfigMap migration-config
+//   - the Ingresses, Services and EndpointSlices of all namespaces
+//   - the /status of each replica, once a second
+//   - key paused of ConfigMap migration-state
 //
-// Gives: the cluster's state in migration-state (and beside it the last config
-// that was valid and that a replica served), the edits of package ingressgen on
-// each opted-in Ingress, the companion Ingress of mode canary with its Service,
-// the proxy's Service and EndpointSlices in every namespace that needs them,
-// Events, and metrics.
+// Gives:
+//   - the state of all services in ConfigMap migration-state, with the last
+//     valid config that a replica served
+//   - the edits of package ingressgen on each Ingress that opted in
+//   - the companion Ingress of mode canary, with its Service
+//   - the proxy's Service and EndpointSlices in each namespace that needs them
+//   - Events and metrics
 //
-// Refuses: to write what is as it must be already, to touch a Service, a slice
-// or an Ingress of a name it wants that it did not make, and to remember:
-// what a new leader needs stands in the cluster, in migration-state and in the
-// annotation original. What it keeps in memory only spares work or time.
+// Refuses:
+//   - to write what is already as it must be
+//   - to change an object that it needs by name but did not make
+//   - to remember: what a new leader needs is in the cluster, in migration-state
+//     and in annotation migration-proxy.io/original. Its memory only saves work
 //
-// The parts, from the inside out:
+// A change of an object passes through the files in this order:
 //
-//	word.go verdict.go   pure: what the replicas said, what follows for each service
-//	change.go index.go   pure: what a new view changes, and for which Ingresses
-//	ownership.go         managedFields as they were before our write
-//	owner.go             one goroutine owns the state
-//	publish.go record.go it is written down, and published as the view
-//	ingresses.go         a queue of Ingresses, brought to what the view wants
-//	mirror.go fill.go    a queue of our Services, with their slices
-//	asker.go             the replicas' status, once a second or when it matters
-//	shelf.go work.go     the newest version of each object; a queue with retries
-//	assemble.go          who is wired to whom
+//	object_stores.go, object_changes.go   the followed objects; what a change queues
+//	status_poller.go                      the status of the replicas
+//	state_inputs.go, config_state.go      the inputs of the state loop, the config among them
+//	state_loop.go, servicestate           one goroutine resolves the state of each service
+//	state_publish.go, state_store.go      the state is written to migration-state, then published
+//	desired_state.go, ingress_index.go    what differs, and which Ingresses that affects
+//	queue.go                              client-go's queue, with retries
+//	ingress_reconciler.go                 an Ingress: rewrite, Services, companion, patch
+//	companion_ingress.go, named_ports.go, managed_fields.go, fieldowners
+//	service_reconciler.go                 a Service: made, announced, withdrawn, removed
+//	service_lifecycle.go, service_objects.go, object_writer.go
+//	event_writer.go, metrics.go           what people see
 //
-// It imports the pure rooms, config, cluster, client-go and Prometheus. Only
-// cmd imports it.
+// watcher.go connects them.
 package watcher

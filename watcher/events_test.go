@@ -1,9 +1,11 @@
 package watcher_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,44 +19,44 @@ import (
 	"github.com/migration-proxy/migration-proxy/watcher"
 )
 
-// TestEventsStandInNobodysWay: a new leader has an Event to write for each
-// Ingress with a warning, and mirrors endpoints meanwhile.
-func TestEventsStandInNobodysWay(t *testing.T) {
+// TestEventsDelayNoWrite: a new leader has an Event to write for each Ingress
+// with a warning, and copies endpoints meanwhile.
+func TestEventsDelayNoWrite(t *testing.T) {
 	const warned = 2500
-	w := newWorld(t, 2)
-	w.write(w.services(map[string]int{"api": 20}))
-	w.create(w.ingress("api"))
-	unknown := w.ingress("unknown")
-	w.create(unknown)
-	stop := w.watch()
-	w.until("api", status.Migrating, names.ProxyService)
-	unknown.Annotations = w.until("unknown", status.Bypassed, "unknown").Annotations
-	w.event(w.app, "unknown", "NotRewritten")
+	env := newTestEnv(t, 2)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
+	env.createIngress(env.newIngress("api"))
+	unknown := env.newIngress("unknown")
+	env.createIngress(unknown)
+	stop := env.startWatcher()
+	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	unknown.Annotations = env.waitForPhase("unknown", status.Bypassed, "unknown").Annotations
+	env.waitForEvent(env.app, "unknown", "NotRewritten")
 	stop()
-	w.createAll(warned, func(i int) *networkingv1.Ingress { // as the watcher leaves them: no write is due
+	env.createAll(warned, func(i int) *networkingv1.Ingress { // as the watcher leaves them: no write is due
 		return renamed(unknown.DeepCopy(), fmt.Sprintf("unknown-%d", i))
 	})
-	started, _ := w.start(w.options())
-	w.eventually(func() bool { return w.gather(started)["migration_proxy_ingresses Bypassed"] > warned }, "all are looked at")
-	w.proxies[0].ready = false
+	started, _ := env.startWith(env.options())
+	env.eventually(func() bool { return env.gather(started)["migration_proxy_ingresses Bypassed"] > warned }, "all are looked at")
+	env.proxies[0].ready = false
 	began := time.Now()
-	w.endpoints()
-	w.eventually(func() bool { return !*w.mirrored(names.ProxyService)[0].Endpoints[0].Conditions.Ready }, "the endpoint")
+	env.writeEndpoints()
+	env.eventually(func() bool { return !*env.slicesOf(names.ProxyService)[0].Endpoints[0].Conditions.Ready }, "the endpoint")
 	require.Less(t, time.Since(began), time.Second)
-	t.Logf("mirrored after %s", time.Since(began))
+	t.Logf("copied after %s", time.Since(began))
 }
 
-// TestWarnings: what a user of the ConfigMap has to know, each once.
-func TestWarnings(t *testing.T) {
-	w := newWorld(t, 2)
-	w.write(w.services(map[string]int{"api": 20}))
-	w.serve(func(s *status.Status) {
+// TestReplicaRejectsConfig: each replica that rejects a config has one Event.
+func TestReplicaRejectsConfig(t *testing.T) {
+	env := newTestEnv(t, 2)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
+	env.setStatus(func(s *status.Status) {
 		s.Config.Rejected = &status.Rejected{At: time.Unix(5, 0), Stage: "apply", Problems: []string{"nginx does not answer"}}
 	})
-	w.watch()
-	require.Contains(t, w.event(w.home, names.ConfigMap, watcher.EventReplica).Note, `failed at stage "apply": nginx does not answer`)
-	time.Sleep(1500 * time.Millisecond) // the next round must not tell it again
-	list, err := w.client.EventsV1().Events(w.home).List(t.Context(), metav1.ListOptions{})
+	env.startWatcher()
+	require.Contains(t, env.waitForEvent(env.home, names.ConfigMap, watcher.EventReplica).Note, `failed at stage "apply": nginx does not answer`)
+	env.waitForPolls() // the next poll must not write it again
+	list, err := env.client.EventsV1().Events(env.home).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	count := 0
 	for _, event := range list.Items {
@@ -66,65 +68,70 @@ func TestWarnings(t *testing.T) {
 	require.Equal(t, 2, count, "one for each replica")
 }
 
-// TestWhatIsWarnedOf: an annotation that its user meant otherwise gets an
-// answer, and an Ingress that is rewritten is not called anything else.
-func TestWhatIsWarnedOf(t *testing.T) {
-	w := newWorld(t, 1)
-	w.write(w.services(map[string]int{"api": 20, "web": 20}))
-	ingress := w.ingress("api")
+// TestWarnings: an annotation with a wrong value has an Event, and so has an
+// annotation that does not work as before on an Ingress that is rewritten.
+func TestWarnings(t *testing.T) {
+	env := newTestEnv(t, 1)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20, "web": 20}))
+	ingress := env.newIngress("api")
 	ingress.Annotations[ingressgen.AnnotationEnabled] = "yes"
-	w.create(ingress)
-	ingress = w.ingress("web")
+	env.createIngress(ingress)
+	ingress = env.newIngress("web")
 	ingress.Annotations["nginx.ingress.kubernetes.io/load-balance"] = "ewma"
-	w.create(ingress)
-	w.watch()
-	require.Contains(t, w.event(w.app, "api", watcher.EventNotRewritten).Note, `is "yes", which does nothing; write true`)
-	w.until("web", status.Migrating, names.ProxyService)
-	require.Contains(t, w.event(w.app, "web", watcher.EventWarnings).Note, "load-balance")
-	require.Equal(t, map[string]string{ingressgen.AnnotationEnabled: "yes", "mine": "kept"}, w.get("api").Annotations)
+	env.createIngress(ingress)
+	env.startWatcher()
+	require.Contains(t, env.waitForEvent(env.app, "api", watcher.EventNotRewritten).Note, `is "yes", which does nothing; write true`)
+	env.waitForPhase("web", status.Migrating, names.ProxyService)
+	require.Contains(t, env.waitForEvent(env.app, "web", watcher.EventWarnings).Note, "load-balance")
+	require.Equal(t, map[string]string{ingressgen.AnnotationEnabled: "yes", "mine": "kept"}, env.getIngress("api").Annotations)
 }
 
-// TestRefused: another's admission webhook, or a right that we lack, is told
-// to the Ingress's user.
-func TestRefused(t *testing.T) {
-	w := newWorld(t, 1)
-	w.write(w.services(map[string]int{"api": 20}))
-	w.create(w.ingress("api"))
-	options := w.options()
-	between(options, func(request *http.Request, next http.RoundTripper) (*http.Response, error) {
+// TestWriteRefused: a write that the API server refuses has an Event on the
+// Ingress.
+func TestWriteRefused(t *testing.T) {
+	env := newTestEnv(t, 1)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
+	env.createIngress(env.newIngress("api"))
+	options := env.options()
+	intercept(options, func(request *http.Request, next http.RoundTripper) (*http.Response, error) {
 		if request.Method == http.MethodPatch && strings.Contains(request.URL.Path, "/ingresses/") {
-			request.Header.Set("Impersonate-User", "nobody") // who may not
+			request.Header.Set("Impersonate-User", "nobody") // a user without rights
 		}
 		return next.RoundTrip(request)
 	})
-	_, stop := w.start(options)
-	require.Contains(t, w.event(w.app, "api", watcher.EventRefused).Note, "cannot patch resource")
+	_, stop := env.startWith(options)
+	require.Contains(t, env.waitForEvent(env.app, "api", watcher.EventRefused).Note, "cannot patch resource")
 	stop()
-	w.watch()
-	w.until("api", status.Migrating, names.ProxyService)
+	env.startWatcher()
+	env.waitForPhase("api", status.Migrating, names.ProxyService)
 }
 
-// TestLastWords: an Event that is on its way when the lead is lost arrives.
-func TestLastWords(t *testing.T) {
-	w := newWorld(t, 1)
-	w.write(w.services(map[string]int{"api": 20}))
-	w.create(w.ingress("api"))
-	options, onTheWay := w.options(), make(chan struct{}, 100)
-	between(options, func(request *http.Request, next http.RoundTripper) (*http.Response, error) {
-		if strings.HasSuffix(request.URL.Path, w.app+"/events") {
+// TestLastEvents: an Event that is on its way when the watcher ends is written.
+func TestLastEvents(t *testing.T) {
+	env := newTestEnv(t, 1)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
+	env.createIngress(env.newIngress("api"))
+	options, onTheWay := env.options(), make(chan struct{}, 100)
+	ended := make(chan struct{}) // the watcher has closed its watch of Ingresses
+	var closing sync.Once
+	intercept(options, func(request *http.Request, next http.RoundTripper) (*http.Response, error) {
+		if strings.HasSuffix(request.URL.Path, env.app+"/events") {
 			onTheWay <- struct{}{}
 			select {
-			case <-time.After(300 * time.Millisecond): // a slow API server
+			case <-ended:
 			case <-request.Context().Done():
 				return nil, request.Context().Err()
 			}
 		}
+		if request.URL.Query().Get("watch") == "true" && strings.HasSuffix(request.URL.Path, "/ingresses") {
+			context.AfterFunc(request.Context(), func() { closing.Do(func() { close(ended) }) })
+		}
 		return next.RoundTrip(request)
 	})
-	_, stop := w.start(options)
+	_, stop := env.startWith(options)
 	<-onTheWay
 	stop()
-	list, err := w.client.EventsV1().Events(w.app).List(t.Context(), metav1.ListOptions{})
+	list, err := env.client.EventsV1().Events(env.app).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	require.Len(t, list.Items, 1)
 	require.Equal(t, "Rewritten", list.Items[0].Reason)

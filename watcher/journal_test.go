@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// journal has all writes of a watcher, in their order.
+// journal has all writes of a watcher, in order.
 type journal struct {
 	mu     sync.Mutex
-	writes []write
+	writes []apiWrite
 }
 
-type write struct {
+type apiWrite struct {
 	method, path, body string
 	at, answered       time.Time
 	status             int
 }
 
 // kind is the resource that is written: ingresses, configmaps, ...
-func (w write) kind() string {
+func (w apiWrite) kind() string {
 	parts := strings.Split(w.path, "/")
 	for i, part := range parts {
 		if part == "namespaces" && i+2 < len(parts) {
@@ -45,7 +45,7 @@ func (j *journal) wrap(next http.RoundTripper) http.RoundTripper {
 			return nil, err
 		}
 		request.Body = io.NopCloser(strings.NewReader(string(body)))
-		written := write{method: request.Method, path: request.URL.Path, body: string(body), at: time.Now()}
+		written := apiWrite{method: request.Method, path: request.URL.Path, body: string(body), at: time.Now()}
 		answer, err := next.RoundTrip(request)
 		written.answered = time.Now()
 		if err == nil {
@@ -58,11 +58,11 @@ func (j *journal) wrap(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// of gives all writes so far of a kind; "" gives all but Events.
-func (j *journal) of(kind string) []write {
+// of returns all writes so far of a kind; "" is all but Events.
+func (j *journal) of(kind string) []apiWrite {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	var found []write
+	var found []apiWrite
 	for _, one := range j.writes {
 		if one.kind() == kind || kind == "" && one.kind() != "events" {
 			found = append(found, one)
@@ -71,9 +71,9 @@ func (j *journal) of(kind string) []write {
 	return found
 }
 
-// find gives the first write of a kind with all the words in method, path or
+// find returns the first write of a kind with all the words in method, path or
 // body.
-func (j *journal) find(kind string, words ...string) (write, bool) {
+func (j *journal) find(kind string, words ...string) (apiWrite, bool) {
 	for _, one := range j.of(kind) {
 		text, all := one.method+" "+one.path+" "+one.body, true
 		for _, word := range words {
@@ -83,5 +83,5 @@ func (j *journal) find(kind string, words ...string) (write, bool) {
 			return one, true
 		}
 	}
-	return write{}, false
+	return apiWrite{}, false
 }

@@ -7,45 +7,47 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
+	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
 )
 
-// snapshot is what the metrics are made of: a copy of the owner's state.
-type snapshot struct {
-	at        time.Time // of the last time that all of it was looked at with success
-	services  map[string]status.ClusterService
-	ingresses map[status.Phase]int
-	words     []Word
-	digest    string // of the table in force; "": none
-	rejected  bool   // the newest config is not in force
-	paused    bool
+// gaugeValues is what the gauges show: a copy of the state loop's state.
+type gaugeValues struct {
+	savedAt        time.Time // when migration-state was last known to be the state
+	services       map[string]status.ClusterService
+	ingresses      map[status.Phase]int
+	replicas       []servicestate.ReplicaStatus
+	digest         string // of the table in force; "": none
+	configRejected bool   // the newest config is not in force
+	paused         bool
 }
 
-// metrics are the Watcher's. Only counters exist while it does not lead.
+// metrics are the Watcher's. While it does not lead only counters exist.
 type metrics struct {
-	writes  *prometheus.CounterVec
-	faults  *faults
-	current atomic.Pointer[snapshot]
+	writes   *prometheus.CounterVec
+	failures *kube.FailureLog
+	gauges   atomic.Pointer[gaugeValues]
 }
 
-func newMetrics(faults *faults) *metrics {
-	return &metrics{faults: faults, writes: prometheus.NewCounterVec(prometheus.CounterOpts{
+func newMetrics(failures *kube.FailureLog) *metrics {
+	return &metrics{failures: failures, writes: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "migration_proxy_watcher_writes_total",
 		Help: "Writes to the API server, by kind of object and result: ok, conflict, refused, failed.",
 	}, []string{"kind", "result"})}
 }
 
-// wrote counts a write and passes its error on.
-func (m *metrics) wrote(kind string, err error) error {
-	m.writes.WithLabelValues(kind, result(err)).Inc()
+// countWrite counts a write, and returns its error.
+func (m *metrics) countWrite(kind string, err error) error {
+	m.writes.WithLabelValues(kind, writeResult(err)).Inc()
 	return err
 }
 
-func result(err error) string {
+func writeResult(err error) string {
 	switch {
 	case err == nil:
 		return "ok"
-	case changedMeanwhile(err):
+	case kube.IsWriteConflict(err):
 		return "conflict"
 	case apierrors.IsForbidden(err), apierrors.IsBadRequest(err), apierrors.IsUnauthorized(err):
 		return "refused"
@@ -83,54 +85,54 @@ func (w *Watcher) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (w *Watcher) Collect(out chan<- prometheus.Metric) {
 	w.metrics.writes.Collect(out)
-	now := w.metrics.current.Load()
-	if now == nil {
+	values := w.metrics.gauges.Load()
+	if values == nil {
 		return
 	}
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
-	now.collect(gauge)
-	gauge(descFailing, float64(w.metrics.faults.count()))
+	values.collect(gauge)
+	gauge(descFailing, float64(w.metrics.failures.Count()))
 }
 
 type gauge func(d *prometheus.Desc, value float64, labels ...string)
 
-func (s *snapshot) collect(gauge gauge) {
-	for name, service := range s.services {
+func (v *gaugeValues) collect(gauge gauge) {
+	for name, service := range v.services {
 		for _, phase := range clusterPhases {
-			gauge(descPhase, one(service.Phase == phase), name, string(phase))
+			gauge(descPhase, oneIf(service.Phase == phase), name, string(phase))
 		}
 	}
 	for _, phase := range clusterPhases {
-		gauge(descIngresses, float64(s.ingresses[phase]), string(phase))
+		gauge(descIngresses, float64(v.ingresses[phase]), string(phase))
 	}
-	s.collectReplicas(gauge)
-	gauge(descValid, one(!s.rejected))
-	gauge(descPaused, one(s.paused))
-	if !s.at.IsZero() {
-		gauge(descSuccess, float64(s.at.UnixMilli())/1000)
+	v.collectReplicas(gauge)
+	gauge(descValid, oneIf(!v.configRejected))
+	gauge(descPaused, oneIf(v.paused))
+	if !v.savedAt.IsZero() {
+		gauge(descSuccess, float64(v.savedAt.UnixMilli())/1000)
 	}
 }
 
-func (s *snapshot) collectReplicas(gauge gauge) {
+func (v *gaugeValues) collectReplicas(gauge gauge) {
 	ready, answered := 0, 0
-	for i := range s.words {
-		word := &s.words[i]
-		if word.Ready {
+	for i := range v.replicas {
+		replica := &v.replicas[i]
+		if replica.Ready {
 			ready++
 		}
-		if word.Answered {
+		if replica.Answered {
 			answered++
 		}
-		gauge(descSynced, one(s.digest != "" && word.Status.Config.Digest == s.digest), word.Pod)
+		gauge(descSynced, oneIf(v.digest != "" && replica.Status.Config.Digest == v.digest), replica.Pod)
 	}
-	gauge(descReplicas, float64(len(s.words)), "known")
+	gauge(descReplicas, float64(len(v.replicas)), "known")
 	gauge(descReplicas, float64(ready), "ready")
 	gauge(descReplicas, float64(answered), "answered")
 }
 
-func one(condition bool) float64 {
+func oneIf(condition bool) float64 {
 	if condition {
 		return 1
 	}

@@ -14,74 +14,78 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
-// ControllerLag is more than an ingress controller takes to see that an Ingress
-// no longer points at us.
+// ControllerLag is more than the time that an ingress controller takes to see
+// that an Ingress no longer points at the proxy.
 const ControllerLag = 30 * time.Second
 
 // Options is what a Watcher needs. Only Config is required.
 type Options struct {
-	// Config reaches the API server. The Watcher makes a client of its own
-	// from a copy of it, with a rate of its own.
+	// Config reaches the API server. The Watcher makes its own clients from
+	// copies of it, with their own rate limits.
 	Config *rest.Config
-
-	Namespace string // of our own objects; empty: names.Namespace
-
-	// Ask gets one replica's /status; nil: over HTTP from the Pod's address.
-	Ask kube.StatusGetter
+	// Namespace has the objects of the migration proxy; "": names.Namespace.
+	Namespace string
+	// GetStatus gets the status of one replica; nil: over HTTP from the Pod's
+	// address.
+	GetStatus kube.StatusGetter
 	// Linger is how long the proxy's Service stays in a namespace where no
 	// Ingress needs it any more, so that no ingress controller sees the
 	// Service go before the Ingress changed; 0: ControllerLag.
 	Linger time.Duration
-	// Notice is how long such a Service is there before an Ingress is pointed
-	// at it, and how long admission has stopped to use it before it goes: time
-	// for others to hear of it; 0: 1 second.
+	// Notice is how long such a Service exists before an Ingress is pointed at
+	// it, and how long admission has not used it before it is removed; 0: 1
+	// second.
 	Notice time.Duration
-	Log    *slog.Logger // nil: slog.Default()
+	// Log; nil: slog.Default().
+	Log *slog.Logger
 }
 
 const (
-	// perSecond and burst bound our requests, so that a fallback of
-	// thousands of Ingresses does not starve others at the API server. 5,000
-	// Ingresses take 10 s at least; the services of one host take one burst.
-	perSecond = 400
-	burst     = 800
+	// requestsPerSecond and requestBurst bound the requests of the watcher, so
+	// that a fallback of thousands of Ingresses does not starve others at the
+	// API server. 5,000 Ingresses take 10 s at least; the services of one host
+	// take one burst.
+	requestsPerSecond = 400
+	requestBurst      = 800
 	// Events have a client of their own: a new leader may have one to write for
-	// each Ingress at once, and no other write may wait for these.
+	// each Ingress, and no other write may wait for these.
 	eventsPerSecond = 50
-	eventsBurst     = 100
-	// workers write Ingresses, mirrors the proxy's endpoints, at once.
-	workers = 8
-	mirrors = 8
-	// writeTimeout bounds one request: the next try may find another server.
-	writeTimeout = 5 * time.Second
+	eventBurst      = 100
+	// ingressWorkers and serviceWorkers are how many objects are reconciled at
+	// the same time.
+	ingressWorkers = 8
+	serviceWorkers = 8
+	// requestTimeout bounds one request: the next attempt may reach another
+	// API server.
+	requestTimeout = 5 * time.Second
 )
 
 func (o Options) withDefaults() Options {
 	o.Namespace = cmp.Or(o.Namespace, names.Namespace)
 	o.Linger = cmp.Or(o.Linger, ControllerLag)
 	o.Notice = cmp.Or(o.Notice, time.Second)
-	if o.Ask == nil {
-		o.Ask = kube.FromPodAddress(true)
+	if o.GetStatus == nil {
+		o.GetStatus = kube.FromPodAddress(true)
 	}
 	o.Log = cmp.Or(o.Log, slog.Default())
 	return o
 }
 
 func (o Options) client(perSecond float32, burst int) (kubernetes.Interface, error) {
-	own := rest.CopyConfig(o.Config)
-	own.QPS, own.Burst = perSecond, burst
-	made, err := kubernetes.NewForConfig(own)
+	limited := rest.CopyConfig(o.Config)
+	limited.QPS, limited.Burst = perSecond, burst
+	client, err := kubernetes.NewForConfig(limited)
 	if err != nil {
 		return nil, fmt.Errorf("make the watcher's API client: %w", err)
 	}
-	return made, nil
+	return client, nil
 }
 
-func (o Options) object(client kubernetes.Interface, name string) kube.NamedConfigMap {
+func (o Options) configMap(client kubernetes.Interface, name string) kube.NamedConfigMap {
 	return kube.NamedConfigMap{Client: client, Namespace: o.Namespace, Name: name, Log: o.Log}
 }
 
-// within is a context for one request.
-func within(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, writeTimeout)
+// withRequestTimeout returns the context of one request.
+func withRequestTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, requestTimeout)
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
-// TestMany: of many services, an edit of one writes its Ingress and no other;
-// and a cluster's other Ingresses cost next to nothing. The number is 300, or
+// TestMany: with many services, an edit of one writes its Ingress and no other,
+// and the cluster's other Ingresses take little memory. The number is 300, or
 // what MIGRATION_PROXY_INGRESSES says.
 func TestMany(t *testing.T) {
 	count := 300
@@ -29,42 +29,42 @@ func TestMany(t *testing.T) {
 		count, err = strconv.Atoi(text)
 		require.NoError(t, err)
 	}
-	w := newWorld(t, 2)
+	env := newTestEnv(t, 2)
 	shares := map[string]int{}
 	for i := range count {
 		shares[fmt.Sprintf("api-%d", i)] = 20
 	}
-	w.write(w.services(shares))
-	w.createMany(count, "api", true)
-	w.createMany(count, "other", false)
+	env.writeConfig(env.servicesConfig(shares))
+	env.createMany(count, "api", true)
+	env.createMany(count, "other", false)
 	empty := heap()
-	started, stop := w.start(w.options())
+	started, stop := env.startWith(env.options())
 	began := time.Now()
-	require.Eventually(t, func() bool { return len(w.journal.of("ingresses")) >= count }, 3*time.Minute, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return len(env.journal.of("ingresses")) >= count }, 3*time.Minute, 50*time.Millisecond)
 	t.Logf("%d Ingresses rewritten in %s", count, time.Since(began))
-	w.quiet()
-	require.Equal(t, count, w.countIn(status.Migrating, names.ProxyService))
-	w.journal.forget()
+	env.waitForQuiet()
+	require.Equal(t, count, env.countPhase(status.Migrating, names.ProxyService))
+	env.journal.clear()
 	t.Logf("heap for %d Ingresses of ours and %d of others: %.1f MB", count, count, float64(heap()-empty)/1e6)
 
 	shares["api-7"] = 21
-	w.write(w.services(shares))
+	env.writeConfig(env.servicesConfig(shares))
 	edited := time.Now()
-	w.eventually(func() bool { return w.get("api-7").Annotations[ingressgen.AnnotationShare] == "21" }, "the edit")
+	env.eventually(func() bool { return env.getIngress("api-7").Annotations[ingressgen.AnnotationShare] == "21" }, "the edit")
 	t.Logf("one edit took %s", time.Since(edited))
-	w.quiet()
-	writes := w.journal.of("ingresses")
+	env.waitForQuiet()
+	writes := env.journal.of("ingresses")
 	require.Len(t, writes, 1)
 	require.Contains(t, writes[0].path, "/api-7")
-	require.LessOrEqual(t, len(w.journal.of("")), 2, "that, and the last good config, if it fits")
-	w.metrics(started, count)
+	require.LessOrEqual(t, len(env.journal.of("")), 2, "that, and the last good config, if it fits")
+	env.requireMetrics(started, count)
 	stop()
 }
 
-func (w *world) createMany(count int, prefix string, enabled bool) {
-	w.Helper()
-	w.createAll(count, func(i int) *networkingv1.Ingress {
-		ingress := w.ingress(fmt.Sprintf("%s-%d", prefix, i))
+func (env *testEnv) createMany(count int, prefix string, enabled bool) {
+	env.Helper()
+	env.createAll(count, func(i int) *networkingv1.Ingress {
+		ingress := env.newIngress(fmt.Sprintf("%s-%d", prefix, i))
 		if !enabled {
 			delete(ingress.Annotations, ingressgen.AnnotationEnabled)
 		}
@@ -73,15 +73,15 @@ func (w *world) createMany(count int, prefix string, enabled bool) {
 }
 
 // createAll creates that many Ingresses, eight at a time.
-func (w *world) createAll(count int, make func(int) *networkingv1.Ingress) {
-	w.Helper()
+func (env *testEnv) createAll(count int, make func(int) *networkingv1.Ingress) {
+	env.Helper()
 	var creating sync.WaitGroup
 	for worker := range 8 {
 		creating.Go(func() {
 			for i := worker; i < count; i += 8 {
 				ingress := make(i)
-				if _, err := w.client.NetworkingV1().Ingresses(w.app).Create(w.Context(), ingress, metav1.CreateOptions{}); err != nil {
-					w.Error(err)
+				if _, err := env.client.NetworkingV1().Ingresses(env.app).Create(env.Context(), ingress, metav1.CreateOptions{}); err != nil {
+					env.Error(err)
 				}
 			}
 		})
@@ -91,23 +91,23 @@ func (w *world) createAll(count int, make func(int) *networkingv1.Ingress) {
 
 func heap() int64 {
 	runtime.GC()
-	runtime.GC() // what the first one freed of pools
+	runtime.GC() // the first call only moves pooled memory to where the second frees it
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
 	return int64(stats.HeapAlloc)
 }
 
-// forget empties the journal.
-func (j *journal) forget() {
+// clear empties the journal.
+func (j *journal) clear() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.writes = nil
 }
 
-// metrics: what an operator sees is what is.
-func (w *world) metrics(collector prometheus.Collector, count int) {
-	w.Helper()
-	found := w.gather(collector)
+// requireMetrics: the metrics show the state.
+func (env *testEnv) requireMetrics(collector prometheus.Collector, count int) {
+	env.Helper()
+	found := env.gather(collector)
 	for name, want := range map[string]float64{
 		"migration_proxy_ingresses Migrating":                           float64(count),
 		"migration_proxy_ingresses FallenBack":                          0,
@@ -119,19 +119,19 @@ func (w *world) metrics(collector prometheus.Collector, count int) {
 		"migration_proxy_watcher_failing":                               0,
 		"migration_proxy_watcher_writes_total Ingress ok":               float64(count + 1),
 	} {
-		require.Contains(w, found, name)
-		require.InDelta(w, want, found[name], 0, name)
+		require.Contains(env, found, name)
+		require.InDelta(env, want, found[name], 0, name)
 	}
-	require.InDelta(w, float64(time.Now().Unix()), found["migration_proxy_watcher_last_success_timestamp_seconds"], 5)
+	require.InDelta(env, float64(time.Now().Unix()), found["migration_proxy_watcher_last_success_timestamp_seconds"], 5)
 }
 
-// gather gives the metrics by name and labels.
-func (w *world) gather(collector prometheus.Collector) map[string]float64 {
-	w.Helper()
+// gather returns the metrics by name and labels.
+func (env *testEnv) gather(collector prometheus.Collector) map[string]float64 {
+	env.Helper()
 	registry := prometheus.NewPedanticRegistry()
-	require.NoError(w, registry.Register(collector))
+	require.NoError(env, registry.Register(collector))
 	families, err := registry.Gather()
-	require.NoError(w, err)
+	require.NoError(env, err)
 	found := map[string]float64{}
 	for _, family := range families {
 		for _, metric := range family.Metric {

@@ -3,56 +3,150 @@ package watcher
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
-// Watcher is the loop. It is a Runnable of a controller-runtime manager that
-// only the leader runs, and a Prometheus collector, also where it does not run.
+// Watcher keeps the cluster as the migration config and the health of the
+// replicas require. It is a Runnable of a controller-runtime manager that only
+// the leader runs, and a Prometheus collector, also while it does not run.
 type Watcher struct {
-	options Options
-	client  kubernetes.Interface
-	// eventClient has a rate of its own.
+	options     Options
+	client      kubernetes.Interface
 	eventClient kubernetes.Interface
-	faults      *faults
+	failures    *kube.FailureLog
 	metrics     *metrics
 }
 
-// New makes a Watcher; it fails when no client can be made of options.Config.
+// New makes a Watcher. It fails when no client can be made of options.Config.
 func New(options Options) (*Watcher, error) {
 	options = options.withDefaults()
-	client, err := options.client(perSecond, burst)
+	client, err := options.client(requestsPerSecond, requestBurst)
 	if err != nil {
 		return nil, err
 	}
-	eventClient, err := options.client(eventsPerSecond, eventsBurst)
+	eventClient, err := options.client(eventsPerSecond, eventBurst)
 	if err != nil {
 		return nil, err
 	}
-	faults := newFaults(options.Log)
-	return &Watcher{options: options, client: client, eventClient: eventClient, faults: faults, metrics: newMetrics(faults)}, nil
+	failures := kube.NewFailureLog(options.Log)
+	return &Watcher{options: options, client: client, eventClient: eventClient, failures: failures, metrics: newMetrics(failures)}, nil
 }
 
-// NeedLeaderElection says that only the leader runs it.
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (w *Watcher) NeedLeaderElection() bool { return true }
 
-// Start runs until the context ends, and leaves nothing running. API errors
-// are retried for ever. It may be called again after it has returned: all that
-// it knows comes from the cluster.
+// Start runs until the context ends, and leaves no goroutine. Errors of the API
+// server are retried for ever. Start may be called again after it has returned:
+// all that it knows comes from the cluster.
 func (w *Watcher) Start(ctx context.Context) error {
 	events, err := newEventWriter(ctx, w.eventClient)
 	if err != nil {
 		return err
 	}
 	defer events.stop()
-	parts := w.assemble(events)
-	w.options.Log.Info("The watcher begins", "namespace", w.options.Namespace)
-	defer w.metrics.current.Store(nil)
+	w.options.Log.Info("watcher started", "namespace", w.options.Namespace)
+	defer w.metrics.gauges.Store(nil)
+	w.newTerm(events).run(ctx)
+	return nil
+}
+
+// term is what one leader runs, from its election to its end. The fields are
+// in the order of the way from a change to the writes.
+type term struct {
+	*Watcher
+	stores    *objectStores
+	changes   *objectChanges
+	poller    *statusPoller
+	loop      *stateLoop
+	ingresses *ingressReconciler
+	services  *serviceReconciler
+}
+
+func (w *Watcher) newTerm(events *eventWriter) *term {
+	stores, polls, desired := newObjectStores(w.failures), newPollSchedule(), &atomic.Pointer[desiredState]{}
+	ingressQueue, serviceQueue := newWorkQueue("Ingress", w.failures), newWorkQueue("Service", w.failures)
+	changes := &objectChanges{stores: stores, ingresses: ingressQueue, services: serviceQueue, polls: polls, events: events}
+	loop := w.newStateLoop(changes, desired)
+	services := &serviceReconciler{
+		client: w.client, stores: stores, desired: desired, queue: serviceQueue, namespaces: loop, metrics: w.metrics,
+		lifecycles: newServiceLifecycles(), home: w.options.Namespace, linger: w.options.Linger, notice: w.options.Notice,
+	}
+	return &term{
+		Watcher: w, stores: stores, changes: changes, loop: loop, services: services,
+		poller: &statusPoller{schedule: polls, slices: stores.chartSlices, get: w.options.GetStatus, loop: loop},
+		ingresses: &ingressReconciler{
+			client: w.client, stores: stores, desired: desired, queue: ingressQueue, services: services,
+			results: loop, events: events, metrics: w.metrics, warnings: map[types.NamespacedName]string{},
+		},
+	}
+}
+
+func (w *Watcher) newStateLoop(changes *objectChanges, desired *atomic.Pointer[desiredState]) *stateLoop {
+	o := w.options
+	store := &stateStore{source: o.configMap(w.client, names.StateMap), metrics: w.metrics, log: o.Log}
+	return &stateLoop{
+		inputs: make(chan stateInput), published: make(chan struct{}), desired: desired, store: store, polls: changes.polls,
+		config:    &configState{source: o.configMap(w.client, names.ConfigMap), store: store, events: changes.events, log: o.Log},
+		ingresses: changes.ingresses, services: changes.services, events: changes.events, failures: w.failures,
+		metrics: w.metrics, log: o.Log, home: o.Namespace, index: newIngressIndex(), servedFits: true, provided: map[string]struct{}{},
+	}
+}
+
+// run starts everything, and returns when all of it has ended. The reconcilers
+// begin when the stores have their first list and the state loop has published
+// a desired state, for which it needs the config, migration-state and one poll.
+func (t *term) run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
-	for _, part := range parts.all() {
-		running.Go(func() { part(ctx) })
+	running.Go(func() { t.stores.follow(ctx, t.client, t.options.Namespace, t.changes) })
+	running.Go(func() { t.followConfig(ctx) })
+	running.Go(func() { t.followStoredState(ctx) })
+	running.Go(func() { t.loop.run(ctx) })
+	running.Go(func() {
+		if waitForAll(ctx, t.stores.chartSlices.Listed()) {
+			t.poller.run(ctx)
+		}
+	})
+	ready := append(t.stores.listed(), t.loop.published)
+	running.Go(func() {
+		if waitForAll(ctx, ready...) {
+			t.changes.ingresses.run(ctx, t.ingresses, ingressWorkers)
+		}
+	})
+	running.Go(func() {
+		if waitForAll(ctx, ready...) {
+			t.changes.services.run(ctx, t.services, serviceWorkers)
+		}
+	})
+}
+
+func (t *term) followConfig(ctx context.Context) {
+	_ = t.loop.config.source.Follow(ctx, func(version *corev1.ConfigMap) { // it ends with ctx, without an error
+		t.loop.send(ctx, configInput{version})
+	})
+}
+
+func (t *term) followStoredState(ctx context.Context) {
+	_ = t.loop.store.source.Follow(ctx, func(version *corev1.ConfigMap) { // as above
+		t.loop.send(ctx, storedStateInput{version})
+	})
+}
+
+// waitForAll returns true when all channels are closed, false when ctx ends.
+func waitForAll(ctx context.Context, channels ...<-chan struct{}) bool {
+	for _, channel := range channels {
+		select {
+		case <-channel:
+		case <-ctx.Done():
+			return false
+		}
 	}
-	<-ctx.Done()
-	return nil
+	return true
 }

@@ -96,9 +96,16 @@ var table = map[string]Package{
 	},
 	"watcher": {
 		Imports: slices.Concat([]string{
-			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status", clientGo, prometheus,
+			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status",
+			"watcher/fieldowners", "watcher/servicestate", clientGo, prometheus,
 		}, kubernetes),
 		Tests: otherTests,
+	},
+	"watcher/fieldowners": {
+		Imports: []string{"k8s.io/apimachinery", "sigs.k8s.io/structured-merge-diff"}, Tests: testLibraries, Pure: true,
+	},
+	"watcher/servicestate": {
+		Imports: []string{"migration", "ingressgen", "internal/excerpt", "internal/kube", "internal/status"}, Tests: pureTests, Pure: true,
 	},
 
 	// What several of them need.

@@ -34,10 +34,10 @@ func (c NamedConfigMap) Follow(ctx context.Context, take func(*corev1.ConfigMap)
 	failures := configMapFailures{log: NewFailureLog(c.Log), onError: c.OnError}
 	versions := &configMapVersions{Store: NewStore(name, func(*corev1.ConfigMap) {}, failures), take: take}
 	versions.observer = versions
-	runReflector(ctx, name, versions, &source[*corev1.ConfigMapList]{
-		client: c.Client.CoreV1().ConfigMaps(c.Namespace), failures: failures, subject: "follow " + name,
-		selector: Selector{Fields: fields.OneTermEqualSelector(metav1.ObjectNameField, c.Name).String()},
-	})
+	source := Source[*corev1.ConfigMapList]{
+		Client: c.Client.CoreV1().ConfigMaps(c.Namespace), Fields: fields.OneTermEqualSelector(metav1.ObjectNameField, c.Name).String(),
+	}
+	runReflector(ctx, name, versions, &lister[*corev1.ConfigMapList]{source, failures, "follow " + name})
 	return nil
 }
 

@@ -1,0 +1,52 @@
+package watcher
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
+)
+
+// reportRejections writes an Event for each config that a replica rejected,
+// once. A config that the watcher could not load either has an Event already.
+func (l *stateLoop) reportRejections() {
+	reported := l.rejections
+	l.rejections = nil
+	for i := range l.replicas {
+		replica := &l.replicas[i]
+		rejected := replica.Status.Config.Rejected
+		if rejected == nil || l.config.configMap == nil {
+			continue
+		}
+		if l.rejections == nil {
+			l.rejections = map[string]time.Time{}
+		}
+		l.rejections[replica.Pod] = rejected.At
+		if reported[replica.Pod].Equal(rejected.At) || l.config.rejected != "" && rejected.Stage == "load" {
+			continue
+		}
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: l.config.configMap.Namespace, Name: replica.Pod}}
+		l.events.writeAbout(l.config.configMap, pod, event{corev1.EventTypeWarning, EventReplica, fmt.Sprintf(
+			"replica %s keeps its last config, because this one failed at stage %q: %s",
+			replica.Pod, rejected.Stage, strings.Join(rejected.Problems, "; "))})
+	}
+}
+
+// logReachability logs that the status of a ready replica cannot be fetched,
+// once, and that it can be fetched again.
+func (l *stateLoop) logReachability(before []servicestate.ReplicaStatus) {
+	for i := range l.replicas {
+		replica := &l.replicas[i]
+		lastError := servicestate.LastErrorOf(before, replica.Endpoint)
+		switch {
+		case replica.LastError != "" && lastError == "":
+			l.log.Warn("status of a ready replica cannot be fetched", "pod", replica.Pod, "error", replica.LastError)
+		case replica.Answered && lastError != "":
+			l.log.Info("status of the replica can be fetched again", "pod", replica.Pod)
+		}
+	}
+}

@@ -1,0 +1,69 @@
+package watcher
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// serviceLifecycle is what the reconciler remembers of one Service, between
+// the moment when it makes the Service and the one when it removes it. Only the
+// goroutine that holds the lock makes or removes the Service: one that an
+// Ingress is about to point at must not be removed in between.
+type serviceLifecycle struct {
+	sync.Mutex
+	announced     bool      // admission knows, through the state loop, whether the Service exists
+	provided      bool      // what admission knows
+	created       time.Time // by this watcher; zero: it was there before
+	unneededSince time.Time // since when no Ingress needs it; zero: one does
+	withdrawnAt   time.Time // since when admission does not use it; zero: it may
+}
+
+// settling is how much longer the Service must exist until an Ingress that
+// does not point at it yet may do so. An ingress controller has three watches,
+// for Ingresses, Services and EndpointSlices. One that receives the Ingress
+// first answers 503 until it looks again, which for ingress-nginx may take 3 s.
+func (l *serviceLifecycle) settling(notice time.Duration) time.Duration {
+	return max(notice-time.Since(l.created), 0)
+}
+
+// serviceLifecycles are those of all Services.
+type serviceLifecycles struct {
+	mu        sync.Mutex
+	byService map[types.NamespacedName]*serviceLifecycle
+}
+
+func newServiceLifecycles() *serviceLifecycles {
+	return &serviceLifecycles{byService: map[types.NamespacedName]*serviceLifecycle{}}
+}
+
+// lock returns the lifecycle of a Service, locked.
+func (l *serviceLifecycles) lock(service types.NamespacedName) *serviceLifecycle {
+	for {
+		lifecycle := l.get(service)
+		lifecycle.Lock()
+		if l.get(service) == lifecycle {
+			return lifecycle
+		}
+		lifecycle.Unlock() // it was removed meanwhile
+	}
+}
+
+func (l *serviceLifecycles) get(service types.NamespacedName) *serviceLifecycle {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lifecycle := l.byService[service]
+	if lifecycle == nil {
+		lifecycle = &serviceLifecycle{}
+		l.byService[service] = lifecycle
+	}
+	return lifecycle
+}
+
+// remove ends a lifecycle: the Service is gone. The caller holds its lock.
+func (l *serviceLifecycles) remove(service types.NamespacedName) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.byService, service)
+}

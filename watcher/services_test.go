@@ -1,0 +1,223 @@
+package watcher_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
+)
+
+// firstWrite is the first write with all the words; it must exist.
+func (env *testEnv) firstWrite(kind string, words ...string) apiWrite {
+	env.Helper()
+	found, ok := env.journal.find(kind, words...)
+	require.True(env, ok, "%s with %v", kind, words)
+	return found
+}
+
+// waitForListed waits until migration-state lists a namespace, or does not.
+func (env *testEnv) waitForListed(namespace string, is bool) {
+	env.Helper()
+	env.eventually(func() bool { return env.storedState().Provides(namespace) == is }, "namespace %s is listed: %v", namespace, is)
+}
+
+// TestServiceLifecycle: a Service exists for a moment before an Ingress points at
+// it and before admission may use it, and admission stops before it is removed.
+func TestServiceLifecycle(t *testing.T) {
+	env := newTestEnv(t, 1)
+	env.notice = 500 * time.Millisecond
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
+	env.createIngress(env.newIngress("api"))
+	env.startWatcher()
+	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForListed(env.app, true)
+	require.True(t, env.storedState().Provides(env.home), "the chart's Service exists")
+	made, pointed := env.firstWrite("services", "POST"), env.firstWrite("ingresses", "PATCH")
+	require.GreaterOrEqual(t, pointed.at.Sub(made.at), env.notice, "ingress controllers see it first")
+	require.GreaterOrEqual(t, env.firstWrite("configmaps", `\"`+env.app+`\"`).at.Sub(made.at), env.notice, "and so does admission")
+	require.True(t, env.firstWrite("endpointslices", "POST").answered.Before(made.at), "with endpoints")
+	env.waitForEvent(env.app, "api", "Rewritten")
+
+	env.createIngress(renamed(env.newIngress("api"), "second"))
+	created := time.Now()
+	env.waitForPhase("second", status.Migrating, names.ProxyService)
+	t.Logf("a second Ingress took %s", time.Since(created))
+
+	for _, name := range []string{"api", "second"} {
+		env.annotate(name, ingressgen.AnnotationEnabled, "null")
+	}
+	env.waitForListed(env.app, false)
+	_, err := env.client.CoreV1().Services(env.app).Get(t.Context(), names.ProxyService, metav1.GetOptions{})
+	require.NoError(t, err, "an answer of admission may be on its way")
+	env.waitForCleanup()
+	writes := env.journal.of("configmaps")
+	require.GreaterOrEqual(t, env.firstWrite("services", "DELETE").at.Sub(writes[len(writes)-1].answered), env.notice)
+
+	env.annotate("api", ingressgen.AnnotationEnabled, `"true"`)
+	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForListed(env.app, true)
+}
+
+// TestLeftByAdmission: an Ingress that admission left as it is, because it cannot
+// make the Service, is rewritten, and that is one Event.
+func TestLeftByAdmission(t *testing.T) {
+	env := newTestEnv(t, 1)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
+	env.startWatcher()
+	env.waitForListed(env.home, true)
+	ingress := env.newIngress("api")
+	ingress.Annotations[ingressgen.AnnotationPhase] = string(status.Bypassed)
+	ingress.Annotations[ingressgen.AnnotationReason] = ingressgen.ReasonWaitingForService
+	env.createIngress(ingress)
+	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForEvent(env.app, "api", "Rewritten")
+	list, err := env.client.EventsV1().Events(env.app).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, list.Items, 1)
+}
+
+// TestStoredNamespacesAreChecked: a new leader checks the list of namespaces that
+// the last one stored.
+func TestStoredNamespacesAreChecked(t *testing.T) {
+	env := newTestEnv(t, 1)
+	text, err := status.Cluster{Namespaces: []string{env.app, "gone"}}.Text()
+	require.NoError(t, err)
+	env.putConfigMap(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names.StateMap}, Data: map[string]string{status.ClusterKey: text}})
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
+	env.startWatcher()
+	env.waitForListed("gone", false)
+	env.waitForListed(env.app, false)
+	env.createIngress(env.newIngress("api"))
+	env.waitForListed(env.app, true)
+	env.pause(`"restore --all"`)
+	env.waitForListed(env.app, false)
+	env.waitForListed(env.home, false)
+	env.pause(`null`)
+	env.waitForListed(env.home, true)
+}
+
+// createCanary creates an Ingress in mode canary.
+func (env *testEnv) createCanary(name string) {
+	env.Helper()
+	ingress := env.newIngress(name)
+	ingress.Annotations[ingressgen.AnnotationMode] = "canary"
+	env.createIngress(ingress)
+}
+
+// TestCompanionServices: two companions of a namespace have two Services, because
+// ingress-nginx keeps the split with the Service; also in the home namespace.
+func TestCompanionServices(t *testing.T) {
+	for _, home := range []bool{false, true} {
+		t.Run(fmt.Sprintf("home=%v", home), func(t *testing.T) {
+			env := newTestEnv(t, 2)
+			if home {
+				env.app = env.home
+			}
+			env.writeConfig(env.servicesConfig(map[string]int{"api": 20, "web": 60}))
+			env.createCanary("api")
+			env.createCanary("web")
+			env.startWatcher()
+			for _, name := range []string{"api", "web"} {
+				env.requireOwnService(name)
+			}
+			_, err := env.client.CoreV1().Services(env.app).Get(t.Context(), names.ProxyService, metav1.GetOptions{})
+			require.True(t, apierrors.IsNotFound(err), "nothing points at it")
+
+			env.proxies[0].ready = false
+			env.writeEndpoints()
+			env.eventually(func() bool { return len(env.withoutFirstReplica()) == 2 }, "both have the endpoint")
+			require.NoError(t, env.client.CoreV1().Services(env.app).Delete(t.Context(), "api-migration", metav1.DeleteOptions{}))
+			env.eventually(func() bool { return env.serviceExists("api-migration") }, "it is repaired")
+
+			require.NoError(t, env.client.NetworkingV1().Ingresses(env.app).Delete(t.Context(), "web", metav1.DeleteOptions{}))
+			env.eventually(func() bool { return !env.serviceExists("web-migration") }, "it is removed with its Ingress")
+			env.annotate("api", ingressgen.AnnotationMode, "null")
+			env.eventually(func() bool { return !env.serviceExists("api-migration") && len(env.slicesOf("api-migration")) == 0 }, "it is removed with the mode")
+		})
+	}
+}
+
+// requireOwnService: the companion of an Ingress points at a Service of its own,
+// which was made before it, with endpoints, and belongs to the Ingress.
+func (env *testEnv) requireOwnService(name string) {
+	env.Helper()
+	companion := name + "-migration"
+	env.eventually(func() bool {
+		_, err := env.client.NetworkingV1().Ingresses(env.app).Get(env.Context(), companion, metav1.GetOptions{})
+		return err == nil
+	}, "companion %s", companion)
+	require.Equal(env, companion, backendOf(env.getIngress(companion)))
+	service, err := env.client.CoreV1().Services(env.app).Get(env.Context(), companion, metav1.GetOptions{})
+	require.NoError(env, err)
+	require.Empty(env, service.Spec.Selector)
+	require.Equal(env, env.getIngress(name).UID, service.OwnerReferences[0].UID)
+	slices := env.slicesOf(companion)
+	require.Len(env, slices, 1)
+	require.Equal(env, service.OwnerReferences, slices[0].OwnerReferences)
+	require.Len(env, slices[0].Endpoints, 2)
+	settled := env.firstWrite("ingresses", "POST", companion).at.Sub(env.firstWrite("services", "POST", companion).at)
+	require.GreaterOrEqual(env, settled, env.notice)
+}
+
+func (env *testEnv) serviceExists(service string) bool {
+	env.Helper()
+	_, err := env.client.CoreV1().Services(env.app).Get(env.Context(), service, metav1.GetOptions{})
+	return err == nil
+}
+
+// TestForeignCompanionService: a foreign Service with the name of a companion is
+// left alone, and the Ingress is not migrated.
+func TestForeignCompanionService(t *testing.T) {
+	env := newTestEnv(t, 1)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
+	foreign := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "api-migration"}, Spec: corev1.ServiceSpec{
+		Ports: []corev1.ServicePort{{Port: 80}}, Selector: map[string]string{"app": "mine"},
+	}}
+	created, err := env.client.CoreV1().Services(env.app).Create(t.Context(), foreign, metav1.CreateOptions{})
+	require.NoError(t, err)
+	env.createCanary("api")
+	env.startWatcher()
+	require.Contains(t, env.waitForEvent(env.app, "api", "NotRewritten").Note, "Service "+env.app+"/api-migration exists and is not the migration proxy's")
+	env.waitForPhase("api", status.Bypassed, "api")
+	env.waitForQuiet()
+	_, err = env.client.NetworkingV1().Ingresses(env.app).Get(t.Context(), "api-migration", metav1.GetOptions{})
+	require.True(t, apierrors.IsNotFound(err))
+	kept, err := env.client.CoreV1().Services(env.app).Get(t.Context(), "api-migration", metav1.GetOptions{})
+	require.NoError(t, err)
+	require.Equal(t, created.ResourceVersion, kept.ResourceVersion)
+	require.Empty(t, env.journal.of("endpointslices"), "a foreign Service gets no endpoints")
+}
+
+// slicesOf are our slices of a Service of the application's namespace.
+func (env *testEnv) slicesOf(service string) []discoveryv1.EndpointSlice {
+	env.Helper()
+	list, err := env.client.DiscoveryV1().EndpointSlices(env.app).List(env.Context(), metav1.ListOptions{
+		LabelSelector: discoveryv1.LabelServiceName + "=" + service + "," + names.ManagedByLabel + "=" + names.Manager,
+	})
+	require.NoError(env, err)
+	return list.Items
+}
+
+// withoutFirstReplica are the companions' Services in which the first proxy is
+// not ready.
+func (env *testEnv) withoutFirstReplica() []string {
+	env.Helper()
+	var found []string
+	for _, service := range []string{"api-migration", "web-migration"} {
+		for _, slice := range env.slicesOf(service) {
+			if ready := slice.Endpoints[0].Conditions.Ready; ready != nil && !*ready {
+				found = append(found, service)
+			}
+		}
+	}
+	return found
+}

@@ -1,0 +1,116 @@
+package watcher
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
+)
+
+// stateInput is a message to the state loop. The loop's goroutine applies it;
+// changed asks for an update of the state.
+type stateInput interface {
+	apply(*stateLoop) (changed bool)
+}
+
+// send hands an input to the loop, and returns when the loop has it.
+func (l *stateLoop) send(ctx context.Context, input stateInput) {
+	select {
+	case l.inputs <- input:
+	case <-ctx.Done():
+	}
+}
+
+// configInput is a version of the migration config; nil: it does not exist.
+type configInput struct{ configMap *corev1.ConfigMap }
+
+func (in configInput) apply(l *stateLoop) bool {
+	l.config.take(in.configMap)
+	l.polls.pollNow()
+	return true
+}
+
+// storedStateInput is a version of migration-state; nil: it does not exist.
+type storedStateInput struct{ configMap *corev1.ConfigMap }
+
+func (in storedStateInput) apply(l *stateLoop) bool {
+	l.store.take(in.configMap)
+	return true
+}
+
+// replicasInput is the result of one poll.
+type replicasInput struct{ replicas []kube.Replica }
+
+func (in replicasInput) apply(l *stateLoop) bool {
+	before := l.replicas
+	l.replicas = servicestate.MergeStatuses(before, in.replicas, time.Now())
+	l.polled = true
+	l.logReachability(before)
+	return true
+}
+
+// reconciledInput is the result of reconciling an Ingress.
+type reconciledInput struct{ ingress reconciledIngress }
+
+// apply queues the Ingress again if the desired state has changed since: the
+// index did not have it yet when the change was published.
+func (in reconciledInput) apply(l *stateLoop) bool {
+	l.index.put(in.ingress)
+	if !in.ingress.gone && in.ingress.revision < l.desired.Load().revision {
+		l.ingresses.Add(in.ingress.key)
+	}
+	return false
+}
+
+// ingressReconciled implements ingressResults.
+func (l *stateLoop) ingressReconciled(ctx context.Context, ingress reconciledIngress) {
+	l.send(ctx, reconciledInput{ingress})
+}
+
+// namespaceInput says whether a namespace has the proxy's Service.
+type namespaceInput struct {
+	namespace string
+	provided  bool
+}
+
+func (in namespaceInput) apply(l *stateLoop) bool {
+	_, before := l.provided[in.namespace]
+	if in.provided {
+		l.provided[in.namespace] = struct{}{}
+	} else {
+		delete(l.provided, in.namespace)
+	}
+	return before != in.provided
+}
+
+// announceNamespace implements namespaceList.
+func (l *stateLoop) announceNamespace(ctx context.Context, namespace string, provided bool) {
+	l.send(ctx, namespaceInput{namespace, provided})
+}
+
+type withdrawalInput struct{ withdrawal }
+
+func (in withdrawalInput) apply(l *stateLoop) bool {
+	delete(l.provided, in.namespace)
+	l.withdrawals = append(l.withdrawals, in.withdrawal)
+	return true
+}
+
+// withdrawNamespace implements namespaceList.
+func (l *stateLoop) withdrawNamespace(ctx context.Context, namespace string) error {
+	ctx, cancel := withRequestTimeout(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	l.send(ctx, withdrawalInput{withdrawal{namespace, done}})
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("take namespace %s from the list of those with Service %s: %w", namespace, names.ProxyService, ctx.Err())
+	}
+}

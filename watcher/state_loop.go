@@ -1,0 +1,174 @@
+package watcher
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
+)
+
+// stateLoop owns the state: what the config says, what the replicas reported,
+// the state of each service, and which Ingress belongs to which service. One
+// goroutine, run's, uses all of it; the others send inputs, and read the
+// desired state that the loop publishes.
+type stateLoop struct {
+	inputs    chan stateInput
+	published chan struct{} // closed with the first desired state
+	desired   *atomic.Pointer[desiredState]
+
+	config    *configState
+	store     *stateStore
+	polls     *pollSchedule
+	ingresses *workQueue
+	services  *workQueue
+	events    *eventWriter
+	failures  *kube.FailureLog
+	metrics   *metrics
+	log       *slog.Logger
+	home      string // the namespace with the chart's Service
+
+	replicas   []servicestate.ReplicaStatus
+	polled     bool           // the replicas were polled once
+	cluster    status.Cluster // the state of all services
+	resumed    bool           // cluster continues from the stored state
+	served     string         // the text of the last config that a ready replica served
+	index      *ingressIndex
+	rejections map[string]time.Time // by pod: the rejected config that has an Event
+
+	saves        sync.WaitGroup // of the goroutine that writes migration-state
+	saving       bool           // it runs
+	unsavedSince time.Time      // since when migration-state is not cluster; zero: it is
+	lastSaved    time.Time      // when migration-state was last known to be cluster
+	servedFits   bool           // the last good config fits beside the state
+
+	provided    map[string]struct{} // namespaces with the proxy's Service
+	withdrawals []withdrawal
+}
+
+// withdrawal is a namespace that loses the proxy's Service. done is closed
+// when migration-state does not list it any more.
+type withdrawal struct {
+	namespace string
+	done      chan struct{}
+}
+
+// run takes inputs until ctx ends, and updates the state after each burst.
+func (l *stateLoop) run(ctx context.Context) {
+	defer l.saves.Wait()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	var last time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case input := <-l.inputs:
+			if input.apply(l) {
+				now := time.Now()
+				timer.Reset(nextUpdate(now, last).Sub(now))
+			}
+		case <-timer.C:
+			last = time.Now()
+			l.update(ctx)
+		}
+	}
+}
+
+// update takes the inputs to the cluster: the config, the state of each
+// service, migration-state, and then the Ingresses.
+func (l *stateLoop) update(ctx context.Context) {
+	if !l.config.known || !l.store.known || !l.polled {
+		return // a state that follows from a part of the inputs would be a guess
+	}
+	l.config.load()
+	l.resolveState()
+	l.rememberServedConfig()
+	l.saveState(ctx) // which publishes the desired state
+	l.setPollInterval()
+	l.reportRejections()
+	l.updateMetrics()
+}
+
+func (l *stateLoop) resolveState() {
+	before := l.cluster
+	if !l.resumed {
+		before = l.resume()
+	}
+	before.Paused = l.store.paused
+	l.cluster = servicestate.Resolve(l.config.table, l.replicas, before, time.Now())
+	l.cluster.Namespaces = l.providedNamespaces()
+}
+
+// resume continues from what the last leader stored. That a namespace has the
+// proxy's Service is checked.
+func (l *stateLoop) resume() status.Cluster {
+	l.resumed = true
+	stored := l.store.cluster()
+	l.served, _ = l.store.lastGood()
+	for _, namespace := range stored.Namespaces {
+		l.provided[namespace] = struct{}{}
+		l.services.Add(types.NamespacedName{Namespace: namespace, Name: names.ProxyService})
+	}
+	return stored
+}
+
+// providedNamespaces are those in which admission may point Ingresses at the
+// proxy's Service: none while everything is paused, because the command
+// restore --all removes the Services itself.
+func (l *stateLoop) providedNamespaces() []string {
+	if l.cluster.Paused != "" {
+		return nil
+	}
+	namespaces := []string{l.home}
+	for namespace := range l.provided {
+		namespaces = append(namespaces, namespace)
+	}
+	slices.Sort(namespaces)
+	return slices.Compact(namespaces)
+}
+
+// rememberServedConfig keeps the text of the config as the last good one when a
+// ready replica serves it. nginx may refuse a valid config, for instance for a
+// ca_file that is missing; a new pod that began with it would never be ready.
+func (l *stateLoop) rememberServedConfig() {
+	if l.config.table != nil && slices.ContainsFunc(l.replicas, l.serves) {
+		l.served = l.config.text
+	}
+}
+
+func (l *stateLoop) serves(replica servicestate.ReplicaStatus) bool {
+	return replica.Ready && replica.Status.Config.Digest == l.config.table.Digest()
+}
+
+// fastPollTime is how long the replicas are polled more often after a new
+// config.
+const fastPollTime = 5 * time.Second
+
+// setPollInterval polls more often while a new config is on its way to the
+// replicas.
+func (l *stateLoop) setPollInterval() {
+	awaited := l.config.table != nil && slices.ContainsFunc(l.replicas, func(replica servicestate.ReplicaStatus) bool {
+		return replica.Ready && !l.serves(replica)
+	})
+	l.polls.setFast(awaited && time.Since(l.config.since) < fastPollTime)
+}
+
+func (l *stateLoop) updateMetrics() {
+	values := &gaugeValues{
+		savedAt: l.lastSaved, services: l.cluster.Services, ingresses: l.index.phases(), replicas: l.replicas,
+		configRejected: l.config.rejected != "", paused: l.cluster.Paused != "",
+	}
+	if l.config.table != nil {
+		values.digest = l.config.table.Digest()
+	}
+	l.metrics.gauges.Store(values)
+}

@@ -1,0 +1,115 @@
+package watcher
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+const (
+	// maxPublishDelay is how long the Ingresses wait for a write of
+	// migration-state: one that takes longer hangs, perhaps in an admission
+	// webhook of somebody else.
+	maxPublishDelay = 500 * time.Millisecond
+
+	stateSubject = "migration-state" // of the failure log
+)
+
+// saveState writes the state to migration-state, and then publishes it, so that
+// admission does not undo what the reconcilers do. When it cannot be written
+// the Ingresses do not wait; it is tried again at the next poll.
+func (l *stateLoop) saveState(ctx context.Context) {
+	missing, fits, err := l.store.missing(l.cluster, l.served)
+	switch {
+	case err != nil:
+		l.failures.Report(stateSubject, err)
+	case missing == nil:
+		l.saved(fits)
+	case l.startSaving(ctx, missing):
+		return // savedInput publishes
+	}
+	l.publish()
+}
+
+// startSaving sends the keys from another goroutine, because this one takes
+// all inputs. It returns whether to wait for the result. One write runs at a
+// time; a newer state is written after it.
+func (l *stateLoop) startSaving(ctx context.Context, keys stateKeys) (wait bool) {
+	if l.unsavedSince.IsZero() {
+		l.unsavedSince = time.Now()
+	}
+	if !l.saving {
+		l.saving = true
+		l.saves.Go(func() {
+			after, err := l.store.write(ctx, keys)
+			l.send(ctx, savedInput{ctx, after, err})
+		})
+	}
+	return time.Since(l.unsavedSince) < maxPublishDelay
+}
+
+// savedInput is the result of a write of migration-state.
+type savedInput struct {
+	ctx   context.Context
+	after *corev1.ConfigMap
+	err   error
+}
+
+// apply compares again, because the state may be another one by now.
+func (in savedInput) apply(l *stateLoop) bool {
+	l.saving = false
+	if in.ctx.Err() != nil {
+		return false
+	}
+	l.failures.Report(stateSubject, in.err)
+	if in.err != nil {
+		l.publish()
+		return false
+	}
+	l.store.take(in.after)
+	l.saveState(in.ctx)
+	return false
+}
+
+// saved notes that migration-state is the state.
+func (l *stateLoop) saved(fits bool) {
+	l.failures.Report(stateSubject, nil)
+	l.lastSaved, l.unsavedSince = time.Now(), time.Time{}
+	l.withdrawals = slices.DeleteFunc(l.withdrawals, func(w withdrawal) bool {
+		if l.cluster.Provides(w.namespace) {
+			return false
+		}
+		close(w.done)
+		return true
+	})
+	if !fits && l.servedFits && l.config.configMap != nil {
+		l.events.write(l.config.configMap, event{corev1.EventTypeWarning, EventStateTooBig, "the config is too big to be kept beside the state, " +
+			"so a proxy or watcher that starts while the newest config is invalid will have no last good one"})
+	}
+	l.servedFits = fits
+}
+
+// publish hands the desired state to the reconcilers, and queues the Ingresses
+// that it may change. An Ingress that was never reconciled is in the queue
+// already.
+func (l *stateLoop) publish() {
+	before := l.desired.Load()
+	after := &desiredState{revision: 1, table: l.config.table, cluster: l.cluster}
+	if before != nil {
+		after.revision = before.revision + 1
+	}
+	diff := diffStates(before, after)
+	if before != nil && diff.empty() {
+		return
+	}
+	l.desired.Store(after)
+	if before == nil {
+		close(l.published)
+		return
+	}
+	for key := range l.index.affectedBy(diff) {
+		l.ingresses.Add(key)
+	}
+}
