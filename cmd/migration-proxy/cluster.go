@@ -1,27 +1,32 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
 
+	"github.com/migration-proxy/migration-proxy/internal/cli/configfile"
+	"github.com/migration-proxy/migration-proxy/internal/cli/installation"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// clusterOptions name a cluster, and the installation in it.
+// clusterOptions are the flags that name a cluster, and the namespace of the
+// migration proxy in it.
 type clusterOptions struct {
-	kubeconfig, context string              // "" as kubectl has it
-	namespace           string              // "" is the client configuration's
+	kubeconfig, context string              // "" is what kubectl uses
+	namespace           string              // "" is the pod's or the kubeconfig's
 	warnings            rest.WarningHandler // of the API server; nil: the log
 }
 
-// flags are those of who asks a cluster: the user's own kubeconfig and rights.
-// The namespace is that of the one installation, not that of the kubeconfig,
-// which is where the user's applications are.
+// flags are for commands that use the user's own kubeconfig and rights. The
+// namespace is not the one of the kubeconfig: that has the user's applications.
 func (o *clusterOptions) flags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVarP(&o.namespace, "namespace", "n", names.Namespace, "namespace of the migration proxy")
@@ -30,19 +35,7 @@ func (o *clusterOptions) flags(cmd *cobra.Command) {
 	environmentOf(flags, "namespace")
 }
 
-// ask makes a client for a question of the command line. The hint is the way
-// out for who has no cluster.
-func (o *clusterOptions) ask(hint string) (*installation, error) {
-	kube.LogClientGo(slog.New(slog.DiscardHandler), slog.LevelInfo)
-	o.warnings = rest.NewWarningWriter(os.Stderr, rest.WarningWriterOptions{Deduplicate: true})
-	found, err := o.connect()
-	if err != nil {
-		return nil, fmt.Errorf("%w; name a kubeconfig with --kubeconfig, or %s", err, hint)
-	}
-	return newInstallation(found), nil
-}
-
-// connect makes a client and sends nothing.
+// connect makes a client and sends no request.
 func (o *clusterOptions) connect() (*kube.Cluster, error) {
 	return kube.Connect(kube.Connection{
 		Kubeconfig: o.kubeconfig, Context: o.context, Namespace: o.namespace, Warnings: o.warnings,
@@ -50,9 +43,27 @@ func (o *clusterOptions) connect() (*kube.Cluster, error) {
 	})
 }
 
-func newInstallation(cluster *kube.Cluster) *installation {
-	return &installation{
-		Interface: cluster, config: cluster.Config, namespace: cluster.Namespace,
-		object: cluster.ConfigMap(names.ConfigMap, slog.New(slog.DiscardHandler)),
+// installation is what a command of a user reads. The error says what to do
+// without a cluster.
+func (o *clusterOptions) installation(withoutCluster string) (*installation.Installation, error) {
+	kube.LogClientGo(slog.New(slog.DiscardHandler), slog.LevelInfo)
+	o.warnings = rest.NewWarningWriter(os.Stderr, rest.WarningWriterOptions{Deduplicate: true})
+	cluster, err := o.connect()
+	if err != nil {
+		return nil, fmt.Errorf("%w; name a kubeconfig with --kubeconfig, or %s", err, withoutCluster)
 	}
+	return installation.New(cluster), nil
+}
+
+// table is the migration config of the FILE argument, or without one that of
+// the ConfigMap.
+func (o *clusterOptions) table(ctx context.Context, args []string, stdin io.Reader) (*migration.Table, error) {
+	if len(args) > 0 {
+		return configfile.Load(args[0], stdin)
+	}
+	in, err := o.installation("name a FILE")
+	if err != nil {
+		return nil, err
+	}
+	return in.Table(ctx)
 }

@@ -1,13 +1,16 @@
-// Command migration-proxy is the composition root: one file per subcommand,
-// and the only place that knows every room.
+// Command migration-proxy has one file per command: its flags, the check of its
+// arguments, and one call of the package that does what the command is for.
 //
-// Takes: the command line, MIGRATION_PROXY_... environment variables, and a
-// migration config as a file.
-// Gives: text on standard output, what is wrong on standard error, and an
-// exit code that means the same everywhere: 0 done, 1 what was asked for
-// failed, 2 wrong usage.
-// Refuses: logic of its own. What decides, generates, serves or measures is a
-// room; here it is put together, asked and printed.
+// Takes:
+//   - the command line and MIGRATION_PROXY_... environment variables
 //
-// Nobody imports it.
+// Gives:
+//   - text on standard output, what is wrong on standard error
+//   - an exit code: 0 done, 1 failed, 2 wrong usage
+//
+// Refuses:
+//   - a command line that makes no sense, before anything is done
+//
+// What a command does is in proxy/dataplane (run), internal/manager (webhook),
+// internal/demo (demo) and internal/cli/... (all others).
 package main

@@ -3,25 +3,29 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
-// environmentPrefix is also the annotation of the flags that have a variable.
-const environmentPrefix = names.EnvironmentPrefix
+const environmentPrefix = "MIGRATION_PROXY_"
 
-// environmentOf marks the flags of a command that may come from the
-// environment: what belongs to a machine and not to one question.
-func environmentOf(flags *pflag.FlagSet, flagNames ...string) {
-	for _, name := range flagNames {
-		must(flags.SetAnnotation(name, environmentPrefix, []string{names.EnvironmentVariable(name)}))
+// variable is the environment variable of a flag: that of --local-config is
+// MIGRATION_PROXY_LOCAL_CONFIG.
+func variable(flag string) string {
+	return environmentPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+}
+
+// environmentOf marks the flags that may come from the environment: those that
+// belong to a machine and not to one call of the command.
+func environmentOf(flags *pflag.FlagSet, names ...string) {
+	for _, name := range names {
+		must(flags.SetAnnotation(name, environmentPrefix, []string{variable(name)}))
 	}
 }
 
-// documentEnvironment adds each variable's name to its flag's help.
+// documentEnvironment adds the name of the variable to the help of each flag.
 func documentEnvironment(cmd *cobra.Command) {
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) {
 		if name, ok := flag.Annotations[environmentPrefix]; ok {
@@ -30,7 +34,8 @@ func documentEnvironment(cmd *cobra.Command) {
 	})
 }
 
-// fromEnvironment sets the flags that were not given from their variables.
+// fromEnvironment sets the flags that are not on the command line from their
+// variables.
 func fromEnvironment(cmd *cobra.Command) error {
 	var failed error
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) {

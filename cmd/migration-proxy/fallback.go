@@ -11,30 +11,31 @@ import (
 	"github.com/migration-proxy/migration-proxy/proxy/dataplane"
 )
 
-// newFallback and newRecover are the operator's hand on the second net.
 func newFallback() *cobra.Command {
-	return commanding(fallback.Trip, &cobra.Command{
+	return newBreakerCommand(fallback.Trip, &cobra.Command{
 		Use:   "fallback NAME",
 		Short: "Send all of a service's traffic to old, now, until 'recover'",
-		Long: `Send all of a service's traffic to old, now, rules included, until 'recover
-NAME' is said. It needs no reload, survives restarts, and leaves the config as
-it is. Only on the proxy's own machine, as its user.`,
+		Long: `Send all of a service's traffic to old, now, until 'recover NAME'. Rules do not
+count either. It needs no reload, survives restarts, and does not change the
+config. It works on the proxy's own machine only, as the proxy's user.`,
 		Example: "  migration-proxy fallback api-name01",
 	})
 }
 
 func newRecover() *cobra.Command {
-	return commanding(fallback.Clear, &cobra.Command{
+	return newBreakerCommand(fallback.Clear, &cobra.Command{
 		Use:   "recover NAME",
 		Short: "End a service's fallback, now",
-		Long: `End a service's fallback, now: its share and rules hold again, and failures are
-counted from zero. A service whose health check still fails falls back again.
-Only on the proxy's own machine, as its user.`,
+		Long: `End a service's fallback, now: its share and rules apply again, and failures are
+counted from zero. A service whose health check still fails falls back again. It
+works on the proxy's own machine only, as the proxy's user.`,
 		Example: "  migration-proxy recover api-name01",
 	})
 }
 
-func commanding(command fallback.Command, cmd *cobra.Command) *cobra.Command {
+// newBreakerCommand sends the operator's command to the proxy's circuit
+// breaker.
+func newBreakerCommand(command fallback.Command, cmd *cobra.Command) *cobra.Command {
 	var runtimeDir string
 	cmd.Args = exactly("NAME")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -42,7 +43,7 @@ func commanding(command fallback.Command, cmd *cobra.Command) *cobra.Command {
 		if err != nil {
 			return usageError{err}
 		}
-		return breaker.Send(cmd.Context(), runtimeDir, command, name, operator())
+		return breaker.Send(cmd.Context(), runtimeDir, command, name, userName())
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&runtimeDir, "runtime-dir", dataplane.DefaultRuntimeDir(), "the proxy's own directory")
@@ -50,10 +51,12 @@ func commanding(command fallback.Command, cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// operator is who commands, for the evidence.
-func operator() string {
-	if who, err := user.Current(); err == nil {
-		return who.Username
+// userName is the user of this process, for the reasons that others read; "" if
+// it has no name.
+func userName() string {
+	current, err := user.Current()
+	if err != nil {
+		return ""
 	}
-	return ""
+	return current.Username
 }

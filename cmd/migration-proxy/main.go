@@ -18,10 +18,10 @@ const (
 
 func main() { os.Exit(run(os.Args...)) }
 
-// run is the whole program but for the end of the process.
+// run runs the command and gives the exit code.
 func run(args ...string) int {
 	root := newRoot()
-	root.SetArgs(calledAs(root, args))
+	root.SetArgs(argumentsFor(root, args))
 	command, err := root.ExecuteC()
 	if err == nil {
 		return exitOK
@@ -33,8 +33,8 @@ func run(args ...string) int {
 	return exitFailed
 }
 
-// report prints an error the way editors and people want it: the problems of
-// a config stand alone, one per line and beginning with their place.
+// report prints an error. The problems of a config are lines that begin with
+// their place, as editors and people expect them, without the command's name.
 func report(w io.Writer, command string, err error) {
 	var problems config.Problems
 	switch {
@@ -46,13 +46,3 @@ func report(w io.Writer, command string, err error) {
 		fmt.Fprintf(w, "%s: %v\n", command, err)
 	}
 }
-
-// usageError is a command line that makes no sense: exit code 2.
-type usageError struct{ error }
-
-func wrongUsage(format string, args ...any) error {
-	return usageError{fmt.Errorf(format, args...)}
-}
-
-// Unwrap keeps the cause reachable.
-func (e usageError) Unwrap() error { return e.error }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/migration-proxy/migration-proxy/internal/proxyclient"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
@@ -199,10 +200,10 @@ func answers(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	pattern, err := regexp.Compile(args[0])
 	ts.Check(err)
-	client := proxyClient{address: ts.Getenv(environmentPrefix + "HTTP")}
+	client := proxyclient.New()
 	var text []byte
 	if !poll(context.Background(), 5*time.Second, func() bool {
-		text, err = client.get(context.Background(), args[1])
+		text, err = client.Get(context.Background(), ts.Getenv(environmentPrefix+"HTTP"), args[1])
 		return err == nil && pattern.Match(text)
 	}) {
 		ts.Fatalf("%s: no %q in: %v %s", args[1], pattern, err, text)

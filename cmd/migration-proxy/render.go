@@ -1,24 +1,17 @@
 package main
 
 import (
-	"context"
-	"encoding/binary"
-	"fmt"
-	"io"
-	"net"
-	"net/netip"
-	"os"
-	"path/filepath"
-
-	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/nginxgen"
 	"github.com/spf13/cobra"
+
+	"github.com/migration-proxy/migration-proxy/internal/cli/configfile"
+	"github.com/migration-proxy/migration-proxy/internal/cli/render"
+	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
 
 type renderOptions struct {
 	listeners
-	dir, runtimeDir, caFile, version string
-	resolve                          bool
+	render       render.Options
+	version, dir string
 }
 
 func newRender() *cobra.Command {
@@ -28,114 +21,44 @@ func newRender() *cobra.Command {
 		Short: "Print the nginx config that a migration config becomes",
 		Long: `Print the nginx config that a migration config becomes.
 
-The text depends on FILE and the flags alone: a backend's name is not looked
-up but stands as an address from 2001:db8::/32, which is reserved for
-documentation; standard error says which is which. With --resolve names are
-looked up here and now, and a backend without an address is marked down, as
-the proxy does it. Shares are not in the text: they are files beside it that
-change without a reload.`,
+The text depends on FILE and the flags only. The name of a backend is not looked
+up: an address from 2001:db8::/32, the range for documentation, stands for it,
+and standard error says which address stands for which name. With --resolve
+names are looked up on this machine, and a backend without an address is marked
+down, as in the proxy. Shares are not in the text: they are files beside it,
+which change without a reload.`,
 		Example: `  migration-proxy render migration.yaml | less
   migration-proxy render migration.yaml --dir /tmp/rendered --nginx-version 1.30.4`,
 		Args:              exactly("FILE"),
 		ValidArgsFunction: completeFile,
-		RunE:              func(cmd *cobra.Command, args []string) error { return render(cmd, args[0], options) },
+		RunE:              func(cmd *cobra.Command, args []string) error { return runRender(cmd, args[0], options) },
 	}
-	options.flags(cmd)
+	options.listeners.flags(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&options.dir, "dir", "", "write nginx.conf into this folder instead")
-	flags.StringVar(&options.version, "nginx-version", "1.22.1", "the nginx to write for")
-	flags.StringVar(&options.runtimeDir, "runtime-dir", "/run/migration-proxy", "where that nginx runs")
-	flags.StringVar(&options.caFile, "ca-file", "/etc/ssl/certs/ca-certificates.crt", "the system's trusted certificates")
-	flags.BoolVar(&options.resolve, "resolve", false, "look names up")
+	flags.StringVar(&options.version, "nginx-version", "1.22.1", "version of nginx to write for")
+	flags.StringVar(&options.render.RuntimeDir, "runtime-dir", "/run/migration-proxy", "runtime directory of that nginx")
+	flags.StringVar(&options.render.CAFile, "ca-file", "/etc/ssl/certs/ca-certificates.crt", "the system's trusted certificates")
+	flags.BoolVar(&options.render.Resolve, "resolve", false, "look names up")
 	return cmd
 }
 
-func render(cmd *cobra.Command, file string, options renderOptions) error {
-	version, err := nginxgen.ParseVersion("nginx/" + options.version)
-	if err != nil {
+func runRender(cmd *cobra.Command, file string, options renderOptions) (err error) {
+	options.render.Listen, options.render.ListenNew = options.listen, options.listenNew
+	if options.render.Version, err = nginxgen.ParseVersion("nginx/" + options.version); err != nil {
 		return wrongUsage("--nginx-version %q: write it like 1.22.1", options.version)
 	}
-	table, err := loadTable(cmd, file)
+	table, err := configfile.Load(file, cmd.InOrStdin())
 	if err != nil {
 		return err
 	}
-	endpoints := standIns(table, cmd.ErrOrStderr())
-	if options.resolve {
-		endpoints = lookUp(cmd.Context(), table, cmd.ErrOrStderr())
-	}
-	generated, err := nginxgen.Generate(table, endpoints, nginxgen.Params{
-		RuntimeDir: options.runtimeDir,
-		Listen:     options.listen.AddrPort,
-		ListenNew:  options.listenNew.AddrPort,
-		IPv6:       options.listen.All,
-		Workers:    1,
-		ErrorLog:   filepath.Join(options.runtimeDir, "error.log"),
-		Version:    version,
-		CAFile:     options.caFile,
-	})
+	text, err := render.Generate(cmd.Context(), table, options.render, cmd.ErrOrStderr())
 	if err != nil {
-		return fmt.Errorf("generate nginx config: %w", err)
-	}
-	return deliver(cmd.OutOrStdout(), options.dir, generated.Text)
-}
-
-func deliver(w io.Writer, dir string, text []byte) error {
-	if dir == "" {
-		_, err := w.Write(text)
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return fmt.Errorf("write nginx config: %w", err)
+	if options.dir != "" {
+		return render.WriteFile(options.dir, text)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), text, 0o644); err != nil {
-		return fmt.Errorf("write nginx config: %w", err)
-	}
-	return nil
-}
-
-// backends gives each backend of the table once, in the order of the
-// services, old before new.
-func backends(table *migration.Table) []migration.Backend {
-	var all []migration.Backend
-	seen := map[migration.Backend]bool{}
-	for _, service := range table.Services() {
-		for _, backend := range []migration.Backend{service.OldBackend, service.NewBackend} {
-			if !seen[backend] {
-				seen[backend] = true
-				all = append(all, backend)
-			}
-		}
-	}
-	return all
-}
-
-// standIns gives each name an address of its own that nobody has: the first
-// one 2001:db8::1.
-func standIns(table *migration.Table, notes io.Writer) nginxgen.Endpoints {
-	endpoints := nginxgen.Endpoints{}
-	for i, backend := range backends(table) {
-		addr, written := backend.Addr()
-		if !written {
-			bytes := netip.MustParseAddr("2001:db8::").As16()
-			binary.BigEndian.PutUint32(bytes[12:], uint32(i+1))
-			addr = netip.AddrFrom16(bytes)
-			fmt.Fprintf(notes, "note: %s stands for %s\n", addr, backend.Host)
-		}
-		endpoints[backend] = []netip.AddrPort{netip.AddrPortFrom(addr, backend.Port)}
-	}
-	return endpoints
-}
-
-func lookUp(ctx context.Context, table *migration.Table, notes io.Writer) nginxgen.Endpoints {
-	endpoints := nginxgen.Endpoints{}
-	for _, backend := range backends(table) {
-		addrs, err := net.DefaultResolver.LookupNetIP(ctx, "ip", backend.Host)
-		if err != nil {
-			fmt.Fprintf(notes, "note: %s is marked down: %v\n", backend.Host, err)
-		}
-		for _, addr := range addrs {
-			endpoints[backend] = append(endpoints[backend], netip.AddrPortFrom(addr.Unmap(), backend.Port))
-		}
-	}
-	return endpoints
+	_, err = cmd.OutOrStdout().Write(text)
+	return err
 }

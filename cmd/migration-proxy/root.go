@@ -1,15 +1,14 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
 )
 
 const exitCodes = `  0  done
-  1  what was asked for failed: an invalid config, a proxy that cannot be
-     reached or does not serve the change in time, a claim that does not hold
+  1  the command failed: an invalid config, a proxy that cannot be reached or
+     does not serve the change in time, a step of the demo with a wrong result
   2  wrong usage: an unknown command or flag, a value that makes no sense`
 
 func newRoot() *cobra.Command {
@@ -25,7 +24,7 @@ nothing on this machine.
 Exit codes:
 ` + exitCodes,
 		Args:                       knownCommand,
-		RunE:                       func(cmd *cobra.Command, _ []string) error { return wrongUsage("say which command") },
+		RunE:                       func(*cobra.Command, []string) error { return wrongUsage("say which command") },
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
@@ -39,13 +38,21 @@ Exit codes:
 	for _, command := range root.Commands() {
 		documentEnvironment(command)
 	}
-	strict(root)
+	makeStrict(root)
 	return root
 }
 
-// strict makes cobra's own commands refuse what they do not know with exit
-// code 2, as ours do; by themselves they print help and end with 0.
-func strict(root *cobra.Command) {
+func newExitCodes() *cobra.Command {
+	return &cobra.Command{
+		Use:   "exit-codes",
+		Short: "What the exit codes mean",
+		Long:  "Every command ends with one of these exit codes:\n\n" + exitCodes,
+	}
+}
+
+// makeStrict makes cobra's own commands end with exit code 2 on an unknown
+// argument, as all others do. By themselves they print help and end with 0.
+func makeStrict(root *cobra.Command) {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, command := range root.Commands() {
@@ -71,70 +78,4 @@ func helpTopic(cmd *cobra.Command, args []string) error {
 	}
 	topic.InitDefaultHelpFlag()
 	return topic.Help()
-}
-
-func newExitCodes() *cobra.Command {
-	return &cobra.Command{
-		Use:   "exit-codes",
-		Short: "What the exit codes mean",
-		Long:  "Every command ends with one of these exit codes:\n\n" + exitCodes,
-	}
-}
-
-// knownCommand refuses what is no subcommand, and names the nearest ones.
-func knownCommand(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return nil
-	}
-	hint := ""
-	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		hint = "; did you mean " + strings.Join(near, " or ") + "?"
-	}
-	return wrongUsage("unknown command %q%s", args[0], hint)
-}
-
-// exactly wants as many arguments as there are names, and calls the first
-// missing one by its name.
-func exactly(names ...string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		switch {
-		case len(args) < len(names):
-			return wrongUsage("%s is missing", names[len(args)])
-		case len(args) > len(names):
-			return wrongUsage("unexpected argument %q", args[len(names)])
-		}
-		return nil
-	}
-}
-
-// atMost wants no more arguments than there are names.
-func atMost(names ...string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		if len(args) > len(names) {
-			return wrongUsage("unexpected argument %q", args[len(names)])
-		}
-		return nil
-	}
-}
-
-// oneOf checks a flag that takes one of a few words.
-func oneOf(flag, value string, words ...string) error {
-	for _, word := range words {
-		if value == word {
-			return nil
-		}
-	}
-	return wrongUsage("--%s %q: use %s", flag, value, strings.Join(words, ", "))
-}
-
-// completeWords offers fixed words for a flag. Only a flag that does not
-// exist can fail, which is a defect.
-func completeWords(cmd *cobra.Command, flag string, words ...string) {
-	must(cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp)))
-}
-
-func must(err error) {
-	if err != nil {
-		panic(fmt.Sprintf("defect: %v", err))
-	}
 }

@@ -7,20 +7,20 @@ import (
 )
 
 func newValidate() *cobra.Command {
-	var asked clusterOptions
+	var cluster clusterOptions
 	cmd := &cobra.Command{
 		Use:   "validate [FILE|-]",
 		Short: "Check a migration config",
-		Long: `Check a migration config: FILE, or without one the cluster's ConfigMap. Silent
-when all is well; else every problem goes to standard error as file:line:col:
-path: what is wrong, and the exit code is 1. What is allowed and may surprise is
-told as a note.`,
+		Long: `Check a migration config: FILE, or without FILE the cluster's ConfigMap. The
+command prints nothing when all is well. Otherwise it prints every problem on
+standard error, as file:line:col: path: what is wrong, and the exit code is 1.
+A note says what is allowed and may surprise.`,
 		Example: `  migration-proxy validate migration.yaml
   migration-proxy validate                 # what the cluster has now`,
 		Args:              atMost("FILE"),
 		ValidArgsFunction: completeFile,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			table, err := givenTable(cmd, args, asked)
+			table, err := cluster.table(cmd.Context(), args, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
@@ -30,6 +30,6 @@ told as a note.`,
 			return nil
 		},
 	}
-	asked.flags(cmd)
+	cluster.flags(cmd)
 	return cmd
 }

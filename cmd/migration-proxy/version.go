@@ -25,7 +25,8 @@ func newVersion() *cobra.Command {
 	}
 }
 
-// versionText is the linker's version, else what the go command recorded.
+// versionText is the version that the linker has set, else the one that the go
+// command has recorded.
 func versionText() string {
 	if version != "" {
 		return version

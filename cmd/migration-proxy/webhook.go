@@ -22,9 +22,9 @@ func newWebhook() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "webhook",
 		Short: "Run admission, and the watcher on one replica",
-		Long: `Run admission: opted-in Ingresses are changed to point to the proxy when they are
-written, and a migration config that would not load is refused. One replica, the
-leader, also runs the watcher: it follows the config, the Ingresses and the
+		Long: `Run admission: opted-in Ingresses are changed to point to the proxy when they
+are written, and a migration config that would not load is refused. One replica,
+the leader, also runs the watcher: it follows the config, the Ingresses and the
 proxies, and keeps all Ingresses in the state that they need.
 
 On SIGTERM and SIGINT the replica gives up the lead at once. Admission goes on

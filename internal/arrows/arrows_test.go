@@ -152,13 +152,18 @@ var table = map[string]Package{
 		},
 		Tests: otherTests,
 	},
+	"internal/cli/explain": {Imports: []string{"migration"}, Tests: otherTests},
+	"internal/cli/render":  {Imports: []string{"internal/listen", "migration", "nginxgen"}, Tests: otherTests},
+	"internal/cli/restore": {
+		Imports: slices.Concat([]string{"ingressgen", "internal/cli/installation", "internal/names", "internal/status", clientGo}, kubernetes),
+		Tests:   otherTests,
+	},
 	"cmd/migration-proxy": {
-		Imports: slices.Concat([]string{
-			"certs", "config", "fallback", "ingressgen", "internal/atomicfile", "internal/demo", "internal/kube", "internal/listen", "internal/logging", "internal/manager", "internal/names", "internal/status",
-			"migration", "nginxgen", "proxy/breaker", "proxy/configsync", "proxy/dataplane",
-			"watcher", "webhook", clientGo,
-			"github.com/spf13/cobra", "github.com/spf13/pflag", "golang.org/x/sync", "gopkg.in/yaml.v3",
-		}, kubernetes),
+		Imports: []string{
+			"config", "fallback", "ingressgen", "internal/cli/...", "internal/demo", "internal/kube", "internal/listen", "internal/logging",
+			"internal/manager", "internal/names", "migration", "nginxgen", "proxy/breaker", "proxy/configsync", "proxy/dataplane", "watcher",
+			clientGo, "k8s.io/apimachinery", "github.com/spf13/cobra", "github.com/spf13/pflag",
+		},
 		Tests: otherTests,
 	},
 
