@@ -13,44 +13,44 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
-// measureAdmission writes Ingresses as users do, through a real API server, in
-// turns where no webhook is asked, an empty one, one that answers with a
-// ready-made edit like ours, and ours.
-func measureAdmission(ctx context.Context, b *bed) error {
-	w, err := b.startSites(ctx)
+// measureAdmission writes Ingresses through a real API server, in turns in four
+// namespaces: without a webhook, with an empty webhook, with a webhook that
+// answers with a prepared edit, and with ours.
+func measureAdmission(ctx context.Context, h *harness) error {
+	c, err := h.startAdmissionCluster(ctx)
 	if err != nil {
 		return err
 	}
-	defer w.stop()
-	b.printf("%d services, %d Ingresses\n\n", admittedServices, admittedIngresses)
-	rows := [][]string{{"a write", "", "no webhook", "empty adds", "ready-made edit adds", "ours adds", "ours to empty", "ours to ready-made"}}
+	defer c.stop()
+	h.printf("%d services, %d Ingresses\n\n", admittedServices, admittedIngresses)
+	rows := [][]string{{"a write", "", "no webhook", "empty adds", "prepared edit adds", "ours adds", "ours to empty", "ours to prepared"}}
 	for _, kind := range writes {
-		figures, err := b.admissions(ctx, w, kind)
+		figures, err := h.admissions(ctx, c, kind)
 		if err != nil {
 			return fmt.Errorf("%s: %w", kind.name, err)
 		}
 		rows = append(rows, figures.rows(kind.name)...)
 	}
-	if err := b.table(rows); err != nil {
+	if err := h.table(rows); err != nil {
 		return err
 	}
-	b.printf("\naim: ours adds at most 1.2 times what the empty one adds; %d writes of each in a round\n", b.writesARound())
+	h.printf("\naim: ours adds at most 1.2 times what the empty one adds; %d writes of each in a round\n", h.writesARound())
 	return nil
 }
 
-func (b *bed) writesARound() int {
-	if b.short {
+func (h *harness) writesARound() int {
+	if h.short {
 		return 100
 	}
 	return 500
 }
 
-// write is one way in which Ingresses are written. It takes from n whose turn it is, and
-// fails also when the Ingress is not what the site's webhook makes of it.
+// write is one kind of write to an Ingress; n is the number of the write. It
+// also fails when the answer is not what the group's webhook makes of it.
 type write struct {
 	name string
-	do   func(ctx context.Context, w *sites, in *site, n int) error
-	undo func(ctx context.Context, w *sites, in *site, n int) error // afterwards, not timed; nil: nothing
+	do   func(ctx context.Context, c *admissionCluster, g *group, n int) error
+	undo func(ctx context.Context, c *admissionCluster, g *group, n int) error // runs after do and is not timed; may be nil
 }
 
 var writes = []write{
@@ -59,76 +59,77 @@ var writes = []write{
 	{"a new Ingress; is rewritten", create, remove},
 }
 
-// Some of a namespace's Ingresses are only tried, so that each time they have to
-// be rewritten; as many others are written, and so rewritten in the first round.
+// The first 100 Ingresses of a namespace get dry runs only, so that each one has
+// to be rewritten. The next 100 are really written: the first round rewrites them.
 const labelled = 100
 
-func tryLabel(ctx context.Context, w *sites, in *site, n int) error {
-	return label(ctx, w, in, n, n%labelled, "All")
+func tryLabel(ctx context.Context, c *admissionCluster, g *group, n int) error {
+	return label(ctx, c, g, n, n%labelled, "All")
 }
 
-func setLabel(ctx context.Context, w *sites, in *site, n int) error {
-	return label(ctx, w, in, n, labelled+n%labelled, "")
+func setLabel(ctx context.Context, c *admissionCluster, g *group, n int) error {
+	return label(ctx, c, g, n, labelled+n%labelled, "")
 }
 
-func label(ctx context.Context, w *sites, in *site, value, ingress int, dryRun string) error {
+func label(ctx context.Context, c *admissionCluster, g *group, value, ingress int, dryRun string) error {
 	body := fmt.Sprintf(`{"metadata":{"labels":{"release":"r%d"}}}`, value)
-	request := w.client.NetworkingV1().RESTClient().Patch(types.MergePatchType).Name(ingressName(ingress)).Body([]byte(body))
+	request := c.client.NetworkingV1().RESTClient().Patch(types.MergePatchType).Name(ingressName(ingress)).Body([]byte(body))
 	if dryRun != "" {
 		request.Param("dryRun", dryRun)
 	}
-	return in.send(ctx, request)
+	return g.send(ctx, request)
 }
 
-// created are the Ingresses beyond those that are always there.
+// created is the number of the n-th Ingress that a write creates, after those
+// that exist from the start.
 func created(n int) int { return admittedIngresses + n }
 
-func create(ctx context.Context, w *sites, in *site, n int) error {
+func create(ctx context.Context, c *admissionCluster, g *group, n int) error {
 	body, err := json.Marshal(admittedIngress(created(n)))
 	if err != nil {
 		return err
 	}
-	return in.send(ctx, w.client.NetworkingV1().RESTClient().Post().Body(body).SetHeader("Content-Type", "application/json"))
+	return g.send(ctx, c.client.NetworkingV1().RESTClient().Post().Body(body).SetHeader("Content-Type", "application/json"))
 }
 
-func remove(ctx context.Context, w *sites, in *site, n int) error {
-	request := w.client.NetworkingV1().RESTClient().Delete().Namespace(in.namespace).Resource("ingresses").Name(ingressName(created(n)))
+func remove(ctx context.Context, c *admissionCluster, g *group, n int) error {
+	request := c.client.NetworkingV1().RESTClient().Delete().Namespace(g.namespace).Resource("ingresses").Name(ingressName(created(n)))
 	return request.Do(ctx).Error()
 }
 
-// send writes in the site's namespace. The answer is not decoded, that would be the
-// client's time.
-func (w *site) send(ctx context.Context, request *rest.Request) error {
-	answer, err := request.Namespace(w.namespace).Resource("ingresses").SetHeader("Accept", "application/json").DoRaw(ctx)
+// send writes in the group's namespace. It does not decode the answer, because
+// that would add time of the client.
+func (g *group) send(ctx context.Context, request *rest.Request) error {
+	answer, err := request.Namespace(g.namespace).Resource("ingresses").SetHeader("Accept", "application/json").DoRaw(ctx)
 	if err != nil {
-		return fmt.Errorf("%s: %w: %s", w.name, err, answer)
+		return fmt.Errorf("%s: %w: %s", g.name, err, answer)
 	}
-	if edited := bytes.Contains(answer, []byte(`"name":"`+names.ProxyService+`"`)); edited != w.edits {
-		return fmt.Errorf("%s: points at the proxy: %t, expected %t: %s", w.name, edited, w.edits, answer)
+	if edited := bytes.Contains(answer, []byte(`"name":"`+names.ProxyService+`"`)); edited != g.edits {
+		return fmt.Errorf("%s: points at the proxy: %t, expected %t: %s", g.name, edited, g.edits, answer)
 	}
 	return nil
 }
 
-// perSite has one value for each of sites.all.
-type perSite[T any] [siteCount]T
+// perGroup has one value for each group, in the order of admissionCluster.all.
+type perGroup[T any] [groupCount]T
 
-// admissionFigures has a value per round, but for the writes.
+// admissionFigures are the measurements of one kind of write.
 type admissionFigures struct {
-	p50    perSite[[]time.Duration]
-	writes perSite[[]time.Duration] // of all rounds: one has too few for a p99
-	cpu    perSite[[]time.Duration] // of the webhook's process, per write
+	p50    perGroup[[]time.Duration] // one value per round
+	writes perGroup[[]time.Duration] // all writes of all rounds: one round has too few for a p99
+	cpu    perGroup[[]time.Duration] // of the webhook's process per write, one value per round
 }
 
-func (b *bed) admissions(ctx context.Context, w *sites, kind write) (*admissionFigures, error) {
+func (h *harness) admissions(ctx context.Context, c *admissionCluster, kind write) (*admissionFigures, error) {
 	figures := &admissionFigures{}
-	count := b.writesARound()
-	for round := range b.rounds + 1 {
-		took, cpu, err := w.round(ctx, kind, round*count, count)
+	count := h.writesARound()
+	for round := range h.rounds + 1 {
+		took, cpu, err := c.round(ctx, kind, round*count, count)
 		if err != nil {
 			return nil, err
 		}
 		if round == 0 {
-			continue // caches, connections, and what is rewritten once
+			continue // fills caches, opens connections and rewrites what is rewritten once
 		}
 		for i := range took {
 			figures.p50[i] = append(figures.p50[i], median(took[i]))
@@ -139,56 +140,56 @@ func (b *bed) admissions(ctx context.Context, w *sites, kind write) (*admissionF
 	return figures, nil
 }
 
-// round writes in all sites in turns; who comes first changes.
-func (w *sites) round(ctx context.Context, kind write, from, count int) (took perSite[[]time.Duration], cpu perSite[time.Duration], err error) {
-	before, err := w.cpu()
+// round writes in all groups in turns. Each turn begins with another group.
+func (c *admissionCluster) round(ctx context.Context, kind write, from, count int) (took perGroup[[]time.Duration], cpu perGroup[time.Duration], err error) {
+	before, err := c.cpu()
 	if err != nil {
 		return took, cpu, err
 	}
 	for n := from; n < from+count; n++ {
 		for turn := range took {
 			i := (n + turn) % len(took)
-			one, err := w.timed(ctx, kind, w.all()[i], n)
+			duration, err := c.timed(ctx, kind, c.all()[i], n)
 			if err != nil {
 				return took, cpu, err
 			}
-			took[i] = append(took[i], one)
+			took[i] = append(took[i], duration)
 		}
 	}
-	after, err := w.cpu()
+	after, err := c.cpu()
 	for i := range cpu {
 		cpu[i] = after[i] - before[i]
 	}
 	return took, cpu, err
 }
 
-func (w *sites) timed(ctx context.Context, kind write, in *site, n int) (time.Duration, error) {
+func (c *admissionCluster) timed(ctx context.Context, kind write, g *group, n int) (time.Duration, error) {
 	begin := time.Now()
-	if err := kind.do(ctx, w, in, n); err != nil {
+	if err := kind.do(ctx, c, g, n); err != nil {
 		return 0, err
 	}
 	took := time.Since(begin)
 	if kind.undo == nil {
 		return took, nil
 	}
-	return took, kind.undo(ctx, w, in, n)
+	return took, kind.undo(ctx, c, g, n)
 }
 
-func (w *sites) cpu() (used perSite[time.Duration], err error) {
-	for i, one := range w.all() {
-		if one.webhook == nil {
+func (c *admissionCluster) cpu() (used perGroup[time.Duration], err error) {
+	for i, g := range c.all() {
+		if g.webhook == nil {
 			continue
 		}
-		if used[i], err = cpuTime(one.webhook.pid()); err != nil {
+		if used[i], err = cpuTime(g.webhook.pid()); err != nil {
 			return used, err
 		}
 	}
 	return used, nil
 }
 
-// rows are one for each quantity, the first with the write's name.
+// rows gives one row for each quantity. The first row has the write's name.
 func (f *admissionFigures) rows(name string) [][]string {
-	var p99 perSite[[]time.Duration]
+	var p99 perGroup[[]time.Duration]
 	for i := range p99 {
 		p99[i] = []time.Duration{quantile(f.writes[i], 0.99)}
 	}
@@ -199,15 +200,15 @@ func (f *admissionFigures) rows(name string) [][]string {
 	}
 }
 
-// compared tells what a write takes without a webhook, what each one adds, and
-// how ours compares.
-func compared(all perSite[[]time.Duration]) []string {
+// compared gives the cells of a row: how long a write takes without a webhook,
+// what each webhook adds, and the ratio of ours to the others.
+func compared(all perGroup[[]time.Duration]) []string {
 	none, empty, ready, ours := all[0], added(all[1], all[0]), added(all[2], all[0]), added(all[3], all[0])
 	cells := []string{microseconds(median(none))}
-	for _, one := range [][]float64{empty, ready, ours} {
-		cells = append(cells, fmt.Sprintf("%.0f µs", median(one)))
+	for _, times := range [][]float64{empty, ready, ours} {
+		cells = append(cells, fmt.Sprintf("%.0f µs", median(times)))
 	}
-	return append(cells, spread(ratios(ours, empty)), spread(ratios(ours, ready)))
+	return append(cells, medianAndRange(ratios(ours, empty)), medianAndRange(ratios(ours, ready)))
 }
 
 // added gives the differences, round by round, in microseconds.

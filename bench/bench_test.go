@@ -10,8 +10,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/config"
 )
 
-// TestConfigsLoad: a config that is refused would be found only after the
-// programs were started.
+// TestConfigsLoad checks the generated configs: bench itself would find an invalid
+// one only after it has started all programs.
 func TestConfigsLoad(t *testing.T) {
 	t.Parallel()
 	for _, s := range []services{
@@ -34,17 +34,17 @@ func TestQuantile(t *testing.T) {
 	require.Equal(t, 1, quantile(values, 0))
 	require.Equal(t, 5, quantile(values, 0.99))
 	require.Equal(t, 0, median([]int(nil)))
-	require.Equal(t, "2.00 (1.00-3.00)", spread(ratios([]float64{1, 4, 6}, []float64{1, 2, 2})))
+	require.Equal(t, "2.00 (1.00-3.00)", medianAndRange(ratios([]float64{1, 4, 6}, []float64{1, 2, 2})))
 }
 
-func TestParseOutcome(t *testing.T) {
+func TestParseWrkResult(t *testing.T) {
 	t.Parallel()
-	got, err := parseOutcome("Running 3s test\nREPORT 1000 0 3000000 250 900\n")
+	got, err := parseWrkResult("Running 3s test\nREPORT 1000 0 3000000 250 900\n")
 	require.NoError(t, err)
-	require.Equal(t, outcome{1000, 3 * time.Second, 250 * time.Microsecond, 900 * time.Microsecond}, got)
-	_, err = parseOutcome("REPORT 1000 3 3000000 250 900\n")
+	require.Equal(t, wrkResult{1000, 3 * time.Second, 250 * time.Microsecond, 900 * time.Microsecond}, got)
+	_, err = parseWrkResult("REPORT 1000 3 3000000 250 900\n")
 	require.ErrorContains(t, err, "3 of 1000 requests failed")
-	_, err = parseOutcome("unable to connect")
+	_, err = parseWrkResult("unable to connect")
 	require.ErrorContains(t, err, "unable to connect")
 }
 
@@ -52,7 +52,7 @@ func TestChoose(t *testing.T) {
 	t.Parallel()
 	all, err := choose("")
 	require.NoError(t, err)
-	require.Len(t, all, len(parts)-3) // instructions, admission and configmap on request
+	require.Len(t, all, len(parts)-2) // all but instructions and admission
 	some, err := choose("losses,cpu")
 	require.NoError(t, err)
 	require.Equal(t, []string{"cpu", "losses"}, []string{some[0].name, some[1].name})

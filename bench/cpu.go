@@ -8,22 +8,20 @@ import (
 	"time"
 )
 
-// contestant is one way to serve the requests, with the process whose time is
-// counted.
-type contestant struct {
+// candidate is one of the proxies that are compared, with the process whose CPU
+// time is counted.
+type candidate struct {
 	name string
 	port int
 	host string
-	// The config that the worker runs with, its directory, and the second
-	// port that it listens on or 0; of nginx only.
+	// nginx only: the config, its directory, and the second port or 0.
 	conf, dir string
 	portNew   int
 	worker    int          // process id
-	agent     int          // process id of the one beside nginx, or 0
-	tidy      func() error // between two rounds
-	// Microseconds of CPU time per request, one per round.
+	agent     int          // process id of our agent, or 0
+	cleanUp   func() error // runs between two rounds
+	// Microseconds of CPU time per request, one value per round.
 	cost, agentCost []float64
-	rate            []float64
 }
 
 const (
@@ -32,38 +30,39 @@ const (
 	haproxy50   = "HAProxy, 50 %, the same rules"
 )
 
-// measureCPU lets the contestants answer in turns.
-func measureCPU(ctx context.Context, b *bed) error {
-	world, err := b.startWorld(ctx)
+// measureCPU loads the candidates in turns.
+func measureCPU(ctx context.Context, h *harness) error {
+	comparison, err := h.startComparison(ctx)
 	if err != nil {
 		return err
 	}
-	defer world.stop()
+	defer comparison.stop()
 	duration := 3 * time.Second
-	if b.short {
+	if h.short {
 		duration = time.Second
 	}
-	for round := range b.rounds + 1 {
-		for _, c := range world.contestants {
-			if err := b.bout(ctx, c, duration, round > 0); err != nil {
+	for round := range h.rounds + 1 {
+		for _, c := range comparison.candidates {
+			if err := h.measureOnce(ctx, c, duration, round > 0); err != nil {
 				return fmt.Errorf("%s: %w", c.name, err)
 			}
 		}
 	}
-	return b.printCPU(world.contestants)
+	return h.printCPU(comparison.candidates)
 }
 
-// bout is one contestant's turn; the first one of each only warms up.
-func (b *bed) bout(ctx context.Context, c *contestant, duration time.Duration, counts bool) error {
+// measureOnce loads one candidate. The first round only warms up and is not
+// recorded.
+func (h *harness) measureOnce(ctx context.Context, c *candidate, duration time.Duration, record bool) error {
 	before, err := c.time()
 	if err != nil {
 		return err
 	}
-	result, err := b.fire(ctx, barrage{port: c.port, host: c.host, connections: 32, duration: duration})
+	result, err := h.runWrk(ctx, wrkRun{port: c.port, host: c.host, connections: 32, duration: duration})
 	if err != nil {
 		return err
 	}
-	// The last lines of the log reach the agent 100 ms later.
+	// The last log lines reach the agent up to 100 ms later.
 	if err := pause(ctx, 300*time.Millisecond); err != nil {
 		return err
 	}
@@ -71,17 +70,16 @@ func (b *bed) bout(ctx context.Context, c *contestant, duration time.Duration, c
 	if err != nil {
 		return err
 	}
-	if counts {
+	if record {
 		each := 1000 * float64(result.requests) // nanoseconds to microseconds per request
 		c.cost = append(c.cost, float64(after[0]-before[0])/each)
 		c.agentCost = append(c.agentCost, float64(after[1]-before[1])/each)
-		c.rate = append(c.rate, float64(result.requests)/result.elapsed.Seconds())
 	}
-	return c.tidy()
+	return c.cleanUp()
 }
 
-// time is the CPU time of the worker and of the agent.
-func (c *contestant) time() (both [2]time.Duration, err error) {
+// time is the CPU time that the worker and the agent have used.
+func (c *candidate) time() (both [2]time.Duration, err error) {
 	if both[0], err = cpuTime(c.worker); err != nil || c.agent == 0 {
 		return both, err
 	}
@@ -89,22 +87,21 @@ func (c *contestant) time() (both [2]time.Duration, err error) {
 	return both, err
 }
 
-func (b *bed) printCPU(all []*contestant) error {
-	byName := map[string]*contestant{}
-	rows := [][]string{{"", "µs/request", "agent besides", "requests/s", "to hand-written", "to HAProxy"}}
+func (h *harness) printCPU(all []*candidate) error {
+	byName := map[string]*candidate{}
+	rows := [][]string{{"", "µs/request", "agent", "to hand-written", "to HAProxy"}}
 	for _, c := range all {
 		byName[c.name] = c
 	}
-	a, h := byName[handwritten], byName[haproxy50]
+	hand, haproxy := byName[handwritten], byName[haproxy50]
 	for _, c := range all {
 		agent := "-"
 		if c.agent != 0 {
 			agent = fmt.Sprintf("%.2f", median(c.agentCost))
 		}
-		rows = append(rows, []string{c.name, fmt.Sprintf("%.1f", median(c.cost)), agent, fmt.Sprintf("%.0f", median(c.rate)),
-			spread(ratios(c.cost, a.cost)), spread(ratios(c.cost, h.cost))})
+		rows = append(rows, []string{c.name, fmt.Sprintf("%.1f", median(c.cost)), agent, medianAndRange(ratios(c.cost, hand.cost)), medianAndRange(ratios(c.cost, haproxy.cost))})
 	}
-	if err := b.table(rows); err != nil {
+	if err := h.table(rows); err != nil {
 		return err
 	}
 	ours := byName[ours50]
@@ -112,83 +109,84 @@ func (b *bed) printCPU(all []*contestant) error {
 	for i := range whole {
 		whole[i] = ours.cost[i] + ours.agentCost[i]
 	}
-	b.printf("\nours to hand-written: %s, aim 1.15 at most\n", spread(ratios(ours.cost, a.cost)))
-	b.printf("with the agent to without: %s, aim 1.10 at most\n", spread(ratios(whole, ours.cost)))
-	b.printf("ours to HAProxy: %s, aim 1.0 at most\n", spread(ratios(ours.cost, h.cost)))
+	h.printf("\nours to hand-written: %s, aim 1.15 at most\n", medianAndRange(ratios(ours.cost, hand.cost)))
+	h.printf("with the agent to without: %s, aim 1.10 at most\n", medianAndRange(ratios(whole, ours.cost)))
+	h.printf("ours to HAProxy: %s, aim 1.0 at most\n", medianAndRange(ratios(ours.cost, haproxy.cost)))
 	return nil
 }
 
-// world is everybody who takes part in a comparison, running.
-type world struct {
-	contestants []*contestant
-	direct      int // port of a backend
-	stops       []func()
+// comparison is the running candidates and their backends.
+type comparison struct {
+	candidates []*candidate
+	direct     int // port of a backend
+	stops      []func()
 }
 
-func (w *world) stop() {
-	for i := range w.stops {
-		w.stops[len(w.stops)-1-i]()
+func (c *comparison) stop() {
+	for i := range c.stops {
+		c.stops[len(c.stops)-1-i]()
 	}
 }
 
-// startWorld starts backends and contestants; on an error nothing is left.
-func (b *bed) startWorld(ctx context.Context) (w *world, err error) {
-	w = &world{}
+// startComparison starts backends and candidates. On an error it stops them.
+func (h *harness) startComparison(ctx context.Context) (c *comparison, err error) {
+	c = &comparison{}
 	defer func() {
 		if err != nil {
-			w.stop()
+			c.stop()
 		}
 	}()
-	to, err := b.startBackends(ctx, together)
+	to, err := h.startBackends(ctx, otherCPUs)
 	if err != nil {
-		return w, err
+		return c, err
 	}
-	w.stops, w.direct = append(w.stops, to.stop), to.old
-	byHand, err := b.startHandwritten(ctx, to, apart)
+	c.stops, c.direct = append(c.stops, to.stop), to.old
+	byHand, err := h.startHandwritten(ctx, to, dedicatedCPU)
 	if err != nil {
-		return w, err
+		return c, err
 	}
-	w.stops = append(w.stops, byHand.stop)
+	c.stops = append(c.stops, byHand.stop)
 	worker, err := byHand.worker()
 	if err != nil {
-		return w, err
+		return c, err
 	}
-	w.add(&contestant{name: handwritten, port: byHand.port, worker: worker, tidy: byHand.emptyLog,
+	c.add(&candidate{name: handwritten, port: byHand.port, worker: worker, cleanUp: byHand.truncateLog,
 		conf: filepath.Join(byHand.dir, "nginx.conf"), dir: byHand.dir})
-	if err := b.addOurs(ctx, w, to); err != nil {
-		return w, err
+	if err := h.addOurs(ctx, c, to); err != nil {
+		return c, err
 	}
-	rival, err := b.startHAProxy(ctx, to, apart)
+	haproxy, err := h.startHAProxy(ctx, to, dedicatedCPU)
 	if err != nil {
-		return w, err
+		return c, err
 	}
-	w.stops = append(w.stops, rival.stop)
-	w.add(&contestant{name: haproxy50, port: rival.port, worker: rival.pid(), tidy: rival.emptyLog})
-	return w, nil
+	c.stops = append(c.stops, haproxy.stop)
+	c.add(&candidate{name: haproxy50, port: haproxy.port, worker: haproxy.pid(), cleanUp: haproxy.truncateLog})
+	return c, nil
 }
 
-func (w *world) add(c *contestant) {
-	if c.host == "" {
-		c.host = hostOf(0)
+func (c *comparison) add(added *candidate) {
+	if added.host == "" {
+		added.host = hostOf(0)
 	}
-	w.contestants = append(w.contestants, c)
+	c.candidates = append(c.candidates, added)
 }
 
-// addOurs adds one nginx of ours under several names: a service for each.
-func (b *bed) addOurs(ctx context.Context, w *world, to backends) error {
+// addOurs starts one proxy of ours and adds it as four candidates, one for each of
+// its services.
+func (h *harness) addOurs(ctx context.Context, c *comparison, to backends) error {
 	config := services{count: 4, backends: to, shares: map[int]string{1: "0", 2: "100"}, hashed: map[int]bool{3: true}}
-	p, err := b.startPlane(ctx, config.yaml(), together)
+	p, err := h.startProxy(ctx, config.yaml(), otherCPUs)
 	if err != nil {
 		return err
 	}
-	w.stops = append(w.stops, p.stop)
+	c.stops = append(c.stops, p.stop)
 	worker, err := p.worker()
-	if err = errors.Join(err, apart.pin(worker)); err != nil {
+	if err = errors.Join(err, dedicatedCPU.pin(worker)); err != nil {
 		return err
 	}
-	nothing := func() error { return nil } // the agent rotates its log
+	nothing := func() error { return nil } // the agent rotates the log itself
 	for n, name := range []string{ours50, "ours, 0 %", "ours, 100 %", "ours, 50 %, user_hash"} {
-		w.add(&contestant{name: name, port: p.port, host: hostOf(n), worker: worker, agent: p.pid(), tidy: nothing,
+		c.add(&candidate{name: name, port: p.port, host: hostOf(n), worker: worker, agent: p.pid(), cleanUp: nothing,
 			conf: p.conf(), dir: p.runtimeDir(), portNew: p.portNew})
 	}
 	return nil

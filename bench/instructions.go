@@ -15,25 +15,26 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
-// measureInstructions runs the same configs in one process under callgrind:
-// what the kernel does is not counted, but the count hardly varies.
-func measureInstructions(ctx context.Context, b *bed) error {
+// measureInstructions runs the configs of the comparison under callgrind, in one
+// process each. The kernel's instructions are not counted, but the count hardly
+// varies.
+func measureInstructions(ctx context.Context, h *harness) error {
 	valgrind, err := exec.LookPath("valgrind")
 	if err != nil {
 		return fmt.Errorf("%w; install it", err)
 	}
-	world, err := b.startWorld(ctx)
+	comparison, err := h.startComparison(ctx)
 	if err != nil {
 		return err
 	}
-	defer world.stop()
+	defer comparison.stop()
 	rows := [][]string{{"", "instructions/request", "to hand-written"}}
 	base := 0.0
-	for _, c := range world.contestants {
+	for _, c := range comparison.candidates {
 		if c.conf == "" {
 			continue
 		}
-		count, err := b.instructions(ctx, valgrind, c)
+		count, err := h.instructions(ctx, valgrind, c)
 		if err != nil {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
@@ -42,25 +43,25 @@ func measureInstructions(ctx context.Context, b *bed) error {
 		}
 		rows = append(rows, []string{c.name, fmt.Sprintf("%.0f", count), fmt.Sprintf("%.2f", count/base)})
 	}
-	return b.table(rows)
+	return h.table(rows)
 }
 
-// instructions of one request: a long run less a short one, so that the start
-// does not count.
-func (b *bed) instructions(ctx context.Context, valgrind string, c *contestant) (float64, error) {
+// instructions gives the instructions of one request: the difference between a long
+// and a short run, so that nginx's start does not count.
+func (h *harness) instructions(ctx context.Context, valgrind string, c *candidate) (float64, error) {
 	const few, many = 200, 2200
-	short, err := b.callgrind(ctx, valgrind, c, few)
+	short, err := h.callgrind(ctx, valgrind, c, few)
 	if err != nil {
 		return 0, err
 	}
-	long, err := b.callgrind(ctx, valgrind, c, many)
+	long, err := h.callgrind(ctx, valgrind, c, many)
 	return float64(long-short) / (many - few), err
 }
 
 var collected = regexp.MustCompile(`Collected : (\d+)`)
 
-func (b *bed) callgrind(ctx context.Context, valgrind string, c *contestant, requests int) (int64, error) {
-	dir, err := b.folder()
+func (h *harness) callgrind(ctx context.Context, valgrind string, c *candidate, requests int) (int64, error) {
+	dir, err := h.folder()
 	if err != nil {
 		return 0, err
 	}
@@ -68,18 +69,18 @@ func (b *bed) callgrind(ctx context.Context, valgrind string, c *contestant, req
 	if err != nil {
 		return 0, err
 	}
-	conf, err := alone(c, dir, port)
+	conf, err := configForOneProcess(c, dir, port)
 	if err != nil {
 		return 0, err
 	}
-	said := filepath.Join(dir, "valgrind.txt")
-	process, err := launch(exec.Command(valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null", "--log-file="+said,
-		b.nginx, "-p", dir, "-c", conf, "-e", filepath.Join(dir, "error.log")), apart)
+	logFile := filepath.Join(dir, "valgrind.txt")
+	process, err := startProcess(exec.Command(valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null", "--log-file="+logFile,
+		h.nginx, "-p", dir, "-c", conf, "-e", filepath.Join(dir, "error.log")), dedicatedCPU)
 	if err != nil {
 		return 0, err
 	}
 	defer process.stop()
-	if err := process.awaitPort(ctx, port, said); err != nil {
+	if err := process.waitForPort(ctx, port, logFile); err != nil {
 		return 0, err
 	}
 	report, err := testbed.Load{URL: "http://" + loopback(port) + "/", Host: c.host, Requests: requests}.Run(ctx)
@@ -93,17 +94,17 @@ func (b *bed) callgrind(ctx context.Context, valgrind string, c *contestant, req
 		return 0, err
 	}
 	<-process.ended
-	text, err := os.ReadFile(said)
+	text, err := os.ReadFile(logFile)
 	found := collected.FindSubmatch(text)
 	if err != nil || found == nil {
-		return 0, errors.Join(err, fmt.Errorf("callgrind did not report: %s", text))
+		return 0, errors.Join(err, fmt.Errorf("callgrind did not print a count: %s", text))
 	}
 	return strconv.ParseInt(string(found[1]), 10, 64)
 }
 
-// alone copies a config for one process that serves on another port, and
-// leaves the files of the running one alone.
-func alone(c *contestant, dir string, port int) (string, error) {
+// configForOneProcess copies the config of a running candidate for a single process
+// with another port and files of its own.
+func configForOneProcess(c *candidate, dir string, port int) (string, error) {
 	text, err := os.ReadFile(c.conf)
 	if err != nil {
 		return "", err

@@ -13,16 +13,16 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
-// measureLosses posts over 16 keep-alive connections, as fast as answers
-// come, while the config changes. Nothing is sent twice.
-func measureLosses(ctx context.Context, b *bed) error {
-	to, err := b.startBackends(ctx, anywhere)
+// measureLosses sends POSTs over 16 keep-alive connections, as fast as answers
+// come, while the config changes. No request is repeated.
+func measureLosses(ctx context.Context, h *harness) error {
+	to, err := h.startBackends(ctx, anyCPU)
 	if err != nil {
 		return err
 	}
 	defer to.stop()
 	weights, structures := 500, 20
-	if b.short {
+	if h.short {
 		weights, structures = 50, 3
 	}
 	rows := [][]string{{"", "changes", "POST requests", "lost", "not 200", "new workers"}}
@@ -30,21 +30,21 @@ func measureLosses(ctx context.Context, b *bed) error {
 		{"weight", weights, 20 * time.Millisecond, withShare},
 		{"structure", structures, betweenReloads, withTimeout},
 	} {
-		cells, err := b.losses(ctx, services{count: 1, backends: to}, series)
+		cells, err := h.losses(ctx, services{count: 1, backends: to}, series)
 		if err != nil {
-			return errors.Join(b.table(rows), fmt.Errorf("%s: %w", series.name, err))
+			return errors.Join(h.table(rows), fmt.Errorf("%s: %w", series.name, err))
 		}
 		rows = append(rows, append([]string{series.name}, cells...))
 	}
-	return b.table(rows)
+	return h.table(rows)
 }
 
-// series is a number of changes, one after another.
+// series is a number of config changes, one after another.
 type series struct {
 	name   string
 	count  int
 	every  time.Duration
-	change func(services, int) services // the n-th
+	change func(s services, n int) services // the n-th change
 }
 
 func withShare(s services, n int) services {
@@ -57,8 +57,8 @@ func withTimeout(s services, n int) services {
 	return s
 }
 
-func (b *bed) losses(ctx context.Context, config services, series series) ([]string, error) {
-	p, err := b.startPlane(ctx, config.yaml(), anywhere)
+func (h *harness) losses(ctx context.Context, config services, series series) ([]string, error) {
+	p, err := h.startProxy(ctx, config.yaml(), anyCPU)
 	if err != nil {
 		return nil, err
 	}
@@ -80,14 +80,15 @@ func (b *bed) losses(ctx context.Context, config services, series series) ([]str
 		return nil, err
 	}
 	for text, count := range report.Errors {
-		b.printf("lost %d: %s\n", count, text)
+		h.printf("lost %d: %s\n", count, text)
 	}
 	return []string{fmt.Sprint(series.count), fmt.Sprint(report.Sent), fmt.Sprint(report.Lost()),
 		fmt.Sprint(report.Sent - report.Lost() - report.Statuses[http.StatusOK]), fmt.Sprint(workers)}, nil
 }
 
-// workersDuring makes the changes, and counts the workers that were started.
-func (p *plane) workersDuring(ctx context.Context, config services, series series) (int, error) {
+// workersDuring makes the changes and gives the number of workers that nginx
+// started meanwhile.
+func (p *proxyProcess) workersDuring(ctx context.Context, config services, series series) (int, error) {
 	before, err := p.workers()
 	if err != nil {
 		return 0, err
@@ -110,13 +111,13 @@ func (p *plane) workersDuring(ctx context.Context, config services, series serie
 	return len(started), nil
 }
 
-// apply makes a change, waits until it is in force, and a little more.
-func (p *plane) apply(ctx context.Context, config string, every time.Duration) error {
+// apply replaces the config, waits until it is in force, and then for the interval.
+func (p *proxyProcess) apply(ctx context.Context, config string, interval time.Duration) error {
 	if err := p.replace(config); err != nil {
 		return err
 	}
-	if _, err := p.await(ctx, configInForce); err != nil {
+	if _, err := p.waitFor(ctx, configInForce); err != nil {
 		return err
 	}
-	return pause(ctx, every)
+	return pause(ctx, interval)
 }

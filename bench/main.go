@@ -13,18 +13,18 @@ import (
 	"syscall"
 )
 
-// part is one chapter of the measurement.
+// part is one measurement.
 type part struct {
 	name, about string
-	run         func(context.Context, *bed) error
-	onRequest   bool // only when named by -only
+	run         func(context.Context, *harness) error
+	onRequest   bool // runs only when -only names it
 }
 
 var parts = []part{
 	{"cpu", "CPU time per request of one worker, beside hand-written nginx and HAProxy", measureCPU, false},
 	{"latency", "what a proxy adds to a request's time", measureLatency, false},
 	{"weight", "from the edited file to the first request by the new share", measureWeight, false},
-	{"configmap", "from the edited ConfigMap to the last request by the old share, on two replicas", measureConfigMap, true},
+
 	{"admission", "what admission adds to the write of an Ingress, beside an empty webhook", measureAdmission, true},
 	{"structure", "from the edited file to a reloaded nginx", measureStructure, false},
 	{"memory", "memory of the agent and of nginx", measureMemory, false},
@@ -53,8 +53,8 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	only := flags.String("only", "", "measure only these parts, separated by commas: "+partNames())
-	rounds := flags.Int("rounds", 0, "how often each comparison is repeated; 0 is 7, or 3 with -short")
-	short := flags.Bool("short", false, "fewer rounds and at most 100 services: to see that it works")
+	rounds := flags.Int("rounds", 0, "number of rounds of each comparison; 0 means 7, or 3 with -short")
+	short := flags.Bool("short", false, "fewer rounds and at most 100 services, to check that it works")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -62,15 +62,15 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	if err != nil {
 		return err
 	}
-	b, err := newBed(ctx, stdout, *rounds, *short)
+	h, err := newHarness(ctx, stdout, *rounds, *short)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, b.close()) }()
-	b.describeMachine()
+	defer func() { err = errors.Join(err, h.close()) }()
+	h.describeMachine()
 	for _, p := range chosen {
-		b.printf("\n## %s: %s\n\n", p.name, p.about)
-		if err := p.run(ctx, b); err != nil {
+		h.printf("\n## %s: %s\n\n", p.name, p.about)
+		if err := p.run(ctx, h); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
@@ -85,7 +85,7 @@ func partNames() string {
 	return strings.Join(names, ", ")
 }
 
-// choose gives the parts that -only names, in their usual order.
+// choose gives the parts that -only names, in the order of parts.
 func choose(only string) ([]part, error) {
 	var chosen []part
 	var wanted []string
@@ -100,7 +100,7 @@ func choose(only string) ([]part, error) {
 		wanted = slices.DeleteFunc(wanted, func(name string) bool { return name == p.name })
 	}
 	if len(wanted) > 0 {
-		return nil, fmt.Errorf("-only %s: no such part; there are %s", wanted[0], partNames())
+		return nil, fmt.Errorf("-only %s: no such part; the parts are %s", wanted[0], partNames())
 	}
 	return chosen, nil
 }

@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// measureMemory looks at the processes after a start and one reload.
-func measureMemory(ctx context.Context, b *bed) error {
-	to, err := b.startBackends(ctx, anywhere)
+// measureMemory reads the memory of the processes after a start and one reload.
+func measureMemory(ctx context.Context, h *harness) error {
+	to, err := h.startBackends(ctx, anyCPU)
 	if err != nil {
 		return err
 	}
 	defer to.stop()
-	rows := [][]string{{"services", "agent RSS", "nginx master RSS", "one worker RSS", "worker PSS", "all PSS"}}
-	for _, count := range b.sizes() {
-		cells, err := b.memory(ctx, services{count: count, backends: to})
+	rows := [][]string{{"services", "agent RSS", "nginx master RSS", "one worker RSS", "all PSS"}}
+	for _, count := range h.sizes() {
+		cells, err := h.memory(ctx, services{count: count, backends: to})
 		if err != nil {
-			return errors.Join(b.table(rows), fmt.Errorf("%d services: %w", count, err))
+			return errors.Join(h.table(rows), fmt.Errorf("%d services: %w", count, err))
 		}
 		rows = append(rows, append([]string{fmt.Sprint(count)}, cells...))
 	}
-	return b.table(rows)
+	return h.table(rows)
 }
 
-func (b *bed) memory(ctx context.Context, config services) ([]string, error) {
-	p, err := b.startPlane(ctx, config.yaml(), anywhere)
+func (h *harness) memory(ctx context.Context, config services) ([]string, error) {
+	p, err := h.startProxy(ctx, config.yaml(), anyCPU)
 	if err != nil {
 		return nil, err
 	}
@@ -35,11 +35,11 @@ func (b *bed) memory(ctx context.Context, config services) ([]string, error) {
 	if err := p.replace(config.yaml()); err != nil {
 		return nil, err
 	}
-	if _, err := p.await(ctx, configInForce); err != nil {
+	if _, err := p.waitFor(ctx, configInForce); err != nil {
 		return nil, err
 	}
 	var worker int
-	err = poll(ctx, 30*time.Second, func() (err error) { // the old one has to end first
+	err = poll(ctx, 30*time.Second, func() (err error) { // the old worker has to end first
 		worker, err = p.worker()
 		return err
 	})
@@ -50,7 +50,7 @@ func (b *bed) memory(ctx context.Context, config services) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var sizes [3]footprint
+	var sizes [3]memoryUse
 	var all int64
 	for i, pid := range []int{p.pid(), master, worker} {
 		if sizes[i], err = memoryOf(pid); err != nil {
@@ -58,5 +58,5 @@ func (b *bed) memory(ctx context.Context, config services) ([]string, error) {
 		}
 		all += sizes[i].pss
 	}
-	return []string{megabytes(sizes[0].rss), megabytes(sizes[1].rss), megabytes(sizes[2].rss), megabytes(sizes[2].pss), megabytes(all)}, nil
+	return []string{megabytes(sizes[0].rss), megabytes(sizes[1].rss), megabytes(sizes[2].rss), megabytes(all)}, nil
 }

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// cpuTime is what a process has used so far, user and system, all threads.
-// Not /proc/PID/stat: that counts in hundredths of a second.
+// cpuTime is the CPU time that a process has used, user and system, of all threads.
+// /proc/PID/stat is not precise enough: it counts hundredths of a second.
 func cpuTime(pid int) (time.Duration, error) {
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil || len(threads) == 0 {
@@ -23,7 +23,7 @@ func cpuTime(pid int) (time.Duration, error) {
 	for _, thread := range threads {
 		text, err := os.ReadFile(thread)
 		if errors.Is(err, os.ErrNotExist) {
-			continue // a thread that just ended
+			continue // the thread has just ended
 		}
 		if err != nil {
 			return 0, fmt.Errorf("read CPU time: %w", err)
@@ -37,7 +37,7 @@ func cpuTime(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
-// children gives the processes whose parent this is.
+// children gives the child processes of a process.
 func children(pid int) ([]int, error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -47,9 +47,9 @@ func children(pid int) ([]int, error) {
 	for _, stat := range stats {
 		text, err := os.ReadFile(stat)
 		if err != nil {
-			continue // ended meanwhile
+			continue // the process has ended
 		}
-		// "12 (nginx) S 11 ...": the name may hold anything but comes first.
+		// "12 (nginx) S 11 ...": the name can have any characters, also brackets.
 		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 		if len(fields) < 2 || fields[1] != strconv.Itoa(pid) {
 			continue
@@ -63,17 +63,17 @@ func children(pid int) ([]int, error) {
 	return found, nil
 }
 
-// footprint is a process's memory in bytes: all it maps, and with what it
-// shares divided among the sharers.
-type footprint struct{ rss, pss int64 }
+// memoryUse is the memory of a process in bytes: all resident pages (RSS), and with
+// shared pages divided among the processes that share them (PSS).
+type memoryUse struct{ rss, pss int64 }
 
-func memoryOf(pid int) (footprint, error) {
+func memoryOf(pid int) (memoryUse, error) {
 	file, err := os.Open(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
-		return footprint{}, fmt.Errorf("read memory: %w", err)
+		return memoryUse{}, fmt.Errorf("read memory: %w", err)
 	}
 	defer func() { _ = file.Close() }() // only read
-	var f footprint
+	var f memoryUse
 	lines := bufio.NewScanner(file)
 	for lines.Scan() {
 		fields := strings.Fields(lines.Text())
@@ -85,7 +85,7 @@ func memoryOf(pid int) (footprint, error) {
 			f.pss, err = kilobytes(fields[1])
 		}
 		if err != nil {
-			return footprint{}, fmt.Errorf("read memory: %w", err)
+			return memoryUse{}, fmt.Errorf("read memory: %w", err)
 		}
 	}
 	return f, lines.Err()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// quantile is the smallest value that this part, 0..1, of the values do not
-// exceed; the zero value without any.
+// quantile is the smallest value that the given part of the values (0 to 1) does
+// not exceed. It is the zero value when there are no values.
 func quantile[T cmp.Ordered](values []T, part float64) T {
 	if len(values) == 0 {
 		return *new(T)
@@ -21,16 +21,16 @@ func quantile[T cmp.Ordered](values []T, part float64) T {
 
 func median[T cmp.Ordered](values []T) T { return quantile(values, 0.5) }
 
-// spread is the range of the values around their median: "1.05 (1.02-1.09)"; of a
-// single one, only that.
-func spread(values []float64) string {
+// medianAndRange prints the median and the range of the values, as in "1.05 (1.02-1.09)".
+// For a single value it prints only that.
+func medianAndRange(values []float64) string {
 	if len(values) == 1 {
 		return fmt.Sprintf("%.2f", values[0])
 	}
 	return fmt.Sprintf("%.2f (%.2f-%.2f)", median(values), slices.Min(values), slices.Max(values))
 }
 
-// ratios compares round by round: what disturbs a whole round disturbs both.
+// ratios gives the ratio of each round: what disturbs a round disturbs both values.
 func ratios(of, to []float64) []float64 {
 	all := make([]float64, len(of))
 	for i := range of {
@@ -43,7 +43,7 @@ func microseconds(d time.Duration) string {
 	return fmt.Sprintf("%.0f µs", float64(d)/float64(time.Microsecond))
 }
 
-// milliseconds shows 1.2 ms, but 12 ms.
+// milliseconds prints one decimal below 10 ms: "1.2 ms", "12 ms".
 func milliseconds(d time.Duration) string {
 	ms := float64(d) / float64(time.Millisecond)
 	if ms < 10 {

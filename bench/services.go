@@ -10,14 +10,14 @@ import (
 type services struct {
 	count    int
 	backends backends
-	shares   map[int]string // where it is not 50
-	timeout  string         // of the first one
-	https    bool           // towards new
-	caFile   string         // https: the services' own; "" is the system's roots
-	hashed   map[int]bool   // which decide by user
+	shares   map[int]string // the percentages that are not 50
+	timeout  string         // of the first service
+	https    bool           // for new
+	caFile   string         // for https; "" means the system's roots
+	hashed   map[int]bool   // the services with strategy user_hash
 }
 
-// hostOf is the name that clients know a service by.
+// hostOf is the host of service n, as clients send it.
 func hostOf(n int) string { return fmt.Sprintf("api-%d.old.example.com", n) }
 
 // yaml is the config's text.

@@ -12,19 +12,19 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
-// measureStructure changes a timeout, which stands in nginx's config.
-func measureStructure(ctx context.Context, b *bed) error {
-	to, err := b.startBackends(ctx, anywhere)
+// measureStructure changes a timeout, for which nginx has to reload.
+func measureStructure(ctx context.Context, h *harness) error {
+	to, err := h.startBackends(ctx, anyCPU)
 	if err != nil {
 		return err
 	}
 	defer to.stop()
-	ca, err := b.writeCA()
+	ca, err := h.writeCA()
 	if err != nil {
 		return err
 	}
-	rows := [][]string{{"new is", "services", "in force", "of it: load", "digest", "generate", "nginx -t", "config text"}}
-	for _, count := range b.sizes() {
+	rows := [][]string{{"new is", "services", "in force", "load", "generate", "nginx -t", "nginx.conf"}}
+	for _, count := range h.sizes() {
 		for _, kind := range []struct {
 			name string
 			services
@@ -34,22 +34,22 @@ func measureStructure(ctx context.Context, b *bed) error {
 			{"https, system's roots", services{https: true}},
 		} {
 			kind.count, kind.backends = count, to
-			cells, err := b.structureChanges(ctx, kind.services)
+			cells, err := h.structureChanges(ctx, kind.services)
 			if err != nil {
-				return errors.Join(b.table(rows), fmt.Errorf("%d services, %s: %w", count, kind.name, err))
+				return errors.Join(h.table(rows), fmt.Errorf("%d services, %s: %w", count, kind.name, err))
 			}
 			rows = append(rows, append([]string{kind.name, fmt.Sprint(count)}, cells...))
 		}
 	}
-	if err := b.table(rows); err != nil {
+	if err := h.table(rows); err != nil {
 		return err
 	}
-	b.printf("\naim: below 1 s with 1,000 services. nginx before 1.27.4 needs 500 ms more, in which clients hear that they should reconnect\n")
+	h.printf("\naim: below 1 s with 1,000 services\n")
 	return nil
 }
 
-func (b *bed) writeCA() (string, error) {
-	dir, err := b.folder()
+func (h *harness) writeCA() (string, error) {
+	dir, err := h.folder()
 	if err != nil {
 		return "", err
 	}
@@ -60,11 +60,11 @@ func (b *bed) writeCA() (string, error) {
 	return authority.WriteCA(dir)
 }
 
-// betweenReloads is a little more than the agent waits between two.
+// betweenReloads is a little more than the agent's minimum time between two reloads.
 const betweenReloads = 1100 * time.Millisecond
 
-func (b *bed) structureChanges(ctx context.Context, config services) ([]string, error) {
-	p, err := b.startPlane(ctx, config.yaml(), anywhere)
+func (h *harness) structureChanges(ctx context.Context, config services) ([]string, error) {
+	p, err := h.startProxy(ctx, config.yaml(), anyCPU)
 	if err != nil {
 		return nil, err
 	}
@@ -79,53 +79,49 @@ func (b *bed) structureChanges(ctx context.Context, config services) ([]string, 
 		if err := p.replace(config.yaml()); err != nil {
 			return nil, err
 		}
-		ended, err := p.await(ctx, configInForce)
+		ended, err := p.waitFor(ctx, configInForce)
 		if err != nil {
 			return nil, err
 		}
 		times = append(times, ended.Sub(begun))
 	}
-	steps, err := b.steps(ctx, p, config)
+	steps, err := h.steps(ctx, p, config)
 	if err != nil {
 		return nil, err
 	}
 	return append([]string{milliseconds(median(times))}, steps...), nil
 }
 
-// steps times the parts of a change one by one, in this process, and nginx -t.
-func (b *bed) steps(ctx context.Context, p *plane, config services) ([]string, error) {
-	var all [3][]time.Duration
-	var tests []time.Duration
+// steps measures the steps of a change one by one: load and generate in this
+// process, and nginx -t.
+func (h *harness) steps(ctx context.Context, p *proxyProcess, config services) ([]string, error) {
+	var loads, generates, tests []time.Duration
 	for range 3 {
-		room, err := timeRooms([]byte(config.yaml()))
+		load, generate, err := timeGeneration([]byte(config.yaml()))
 		if err != nil {
 			return nil, err
 		}
-		for i := range all {
-			all[i] = append(all[i], room[i])
-		}
-		took, err := b.testConfig(ctx, p)
+		test, err := h.testConfig(ctx, p)
 		if err != nil {
 			return nil, err
 		}
-		tests = append(tests, took)
+		loads, generates, tests = append(loads, load), append(generates, generate), append(tests, test)
 	}
 	info, err := os.Stat(p.conf())
 	if err != nil {
 		return nil, err
 	}
-	return []string{milliseconds(median(all[0])), milliseconds(median(all[1])), milliseconds(median(all[2])),
-		milliseconds(median(tests)), megabytes(info.Size())}, nil
+	return []string{milliseconds(median(loads)), milliseconds(median(generates)), milliseconds(median(tests)), megabytes(info.Size())}, nil
 }
 
-// testConfig is nginx -t with the config in force.
-func (b *bed) testConfig(ctx context.Context, p *plane) (time.Duration, error) {
+// testConfig runs nginx -t with the config in force and gives its duration.
+func (h *harness) testConfig(ctx context.Context, p *proxyProcess) (time.Duration, error) {
 	conf, err := filepath.EvalSymlinks(p.conf())
 	if err != nil {
 		return 0, err
 	}
 	begun := time.Now()
-	output, err := exec.CommandContext(ctx, b.nginx, "-t", "-p", p.runtimeDir(), "-c", conf, "-e", "stderr").CombinedOutput()
+	output, err := exec.CommandContext(ctx, h.nginx, "-t", "-p", p.runtimeDir(), "-c", conf, "-e", "stderr").CombinedOutput()
 	if err != nil {
 		return 0, fmt.Errorf("nginx -t: %w: %s", err, output)
 	}

@@ -17,37 +17,38 @@ import (
 	"github.com/migration-proxy/migration-proxy/proxy/breaker"
 )
 
-// measureTrip lets new fail under load, again and again, and takes from new's
-// own record how long after the fifth failed request the last one came.
-func measureTrip(ctx context.Context, b *bed) error {
-	to, err := b.startBackends(ctx, anywhere)
+// measureTrip lets new fail under load, again and again. From the requests that new
+// recorded it takes how long after the fifth failed request the last one came.
+func measureTrip(ctx context.Context, h *harness) error {
+	to, err := h.startBackends(ctx, anyCPU)
 	if err != nil {
 		return err
 	}
 	defer to.stop()
-	rows := [][]string{{"load", "new", "trips", "last after the fifth: p50", "p99", "slowest", "requests after the fifth: p50", "most"}}
+	rows := [][]string{{"load", "new", "trips", "last after the fifth: p50", "slowest", "requests after the fifth: p50", "most"}}
 	for _, load := range []tripLoad{{"400 a second", 400}, {"as fast as answers come", 0}} {
 		for _, way := range []string{"reset", "status/503"} {
-			lasts, err := b.trips(ctx, to, load, way)
+			lasts, err := h.trips(ctx, to, load, way)
 			if err != nil {
-				return errors.Join(b.table(rows), fmt.Errorf("%s, %s: %w", load.name, way, err))
+				return errors.Join(h.table(rows), fmt.Errorf("%s, %s: %w", load.name, way, err))
 			}
 			rows = append(rows, append([]string{load.name, "answers with " + way}, lasts.cells()...))
 		}
 	}
-	if err := b.table(rows); err != nil {
+	if err := h.table(rows); err != nil {
 		return err
 	}
-	b.printf("\n16 connections, max_failures 5; aim: below 50 ms\n")
+	h.printf("\n16 connections, max_failures 5; aim: below 50 ms\n")
 	return nil
 }
 
 type tripLoad struct {
 	name string
-	rate float64 // a second; 0 is no bound
+	rate float64 // requests per second; 0 means no limit
 }
 
-// tripTimes are what new saw after the fifth request that it failed.
+// tripTimes are, for each trip, the time from the fifth failed request to the last
+// one, and the number of requests after the fifth.
 type tripTimes struct {
 	lasts []time.Duration
 	more  []int
@@ -55,23 +56,23 @@ type tripTimes struct {
 
 func (t *tripTimes) cells() []string {
 	return []string{fmt.Sprint(len(t.lasts)),
-		milliseconds(median(t.lasts)), milliseconds(quantile(t.lasts, 0.99)), milliseconds(quantile(t.lasts, 1)),
+		milliseconds(median(t.lasts)), milliseconds(quantile(t.lasts, 1)),
 		fmt.Sprint(median(t.more)), fmt.Sprint(quantile(t.more, 1))}
 }
 
-// tripRounds is how many trips are made for each figure of -rounds.
+// tripRounds is the number of trips in each round.
 const tripRounds = 15
 
-func (b *bed) trips(ctx context.Context, to backends, load tripLoad, way string) (times *tripTimes, err error) {
-	new, err := startMortal()
+func (h *harness) trips(ctx context.Context, to backends, load tripLoad, way string) (times *tripTimes, err error) {
+	new, err := startFailingBackend()
 	if err != nil {
 		return nil, err
 	}
 	defer new.Kill()
 	to.new = new.port
 	config := services{count: 1, backends: to, shares: map[int]string{0: "100"}}
-	// One try a request: new's record then counts what the proxy counts.
-	p, err := b.startPlane(ctx, "global: {retry_attempts: 1}\n"+config.yaml(), anywhere)
+	// With one try per request, new counts the same failures as the proxy.
+	p, err := h.startProxy(ctx, "global: {retry_attempts: 1}\n"+config.yaml(), anyCPU)
 	if err != nil {
 		return nil, err
 	}
@@ -87,7 +88,7 @@ func (b *bed) trips(ctx context.Context, to backends, load tripLoad, way string)
 		err = errors.Join(err, clients.Wait())
 	}()
 	times = &tripTimes{}
-	for range tripRounds * b.rounds {
+	for range tripRounds * h.rounds {
 		if err := times.trip(ctx, p, new, testbed.Do(way)); err != nil {
 			return nil, err
 		}
@@ -95,17 +96,17 @@ func (b *bed) trips(ctx context.Context, to backends, load tripLoad, way string)
 	return times, nil
 }
 
-// trip is one: new fails, the service falls back, and an operator brings it
-// back to a new that is well.
-func (t *tripTimes) trip(ctx context.Context, p *plane, new *mortal, how http.Handler) error {
-	if err := pause(ctx, 200*time.Millisecond); err != nil { // all is well
+// trip makes one trip: new fails, the service falls back, new works again and an
+// operator ends the fallback.
+func (t *tripTimes) trip(ctx context.Context, p *proxyProcess, new *failingBackend, how http.Handler) error {
+	if err := pause(ctx, 200*time.Millisecond); err != nil { // of successful requests
 		return err
 	}
 	new.fail(how)
-	if err := p.awaitPhase(ctx, status.FallenBack); err != nil {
+	if err := p.waitForPhase(ctx, status.FallenBack); err != nil {
 		return err
 	}
-	if err := pause(ctx, 300*time.Millisecond); err != nil { // who else may come
+	if err := pause(ctx, 300*time.Millisecond); err != nil { // for late requests
 		return err
 	}
 	failed := new.heal()
@@ -117,14 +118,14 @@ func (t *tripTimes) trip(ctx context.Context, p *plane, new *mortal, how http.Ha
 	if err := breaker.Send(ctx, p.runtimeDir(), fallback.Clear, "api-0", "bench"); err != nil {
 		return err
 	}
-	return p.awaitPhase(ctx, status.Migrating)
+	return p.waitForPhase(ctx, status.Migrating)
 }
 
-// awaitPhase waits for the log to tell of a service's change; that nginx
-// complains of new is what is measured.
-func (p *plane) awaitPhase(ctx context.Context, phase status.Phase) error {
-	patience := time.NewTimer(time.Minute)
-	defer patience.Stop()
+// waitForPhase waits until the log reports that a service is in the phase. Errors
+// of nginx about new are expected here.
+func (p *proxyProcess) waitForPhase(ctx context.Context, phase status.Phase) error {
+	timeout := time.NewTimer(time.Minute)
+	defer timeout.Stop()
 	for {
 		select {
 		case line, more := <-p.log:
@@ -134,7 +135,7 @@ func (p *plane) awaitPhase(ctx context.Context, phase status.Phase) error {
 			if line.Msg == "fallback" && strings.Contains(line.text, fmt.Sprintf("%q:%q", "to", phase)) {
 				return nil
 			}
-		case <-patience.C:
+		case <-timeout.C:
 			return fmt.Errorf("no service is %s within a minute", phase)
 		case <-ctx.Done():
 			return ctx.Err()
@@ -142,23 +143,23 @@ func (p *plane) awaitPhase(ctx context.Context, phase status.Phase) error {
 	}
 }
 
-// mortal is a new that fails when it is told to, and notes when it is then
-// asked.
-type mortal struct {
+// failingBackend is a backend that fails on demand and records when requests come
+// while it does.
+type failingBackend struct {
 	*testbed.Backend
 	port int
 
-	mu    sync.Mutex
-	how   http.Handler // nil while it is well
-	asked []time.Time
+	mu       sync.Mutex
+	failure  http.Handler // nil while it works
+	requests []time.Time  // while it fails
 }
 
-func startMortal() (*mortal, error) {
+func startFailingBackend() (*failingBackend, error) {
 	backend, err := testbed.Start(testbed.Options{Name: "new"})
 	if err != nil {
 		return nil, err
 	}
-	m := &mortal{Backend: backend}
+	m := &failingBackend{Backend: backend}
 	backend.Answer(m)
 	if _, err := fmt.Sscanf(backend.Addr(), "127.0.0.1:%d", &m.port); err != nil {
 		return nil, errors.Join(err, fmt.Errorf("the port of %s", backend.Addr()))
@@ -167,30 +168,30 @@ func startMortal() (*mortal, error) {
 }
 
 // ServeHTTP answers, or fails.
-func (m *mortal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (m *failingBackend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.mu.Lock()
-	how := m.how
-	if how != nil {
-		m.asked = append(m.asked, time.Now())
+	failure := m.failure
+	if failure != nil {
+		m.requests = append(m.requests, time.Now())
 	}
 	m.mu.Unlock()
-	if how == nil {
+	if failure == nil {
 		_, _ = w.Write([]byte("new"))
 		return
 	}
-	how.ServeHTTP(w, r)
+	failure.ServeHTTP(w, r)
 }
 
-func (m *mortal) fail(how http.Handler) {
+func (m *failingBackend) fail(failure http.Handler) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.how, m.asked = how, nil
+	m.failure, m.requests = failure, nil
 }
 
-// heal makes it well, and gives when it was asked meanwhile.
-func (m *mortal) heal() []time.Time {
+// heal makes it work again, and gives the times of the requests that it failed.
+func (m *failingBackend) heal() []time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.how = nil
-	return m.asked
+	m.failure = nil
+	return m.requests
 }

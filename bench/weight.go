@@ -7,56 +7,56 @@ import (
 	"time"
 )
 
-// measureWeight moves one service's share from 0 to 100 and back, by a rename
-// of the config file, and asks until it is so.
-func measureWeight(ctx context.Context, b *bed) error {
-	to, err := b.startBackends(ctx, anywhere)
+// measureWeight changes one service's percentage from 0 to 100 and back, by a
+// rename of the config file, and measures the time until requests follow it.
+func measureWeight(ctx context.Context, h *harness) error {
+	to, err := h.startBackends(ctx, anyCPU)
 	if err != nil {
 		return err
 	}
 	defer to.stop()
-	rows := [][]string{{"services", "changes", "p50", "p99", "slowest", "file seen, read and checked (p50)", "put in force (p50)", "all quiet again (p50)"}}
-	for _, count := range b.sizes() {
-		times, err := b.weightChanges(ctx, count, to)
+	rows := [][]string{{"services", "changes", "p50", "p99", "until read and checked (p50)", "then, until served (p50)"}}
+	for _, count := range h.sizes() {
+		times, err := h.weightChanges(ctx, count, to)
 		if err != nil {
-			return errors.Join(b.table(rows), fmt.Errorf("%d services: %w", count, err))
+			return errors.Join(h.table(rows), fmt.Errorf("%d services: %w", count, err))
 		}
 		rows = append(rows, append([]string{fmt.Sprint(count)}, times.cells()...))
 	}
-	if err := b.table(rows); err != nil {
+	if err := h.table(rows); err != nil {
 		return err
 	}
-	b.printf("\naim: p99 below 100 ms, whatever the number\n")
+	h.printf("\naim: p99 below 100 ms, whatever the number\n")
 	return nil
 }
 
-// weightTimes are counted from the rename, but for applied, which is the part
-// after loaded.
-type weightTimes struct{ served, loaded, applied, quiet []time.Duration }
+// weightTimes are the times of all changes: served and loaded count from the
+// rename, applied from loaded to served.
+type weightTimes struct{ served, loaded, applied []time.Duration }
 
 func (w *weightTimes) cells() []string {
 	return []string{fmt.Sprint(len(w.served)),
-		milliseconds(median(w.served)), milliseconds(quantile(w.served, 0.99)), milliseconds(quantile(w.served, 1)),
-		milliseconds(median(w.loaded)), milliseconds(median(w.applied)), milliseconds(median(w.quiet))}
+		milliseconds(median(w.served)), milliseconds(quantile(w.served, 0.99)),
+		milliseconds(median(w.loaded)), milliseconds(median(w.applied))}
 }
 
-func (b *bed) weightChanges(ctx context.Context, count int, to backends) (*weightTimes, error) {
+func (h *harness) weightChanges(ctx context.Context, count int, to backends) (*weightTimes, error) {
 	config := services{count: count, backends: to, shares: map[int]string{0: "0"}}
 	zero := config.yaml()
 	config.shares = map[int]string{0: "100"}
 	full := config.yaml()
-	p, err := b.startPlane(ctx, zero, anywhere)
+	p, err := h.startProxy(ctx, zero, anyCPU)
 	if err != nil {
 		return nil, err
 	}
 	defer p.stop()
-	client := &asker{port: p.port, host: hostOf(0)}
+	client := &client{port: p.port, host: hostOf(0)}
 	defer client.close()
-	if _, err := client.await(ctx, "old"); err != nil {
+	if _, err := client.waitFor(ctx, "old"); err != nil {
 		return nil, err
 	}
 	changes, times := 50, &weightTimes{}
-	if b.short {
+	if h.short {
 		changes = 10
 	}
 	for range changes {
@@ -69,30 +69,28 @@ func (b *bed) weightChanges(ctx context.Context, count int, to backends) (*weigh
 	return times, nil
 }
 
-// target is a config, and who answers once it is in force.
+// target is a config, and the side that answers once it is in force.
 type target struct{ config, side string }
 
-// change makes one and waits until the proxy has nothing more to do.
-func (w *weightTimes) change(ctx context.Context, p *plane, client *asker, to target) error {
+// change makes one change and waits until the proxy is done with it.
+func (w *weightTimes) change(ctx context.Context, p *proxyProcess, client *client, to target) error {
 	begun := time.Now()
 	if err := p.replace(to.config); err != nil {
 		return err
 	}
-	served, err := client.await(ctx, to.side)
+	served, err := client.waitFor(ctx, to.side)
 	if err != nil {
 		return err
 	}
-	loaded, err := p.await(ctx, configRead)
+	loaded, err := p.waitFor(ctx, configRead)
 	if err != nil {
 		return err
 	}
-	quiet, err := p.await(ctx, configInForce)
-	if err != nil {
+	if _, err := p.waitFor(ctx, configInForce); err != nil {
 		return err
 	}
 	w.served = append(w.served, served.Sub(begun))
 	w.loaded = append(w.loaded, loaded.Sub(begun))
 	w.applied = append(w.applied, served.Sub(loaded))
-	w.quiet = append(w.quiet, quiet.Sub(begun))
 	return pause(ctx, 10*time.Millisecond)
 }

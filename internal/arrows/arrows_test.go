@@ -205,7 +205,7 @@ var table = map[string]Package{
 		}, kubernetes),
 		Tests: testLibraries,
 	},
-	"bench/rivals/emptywebhook": {Imports: []string{controllerRuntime, "github.com/go-logr/logr", "k8s.io/api"}},
+	"bench/baseline/emptywebhook": {Imports: []string{controllerRuntime, "github.com/go-logr/logr", "k8s.io/api"}},
 }
 
 func TestArrows(t *testing.T) {

@@ -1,4 +1,4 @@
--- Called once, when wrk has finished: it costs the run nothing.
+-- wrk calls it once, after the run.
 done = function(summary, latency, requests)
     local e = summary.errors
     io.write(string.format("REPORT %d %d %d %d %d\n", summary.requests,

@@ -1,7 +1,7 @@
-// Command emptywebhook is what `migration-proxy webhook` is measured against: an
-// admission webhook on controller-runtime that allows everything and does
-// nothing else; with -edit it answers with that JSON Patch, without looking.
-// Its log is as ours, and it has controller-runtime's defaults otherwise.
+// Command emptywebhook is the admission webhook that bench compares `migration-proxy
+// webhook` with. It is built on controller-runtime, with its defaults and a text
+// log, and allows everything. With -edit it answers with that JSON Patch without
+// reading the object.
 package main
 
 import (
@@ -24,9 +24,9 @@ import (
 func main() {
 	port := flag.Int("port", 0, "port on 127.0.0.1")
 	certDir := flag.String("cert-dir", "", "directory with tls.crt and tls.key")
-	path := flag.String("path", "/", "path that is asked")
+	path := flag.String("path", "/", "path of the webhook")
 	edit := flag.String("edit", "", "file with the JSON Patch to answer with")
-	unless := flag.String("unless", "", "text of objects that are let through without the edit")
+	unless := flag.String("unless", "", "objects that contain this text get no edit")
 	flag.Parse()
 	answer, err := answerWith(*edit, []byte(*unless))
 	if err != nil {
