@@ -1,14 +1,16 @@
-// Package localcluster is a Kubernetes cluster of this machine's processes: the
-// control plane of internal/controlplane and one node (e2e/podrunner) whose
-// Pods are processes with addresses of their own.
+// Package localcluster is a Kubernetes cluster of processes on this machine: the
+// control plane of internal/controlplane and one node (e2e/podrunner).
 //
-// Takes: the programs that `make controlplane` builds, and the path of a binary
-// for each image.
+// Takes:
+//   - the programs that make controlplane builds
+//   - the path of a binary for each image
 //
-// Gives: a cluster that ends with the program that started it, however that
-// ends: all of it lives in network, mount and PID namespaces ([Isolate]).
+// Gives:
+//   - a cluster in network, mount and PID namespaces of its own ([Isolate]), which
+//     ends with the program that started it, even when that is killed
 //
-// Refuses: to start outside [Isolate].
+// Refuses:
+//   - to start outside [Isolate]
 //
-// Tests and programs that show a cluster import it, so it never imports testing.
+// It never imports testing, because the demo uses it as well.
 package localcluster

@@ -16,52 +16,51 @@ import (
 )
 
 const (
-	// isolationVariable says how far Isolate has come: empty outside, then
-	// isolationFirst for the first process inside, isolationInside for run.
+	// isolationVariable is the step of Isolate: empty outside, isolationFirst in
+	// process 1 inside, isolationInside where run is called.
 	isolationVariable = "CONTROLPLANE_ISOLATION"
 	isolationFirst    = "first"
 	isolationInside   = "inside"
 
-	wayOut = "hack/need.sh ip namespaces tells what to do"
+	hint = "hack/need.sh ip namespaces says what to do"
 
 	bridge = "pods"
-	// scratch is memory that only the inside sees: nothing of it can stay.
+	// scratch is a tmpfs inside the mount namespace; it ends with the namespace.
 	scratch = "/run"
 )
 
-// Network is what the inside of Isolate has: its address is the machine's, the
-// others are for Pods.
+// Network is the network inside Isolate. Its address belongs to the machine, the
+// others to Pods.
 var Network = netip.MustParsePrefix("10.99.0.1/16")
 
-// Isolate runs the function in network, mount and PID namespaces of its own
-// and gives its result as exit status. Outside, it starts this very program
-// again inside them, with the same arguments and environment, and waits;
-// inside, it calls run. So it must come first in main or TestMain, and what
-// is before it happens twice:
+// Isolate runs the function in network, mount and PID namespaces of its own and gives
+// its result as exit status. Outside, it starts this program again inside the
+// namespaces, with the same arguments and environment, and waits. Inside, it calls run.
+// It must come first in main or TestMain, because everything before it runs twice:
 //
 //	func TestMain(m *testing.M) { os.Exit(localcluster.Isolate(m.Run)) }
 //
-// Inside, lo is up, 10.99.0.1 is the machine's address on a bridge, and there
-// is no way out. However the outer process ends, nothing of the inside is
-// left: no process, mount, interface or namespace. Who is not root becomes
-// root of a user namespace, where the system allows that.
+// Inside, lo is up, 10.99.0.1 is the machine's address on a bridge, and there is no other
+// network. When the outer process ends, even by SIGKILL, all processes, mounts and
+// interfaces of the inside end. A user who is not root becomes root of a user namespace,
+// where the system allows that.
 //
-// It is also the entry of the processes that podrunner starts for containers.
+// Isolate is also the entry point of the processes that podrunner starts for containers.
 func Isolate(run func() int) int {
-	podrunner.Stage()
+	podrunner.InitContainer()
 	switch os.Getenv(isolationVariable) {
 	case isolationInside:
 		return run()
 	case isolationFirst:
-		return report(first())
+		return exitStatus(runInit())
 	default:
-		return report(outside())
+		return exitStatus(runOutside())
 	}
 }
 
 func isolated() bool { return os.Getenv(isolationVariable) == isolationInside }
 
-func report(status int, err error) int {
+func exitStatus(status int, err error) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "isolate:", err)
 		return 1
@@ -69,8 +68,9 @@ func report(status int, err error) int {
 	return status
 }
 
-// again is this program with its arguments, as the next step.
-func again(step string) *exec.Cmd {
+// reexec is a command that runs this program again with its arguments, for the next
+// step.
+func reexec(step string) *exec.Cmd {
 	next := exec.Command("/proc/self/exe", os.Args[1:]...)
 	next.Args[0] = os.Args[0]
 	next.Env = append(os.Environ(), isolationVariable+"="+step)
@@ -78,9 +78,9 @@ func again(step string) *exec.Cmd {
 	return next
 }
 
-// outside starts the first process inside and waits for it.
-func outside() (int, error) {
-	inside := again(isolationFirst)
+// runOutside starts the init process inside the namespaces and waits for it.
+func runOutside() (int, error) {
+	inside := reexec(isolationFirst)
 	inside.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
 		Pdeathsig:  syscall.SIGKILL,
@@ -91,9 +91,9 @@ func outside() (int, error) {
 		inside.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
 	}
 	if err := controlplane.StartBound(inside); err != nil {
-		return 0, fmt.Errorf("new namespaces: %w (%s)", err, wayOut)
+		return 0, fmt.Errorf("new namespaces: %w (%s)", err, hint)
 	}
-	defer passSignals(inside.Process)()
+	defer forwardSignals(inside.Process)()
 	var ended *exec.ExitError
 	if err := inside.Wait(); err != nil && !errors.As(err, &ended) {
 		return 0, err
@@ -101,17 +101,17 @@ func outside() (int, error) {
 	return podrunner.ExitStatus(inside.ProcessState.Sys().(syscall.WaitStatus)), nil
 }
 
-// first is process 1 inside: it prepares the namespaces, starts the program
-// and buries what others leave, until the program has ended.
-func first() (int, error) {
-	if err := furnish(); err != nil {
-		return 0, fmt.Errorf("%w (%s)", err, wayOut)
+// runInit is process 1 inside the namespaces: it sets them up, starts the program and
+// reaps orphaned processes until the program has ended.
+func runInit() (int, error) {
+	if err := setUpNamespaces(); err != nil {
+		return 0, fmt.Errorf("%w (%s)", err, hint)
 	}
-	program := again(isolationInside)
+	program := reexec(isolationInside)
 	if err := program.Start(); err != nil {
 		return 0, err
 	}
-	defer passSignals(program.Process)()
+	defer forwardSignals(program.Process)()
 	for {
 		var status syscall.WaitStatus
 		switch dead, err := syscall.Wait4(-1, &status, 0, nil); {
@@ -123,9 +123,8 @@ func first() (int, error) {
 	}
 }
 
-// passSignals passes on what ends programs, until the function that it gives
-// is called.
-func passSignals(to *os.Process) (stop func()) {
+// forwardSignals forwards terminating signals until the returned function is called.
+func forwardSignals(to *os.Process) (stop func()) {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	go func() {
@@ -139,9 +138,8 @@ func passSignals(to *os.Process) (stop func()) {
 	}
 }
 
-// furnish gives the namespaces what programs expect: their own /proc, an empty
-// /run, lo, and the bridge.
-func furnish() error {
+// setUpNamespaces sets up /proc, an empty /run, the loopback interface and the bridge.
+func setUpNamespaces() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
@@ -153,7 +151,7 @@ func furnish() error {
 	}
 	err := podrunner.IP(
 		"link set lo up",
-		// With an address of its own it keeps that, whatever joins it.
+		// A bridge with an explicit MAC address keeps it when interfaces join.
 		"link add "+bridge+" address 02:00:0a:63:00:01 type bridge",
 		"addr add "+Network.String()+" dev "+bridge,
 		"link set "+bridge+" up",

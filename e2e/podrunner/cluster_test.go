@@ -16,30 +16,30 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// place is a namespace of a test, and what the tests ask there.
-type place struct {
+// testNamespace is the namespace of a test, with the clients of its cluster.
+type testNamespace struct {
 	*testing.T
 	kubernetes.Interface
 	namespace string
 }
 
-func newPlace(t *testing.T) *place {
+func newTestNamespace(t *testing.T) *testNamespace {
 	t.Helper()
-	client, err := kubernetes.NewForConfig(world.Config())
+	client, err := kubernetes.NewForConfig(cluster.Config())
 	require.NoError(t, err)
-	namespace, err := world.Namespace(t.Context(), "podrunner")
+	namespace, err := cluster.Namespace(t.Context(), "podrunner")
 	require.NoError(t, err)
-	p := &place{T: t, Interface: client, namespace: namespace}
-	t.Cleanup(p.tell)
+	p := &testNamespace{T: t, Interface: client, namespace: namespace}
+	t.Cleanup(p.logOutput)
 	return p
 }
 
-// tell shows what the containers of a failed test said.
-func (p *place) tell() {
+// logOutput logs the container logs of a failed test.
+func (p *testNamespace) logOutput() {
 	if !p.Failed() {
 		return
 	}
-	logs, err := filepath.Glob(filepath.Join(world.Logs(), p.namespace+"_*"))
+	logs, err := filepath.Glob(filepath.Join(cluster.Logs(), p.namespace+"_*"))
 	require.NoError(p, err)
 	for _, path := range logs {
 		text, err := os.ReadFile(path)
@@ -48,8 +48,8 @@ func (p *place) tell() {
 	}
 }
 
-// eventually asks again and again, for half a minute at most.
-func (p *place) eventually(check func(c *assert.CollectT)) {
+// eventually repeats the check for up to 30 seconds.
+func (p *testNamespace) eventually(check func(c *assert.CollectT)) {
 	p.Helper()
 	require.EventuallyWithT(p, check, 30*time.Second, 100*time.Millisecond)
 }
@@ -76,9 +76,9 @@ func server() corev1.PodTemplateSpec {
 	}
 }
 
-// deploy creates a Deployment and its Service (port 8080) named server, and
-// gives the Pod when it is ready.
-func (p *place) deploy(template corev1.PodTemplateSpec) corev1.Pod {
+// deploy creates a Deployment and a Service (port 8080) named server, and gives the
+// Pod when it is ready.
+func (p *testNamespace) deploy(template corev1.PodTemplateSpec) corev1.Pod {
 	p.Helper()
 	selector := map[string]string{"app": "server"}
 	_, err := p.CoreV1().Services(p.namespace).Create(p.Context(), &corev1.Service{
@@ -106,7 +106,7 @@ func (p *place) deploy(template corev1.PodTemplateSpec) corev1.Pod {
 }
 
 // ready gives the ready addresses of Service server.
-func (p *place) ready(c require.TestingT) (addresses []string) {
+func (p *testNamespace) ready(c require.TestingT) (addresses []string) {
 	slices, err := p.DiscoveryV1().EndpointSlices(p.namespace).List(p.Context(), metav1.ListOptions{
 		LabelSelector: discoveryv1.LabelServiceName + "=server",
 	})
@@ -121,8 +121,9 @@ func (p *place) ready(c require.TestingT) (addresses []string) {
 	return addresses
 }
 
-// ask asks a Pod through the API server; a parameter is a name and a value.
-func (p *place) ask(pod corev1.Pod, path string, parameter ...string) (string, error) {
+// get sends a request to a Pod through the API server. A parameter is a name and a
+// value.
+func (p *testNamespace) get(pod corev1.Pod, path string, parameter ...string) (string, error) {
 	request := p.CoreV1().RESTClient().Get().Namespace(p.namespace).
 		Resource("pods").Name(pod.Name + ":80").SubResource("proxy").Suffix(path)
 	if len(parameter) == 2 {
@@ -132,9 +133,9 @@ func (p *place) ask(pod corev1.Pod, path string, parameter ...string) (string, e
 	return string(text), err
 }
 
-func (p *place) must(pod corev1.Pod, path string, parameter ...string) string {
+func (p *testNamespace) mustGet(pod corev1.Pod, path string, parameter ...string) string {
 	p.Helper()
-	text, err := p.ask(pod, path, parameter...)
+	text, err := p.get(pod, path, parameter...)
 	require.NoError(p, err, text)
 	return text
 }

@@ -14,18 +14,20 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// instance is one life of a container.
-type instance struct {
+// containerProcess is the first process of a container. All others of the container
+// end with it.
+type containerProcess struct {
 	command *exec.Cmd
-	ended   chan struct{} // closed when its first process, and so all, has ended
+	ended   chan struct{} // closed when it has ended
 }
 
-func (i *instance) code() int {
-	<-i.ended
-	return ExitStatus(i.command.ProcessState.Sys().(syscall.WaitStatus))
+func (p *containerProcess) code() int {
+	<-p.ended
+	return ExitStatus(p.command.ProcessState.Sys().(syscall.WaitStatus))
 }
 
-// ExitStatus is a shell's $?: for who died of a signal, 128 and its number.
+// ExitStatus gives the status as a shell's $? does: 128 plus the number of the signal
+// for a process that a signal has ended.
 func ExitStatus(status syscall.WaitStatus) int {
 	if status.Signaled() {
 		return 128 + int(status.Signal())
@@ -33,7 +35,8 @@ func ExitStatus(status syscall.WaitStatus) int {
 	return status.ExitStatus()
 }
 
-// initPolicy: an init container that succeeded is never repeated.
+// initPolicy is the restart policy of init containers: one that succeeded is not
+// restarted.
 func initPolicy(policy corev1.RestartPolicy) corev1.RestartPolicy {
 	if policy == corev1.RestartPolicyAlways {
 		return corev1.RestartPolicyOnFailure
@@ -41,65 +44,65 @@ func initPolicy(policy corev1.RestartPolicy) corev1.RestartPolicy {
 	return policy
 }
 
-// keep runs a container again and again, until it has ended for good, and
-// gives its last exit status.
-func (w *worker) keep(c *corev1.Container, policy corev1.RestartPolicy) int {
+// runContainer runs a container and restarts it as the policy says. It gives the last
+// exit status.
+func (w *podWorker) runContainer(c *corev1.Container, policy corev1.RestartPolicy) int {
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {
-		code, err := w.once(c)
+		code, err := w.runOnce(c)
 		switch {
-		case w.wanted.Err() != nil:
+		case w.running.Err() != nil:
 			return code
 		case err != nil:
-			w.runner.options.Log.Info("a container waits", "pod", w.name(), "container", c.Name, "for", err)
-			w.report.cannotStart(c.Name, err)
+			w.kubelet.options.Log.Info("container cannot start", "pod", w.name(), "container", c.Name, "error", err)
+			w.status.cannotStart(c.Name, err)
 		case policy == corev1.RestartPolicyNever, policy == corev1.RestartPolicyOnFailure && code == 0:
 			return code
 		default:
-			w.report.waitsAfterEnd(c.Name)
+			w.status.waitsAfterEnd(c.Name)
 		}
-		wait(w.wanted, pause)
+		sleep(w.running, pause)
 	}
 }
 
-// Pauses before a container is started again, shorter than Kubernetes' 10 s
-// to 5 minutes: here somebody waits for the end of a test.
+// The pauses before a restart are shorter than Kubernetes' 10 s to 5 minutes, so that
+// tests end sooner.
 const firstPause, longestPause = 250 * time.Millisecond, 5 * time.Second
 
-// once starts a container, watches over it and ends it when that is due. An
-// error means that it could not be started.
-func (w *worker) once(c *corev1.Container) (int, error) {
-	if w.wanted.Err() != nil {
+// runOnce starts a container, probes it, and ends it when the Pod terminates or a
+// probe fails. It gives an error if the container could not be started.
+func (w *podWorker) runOnce(c *corev1.Container) (int, error) {
+	if w.running.Err() != nil {
 		return -1, nil
 	}
-	running, err := w.launch(c)
+	process, err := w.start(c)
 	if err != nil {
 		return -1, err
 	}
-	w.report.runs(c.Name)
-	probing, stop := context.WithCancel(w.life)
-	unhealthy := w.watchOver(probing, c, running)
+	w.status.runs(c.Name)
+	probing, stop := context.WithCancel(w.alive)
+	unhealthy := w.startProbes(probing, c, process)
 	select {
-	case <-running.ended:
-	case <-w.wanted.Done():
-		w.halt(c, running, w.grace)
+	case <-process.ended:
+	case <-w.running.Done():
+		w.killContainer(c, process, w.gracePeriod)
 	case <-unhealthy:
-		w.halt(c, running, time.Duration(*w.pod.Spec.TerminationGracePeriodSeconds)*time.Second)
+		w.killContainer(c, process, time.Duration(*w.pod.Spec.TerminationGracePeriodSeconds)*time.Second)
 	}
 	stop()
-	code := running.code()
-	w.forget(c.Name)
-	w.report.over(c.Name, code)
+	code := process.code()
+	w.removeProcess(c.Name)
+	w.status.over(c.Name, code)
 	return code, nil
 }
 
-// launch starts the first process of a container, in namespaces of its own
-// and in the network of its Pod.
-func (w *worker) launch(c *corev1.Container) (*instance, error) {
-	specification, err := w.specify(c)
+// start starts the first process of a container, in namespaces of its own and in
+// the network of its Pod.
+func (w *podWorker) start(c *corev1.Container) (*containerProcess, error) {
+	specification, err := w.writeConfig(c)
 	if err != nil {
 		return nil, err
 	}
-	log := w.runner.logFile(w.pod.Namespace, w.pod.Name, c.Name)
+	log := w.kubelet.logFile(w.pod.Namespace, w.pod.Name, c.Name)
 	output, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return nil, err
@@ -107,7 +110,7 @@ func (w *worker) launch(c *corev1.Container) (*instance, error) {
 	defer output.Close()
 	command := exec.Command("/proc/self/exe")
 	command.Stdout, command.Stderr = output, output
-	command.Env = []string{stageVariable + "=" + specification}
+	command.Env = []string{containerVariable + "=" + specification}
 	command.SysProcAttr = &syscall.SysProcAttr{
 		Setsid:     true,
 		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC,
@@ -115,18 +118,18 @@ func (w *worker) launch(c *corev1.Container) (*instance, error) {
 	if err := w.sandbox.enter(command.Start); err != nil {
 		return nil, fmt.Errorf("start container %s: %w", c.Name, err)
 	}
-	running := &instance{command: command, ended: make(chan struct{})}
+	process := &containerProcess{command: command, ended: make(chan struct{})}
 	go func() {
-		_ = command.Wait() // its status is asked for by code
-		close(running.ended)
+		_ = command.Wait() // code reads the status
+		close(process.ended)
 	}()
-	w.remember(c.Name, running)
-	return running, nil
+	w.addProcess(c.Name, process)
+	return process, nil
 }
 
-// specify writes the container's stage to a file and gives its path.
-func (w *worker) specify(c *corev1.Container) (string, error) {
-	s, err := w.stageOf(c)
+// writeConfig writes the container's config to a file and gives its path.
+func (w *podWorker) writeConfig(c *corev1.Container) (string, error) {
+	s, err := w.containerConfig(c)
 	if err != nil {
 		return "", err
 	}
@@ -137,75 +140,75 @@ func (w *worker) specify(c *corev1.Container) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(w.dir, "stage-"+c.Name+".json")
+	path := filepath.Join(w.dir, "container-"+c.Name+".json")
 	return path, os.WriteFile(path, text, 0o600)
 }
 
-// halt ends a container as Kubernetes does: preStop, SIGTERM, and SIGKILL when
-// the grace period, which both share, is over.
-func (w *worker) halt(c *corev1.Container, running *instance, grace time.Duration) {
-	ctx, cancel := context.WithTimeout(w.life, grace)
+// killContainer ends a container as Kubernetes does: preStop, SIGTERM, and SIGKILL
+// when the grace period, which starts with preStop, is over.
+func (w *podWorker) killContainer(c *corev1.Container, process *containerProcess, grace time.Duration) {
+	ctx, cancel := context.WithTimeout(w.alive, grace)
 	defer cancel()
-	if err := w.preStop(ctx, c, running); err != nil {
-		w.runner.options.Log.Warn("preStop failed", "pod", w.name(), "container", c.Name, "error", err)
+	if err := w.preStop(ctx, c, process); err != nil {
+		w.kubelet.options.Log.Warn("preStop hook failed", "pod", w.name(), "container", c.Name, "error", err)
 	}
-	_ = running.command.Process.Signal(syscall.SIGTERM) // an error means that it has ended
+	_ = process.command.Process.Signal(syscall.SIGTERM) // an error means that it has ended
 	select {
-	case <-running.ended:
+	case <-process.ended:
 	case <-ctx.Done():
-		_ = running.command.Process.Kill()
+		_ = process.command.Process.Kill()
 	}
 }
 
-func (w *worker) preStop(ctx context.Context, c *corev1.Container, running *instance) error {
+func (w *podWorker) preStop(ctx context.Context, c *corev1.Container, process *containerProcess) error {
 	if c.Lifecycle == nil || c.Lifecycle.PreStop == nil {
 		return nil
 	}
-	watched, cancel := context.WithCancel(ctx) // a container that ends needs no more
+	watched, cancel := context.WithCancel(ctx) // ends when the container has ended
 	defer cancel()
 	go func() {
 		defer cancel()
 		select {
-		case <-running.ended:
+		case <-process.ended:
 		case <-watched.Done():
 		}
 	}()
 	switch hook := c.Lifecycle.PreStop; {
 	case hook.Sleep != nil:
-		wait(watched, time.Duration(hook.Sleep.Seconds)*time.Second)
+		sleep(watched, time.Duration(hook.Sleep.Seconds)*time.Second)
 		return nil
 	case hook.Exec != nil:
-		return running.exec(watched, hook.Exec.Command)
+		return process.exec(watched, hook.Exec.Command)
 	case hook.HTTPGet != nil:
 		return w.get(watched, c, hook.HTTPGet)
 	}
-	return errors.New("a kind of hook that is not known here")
+	return errors.New("this kind of hook is not supported")
 }
 
-// exec runs a command inside the container. The context ends all that it
-// started: nsenter forks, and what it leaves would go on, and hold our pipe.
-func (i *instance) exec(ctx context.Context, command []string) error {
+// exec runs a command inside the container. When the context ends, it kills the whole
+// process group: nsenter forks, and a remaining child would keep our pipe open.
+func (p *containerProcess) exec(ctx context.Context, command []string) error {
 	arguments := append([]string{
-		"--target", fmt.Sprint(i.command.Process.Pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd", "--",
+		"--target", fmt.Sprint(p.command.Process.Pid), "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd", "--",
 	}, command...)
 	inside := exec.CommandContext(ctx, "nsenter", arguments...)
 	inside.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	inside.Cancel = func() error { return syscall.Kill(-inside.Process.Pid, syscall.SIGKILL) }
-	inside.WaitDelay = time.Second // for what left the group
+	inside.WaitDelay = time.Second // for processes that left the group
 	if output, err := inside.CombinedOutput(); err != nil {
 		return fmt.Errorf("%q: %w: %s", command, err, output)
 	}
 	return nil
 }
 
-func (w *worker) remember(container string, running *instance) {
+func (w *podWorker) addProcess(container string, process *containerProcess) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.running[container] = running
+	w.processes[container] = process
 }
 
-func (w *worker) forget(container string) {
+func (w *podWorker) removeProcess(container string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.running, container)
+	delete(w.processes, container)
 }

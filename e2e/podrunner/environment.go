@@ -13,7 +13,7 @@ import (
 
 const searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// environment is a container's variables, for it and for $(NAME) in its
+// environment has the variables of a container. They also replace $(NAME) in its
 // command.
 type environment struct {
 	names  []string
@@ -69,10 +69,10 @@ func (e *environment) expandAll(texts []string) []string {
 	return expanded
 }
 
-// environment gathers what a container's variables are at its start.
-func (w *worker) environment(c *corev1.Container) (*environment, error) {
+// environment gives the variables of a container at its start.
+func (w *podWorker) environment(c *corev1.Container) (*environment, error) {
 	e := &environment{values: map[string]string{}}
-	server := w.runner.options.APIServer
+	server := w.kubelet.options.APIServer
 	port := strconv.Itoa(int(server.Port()))
 	e.set("PATH", searchPath)
 	e.set("HOME", "/")
@@ -97,8 +97,8 @@ func (w *worker) environment(c *corev1.Container) (*environment, error) {
 	return e, nil
 }
 
-// fill adds a whole ConfigMap or Secret.
-func (w *worker) fill(e *environment, source corev1.EnvFromSource) error {
+// fill adds all keys of a ConfigMap or Secret.
+func (w *podWorker) fill(e *environment, source corev1.EnvFromSource) error {
 	var content map[string][]byte
 	var err error
 	var optional *bool
@@ -119,9 +119,9 @@ func (w *worker) fill(e *environment, source corev1.EnvFromSource) error {
 	return nil
 }
 
-// value gives a variable's value; not known are those of optional sources
-// that are not there, and of resources, which nobody limits here.
-func (w *worker) value(variable corev1.EnvVar, e *environment) (value string, known bool, err error) {
+// value gives the value of a variable. known is false for an optional source that does
+// not exist, and for resource fields, because there are no limits here.
+func (w *podWorker) value(variable corev1.EnvVar, e *environment) (value string, known bool, err error) {
 	from := variable.ValueFrom
 	switch {
 	case from == nil:
@@ -142,7 +142,7 @@ func (w *worker) value(variable corev1.EnvVar, e *environment) (value string, kn
 func choose(content map[string][]byte, key string, optional *bool, err error) (string, bool, error) {
 	value, known := content[key]
 	if err == nil && !known && !forgiven(nil, optional) {
-		err = fmt.Errorf("there is no key %q", key)
+		err = fmt.Errorf("key %q does not exist", key)
 	}
 	if err != nil && forgiven(err, optional) {
 		err = nil
@@ -150,20 +150,20 @@ func choose(content map[string][]byte, key string, optional *bool, err error) (s
 	return string(value), known, err
 }
 
-// forgiven says whether something optional may be missing.
+// forgiven tells whether the source is optional and does not exist.
 func forgiven(err error, optional *bool) bool {
 	return optional != nil && *optional && (err == nil || apierrors.IsNotFound(err))
 }
 
-// field gives what the downward API has at a path.
-func (w *worker) field(path string) (string, error) {
+// field gives the value of a downward API field.
+func (w *podWorker) field(path string) (string, error) {
 	pod := w.pod
 	fields := map[string]string{
 		"metadata.name": pod.Name, "metadata.namespace": pod.Namespace, "metadata.uid": string(pod.UID),
 		"metadata.labels": pairs(pod.Labels), "metadata.annotations": pairs(pod.Annotations),
 		"spec.nodeName": pod.Spec.NodeName, "spec.serviceAccountName": pod.Spec.ServiceAccountName,
-		"status.hostIP": w.runner.options.Network.Addr().String(), "status.podIP": w.sandbox.address.String(),
-		"status.hostIPs": w.runner.options.Network.Addr().String(), "status.podIPs": w.sandbox.address.String(),
+		"status.hostIP": w.kubelet.options.Network.Addr().String(), "status.podIP": w.sandbox.address.String(),
+		"status.hostIPs": w.kubelet.options.Network.Addr().String(), "status.podIPs": w.sandbox.address.String(),
 	}
 	if value, known := fields[path]; known {
 		return value, nil
@@ -175,10 +175,10 @@ func (w *worker) field(path string) (string, error) {
 	case "metadata.annotations":
 		return pod.Annotations[key], nil
 	}
-	return "", fmt.Errorf("field %q is not known here", path)
+	return "", fmt.Errorf("field %q is not supported", path)
 }
 
-// pairs is how the downward API writes labels: key="value", one a line.
+// pairs formats labels as the downward API does: one key="value" per line.
 func pairs(m map[string]string) string {
 	var lines []string
 	for _, key := range keys(m) {
@@ -187,8 +187,8 @@ func pairs(m map[string]string) string {
 	return strings.Join(lines, "\n")
 }
 
-func (w *worker) configMap(name string) (map[string][]byte, error) {
-	found, err := w.runner.known.Core().V1().ConfigMaps().Lister().ConfigMaps(w.pod.Namespace).Get(name)
+func (w *podWorker) configMap(name string) (map[string][]byte, error) {
+	found, err := w.kubelet.informers.Core().V1().ConfigMaps().Lister().ConfigMaps(w.pod.Namespace).Get(name)
 	if err != nil {
 		return nil, err
 	}
@@ -202,8 +202,8 @@ func (w *worker) configMap(name string) (map[string][]byte, error) {
 	return content, nil
 }
 
-func (w *worker) secret(name string) (map[string][]byte, error) {
-	found, err := w.runner.known.Core().V1().Secrets().Lister().Secrets(w.pod.Namespace).Get(name)
+func (w *podWorker) secret(name string) (map[string][]byte, error) {
+	found, err := w.kubelet.informers.Core().V1().Secrets().Lister().Secrets(w.pod.Namespace).Get(name)
 	if err != nil {
 		return nil, err
 	}

@@ -17,13 +17,13 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
-// kubeletPort is where API servers look for containers' output.
+// kubeletPort is the port from which the API server reads container logs.
 const kubeletPort = "10250"
 
-// serveLogs answers kubectl logs, with --follow and --tail. All lives of a
-// container write one file, so --previous makes no difference.
-func (r *Runner) serveLogs(ctx context.Context) error {
-	address := r.options.Network.Addr().String()
+// serveLogs serves kubectl logs, with --follow and --tail. All runs of a container
+// write to one file, so --previous has no effect.
+func (k *Kubelet) serveLogs(ctx context.Context) error {
+	address := k.options.Network.Addr().String()
 	authority, err := testbed.NewAuthority()
 	if err != nil {
 		return err
@@ -37,30 +37,30 @@ func (r *Runner) serveLogs(ctx context.Context) error {
 		return fmt.Errorf("serve logs: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", r.sendLog)
+	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", k.sendLog)
 	server := &http.Server{
 		Handler: mux, ReadHeaderTimeout: time.Minute,
 		TLSConfig:   &tls.Config{Certificates: []tls.Certificate{*certificate}},
 		BaseContext: func(net.Listener) context.Context { return ctx },
 	}
-	r.all.Go(func() {
+	k.all.Go(func() {
 		if err := server.ServeTLS(listener, "", ""); !errors.Is(err, http.ErrServerClosed) {
-			r.options.Log.Error("logs are no longer served", "error", err)
+			k.options.Log.Error("log server failed", "error", err)
 		}
 	})
-	r.all.Go(func() {
+	k.all.Go(func() {
 		<-ctx.Done()
 		_ = server.Close()
 	})
 	return nil
 }
 
-func (r *Runner) logFile(namespace, pod, container string) string {
-	return filepath.Join(r.Logs(), fmt.Sprintf("%s_%s_%s.log", namespace, pod, container))
+func (k *Kubelet) logFile(namespace, pod, container string) string {
+	return filepath.Join(k.Logs(), fmt.Sprintf("%s_%s_%s.log", namespace, pod, container))
 }
 
-func (r *Runner) sendLog(w http.ResponseWriter, request *http.Request) {
-	log, err := os.Open(r.logFile(request.PathValue("namespace"), request.PathValue("pod"), request.PathValue("container")))
+func (k *Kubelet) sendLog(w http.ResponseWriter, request *http.Request) {
+	log, err := os.Open(k.logFile(request.PathValue("namespace"), request.PathValue("pod"), request.PathValue("container")))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
@@ -77,7 +77,7 @@ func (r *Runner) sendLog(w http.ResponseWriter, request *http.Request) {
 	}
 }
 
-// tail gives the last lines of a text, all of it when the number is none.
+// tail gives the last lines of a text, or the whole text if number is not a number.
 func tail(text []byte, number string) []byte {
 	lines, err := strconv.Atoi(number)
 	if err != nil {
@@ -90,7 +90,7 @@ func tail(text []byte, number string) []byte {
 	return bytes.Join(all[max(0, len(all)-lines):], nil)
 }
 
-// follow sends what is appended, until the client has had enough.
+// follow sends appended text until the client disconnects.
 func follow(ctx context.Context, w http.ResponseWriter, log io.Reader) {
 	const pause = 200 * time.Millisecond
 	control := http.NewResponseController(w)
@@ -98,6 +98,6 @@ func follow(ctx context.Context, w http.ResponseWriter, log io.Reader) {
 		if _, err := io.Copy(w, log); err != nil || control.Flush() != nil {
 			return
 		}
-		wait(ctx, pause)
+		sleep(ctx, pause)
 	}
 }

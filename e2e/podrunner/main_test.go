@@ -10,25 +10,25 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/localcluster"
 )
 
-// image is what Pods of these tests run: this very program.
+// image is the image of the Pods in these tests: this test program.
 const image = "example.org/test/server"
 
-var world *localcluster.World
+var cluster *localcluster.Cluster
 
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == serveArgument {
 		os.Exit(serve(os.Args[2:]))
 	}
-	os.Exit(localcluster.Isolate(func() int { return inWorld(m) }))
+	os.Exit(localcluster.Isolate(func() int { return runTests(m) }))
 }
 
-func inWorld(m *testing.M) int {
+func runTests(m *testing.M) int {
 	self, err := os.Executable()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	world, err = localcluster.NewWorld(context.Background(), localcluster.WorldOptions{
+	cluster, err = localcluster.Start(context.Background(), localcluster.Options{
 		Images: map[string]string{image: self},
 		Log:    slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	})
@@ -37,7 +37,7 @@ func inWorld(m *testing.M) int {
 		return 1
 	}
 	status := m.Run()
-	if err := world.Close(); err != nil {
+	if err := cluster.Close(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

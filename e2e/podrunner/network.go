@@ -13,18 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// network hands out addresses and the namespaces that have them.
+// network gives each Pod an address and a network namespace.
 type network struct {
 	bridge string
 	prefix netip.Prefix
-	home   *os.File // our own network namespace
+	home   *os.File // the network namespace of this process
 
 	mu   sync.Mutex
-	last netip.Addr // the newest address that was given; none is given twice
+	last netip.Addr // the last address that a Pod got; no address is used twice
 }
 
-// sandbox is the network namespace of a Pod. It lasts as long as this handle
-// or a process in it.
+// sandbox is the network namespace of a Pod. It exists as long as this handle or a
+// process in it.
 type sandbox struct {
 	address   netip.Addr
 	namespace *os.File
@@ -53,9 +53,9 @@ func (n *network) next() netip.Addr {
 	return n.last
 }
 
-// join makes a namespace with an address on the bridge, where programs may
-// listen on ports below 1024 whoever they are, as container runtimes allow.
-func (n *network) join() (*sandbox, error) {
+// newSandbox makes a network namespace with an address on the bridge. All users may
+// listen on ports below 1024 there, as with container runtimes.
+func (n *network) newSandbox() (*sandbox, error) {
 	s := &sandbox{address: n.next(), home: n.home}
 	err := s.onThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
@@ -68,16 +68,16 @@ func (n *network) join() (*sandbox, error) {
 		return os.WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", []byte("0"), 0)
 	})
 	if err == nil {
-		err = n.wire(s)
+		err = n.connect(s)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("network of a Pod: %w", err), s.close())
+		return nil, errors.Join(fmt.Errorf("create network of a Pod: %w", err), s.close())
 	}
 	return s, nil
 }
 
-// wire connects the namespace to the bridge.
-func (n *network) wire(s *sandbox) error {
+// connect connects the namespace to the bridge.
+func (n *network) connect(s *sandbox) error {
 	octets := s.address.As4()
 	outside := fmt.Sprintf("pod%d-%d", octets[2], octets[3])
 	err := IP(
@@ -97,8 +97,8 @@ func (n *network) wire(s *sandbox) error {
 	})
 }
 
-// enter runs a function on a thread that is in the namespace; a process that
-// it starts is there, too.
+// enter runs a function on a thread inside the namespace. Processes that the function
+// starts are in the namespace as well.
 func (s *sandbox) enter(run func() error) error {
 	return s.onThread(func() error {
 		if err := unix.Setns(int(s.namespace.Fd()), unix.CLONE_NEWNET); err != nil {
@@ -108,8 +108,9 @@ func (s *sandbox) enter(run func() error) error {
 	})
 }
 
-// onThread runs a function on a thread of its own and brings that home again.
-// If that fails, the thread ends with its goroutine, because it stays locked.
+// onThread runs a function on a thread of its own and then moves that thread back to
+// the namespace of this process. If that fails, the thread stays locked and ends with
+// its goroutine.
 func (s *sandbox) onThread(run func() error) error {
 	done := make(chan error)
 	go func() {
@@ -131,8 +132,7 @@ func (s *sandbox) close() error {
 	return s.namespace.Close()
 }
 
-// IP runs commands of iproute2, without its name, in the network namespace of
-// the calling thread.
+// IP runs `ip COMMAND` for each command, in the network namespace of the calling thread.
 func IP(commands ...string) error {
 	batch := exec.Command("ip", "-batch", "-")
 	batch.Stdin = strings.NewReader(strings.Join(commands, "\n") + "\n")

@@ -16,8 +16,8 @@ import (
 
 // payload is the content of a volume.
 type payload struct {
-	standard os.FileMode // of files that have no mode of their own
-	files    map[string]file
+	defaultMode os.FileMode // of files without a mode of their own
+	files       map[string]file
 }
 
 type file struct {
@@ -25,41 +25,41 @@ type file struct {
 	mode    os.FileMode
 }
 
-func modeOf(own *int32, standard os.FileMode) os.FileMode {
+func modeOf(own *int32, defaultMode os.FileMode) os.FileMode {
 	if own == nil {
-		return standard
+		return defaultMode
 	}
 	return os.FileMode(*own)
 }
 
-// take adds content: all of it, or the items that are named. Nil content, of
-// something optional that is not there, adds nothing.
+// take adds all content, or only the items if there are any. Content is nil for an
+// optional source that does not exist.
 func (p payload) take(content map[string][]byte, items []corev1.KeyToPath) error {
 	if content == nil {
 		return nil
 	}
 	if len(items) == 0 {
 		for key, text := range content {
-			p.files[key] = file{content: text, mode: p.standard}
+			p.files[key] = file{content: text, mode: p.defaultMode}
 		}
 	}
 	for _, item := range items {
 		text, known := content[item.Key]
 		if !known {
-			return fmt.Errorf("there is no key %q", item.Key)
+			return fmt.Errorf("key %q does not exist", item.Key)
 		}
-		p.files[item.Path] = file{content: text, mode: modeOf(item.Mode, p.standard)}
+		p.files[item.Path] = file{content: text, mode: modeOf(item.Mode, p.defaultMode)}
 	}
 	return nil
 }
 
-// The name of the link to what is current; Kubernetes' volumes have it, and
-// programs that watch files know it.
+// current is the name of the symlink to the current content, as in Kubernetes'
+// volumes. Programs that watch files know it.
 const current = "..data"
 
-// write makes the folder have this content, all of it at once: the files lie
-// in a folder of their own, ..data is a link to that, and the names are links
-// through ..data. Group is who may read what is private, -1 nobody.
+// write replaces the content of the folder in one step: the files are in a folder of
+// their own, ..data is a symlink to it, and the names are symlinks through ..data. The
+// group gets read permission on all files; -1 means no group.
 func (p payload) write(dir string, group int) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -104,8 +104,8 @@ func (p payload) writeFiles(dir string, group int) error {
 	return nil
 }
 
-// linkNames makes a link for each name at the top, and removes those that
-// lead nowhere now.
+// linkNames makes a symlink for each name at the top, and removes symlinks of names
+// that no longer exist.
 func (p payload) linkNames(dir string) error {
 	wanted := map[string]bool{}
 	for name := range p.files {
@@ -127,7 +127,7 @@ func (p payload) linkNames(dir string) error {
 	return err
 }
 
-// link makes a symlink, in place of what is there.
+// link makes a symlink, or replaces the existing one.
 func link(target, path string) error {
 	fresh := path + ".fresh"
 	if err := os.Symlink(target, fresh); err != nil {
@@ -136,13 +136,13 @@ func link(target, path string) error {
 	return os.Rename(fresh, path)
 }
 
-// token is a service account's, bound to the Pod.
+// token is a service account token that is bound to the Pod.
 type token struct {
 	text  string
-	fresh time.Time // until when it need not be replaced
+	fresh time.Time // it is replaced after this time
 }
 
-// addToken adds a token, a new one when most of its time is over.
+// addToken adds a token. It requests a new one when 80 % of the lifetime is over.
 func (v *volumes) addToken(ctx context.Context, all payload, source *corev1.ServiceAccountTokenProjection) error {
 	have, known := v.tokens[source.Audience]
 	if !known || time.Now().After(have.fresh) {
@@ -156,7 +156,7 @@ func (v *volumes) addToken(ctx context.Context, all payload, source *corev1.Serv
 	return nil
 }
 
-func (w *worker) newToken(ctx context.Context, source *corev1.ServiceAccountTokenProjection) (token, error) {
+func (w *podWorker) newToken(ctx context.Context, source *corev1.ServiceAccountTokenProjection) (token, error) {
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
 		ExpirationSeconds: source.ExpirationSeconds,
 		BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: w.pod.Name, UID: w.pod.UID},
@@ -164,7 +164,7 @@ func (w *worker) newToken(ctx context.Context, source *corev1.ServiceAccountToke
 	if source.Audience != "" {
 		request.Spec.Audiences = []string{source.Audience}
 	}
-	accounts := w.runner.client.CoreV1().ServiceAccounts(w.pod.Namespace)
+	accounts := w.kubelet.client.CoreV1().ServiceAccounts(w.pod.Namespace)
 	answer, err := accounts.CreateToken(ctx, w.pod.Spec.ServiceAccountName, request, metav1.CreateOptions{})
 	if err != nil {
 		return token{}, fmt.Errorf("token of service account %s: %w", w.pod.Spec.ServiceAccountName, err)

@@ -25,9 +25,9 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/podrunner"
 )
 
-func TestPodIsReachedAsInACluster(t *testing.T) {
+func TestPodIsReachable(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := newTestNamespace(t)
 	template := server()
 	template.Spec.Containers[0].Env = []corev1.EnvVar{
 		{Name: "ADDRESS", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"}}},
@@ -35,18 +35,18 @@ func TestPodIsReachedAsInACluster(t *testing.T) {
 	}
 	pod := p.deploy(template)
 
-	require.Equal(t, "fine", p.must(pod, "healthy"), "through the API server")
-	require.Equal(t, "http://"+pod.Status.PodIP+"/", p.must(pod, "env", "name", "URL"))
-	require.Equal(t, pod.Name+"\n", p.must(pod, "read", "path", "/etc/hostname"))
+	require.Equal(t, "healthy", p.mustGet(pod, "healthy"), "through the API server")
+	require.Equal(t, "http://"+pod.Status.PodIP+"/", p.mustGet(pod, "env", "name", "URL"))
+	require.Equal(t, pod.Name+"\n", p.mustGet(pod, "read", "path", "/etc/hostname"))
 	for _, name := range []string{"server", "server." + p.namespace + ".svc", "server." + p.namespace + ".svc.cluster.local"} {
-		require.Equal(t, "fine", p.must(pod, "get", "url", "http://"+name+":8080/healthy"), "by the Service's name")
+		require.Equal(t, "healthy", p.mustGet(pod, "get", "url", "http://"+name+":8080/healthy"), "through the Service")
 	}
-	require.Equal(t, "system:serviceaccount:"+p.namespace+":default", p.must(pod, "account"))
+	require.Equal(t, "system:serviceaccount:"+p.namespace+":default", p.mustGet(pod, "account"))
 }
 
-func TestLogsAreAnswered(t *testing.T) {
+func TestLogs(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := newTestNamespace(t)
 	pod := p.deploy(server())
 	log := func(options corev1.PodLogOptions) string {
 		text, err := p.CoreV1().Pods(p.namespace).GetLogs(pod.Name, &options).DoRaw(t.Context())
@@ -57,47 +57,47 @@ func TestLogsAreAnswered(t *testing.T) {
 	require.Equal(t, "two\nserves\n", log(corev1.PodLogOptions{TailLines: new(int64(2))}))
 }
 
-func TestContainerIsConfinedAsItsSpecSays(t *testing.T) {
+func TestSecurityContextApplies(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := newTestNamespace(t)
 	template := server()
 	template.Spec.Containers[0].SecurityContext = &corev1.SecurityContext{
 		RunAsUser: new(int64(1234)), RunAsNonRoot: new(true),
 		ReadOnlyRootFilesystem: new(true), AllowPrivilegeEscalation: new(false),
 	}
-	pod := p.deploy(template) // which listens on port 80
+	pod := p.deploy(template) // it listens on port 80
 	want := "1234"
-	if soleUser(t) {
-		want = "0" // the only one that a user namespace of somebody who is not root has
+	if hasOneUser(t) {
+		want = "0" // the only user in the user namespace of a user who is not root
 	}
-	require.Equal(t, want, p.must(pod, "user"))
-	p.must(pod, "write", "path", "/data/fine")
+	require.Equal(t, want, p.mustGet(pod, "user"))
+	p.mustGet(pod, "write", "path", "/data/file")
 	for _, path := range []string{"/file", "/tmp/file", "/run/file"} {
-		_, err := p.ask(pod, "write", "path", path)
+		_, err := p.get(pod, "write", "path", path)
 		require.Error(t, err, path)
 	}
 }
 
-func soleUser(t *testing.T) bool {
+func hasOneUser(t *testing.T) bool {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/uid_map")
 	require.NoError(t, err)
 	return strings.HasSuffix(strings.TrimSpace(string(text)), " 1")
 }
 
-func TestNothingOfAContainerReachesTheMachine(t *testing.T) {
+func TestContainerWritesStayInTheContainer(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := newTestNamespace(t)
 	pod := p.deploy(server())
 	const path = "/etc/podrunner-was-here"
-	p.must(pod, "write", "path", path)
-	require.Empty(t, p.must(pod, "read", "path", path))
+	p.mustGet(pod, "write", "path", path)
+	require.Empty(t, p.mustGet(pod, "read", "path", path))
 	require.NoFileExists(t, path)
 }
 
 func TestVolumesFollowTheirSources(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := newTestNamespace(t)
 	maps := p.CoreV1().ConfigMaps(p.namespace)
 	config := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "config"}, Data: map[string]string{"key": "one", "gone": ""}}
 	_, err := maps.Create(t.Context(), config, metav1.CreateOptions{})
@@ -109,37 +109,37 @@ func TestVolumesFollowTheirSources(t *testing.T) {
 	template.Spec.Containers[0].VolumeMounts = append(template.Spec.Containers[0].VolumeMounts,
 		corev1.VolumeMount{Name: "config", MountPath: "/etc/deep/config"})
 	pod := p.deploy(template)
-	require.Equal(t, "one", p.must(pod, "read", "path", "/etc/deep/config/key"))
+	require.Equal(t, "one", p.mustGet(pod, "read", "path", "/etc/deep/config/key"))
 
 	config.Data = map[string]string{"key": "two"}
 	_, err = maps.Update(t.Context(), config, metav1.UpdateOptions{})
 	require.NoError(t, err)
 	p.eventually(func(c *assert.CollectT) {
-		text, err := p.ask(pod, "read", "path", "/etc/deep/config/key")
+		text, err := p.get(pod, "read", "path", "/etc/deep/config/key")
 		require.NoError(c, err)
 		require.Equal(c, "two", text)
 	})
-	_, err = p.ask(pod, "read", "path", "/etc/deep/config/gone")
+	_, err = p.get(pod, "read", "path", "/etc/deep/config/gone")
 	require.Error(t, err)
 }
 
-func TestFailedProbeTakesPodOutOfItsService(t *testing.T) {
+func TestFailedReadinessProbeRemovesEndpoint(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := newTestNamespace(t)
 	pod := p.deploy(server())
-	p.must(pod, "break")
+	p.mustGet(pod, "break")
 	p.eventually(func(c *assert.CollectT) { require.Empty(c, p.ready(c)) })
-	_, err := p.ask(pod, "get", "url", "http://server:8080/healthy")
+	_, err := p.get(pod, "get", "url", "http://server:8080/healthy")
 	require.Error(t, err, "no endpoint is ready")
-	p.must(pod, "mend")
+	p.mustGet(pod, "repair")
 	p.eventually(func(c *assert.CollectT) { require.Equal(c, []string{pod.Status.PodIP}, p.ready(c)) })
 }
 
-func TestCrashedContainerIsStartedAgain(t *testing.T) {
+func TestCrashedContainerIsRestarted(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := newTestNamespace(t)
 	pod := p.deploy(server())
-	require.NoError(t, world.Signal(p.namespace, pod.Name, "server", syscall.SIGKILL))
+	require.NoError(t, cluster.Signal(p.namespace, pod.Name, "server", syscall.SIGKILL))
 	p.eventually(func(c *assert.CollectT) {
 		now, err := p.CoreV1().Pods(p.namespace).Get(t.Context(), pod.Name, metav1.GetOptions{})
 		require.NoError(c, err)
@@ -149,18 +149,18 @@ func TestCrashedContainerIsStartedAgain(t *testing.T) {
 	})
 }
 
-// While the API server is away Pods go on, and what happened to them then is
-// told when it is back. Not parallel: the others need the API server.
-func TestNodeOutlivesTheAPIServer(t *testing.T) {
-	p := newPlace(t)
+// Pods go on without the API server, and their status is published when it is back.
+// Not parallel: the other tests need the API server.
+func TestPodsSurviveAPIServerOutage(t *testing.T) {
+	p := newTestNamespace(t)
 	pod := p.deploy(server())
-	require.NoError(t, world.StopAPIServer())
+	require.NoError(t, cluster.StopAPIServer())
 	healthy := "http://" + pod.Status.PodIP + "/healthy"
 	answer, err := http.Get(healthy)
 	require.NoError(t, err)
 	require.NoError(t, answer.Body.Close())
-	require.NoError(t, world.Signal(p.namespace, pod.Name, "server", syscall.SIGKILL))
-	require.NoError(t, world.StartAPIServer(t.Context()))
+	require.NoError(t, cluster.Signal(p.namespace, pod.Name, "server", syscall.SIGKILL))
+	require.NoError(t, cluster.StartAPIServer(t.Context()))
 	p.eventually(func(c *assert.CollectT) {
 		now, err := p.CoreV1().Pods(p.namespace).Get(t.Context(), pod.Name, metav1.GetOptions{})
 		require.NoError(c, err)
@@ -171,7 +171,7 @@ func TestNodeOutlivesTheAPIServer(t *testing.T) {
 
 func TestFailedLivenessProbeRestartsTheContainer(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := newTestNamespace(t)
 	template := server()
 	container := &template.Spec.Containers[0]
 	container.LivenessProbe = container.ReadinessProbe
@@ -180,7 +180,7 @@ func TestFailedLivenessProbeRestartsTheContainer(t *testing.T) {
 		ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(80)}},
 	}
 	pod := p.deploy(template)
-	p.must(pod, "break")
+	p.mustGet(pod, "break")
 	p.eventually(func(c *assert.CollectT) {
 		now, err := p.CoreV1().Pods(p.namespace).Get(t.Context(), pod.Name, metav1.GetOptions{})
 		require.NoError(c, err)
@@ -200,7 +200,7 @@ func TestJobsEnd(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p := newPlace(t)
+			p := newTestNamespace(t)
 			template := server()
 			template.Spec.RestartPolicy = corev1.RestartPolicyNever
 			template.Spec.Containers[0].Args = []string{serveArgument, "exit", c.status}
@@ -224,20 +224,20 @@ func TestJobsEnd(t *testing.T) {
 
 func TestInitContainersComeFirst(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := newTestNamespace(t)
 	template := server()
 	first := template.Spec.Containers[0]
 	first.Name, first.ReadinessProbe, first.Args = "first", nil, []string{serveArgument, "touch", "/data/first"}
 	template.Spec.InitContainers = []corev1.Container{first}
 	pod := p.deploy(template)
-	require.Empty(t, p.must(pod, "read", "path", "/data/first"))
+	require.Empty(t, p.mustGet(pod, "read", "path", "/data/first"))
 }
 
-// A deleted Pod is asked to end, its preStop hook comes before, and nothing of
+// A deleted Pod is terminating, its preStop hook comes before, and nothing of
 // it stays.
 func TestDeletionLeavesNothing(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := newTestNamespace(t)
 	template := server()
 	template.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{
 		Exec: &corev1.ExecAction{Command: []string{"sh", "-c", "echo hook of $$ >/proc/1/fd/1"}},
@@ -250,18 +250,18 @@ func TestDeletionLeavesNothing(t *testing.T) {
 		require.NoError(c, err)
 		require.Empty(c, pods.Items)
 	})
-	text, err := os.ReadFile(filepath.Join(world.Logs(), p.namespace+"_"+pod.Name+"_server.log"))
+	text, err := os.ReadFile(filepath.Join(cluster.Logs(), p.namespace+"_"+pod.Name+"_server.log"))
 	require.NoError(t, err)
-	require.Regexp(t, `hook of \d+\nasked to end\n`, string(text))
-	_, err = os.Stat(filepath.Join(filepath.Dir(world.Logs()), "pods", string(pod.UID)))
+	require.Regexp(t, `hook of \d+\nterminating\n`, string(text))
+	_, err = os.Stat(filepath.Join(filepath.Dir(cluster.Logs()), "pods", string(pod.UID)))
 	require.ErrorIs(t, err, os.ErrNotExist)
 	p.eventually(func(c *assert.CollectT) { require.NotContains(c, interfaces(t), interfaceOf(t, pod, before)) })
 }
 
-// A hook that does not end takes the Pod's grace period, and no more.
-func TestHangingHookIsCutOff(t *testing.T) {
+// A hook that does not end is killed after the grace period.
+func TestHangingPreStopHookIsKilled(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := newTestNamespace(t)
 	template := server()
 	template.Spec.TerminationGracePeriodSeconds = new(int64(1))
 	template.Spec.Containers[0].Lifecycle = &corev1.Lifecycle{PreStop: &corev1.LifecycleHandler{
@@ -276,11 +276,11 @@ func TestHangingHookIsCutOff(t *testing.T) {
 	})
 }
 
-// A question that gets no answer is a failure, and what asked it is gone: a
-// second one finds the first one's lock free.
+// A probe that times out is a failure, and its processes are killed: the second probe
+// can take the lock of the first.
 func TestHangingProbeFails(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := newTestNamespace(t)
 	template := server()
 	template.Spec.Containers[0].LivenessProbe = &corev1.Probe{
 		PeriodSeconds: 1, TimeoutSeconds: 1, FailureThreshold: 2, InitialDelaySeconds: 2,
@@ -294,15 +294,15 @@ func TestHangingProbeFails(t *testing.T) {
 		require.NoError(c, err)
 		require.Positive(c, now.Status.ContainerStatuses[0].RestartCount)
 	})
-	text, err := os.ReadFile(filepath.Join(world.Logs(), p.namespace+"_"+pod.Name+"_server.log"))
+	text, err := os.ReadFile(filepath.Join(cluster.Logs(), p.namespace+"_"+pod.Name+"_server.log"))
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, strings.Count(string(text), "asks"), 2, "%s", text)
 }
 
-// A port that gets another name is the same place.
-func TestRenamedPortIsStillReached(t *testing.T) {
+// A Service port can be renamed while it is in use.
+func TestRenamedServicePortIsReachable(t *testing.T) {
 	t.Parallel()
-	p := newPlace(t)
+	p := newTestNamespace(t)
 	pod := p.deploy(server())
 	rename := []byte(`[{"op": "add", "path": "/spec/ports/0/name", "value": "renamed"}]`)
 	_, err := p.CoreV1().Services(p.namespace).Patch(t.Context(), "server", types.JSONPatchType, rename, metav1.PatchOptions{})
@@ -312,18 +312,18 @@ func TestRenamedPortIsStillReached(t *testing.T) {
 		require.NoError(c, err)
 		require.Len(c, slices.Items, 1)
 		require.Equal(c, "renamed", *slices.Items[0].Ports[0].Name)
-		_, err = p.ask(pod, "get", "url", "http://server:8080/healthy")
+		_, err = p.get(pod, "get", "url", "http://server:8080/healthy")
 		require.NoError(c, err)
 	})
 }
 
-// The API server says that it is ready, and then is not there.
+// Start ends with its context when there is no API server.
 func TestStartEndsWithItsCaller(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := podrunner.Start(ctx, podrunner.Options{
-		Config: &rest.Config{Host: "https://127.0.0.8:1"}, Node: "nobody", Dir: t.TempDir(),
+		Config: &rest.Config{Host: "https://127.0.0.8:1"}, Node: "nonRootUser", Dir: t.TempDir(),
 		Network: netip.MustParsePrefix("127.0.0.8/8"), Services: netip.MustParsePrefix("10.97.0.0/16"),
 	})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
@@ -339,7 +339,7 @@ func interfaces(t *testing.T) (names []string) {
 	return names
 }
 
-// interfaceOf gives the name of the Pod's end outside, which was there before.
+// interfaceOf gives the name of the host end of the Pod's veth pair.
 func interfaceOf(t *testing.T, pod corev1.Pod, before []string) string {
 	t.Helper()
 	octets := net.ParseIP(pod.Status.PodIP).To4()

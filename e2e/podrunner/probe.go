@@ -15,47 +15,47 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// prober asks the way the kubelet does: one connection for each question, any
-// certificate will do.
-var prober = &http.Client{
+// probeClient works as the kubelet's: a new connection for each probe, and
+// certificates are not checked.
+var probeClient = &http.Client{
 	Transport: &http.Transport{
 		DisableKeepAlives: true, Proxy: nil,
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // as the kubelet
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, //nolint:gosec // the kubelet does the same
 	},
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// watch is one life of a container under its probes.
-type watch struct {
-	*worker
+// prober runs the probes of a running container.
+type prober struct {
+	*podWorker
 	container *corev1.Container
-	running   *instance
+	process   *containerProcess
 }
 
-// watchOver probes a container until the context ends: first the startup
-// probe, then the others. The channel is closed when it must be restarted.
-func (w *worker) watchOver(ctx context.Context, c *corev1.Container, running *instance) <-chan struct{} {
+// startProbes probes a container until the context ends: first the startup probe, then
+// the others. It closes the channel when the container has to be restarted.
+func (w *podWorker) startProbes(ctx context.Context, c *corev1.Container, process *containerProcess) <-chan struct{} {
 	unhealthy := make(chan struct{})
-	watching := watch{worker: w, container: c, running: running}
-	w.runner.all.Go(func() {
-		if !watching.untilUnhealthy(ctx) && ctx.Err() == nil {
+	watching := prober{podWorker: w, container: c, process: process}
+	w.kubelet.all.Go(func() {
+		if !watching.runUntilUnhealthy(ctx) && ctx.Err() == nil {
 			close(unhealthy)
 		}
 	})
 	return unhealthy
 }
 
-// untilUnhealthy blocks while there is something to watch for; it is false
-// when the startup or the liveness probe has failed.
-func (w watch) untilUnhealthy(ctx context.Context) (healthy bool) {
-	if !w.startsUp(ctx) {
+// runUntilUnhealthy blocks while the startup or liveness probe runs. It gives false
+// when one of them has failed.
+func (w prober) runUntilUnhealthy(ctx context.Context) (healthy bool) {
+	if !w.runStartupProbe(ctx) {
 		return false
 	}
-	w.report.startedUp(w.container.Name)
+	w.status.startedUp(w.container.Name)
 	if w.container.ReadinessProbe == nil {
-		w.report.ready(w.container.Name, true)
+		w.status.ready(w.container.Name, true)
 	} else {
-		w.runner.all.Go(func() { w.tellReadiness(ctx) })
+		w.kubelet.all.Go(func() { w.runReadinessProbe(ctx) })
 	}
 	healthy = true
 	if w.container.LivenessProbe != nil {
@@ -67,8 +67,8 @@ func (w watch) untilUnhealthy(ctx context.Context) (healthy bool) {
 	return healthy
 }
 
-// startsUp blocks until the startup probe has succeeded, or failed for good.
-func (w watch) startsUp(ctx context.Context) (started bool) {
+// runStartupProbe blocks until the startup probe has succeeded or failed.
+func (w prober) runStartupProbe(ctx context.Context) (started bool) {
 	if w.container.StartupProbe == nil {
 		return true
 	}
@@ -79,17 +79,18 @@ func (w watch) startsUp(ctx context.Context) (started bool) {
 	return started
 }
 
-func (w watch) tellReadiness(ctx context.Context) {
+func (w prober) runReadinessProbe(ctx context.Context) {
 	w.probe(ctx, w.container.ReadinessProbe, func(ready bool) bool {
-		w.report.ready(w.container.Name, ready)
+		w.status.ready(w.container.Name, ready)
 		return true
 	})
 }
 
-// probe asks again and again and tells each verdict, once failureThreshold or
-// successThreshold answers in a row agree on it, until tell says stop.
-func (w watch) probe(ctx context.Context, p *corev1.Probe, tell func(ok bool) (more bool)) {
-	wait(ctx, time.Duration(p.InitialDelaySeconds)*time.Second)
+// probe runs a probe periodically. It calls report with each result that
+// failureThreshold or successThreshold probes in a row agree on, until report gives
+// false.
+func (w prober) probe(ctx context.Context, p *corev1.Probe, report func(ok bool) (more bool)) {
+	sleep(ctx, time.Duration(p.InitialDelaySeconds)*time.Second)
 	var last bool
 	var same int32
 	for ctx.Err() == nil {
@@ -104,15 +105,15 @@ func (w watch) probe(ctx context.Context, p *corev1.Probe, tell func(ok bool) (m
 		if ok {
 			enough = same == p.SuccessThreshold
 		}
-		if enough && !tell(ok) {
+		if enough && !report(ok) {
 			return
 		}
-		wait(ctx, time.Duration(p.PeriodSeconds)*time.Second)
+		sleep(ctx, time.Duration(p.PeriodSeconds)*time.Second)
 	}
 }
 
-// try probes once; nil is success.
-func (w watch) try(ctx context.Context, p *corev1.Probe) error {
+// try runs a probe once; nil is success.
+func (w prober) try(ctx context.Context, p *corev1.Probe) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(p.TimeoutSeconds)*time.Second)
 	defer cancel()
 	switch {
@@ -121,12 +122,12 @@ func (w watch) try(ctx context.Context, p *corev1.Probe) error {
 	case p.TCPSocket != nil:
 		return w.connect(ctx, w.container, p.TCPSocket)
 	case p.Exec != nil:
-		return w.running.exec(ctx, p.Exec.Command)
+		return w.process.exec(ctx, p.Exec.Command)
 	}
-	return errors.New("a kind of probe that is not known here")
+	return errors.New("this kind of probe is not supported")
 }
 
-func (w *worker) get(ctx context.Context, c *corev1.Container, action *corev1.HTTPGetAction) error {
+func (w *podWorker) get(ctx context.Context, c *corev1.Container, action *corev1.HTTPGetAction) error {
 	address, err := w.endpoint(c, action.Host, action.Port)
 	if err != nil {
 		return err
@@ -150,18 +151,18 @@ func (w *worker) get(ctx context.Context, c *corev1.Container, action *corev1.HT
 			request.Host = header.Value
 		}
 	}
-	answer, err := prober.Do(request)
+	answer, err := probeClient.Do(request)
 	if err != nil {
 		return err
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode < 200 || answer.StatusCode >= 400 {
-		return fmt.Errorf("%s answers %s", target, answer.Status)
+		return fmt.Errorf("%s answered %s", target, answer.Status)
 	}
 	return nil
 }
 
-func (w *worker) connect(ctx context.Context, c *corev1.Container, action *corev1.TCPSocketAction) error {
+func (w *podWorker) connect(ctx context.Context, c *corev1.Container, action *corev1.TCPSocketAction) error {
 	address, err := w.endpoint(c, action.Host, action.Port)
 	if err != nil {
 		return err
@@ -173,8 +174,8 @@ func (w *worker) connect(ctx context.Context, c *corev1.Container, action *corev
 	return connection.Close()
 }
 
-// endpoint gives the address of a port that is named or numbered.
-func (w *worker) endpoint(c *corev1.Container, host string, port intstr.IntOrString) (string, error) {
+// endpoint gives the address of a port, which may be a name or a number.
+func (w *podWorker) endpoint(c *corev1.Container, host string, port intstr.IntOrString) (string, error) {
 	if host == "" {
 		host = w.sandbox.address.String()
 	}

@@ -18,11 +18,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// serveArgument makes this program the server of a Pod: with "exit N" it ends
-// with that status, with "touch PATH" it makes a file, otherwise it listens.
+// serveArgument makes this program the server of a Pod. With "exit N" it ends with
+// that status, with "touch PATH" it creates a file, otherwise it listens.
 const serveArgument = "serve"
 
-// broken is the file whose presence makes the server unhealthy.
+// broken is a file that makes the server unhealthy while it exists.
 const broken = "/data/broken"
 
 func serve(arguments []string) int {
@@ -34,23 +34,23 @@ func serve(arguments []string) int {
 		return status
 	}
 	if len(arguments) == 2 && arguments[0] == "touch" {
-		return complain(os.WriteFile(arguments[1], nil, 0o644))
+		return printError(os.WriteFile(arguments[1], nil, 0o644))
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	fmt.Print("one\ntwo\nserves\n")
 	server := &http.Server{Addr: ":80", Handler: routes()}
 	context.AfterFunc(ctx, func() {
-		fmt.Println("asked to end")
+		fmt.Println("terminating")
 		_ = server.Close()
 	})
 	if err := server.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
-		return complain(err)
+		return printError(err)
 	}
 	return 0
 }
 
-func complain(err error) int {
+func printError(err error) int {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -74,10 +74,10 @@ func routes() http.Handler {
 		if _, err := os.Stat(broken); err == nil {
 			return "", errors.New("broken")
 		}
-		return "fine", nil
+		return "healthy", nil
 	})
 	answer("/break", func(*http.Request) (string, error) { return "", os.WriteFile(broken, nil, 0o644) })
-	answer("/mend", func(*http.Request) (string, error) { return "", os.Remove(broken) })
+	answer("/repair", func(*http.Request) (string, error) { return "", os.Remove(broken) })
 	answer("/read", func(r *http.Request) (string, error) {
 		text, err := os.ReadFile(r.FormValue("path"))
 		return string(text), err
@@ -98,7 +98,7 @@ func routes() http.Handler {
 	return mux
 }
 
-// account says who the Pod is to the API server.
+// account gives the user that the Pod has for the API server.
 func account(r *http.Request) (string, error) {
 	config, err := rest.InClusterConfig()
 	if err != nil {

@@ -13,35 +13,35 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// refreshEvery is how long a change of a ConfigMap or Secret takes at most to
-// reach its volumes (Kubernetes takes about a minute).
+// refreshEvery is the longest time until a change of a ConfigMap or Secret is in its
+// volumes. Kubernetes takes about a minute.
 const refreshEvery = 500 * time.Millisecond
 
-// volumes are the folders of a Pod's volumes. Only one goroutine at a time
-// writes them.
+// volumes are the folders of a Pod's volumes. It must be used by one goroutine at a
+// time.
 type volumes struct {
-	worker  *worker
-	written map[string]payload // by volume, what is in it now
+	worker  *podWorker
+	written map[string]payload // the current content, by volume
 	tokens  map[string]token   // by audience
 }
 
-func newVolumes(w *worker) *volumes {
+func newVolumes(w *podWorker) *volumes {
 	return &volumes{worker: w, written: map[string]payload{}, tokens: map[string]token{}}
 }
 
 func (v *volumes) dir(name string) string { return filepath.Join(v.worker.dir, "volumes", name) }
 
-// keepCurrent writes what changes, until the context ends.
-func (v *volumes) keepCurrent(ctx context.Context) {
+// keepUpToDate writes changed content, until the context ends.
+func (v *volumes) keepUpToDate(ctx context.Context) {
 	for ctx.Err() == nil {
-		wait(ctx, refreshEvery)
+		sleep(ctx, refreshEvery)
 		if err := v.write(ctx); err != nil && ctx.Err() == nil {
-			v.worker.runner.options.Log.Info("a volume stays as it is", "pod", v.worker.name(), "error", err)
+			v.worker.kubelet.options.Log.Info("volume is not updated", "pod", v.worker.name(), "error", err)
 		}
 	}
 }
 
-// write brings all volumes up to date.
+// write writes the volumes whose content has changed.
 func (v *volumes) write(ctx context.Context) error {
 	var all error
 	for i := range v.worker.pod.Spec.Volumes {
@@ -75,7 +75,7 @@ func (v *volumes) writeOne(ctx context.Context, volume *corev1.Volume) error {
 	return nil
 }
 
-// group is who may read what is private; -1: only root.
+// group is the fsGroup, which may read all files; -1 when the Pod has none.
 func (v *volumes) group() int {
 	if security := v.worker.pod.Spec.SecurityContext; security != nil && security.FSGroup != nil {
 		return int(*security.FSGroup)
@@ -83,7 +83,7 @@ func (v *volumes) group() int {
 	return -1
 }
 
-// content gives what must be in a volume.
+// content gives the wanted content of a volume.
 func (v *volumes) content(ctx context.Context, volume *corev1.Volume) (payload, error) {
 	switch {
 	case volume.ConfigMap != nil:
@@ -103,12 +103,12 @@ func (v *volumes) content(ctx context.Context, volume *corev1.Volume) (payload, 
 	case volume.Projected != nil:
 		return v.projected(ctx, volume.Projected.DefaultMode, volume.Projected.Sources...)
 	}
-	return payload{}, errors.New("only emptyDir, configMap, secret, projected and downwardAPI are known here")
+	return payload{}, errors.New("only emptyDir, configMap, secret, projected and downwardAPI are supported")
 }
 
-// projected gathers sources into one volume.
+// projected combines sources into the content of one volume.
 func (v *volumes) projected(ctx context.Context, mode *int32, sources ...corev1.VolumeProjection) (payload, error) {
-	all := payload{standard: modeOf(mode, 0o644), files: map[string]file{}}
+	all := payload{defaultMode: modeOf(mode, 0o644), files: map[string]file{}}
 	for _, source := range sources {
 		if err := v.add(ctx, all, source); err != nil {
 			return payload{}, err
@@ -130,7 +130,7 @@ func (v *volumes) add(ctx context.Context, all payload, source corev1.VolumeProj
 	case source.ServiceAccountToken != nil:
 		return v.addToken(ctx, all, source.ServiceAccountToken)
 	}
-	return errors.New("a kind of projection that is not known here")
+	return errors.New("this kind of projection is not supported")
 }
 
 func lenient(err error, optional *bool) error {
@@ -143,18 +143,18 @@ func lenient(err error, optional *bool) error {
 func (v *volumes) addFields(all payload, items []corev1.DownwardAPIVolumeFile) error {
 	for _, item := range items {
 		if item.FieldRef == nil {
-			continue // resources: nobody limits them here
+			continue // resources: nonRootUser limits them here
 		}
 		text, err := v.worker.field(item.FieldRef.FieldPath)
 		if err != nil {
 			return err
 		}
-		all.files[item.Path] = file{content: []byte(text), mode: modeOf(item.Mode, all.standard)}
+		all.files[item.Path] = file{content: []byte(text), mode: modeOf(item.Mode, all.defaultMode)}
 	}
 	return nil
 }
 
-// mounts gives where a container has its volumes.
+// mounts gives the volume mounts of a container.
 func (v *volumes) mounts(c *corev1.Container, env *environment) ([]mount, error) {
 	var all []mount
 	for _, m := range c.VolumeMounts {

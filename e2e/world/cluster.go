@@ -53,7 +53,7 @@ type Cluster struct {
 	root, dir  string // of the repository; for what programs write
 	programs   programs
 	images     images
-	local      *localcluster.World           // nil: somebody else's cluster
+	local      *localcluster.Cluster           // nil: somebody else's cluster
 	leaves     []func(context.Context) error // take back what this run put into somebody else's cluster
 	// edits is held by those who change the migration config: kubectl edit
 	// sends the whole text, whatever it has become meanwhile, so it must be
@@ -155,7 +155,7 @@ func (c *Cluster) startLocal(ctx context.Context) error {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
 	var err error
-	c.local, err = localcluster.NewWorld(ctx, localcluster.WorldOptions{
+	c.local, err = localcluster.Start(ctx, localcluster.Options{
 		Images: map[string]string{
 			c.images.current: c.programs.current, c.images.older: c.programs.older, c.images.actor: c.programs.actor,
 		},

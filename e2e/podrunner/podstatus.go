@@ -12,25 +12,25 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// report is a Pod's status as it is here; publish tells the API server.
-type report struct {
+// statusManager has the status of a Pod. publish sends it to the API server.
+type statusManager struct {
 	pod     *corev1.Pod
-	changed chan struct{} // holds one token when the API server knows less
+	changed chan struct{} // has an element when the status is not yet published
 
 	mu     sync.Mutex
 	status corev1.PodStatus
 }
 
-func newReport(pod *corev1.Pod) *report {
+func newStatusManager(pod *corev1.Pod) *statusManager {
 	now := metav1.Now()
-	r := &report{pod: pod, changed: make(chan struct{}, 1), status: corev1.PodStatus{StartTime: &now}}
+	m := &statusManager{pod: pod, changed: make(chan struct{}, 1), status: corev1.PodStatus{StartTime: &now}}
 	for i := range pod.Spec.InitContainers {
-		r.status.InitContainerStatuses = append(r.status.InitContainerStatuses, fresh(&pod.Spec.InitContainers[i], "PodInitializing"))
+		m.status.InitContainerStatuses = append(m.status.InitContainerStatuses, fresh(&pod.Spec.InitContainers[i], "PodInitializing"))
 	}
 	for i := range pod.Spec.Containers {
-		r.status.ContainerStatuses = append(r.status.ContainerStatuses, fresh(&pod.Spec.Containers[i], "ContainerCreating"))
+		m.status.ContainerStatuses = append(m.status.ContainerStatuses, fresh(&pod.Spec.Containers[i], "ContainerCreating"))
 	}
-	return r
+	return m
 }
 
 func fresh(c *corev1.Container, reason string) corev1.ContainerStatus {
@@ -40,21 +40,21 @@ func fresh(c *corev1.Container, reason string) corev1.ContainerStatus {
 	}
 }
 
-// change changes the status and has it published.
-func (r *report) change(change func(s *corev1.PodStatus)) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	change(&r.status)
-	settle(&r.pod.Spec, &r.status, metav1.Now())
+// change changes the status and triggers publish.
+func (m *statusManager) change(change func(s *corev1.PodStatus)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change(&m.status)
+	updatePhase(&m.pod.Spec, &m.status, metav1.Now())
 	select {
-	case r.changed <- struct{}{}:
+	case m.changed <- struct{}{}:
 	default:
 	}
 }
 
 // container changes the status of one container.
-func (r *report) container(name string, change func(s *corev1.ContainerStatus)) {
-	r.change(func(s *corev1.PodStatus) {
+func (m *statusManager) container(name string, change func(s *corev1.ContainerStatus)) {
+	m.change(func(s *corev1.PodStatus) {
 		for _, list := range [][]corev1.ContainerStatus{s.InitContainerStatuses, s.ContainerStatuses} {
 			for i := range list {
 				if list[i].Name == name {
@@ -65,42 +65,42 @@ func (r *report) container(name string, change func(s *corev1.ContainerStatus)) 
 	})
 }
 
-func (r *report) addressed(pod, host netip.Addr) {
-	r.change(func(s *corev1.PodStatus) {
+func (m *statusManager) addressed(pod, host netip.Addr) {
+	m.change(func(s *corev1.PodStatus) {
 		s.HostIP, s.HostIPs = host.String(), []corev1.HostIP{{IP: host.String()}}
 		s.PodIP, s.PodIPs = pod.String(), []corev1.PodIP{{IP: pod.String()}}
 	})
 }
 
-// waiting says what keeps the whole Pod from beginning.
-func (r *report) waiting(reason, message string) {
-	r.change(func(s *corev1.PodStatus) {
+// waiting sets the reason why the Pod's containers cannot start.
+func (m *statusManager) waiting(reason, message string) {
+	m.change(func(s *corev1.PodStatus) {
 		for i := range s.ContainerStatuses {
 			s.ContainerStatuses[i].State.Waiting = &corev1.ContainerStateWaiting{Reason: reason, Message: message}
 		}
 	})
 }
 
-func (r *report) runs(container string) {
-	r.container(container, func(s *corev1.ContainerStatus) {
+func (m *statusManager) runs(container string) {
+	m.container(container, func(s *corev1.ContainerStatus) {
 		s.State = corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}
 	})
 }
 
-func (r *report) startedUp(container string) {
-	r.container(container, func(s *corev1.ContainerStatus) { s.Started = new(true) })
+func (m *statusManager) startedUp(container string) {
+	m.container(container, func(s *corev1.ContainerStatus) { s.Started = new(true) })
 }
 
-func (r *report) ready(container string, ready bool) {
-	r.container(container, func(s *corev1.ContainerStatus) { s.Ready = ready })
+func (m *statusManager) ready(container string, ready bool) {
+	m.container(container, func(s *corev1.ContainerStatus) { s.Ready = ready })
 }
 
-func (r *report) over(container string, code int) {
+func (m *statusManager) over(container string, code int) {
 	reason := "Completed"
 	if code != 0 {
 		reason = "Error"
 	}
-	r.container(container, func(s *corev1.ContainerStatus) {
+	m.container(container, func(s *corev1.ContainerStatus) {
 		ended := &corev1.ContainerStateTerminated{ExitCode: int32(code), Reason: reason, FinishedAt: metav1.Now()}
 		if s.State.Running != nil {
 			ended.StartedAt = s.State.Running.StartedAt
@@ -109,34 +109,34 @@ func (r *report) over(container string, code int) {
 	})
 }
 
-// waitsAfterEnd counts the restart that is to come.
-func (r *report) waitsAfterEnd(container string) {
-	r.container(container, func(s *corev1.ContainerStatus) {
+// waitsAfterEnd counts a restart, whose pause begins.
+func (m *statusManager) waitsAfterEnd(container string) {
+	m.container(container, func(s *corev1.ContainerStatus) {
 		s.LastTerminationState = s.State
 		s.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CrashLoopBackOff"}}
 		s.RestartCount++
 	})
 }
 
-func (r *report) cannotStart(container string, err error) {
-	r.container(container, func(s *corev1.ContainerStatus) {
+func (m *statusManager) cannotStart(container string, err error) {
+	m.container(container, func(s *corev1.ContainerStatus) {
 		s.State = corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "CreateContainerError", Message: err.Error()}}
 	})
 }
 
-// publish sends each change, the newest if several came meanwhile, until the
-// context ends or the Pod is gone.
-func (r *report) publish(ctx context.Context, runner *Runner) {
+// publish sends the newest status after each change, until the context ends or the
+// Pod does not exist any more.
+func (m *statusManager) publish(ctx context.Context, kubelet *Kubelet) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-r.changed:
+		case <-m.changed:
 		}
 		var gone bool
-		insist(ctx, func() error {
-			_, err := runner.client.CoreV1().Pods(r.pod.Namespace).
-				Patch(ctx, r.pod.Name, types.MergePatchType, r.patch(), metav1.PatchOptions{}, "status")
+		retry(ctx, func() error {
+			_, err := kubelet.client.CoreV1().Pods(m.pod.Namespace).
+				Patch(ctx, m.pod.Name, types.MergePatchType, m.patch(), metav1.PatchOptions{}, "status")
 			gone = apierrors.IsNotFound(err) || apierrors.IsConflict(err)
 			if gone {
 				return nil
@@ -149,19 +149,19 @@ func (r *report) publish(ctx context.Context, runner *Runner) {
 	}
 }
 
-// patch sets the status of this very Pod, not of a later one of its name.
-func (r *report) patch() []byte {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	text, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": r.pod.UID}, "status": r.status})
+// patch has the Pod's UID, so that it does not change a later Pod of the same name.
+func (m *statusManager) patch() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	text, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": m.pod.UID}, "status": m.status})
 	if err != nil {
-		panic(err) // Kubernetes' own types always marshal
+		panic(err) // Kubernetes' types always marshal
 	}
 	return text
 }
 
-// settle derives phase and conditions from the containers.
-func settle(spec *corev1.PodSpec, s *corev1.PodStatus, now metav1.Time) {
+// updatePhase computes phase and conditions from the container states.
+func updatePhase(spec *corev1.PodSpec, s *corev1.PodStatus, now metav1.Time) {
 	s.Phase = phase(spec, s)
 	initialized, ready := true, s.Phase == corev1.PodRunning
 	for _, c := range s.InitContainerStatuses {
@@ -178,7 +178,8 @@ func settle(spec *corev1.PodSpec, s *corev1.PodStatus, now metav1.Time) {
 	}
 }
 
-// condition keeps the time of the last change.
+// condition gives the new condition. It keeps the old transition time if the status
+// is the same.
 func condition(before []corev1.PodCondition, kind corev1.PodConditionType, holds bool, now metav1.Time) corev1.PodCondition {
 	c := corev1.PodCondition{Type: kind, Status: corev1.ConditionFalse, LastTransitionTime: now}
 	if holds {
@@ -192,8 +193,8 @@ func condition(before []corev1.PodCondition, kind corev1.PodConditionType, holds
 	return c
 }
 
-// phase is Pending until all containers have been started once, and over only
-// when none will be started again.
+// phase is Pending until each container has started once, and Succeeded or Failed
+// only when no container will be restarted.
 func phase(spec *corev1.PodSpec, s *corev1.PodStatus) corev1.PodPhase {
 	never := spec.RestartPolicy == corev1.RestartPolicyNever
 	for _, c := range s.InitContainerStatuses {

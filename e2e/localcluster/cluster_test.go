@@ -24,13 +24,13 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
 )
 
-// roleVariable makes this program what a test starts: see roles.
+// roleVariable selects what this program does when a test starts it: see roles.
 const roleVariable = "CONTROLPLANE_TEST_ROLE"
 
 var roles = map[string]func() int{
-	"look":  func() int { return localcluster.Isolate(look) },
-	"stay":  func() int { return localcluster.Isolate(stay) },
-	"serve": serve,
+	"inspect": func() int { return localcluster.Isolate(inspect) },
+	"sleep":   func() int { return localcluster.Isolate(sleep) },
+	"serve":   serve,
 }
 
 func TestMain(m *testing.M) {
@@ -40,9 +40,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// look says what it sees, leaves a process behind and ends with status 7.
-func look() int {
-	processes, err := os.Readlink(ownProcesses)
+// inspect prints the PID namespace and the interfaces, leaves a process behind and
+// ends with status 7.
+func inspect() int {
+	processes, err := os.Readlink(pidNamespace)
 	if err != nil {
 		return 1
 	}
@@ -61,14 +62,14 @@ func look() int {
 	return 7
 }
 
-// stay is look that never ends.
-func stay() int {
-	look()
+// sleep is inspect without an end.
+func sleep() int {
+	inspect()
 	time.Sleep(time.Hour)
 	return 0
 }
 
-// serve starts a control plane, says where its files are, and never ends.
+// serve starts a control plane, prints where its files are, and does not end.
 func serve() int {
 	plane, err := controlplane.Start(context.Background(), controlplane.Options{})
 	if err != nil {
@@ -80,7 +81,7 @@ func serve() int {
 	return 0
 }
 
-func play(t *testing.T, role string) *exec.Cmd {
+func commandFor(t *testing.T, role string) *exec.Cmd {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), os.Args[0])
 	command.Env = append(os.Environ(), roleVariable+"="+role)
@@ -88,32 +89,32 @@ func play(t *testing.T, role string) *exec.Cmd {
 	return command
 }
 
-// killed plays a role until it has said its first line, and kills it then.
-func killed(t *testing.T, role string, meanwhile func(said string)) (said string) {
+// startAndKill starts a role, calls check with its first line, and then kills it.
+func startAndKill(t *testing.T, role string, check func(line string)) (line string) {
 	t.Helper()
-	command := play(t, role)
+	command := commandFor(t, role)
 	output, err := command.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, command.Start())
-	said, err = bufio.NewReader(output).ReadString('\n')
+	line, err = bufio.NewReader(output).ReadString('\n')
 	require.NoError(t, err)
-	said = strings.TrimSpace(said)
-	meanwhile(said)
+	line = strings.TrimSpace(line)
+	check(line)
 	require.NoError(t, command.Process.Kill())
 	require.Error(t, command.Wait())
-	return said
+	return line
 }
 
-// ownProcesses leads to the PID namespace of who looks.
-const ownProcesses = "/proc/self/ns/pid"
+// pidNamespace is a link to the PID namespace of the process that reads it.
+const pidNamespace = "/proc/self/ns/pid"
 
-// population is how many processes are in a PID namespace.
-func population(t *testing.T, namespace string) (count int) {
+// countProcesses gives the number of processes in a PID namespace.
+func countProcesses(t *testing.T, namespace string) (count int) {
 	t.Helper()
 	all, err := filepath.Glob("/proc/[0-9]*/ns/pid")
 	require.NoError(t, err)
 	for _, one := range all {
-		if in, err := os.Readlink(one); err == nil && in == namespace { // it may have ended
+		if in, err := os.Readlink(one); err == nil && in == namespace { // the process may have ended
 			count++
 		}
 	}
@@ -122,34 +123,34 @@ func population(t *testing.T, namespace string) (count int) {
 
 func TestIsolateHasItsOwnNetworkAndLeavesNothing(t *testing.T) {
 	t.Parallel()
-	output, err := play(t, "look").Output()
+	output, err := commandFor(t, "inspect").Output()
 	var ended *exec.ExitError
 	require.ErrorAs(t, err, &ended)
 	require.Equal(t, 7, ended.ExitCode(), "%s", output)
 	namespace, interfaces, _ := strings.Cut(string(output), "\n")
 	require.Equal(t, "lo [127.0.0.1/8 ::1/128]\npods [10.99.0.1/16]\n", interfaces)
-	require.NotEqual(t, ours(t), namespace)
-	require.Zero(t, population(t, namespace))
+	require.NotEqual(t, ownNamespace(t), namespace)
+	require.Zero(t, countProcesses(t, namespace))
 }
 
-func ours(t *testing.T) string {
+func ownNamespace(t *testing.T) string {
 	t.Helper()
-	namespace, err := os.Readlink(ownProcesses)
+	namespace, err := os.Readlink(pidNamespace)
 	require.NoError(t, err)
 	return namespace
 }
 
 func TestIsolateLeavesNothingWhenItIsKilled(t *testing.T) {
 	t.Parallel()
-	namespace := killed(t, "stay", func(namespace string) {
-		require.GreaterOrEqual(t, population(t, namespace), 2, "who keeps the namespace, and who stays")
+	namespace := startAndKill(t, "sleep", func(namespace string) {
+		require.GreaterOrEqual(t, countProcesses(t, namespace), 2, "process 1 and the role")
 	})
-	require.Eventually(t, func() bool { return population(t, namespace) == 0 }, 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return countProcesses(t, namespace) == 0 }, 10*time.Second, 20*time.Millisecond)
 }
 
-func TestWorldNeedsIsolation(t *testing.T) {
+func TestStartNeedsIsolation(t *testing.T) {
 	t.Parallel()
-	_, err := localcluster.NewWorld(t.Context(), localcluster.WorldOptions{})
+	_, err := localcluster.Start(t.Context(), localcluster.Options{})
 	require.ErrorContains(t, err, "localcluster.Isolate")
 }
 
@@ -179,11 +180,11 @@ func TestCertManagerIssues(t *testing.T) {
 	}, 30*time.Second, 100*time.Millisecond)
 }
 
-// Stop removes the folder; that of a process that was killed is removed by
-// the next Start.
+// Stop removes the temporary folder. The folder of a killed process is removed by the
+// next Start.
 func TestNoTemporaryFolderStays(t *testing.T) {
 	t.Parallel()
-	abandoned := killed(t, "serve", func(kubeconfig string) { require.FileExists(t, kubeconfig) })
+	abandoned := startAndKill(t, "serve", func(kubeconfig string) { require.FileExists(t, kubeconfig) })
 	plane, err := controlplane.Start(t.Context(), controlplane.Options{})
 	require.NoError(t, err)
 	require.NoDirExists(t, filepath.Dir(abandoned))

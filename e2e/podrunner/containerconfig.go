@@ -10,12 +10,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// nobody is the user of images that must not run as root and name none, as
-// distroless images have it.
-const nobody = 65532
+// nonRootUser is the user for runAsNonRoot without runAsUser: the one of distroless
+// images.
+const nonRootUser = 65532
 
-// binary finds what stands for an image: by its whole name, or by the name
-// without tag and digest.
+// binary gives the binary of an image, by its whole name or by its name without tag
+// and digest.
 func (o Options) binary(image string) (string, error) {
 	if path, known := o.Images[image]; known {
 		return path, nil
@@ -27,7 +27,7 @@ func (o Options) binary(image string) (string, error) {
 	if path, known := o.Images[name]; known {
 		return path, nil
 	}
-	return "", fmt.Errorf("no binary stands for image %q; known: %s", image, strings.Join(keys(o.Images), ", "))
+	return "", fmt.Errorf("no binary for image %q; there are binaries for %s", image, strings.Join(keys(o.Images), ", "))
 }
 
 func keys(m map[string]string) []string {
@@ -39,9 +39,9 @@ func keys(m map[string]string) []string {
 	return all
 }
 
-// stageOf translates a container of the Pod.
-func (w *worker) stageOf(c *corev1.Container) (*stage, error) {
-	binary, err := w.runner.options.binary(c.Image)
+// containerConfig translates a container of the Pod.
+func (w *podWorker) containerConfig(c *corev1.Container) (*containerConfig, error) {
+	binary, err := w.kubelet.options.binary(c.Image)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ func (w *worker) stageOf(c *corev1.Container) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{Host: w.pod.Name, Names: w.resolver(), Env: env.list(), Dir: cmp.Or(c.WorkingDir, "/")}
+	s := &containerConfig{Host: w.pod.Name, Names: w.resolver(), Env: env.list(), Dir: cmp.Or(c.WorkingDir, "/")}
 	s.secure(w.pod.Spec.SecurityContext, c.SecurityContext)
 	place := s.entry(c, binary, env)
 	if s.Mounts, err = w.volumes.mounts(c, env); err != nil {
@@ -59,9 +59,9 @@ func (w *worker) stageOf(c *corev1.Container) (*stage, error) {
 	return s, nil
 }
 
-// entry says what runs, and where the image's binary must lie for that. An
-// image has it where the command looks for it.
-func (s *stage) entry(c *corev1.Container, binary string, env *environment) (place string) {
+// entry sets program and arguments, and gives the path where the image's binary must
+// be: where the command expects it.
+func (config *containerConfig) entry(c *corev1.Container, binary string, env *environment) (place string) {
 	name := filepath.Base(binary)
 	place = "/usr/local/bin/" + name
 	words := []string{place}
@@ -71,12 +71,12 @@ func (s *stage) entry(c *corev1.Container, binary string, env *environment) (pla
 	if filepath.IsAbs(words[0]) && filepath.Base(words[0]) == name {
 		place = words[0]
 	}
-	s.Program, s.Args = words[0], append(words, env.expandAll(c.Args)...)
+	config.Program, config.Args = words[0], append(words, env.expandAll(c.Args)...)
 	return place
 }
 
-// secure takes user, groups and what the root may be.
-func (s *stage) secure(pod *corev1.PodSecurityContext, container *corev1.SecurityContext) {
+// secure applies the security contexts: user, groups, read-only root and privileges.
+func (config *containerConfig) secure(pod *corev1.PodSecurityContext, container *corev1.SecurityContext) {
 	if pod == nil {
 		pod = &corev1.PodSecurityContext{}
 	}
@@ -88,19 +88,19 @@ func (s *stage) secure(pod *corev1.PodSecurityContext, container *corev1.Securit
 	unprivileged := cmp.Or(container.RunAsNonRoot, pod.RunAsNonRoot)
 	switch {
 	case user != nil:
-		s.User = int(*user)
+		config.User = int(*user)
 	case unprivileged != nil && *unprivileged:
-		s.User, s.Group = nobody, nobody
+		config.User, config.Group = nonRootUser, nonRootUser
 	}
 	if group != nil {
-		s.Group = int(*group)
+		config.Group = int(*group)
 	}
 	for _, more := range pod.SupplementalGroups {
-		s.Groups = append(s.Groups, int(more))
+		config.Groups = append(config.Groups, int(more))
 	}
 	if pod.FSGroup != nil {
-		s.Groups = append(s.Groups, int(*pod.FSGroup))
+		config.Groups = append(config.Groups, int(*pod.FSGroup))
 	}
-	s.ReadOnly = container.ReadOnlyRootFilesystem != nil && *container.ReadOnlyRootFilesystem
-	s.NoNewPrivs = container.AllowPrivilegeEscalation != nil && !*container.AllowPrivilegeEscalation
+	config.ReadOnly = container.ReadOnlyRootFilesystem != nil && *container.ReadOnlyRootFilesystem
+	config.NoNewPrivs = container.AllowPrivilegeEscalation != nil && !*container.AllowPrivilegeEscalation
 }

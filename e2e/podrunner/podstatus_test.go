@@ -51,7 +51,7 @@ func TestPhaseAndReadiness(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			status := corev1.PodStatus{InitContainerStatuses: statuses(c.inits), ContainerStatuses: statuses(c.all)}
-			settle(&corev1.PodSpec{RestartPolicy: c.policy}, &status, metav1.Now())
+			updatePhase(&corev1.PodSpec{RestartPolicy: c.policy}, &status, metav1.Now())
 			require.Equal(t, c.want, status.Phase)
 			for _, condition := range status.Conditions {
 				if condition.Type == corev1.PodReady {

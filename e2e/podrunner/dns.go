@@ -16,19 +16,19 @@ import (
 
 const (
 	clusterDomain = "cluster.local."
-	timeToLive    = 5 // seconds, as CoreDNS has it for Services
+	timeToLive    = 5 // seconds, CoreDNS' value for Services
 )
 
-// resolver is a Pod's resolv.conf.
-func (w *worker) resolver() string {
+// resolver is the resolv.conf of a Pod.
+func (w *podWorker) resolver() string {
 	return fmt.Sprintf("nameserver %s\nsearch %s.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n",
-		w.runner.options.Network.Addr(), w.pod.Namespace)
+		w.kubelet.options.Network.Addr(), w.pod.Namespace)
 }
 
-// serveNames answers for the names of Services on port 53 of the node, by UDP
-// and TCP, until the context ends.
-func (r *Runner) serveNames(ctx context.Context) error {
-	address := netip.AddrPortFrom(r.options.Network.Addr(), 53).String()
+// serveDNS serves the names of Services on port 53 of the node, by UDP and TCP, until
+// the context ends.
+func (k *Kubelet) serveDNS(ctx context.Context) error {
+	address := netip.AddrPortFrom(k.options.Network.Addr(), 53).String()
 	packets, err := net.ListenPacket("udp", address)
 	if err != nil {
 		return fmt.Errorf("serve names: %w", err)
@@ -38,16 +38,16 @@ func (r *Runner) serveNames(ctx context.Context) error {
 		return fmt.Errorf("serve names: %w", err)
 	}
 	for _, server := range []*dns.Server{{PacketConn: packets}, {Listener: streams}} {
-		server.Handler = dns.HandlerFunc(r.answer)
+		server.Handler = dns.HandlerFunc(k.answer)
 		ready := make(chan struct{})
 		server.NotifyStartedFunc = func() { close(ready) }
-		r.all.Go(func() {
+		k.all.Go(func() {
 			if err := server.ActivateAndServe(); err != nil && ctx.Err() == nil {
-				r.options.Log.Error("names are no longer served", "error", err)
+				k.options.Log.Error("dns server failed", "error", err)
 			}
 		})
-		r.all.Go(func() {
-			<-ready // Shutdown does nothing before
+		k.all.Go(func() {
+			<-ready // an earlier Shutdown has no effect
 			<-ctx.Done()
 			_ = server.Shutdown()
 		})
@@ -55,13 +55,13 @@ func (r *Runner) serveNames(ctx context.Context) error {
 	return nil
 }
 
-// answer answers one question. Services have IPv4 addresses only.
-func (r *Runner) answer(out dns.ResponseWriter, question *dns.Msg) {
+// answer answers a DNS query. Services have only IPv4 addresses.
+func (k *Kubelet) answer(out dns.ResponseWriter, question *dns.Msg) {
 	answer := new(dns.Msg).SetReply(question)
 	answer.Authoritative = true
 	if len(question.Question) == 1 {
 		asked := question.Question[0]
-		addresses, exists := r.lookup(asked.Name)
+		addresses, exists := k.lookup(asked.Name)
 		if !exists {
 			answer.Rcode = dns.RcodeNameError
 		}
@@ -74,41 +74,41 @@ func (r *Runner) answer(out dns.ResponseWriter, question *dns.Msg) {
 			}
 		}
 	}
-	_ = out.WriteMsg(answer) // who asked will ask again
+	_ = out.WriteMsg(answer) // the client repeats its query
 }
 
-// lookup gives the addresses of NAME.NAMESPACE.svc[.cluster.local]: the
-// ClusterIP if there is one and it is relayed, else those of ready endpoints.
-func (r *Runner) lookup(name string) (addresses []netip.Addr, exists bool) {
+// lookup gives the addresses of NAME.NAMESPACE.svc[.cluster.local]: the ClusterIP if
+// there is one in our range, else the addresses of ready endpoints.
+func (k *Kubelet) lookup(name string) (addresses []netip.Addr, exists bool) {
 	parts := strings.Split(strings.TrimSuffix(strings.ToLower(dns.Fqdn(name)), clusterDomain), ".")
 	if len(parts) != 4 || parts[2] != "svc" {
 		return nil, false
 	}
-	service, err := r.known.Core().V1().Services().Lister().Services(parts[1]).Get(parts[0])
+	service, err := k.informers.Core().V1().Services().Lister().Services(parts[1]).Get(parts[0])
 	if err != nil {
 		return nil, false
 	}
-	if own, err := netip.ParseAddr(service.Spec.ClusterIP); err == nil && r.options.Services.Contains(own) {
+	if own, err := netip.ParseAddr(service.Spec.ClusterIP); err == nil && k.options.Services.Contains(own) {
 		return []netip.Addr{own}, true
 	}
-	for _, endpoint := range r.endpoints(service) {
+	for _, endpoint := range k.endpoints(service) {
 		addresses = append(addresses, endpoint.address)
 	}
 	return slices.Compact(addresses), true
 }
 
-// endpoint is a ready address of a Service with the ports that it has there.
+// endpoint is a ready address of a Service with its ports.
 type endpoint struct {
 	address netip.Addr
 	ports   []discoveryv1.EndpointPort
 }
 
-// endpoints gives a Service's ready endpoints, sorted by address.
-func (r *Runner) endpoints(service *corev1.Service) []endpoint {
+// endpoints gives the ready endpoints of a Service, sorted by address.
+func (k *Kubelet) endpoints(service *corev1.Service) []endpoint {
 	belongs := labels.SelectorFromSet(labels.Set{discoveryv1.LabelServiceName: service.Name})
-	found, err := r.known.Discovery().V1().EndpointSlices().Lister().EndpointSlices(service.Namespace).List(belongs)
+	found, err := k.informers.Discovery().V1().EndpointSlices().Lister().EndpointSlices(service.Namespace).List(belongs)
 	if err != nil {
-		panic(err) // a list of what is in memory
+		panic(err) // a list from memory does not fail
 	}
 	var ready []endpoint
 	for _, slice := range found {
