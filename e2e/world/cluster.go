@@ -53,7 +53,7 @@ type Cluster struct {
 	root, dir  string // of the repository; for what programs write
 	programs   programs
 	images     images
-	local      *localcluster.Cluster           // nil: somebody else's cluster
+	local      *localcluster.Cluster         // nil: somebody else's cluster
 	leaves     []func(context.Context) error // take back what this run put into somebody else's cluster
 	// edits is held by those who change the migration config: kubectl edit
 	// sends the whole text, whatever it has become meanwhile, so it must be
