@@ -16,45 +16,46 @@ const (
 	companion = "shop-migration"
 )
 
-// TestCanaryMode: the old controller itself sends a part of the traffic on,
-// told by a companion Ingress; the user's own is only annotated.
+// TestCanaryMode checks that the old ingress controller itself sends a part of the
+// traffic to new, because of a companion Ingress. The user's Ingress gets only
+// annotations.
 func TestCanaryMode(t *testing.T) {
 	t.Parallel()
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	s.Ingress("shop")
-	before := s.Written("shop")
-	s.Configure(20, hasty, "mode: canary",
+	before := s.IngressJSON("shop")
+	s.Configure(20, fastFallback, "mode: canary",
 		`canary: {header_rules: [{header: X-Migration-Target, value: new, target: new_cluster}]}`)
 	stream := s.Stream()
 	s.OptIn("shop")
-	awaitCanary(s, "20", "X-Migration-Target")
+	waitForCanary(s, "20", "X-Migration-Target")
 	require.Equal(t, "old:8000", world.Backend(s.GetIngress("shop"), 0, 0), "old traffic does not cross the proxy")
-	require.Equal(t, companion+":8001", world.Backend(s.GetIngress(companion), 0, 0), "a Service of its own, that leads to the proxy")
-	s.AwaitSplit(20)
+	require.Equal(t, companion+":8001", world.Backend(s.GetIngress(companion), 0, 0), "the companion has a Service of its own, which leads to the proxy")
+	s.WaitForSplit(20)
 	s.ExpectSplit(100, world.Header("X-Migration-Target", "new"))
 
 	s.Proxy(t, "update", s.Service, "60")
-	awaitCanary(s, "60", "X-Migration-Target")
-	s.AwaitSplit(60)
+	waitForCanary(s, "60", "X-Migration-Target")
+	s.WaitForSplit(60)
 
 	s.Fail(world.New, wire.Outage{Mode: wire.Refuse})
-	awaitCanary(s, "0", "")
-	s.AwaitSplit(0)
-	s.AwaitSplit(0, world.Header("X-Migration-Target", "new"))
+	waitForCanary(s, "0", "")
+	s.WaitForSplit(0)
+	s.WaitForSplit(0, world.Header("X-Migration-Target", "new"))
 	s.Fail(world.New, wire.Outage{})
-	awaitCanary(s, "60", "X-Migration-Target")
+	waitForCanary(s, "60", "X-Migration-Target")
 
 	s.OptOut("shop")
-	s.AwaitGone(companion)
-	s.AwaitWritten("shop", before)
-	s.AwaitSplit(0)
-	stream.StopLossless()
+	s.WaitForNoIngress(companion)
+	s.WaitForIngressJSON("shop", before)
+	s.WaitForSplit(0)
+	stream.StopWithoutLoss()
 }
 
-// awaitCanary waits until the companion says the weight and the header ("" is
-// none).
-func awaitCanary(s *world.Site, weight, header string) {
-	s.AwaitIngress(companion, fmt.Sprintf("weight %s, header %q", weight, header), func(ingress *networkingv1.Ingress) error {
+// waitForCanary waits until the companion has the weight and the header; "" means no
+// header.
+func waitForCanary(s *world.App, weight, header string) {
+	s.WaitForIngress(companion, fmt.Sprintf("weight %s, header %q", weight, header), func(ingress *networkingv1.Ingress) error {
 		got := ingress.Annotations
 		if got[nginx+"canary"] != "true" || got[nginx+"canary-weight"] != weight || got[nginx+"canary-by-header"] != header {
 			return fmt.Errorf("it says %v", got)
@@ -63,9 +64,9 @@ func awaitCanary(s *world.Site, weight, header string) {
 	})
 }
 
-// awaitCanaryOf waits until another companion has the weight.
-func awaitCanaryOf(s *world.Site, name, weight string) {
-	s.AwaitIngress(name, "weight "+weight, func(ingress *networkingv1.Ingress) error {
+// waitForCanaryWeight waits until a companion has the weight.
+func waitForCanaryWeight(s *world.App, name, weight string) {
+	s.WaitForIngress(name, "weight "+weight, func(ingress *networkingv1.Ingress) error {
 		if got := ingress.Annotations[nginx+"canary-weight"]; got != weight {
 			return fmt.Errorf("it is %q", got)
 		}
@@ -73,10 +74,11 @@ func awaitCanaryOf(s *world.Site, name, weight string) {
 	})
 }
 
-// TestCanaryModeRefusesWhatItCannotSay, in the editor.
-func TestCanaryModeRefusesWhatItCannotSay(t *testing.T) {
+// TestCanaryModeRefusesIPRules checks that the API server refuses a config that canary
+// annotations cannot express.
+func TestCanaryModeRefusesIPRules(t *testing.T) {
 	t.Parallel()
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	text := s.ServiceText(20, "mode: canary", "canary: {ip_rules: [{cidr: 10.0.0.0/8, target: new_cluster}]}")
 	err := s.EditConfig(t.Context(), func(all string) string { return world.With(all, s.Service, text) })
 	require.ErrorContains(t, err, "ip_rules")

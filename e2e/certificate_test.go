@@ -15,24 +15,24 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/world"
 )
 
-// TestCertificateRotation: cert-manager makes a new certificate while Ingresses
-// and configs are written. No call may fail, which for Ingresses shows only in
-// that they come back annotated.
+// TestCertificateRotation replaces the webhook's certificate while Ingresses and
+// configs are written. No call to the webhook may fail; for an Ingress a failed call
+// shows as a missing annotation.
 func TestCertificateRotation(t *testing.T) {
 	t.Parallel()
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	s.Configure(50)
 	s.Ingress("shop", enabled)
-	s.AwaitPhase("shop", migrating)
+	s.WaitForPhase("shop", migrating)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan writes, 1)
-	go func() { done <- writeUntil(ctx, s) }()
+	go func() { done <- writeUntilDone(ctx, s) }()
 
-	before := expiries(t.Context(), t)
+	before := certificateExpiries(t.Context(), t)
 	require.Len(t, before, 2)
 	s.Kubectl(t, "delete", "secret", "migration-proxy-webhook-tls", "-n", world.Namespace)
-	world.AwaitFor(t, 3*time.Minute, "the new certificate on every replica", func(ctx context.Context) error {
-		now := expiries(ctx, t)
+	world.EventuallyWithin(t, 3*time.Minute, "the new certificate on every replica", func(ctx context.Context) error {
+		now := certificateExpiries(ctx, t)
 		for pod, expiry := range before {
 			if now[pod] == expiry || now[pod] == "" {
 				return fmt.Errorf("%s had %s and has %q", pod, expiry, now[pod])
@@ -51,11 +51,11 @@ type writes struct {
 	failed []string
 }
 
-// after is how many writes follow when what disturbs them is over.
+// after is the number of writes that follow when the disturbance is over.
 const after = 20
 
-// writeUntil makes dry-run writes until the context ends, and a few after it.
-func writeUntil(ctx context.Context, s *world.Site) (w writes) {
+// writeUntilDone makes dry-run writes until the context ends, and a few after it.
+func writeUntilDone(ctx context.Context, s *world.App) (w writes) {
 	for left := after; left > 0; w.made++ {
 		if ctx.Err() != nil {
 			left--
@@ -67,7 +67,7 @@ func writeUntil(ctx context.Context, s *world.Site) (w writes) {
 	return w
 }
 
-func writeOnce(ctx context.Context, s *world.Site) error {
+func writeOnce(ctx context.Context, s *world.App) error {
 	dry := metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}}
 	ingresses := s.Client.NetworkingV1().Ingresses(s.Namespace)
 	fresh := &networkingv1.Ingress{
@@ -79,15 +79,15 @@ func writeOnce(ctx context.Context, s *world.Site) error {
 	if err != nil {
 		return err
 	}
-	if world.Annotation(made, "phase") == "" { // whichever: a replica may know less than the other for a moment
-		return errors.New("admission was not asked")
+	if world.Annotation(made, "phase") == "" { // any phase: one replica may be a moment behind the other
+		return errors.New("admission was not called")
 	}
 	maps := s.Client.CoreV1().ConfigMaps(world.Namespace)
 	config, err := maps.Get(ctx, world.ConfigMap, metav1.GetOptions{})
 	if err != nil {
 		return err
 	}
-	config.ResourceVersion = "" // others write it at the same time
+	config.ResourceVersion = "" // other scenarios write it at the same time
 	config.Data[world.ConfigKey] += "# a comment\n"
 	_, err = maps.Update(ctx, config, dry)
 	return err
@@ -95,8 +95,9 @@ func writeOnce(ctx context.Context, s *world.Site) error {
 
 var expiryMetric = regexp.MustCompile(`(?m)^migration_proxy_certificate_expiry_timestamp_seconds(?:\{[^}]*\})? (\S+)$`)
 
-// expiries gives, for each webhook pod, when the certificate it serves ends.
-func expiries(ctx context.Context, t *testing.T) map[string]string {
+// certificateExpiries gives the expiry of the certificate that each webhook Pod
+// serves.
+func certificateExpiries(ctx context.Context, t *testing.T) map[string]string {
 	t.Helper()
 	pods, err := cluster.Pods(ctx, world.Webhook)
 	require.NoError(t, err)

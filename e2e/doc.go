@@ -1,12 +1,15 @@
-// Package e2e has only tests: the scenarios of the migration proxy in a
-// cluster, as black boxes. A scenario types what a user types (kubectl, helm,
-// migration-proxy), sends requests through an ingress controller, and looks at
-// what the API server says.
+// Package e2e has only tests: scenarios that run the migration proxy in a cluster as a
+// black box. A scenario runs the commands of a user (kubectl, helm, migration-proxy),
+// sends requests through an ingress controller, and reads the API server.
 //
-// Takes: a cluster, see package world. Gives: a verdict, and for a scenario
-// that failed everything that can be seen of it. Refuses: to know any room of
-// ours.
+// Takes:
+//   - a cluster, see package world
 //
-// Scenarios that break what others need come one after the other, before all
-// that run in parallel.
+// Gives:
+//   - for a scenario that fails, the objects, Events and logs that explain it
+//
+// Refuses:
+//   - to import any package of the product
+//
+// Scenarios that break what others need run one by one, before all parallel ones.
 package e2e

@@ -18,10 +18,10 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/world"
 )
 
-// TestEditByHand: the user's gesture, and one with a typo.
+// TestEditByHand runs kubectl edit with a mistake and without.
 func TestEditByHand(t *testing.T) {
 	t.Parallel()
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	s.Migrate(100)
 	stream := s.Stream()
 	edit := func(to string) world.Result {
@@ -36,15 +36,15 @@ func TestEditByHand(t *testing.T) {
 
 	accepted := edit("0")
 	require.Zero(t, accepted.Code, accepted.Output)
-	s.AwaitSplit(0)
-	s.AwaitShare("shop", 0)
-	stream.StopLossless()
+	s.WaitForSplit(0)
+	s.WaitForShare("shop", 0)
+	stream.StopWithoutLoss()
 }
 
 var keptFile = regexp.MustCompile(`A copy of your changes has been stored to "(\S+)"`)
 
-// keptEdit gives what the editor showed last: kubectl writes the reason above
-// the text, and keeps the text when the user gives up.
+// keptEdit gives the last text of the editor: kubectl writes the reason above the
+// text, and keeps the text when the user gives up.
 func keptEdit(t *testing.T, output string) string {
 	t.Helper()
 	match := keptFile.FindStringSubmatch(output)
@@ -55,16 +55,17 @@ func keptEdit(t *testing.T, output string) string {
 	return string(text)
 }
 
-// TestDryRunAndDiffChangeNothing, although the answers show what would be.
+// TestDryRunAndDiffChangeNothing checks that dry runs and diffs show the rewritten
+// Ingress and change nothing.
 func TestDryRunAndDiffChangeNothing(t *testing.T) {
 	t.Parallel()
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	s.Configure(50)
 	s.Ingress("ready")
-	s.OptIn("ready") // so that we know when the replicas serve it
-	s.AwaitPhase("ready", migrating)
+	s.OptIn("ready") // so that the scenario knows when the replicas serve it
+	s.WaitForPhase("ready", migrating)
 	manifest := s.Manifest("shop", enabled)
-	world.Await(t, "every webhook replica knows that it is served", func(context.Context) error {
+	world.Eventually(t, "every webhook replica rewrites", func(context.Context) error {
 		apply := world.Command{Program: "kubectl", Args: []string{"apply", "--dry-run=server", "-o", "yaml", "-f", "-"}, Input: manifest}
 		for range 4 {
 			if shown := s.Run(t, apply); !strings.Contains(shown, "name: "+world.ProxyService) {
@@ -73,7 +74,7 @@ func TestDryRunAndDiffChangeNothing(t *testing.T) {
 		}
 		return nil
 	})
-	s.AwaitGone("shop")
+	s.WaitForNoIngress("shop")
 
 	s.Run(t, world.Command{Program: "kubectl", Args: []string{"apply", "-f", "-"}, Input: s.Manifest("shop", nil)})
 	before := s.GetIngress("shop")
@@ -91,21 +92,20 @@ func TestDryRunAndDiffChangeNothing(t *testing.T) {
 	require.Contains(t, s.ConfigText(t), "percentage: 50  # of "+s.Service)
 }
 
-// TestConcurrentUpdatesAreAllKept: several people change several services at
-// once.
+// TestConcurrentUpdatesAreAllKept changes several services at the same time.
 func TestConcurrentUpdatesAreAllKept(t *testing.T) {
 	t.Parallel()
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	names := []string{s.Service + "-a", s.Service + "-b", s.Service + "-c"}
 	for _, name := range names {
 		s.ConfigureAs(name, s.TextOf(name, name+".example.com", 1))
 	}
 	results := make([]world.Result, len(names))
-	var people sync.WaitGroup
+	var users sync.WaitGroup
 	for i, name := range names {
-		people.Go(func() { results[i] = s.Try(t, s.ProxyCommand("update", name, strconv.Itoa(10+i))) })
+		users.Go(func() { results[i] = s.Try(t, s.ProxyCommand("update", name, strconv.Itoa(10+i))) })
 	}
-	people.Wait() // also for one whose Try ended the goroutine: then t has failed
+	users.Wait() // a goroutine that Try ended has failed the test
 	for _, result := range results {
 		require.Zero(t, result.Code, result.Output)
 	}
@@ -114,24 +114,24 @@ func TestConcurrentUpdatesAreAllKept(t *testing.T) {
 	}
 }
 
-// TestABadConfigThatSlippedIn, while nobody checked: what is in force stays,
-// and an Event says what is wrong.
+// TestABadConfigThatSlippedIn writes an invalid config without the admission check.
+// The valid config stays in force, and an Event has the error.
 func TestABadConfigThatSlippedIn(t *testing.T) {
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	s.Migrate(100)
 	stream := s.Stream()
-	unchecked(t)
+	removeConfigCheck(t)
 	require.NoError(t, s.EditConfig(t.Context(), replacing("percentage: 100  # of "+s.Service, "percentage: many  # of "+s.Service)))
-	s.AwaitEvent(t, world.Namespace, "ConfigMap", "ConfigRejected", "many")
+	s.WaitForEvent(t, world.Namespace, "ConfigMap", "ConfigRejected", "many")
 	s.ExpectSplit(100)
 	require.NoError(t, s.EditConfig(t.Context(), replacing("percentage: many  # of "+s.Service, "percentage: 0  # of "+s.Service)))
-	s.AwaitSplit(0)
-	stream.StopLossless()
+	s.WaitForSplit(0)
+	stream.StopWithoutLoss()
 }
 
-// unchecked takes the check of the migration config away until the scenario's
-// end.
-func unchecked(t *testing.T) {
+// removeConfigCheck removes the admission check of the migration config until the end
+// of the scenario.
+func removeConfigCheck(t *testing.T) {
 	t.Helper()
 	name := []string{"validatingwebhookconfiguration", world.Webhook}
 	check := cluster.Kubectl(t, append([]string{"get", "-o", "yaml"}, name...)...)
@@ -145,11 +145,11 @@ func replacing(old, new string) func(string) string {
 	return func(text string) string { return strings.Replace(text, old, new, 1) }
 }
 
-// TestEditTakesEffectAtOnce measures the time from the API server's yes to
-// the last request that was decided by the old weight, over two replicas under
-// load. Its figures are in docs/e2e.md (make e2e-figures).
+// TestEditTakesEffectAtOnce measures the time from the API server's answer to the last
+// request that follows the old percentage, with two replicas under load.
+// docs/performance.md has its figures (make e2e-figures).
 func TestEditTakesEffectAtOnce(t *testing.T) {
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	s.Migrate(0)
 	stream := s.Stream(func(load *wire.Load) { load.Connections, load.Rate = 8, 400 })
 	edits := 10
@@ -160,7 +160,7 @@ func TestEditTakesEffectAtOnce(t *testing.T) {
 	for i := range edits {
 		delays = append(delays, editDelay(t, s, stream, 100*((i+1)%2)))
 	}
-	stream.StopLossless()
+	stream.StopWithoutLoss()
 	slices.Sort(delays)
 	at := func(percent int) time.Duration { return delays[(len(delays)-1)*percent/100] }
 	t.Logf("%d edits: p50 %s, p90 %s, p99 %s, max %s", edits, at(50), at(90), at(99), at(100))
@@ -170,9 +170,10 @@ func TestEditTakesEffectAtOnce(t *testing.T) {
 	require.Less(t, at(100), 5*time.Second)
 }
 
-// editDelay changes 0 to 100 or back and gives the time until the last answer
-// of the side that must no longer be asked; negative is at once.
-func editDelay(t *testing.T, s *world.Site, stream *world.Stream, percent int) time.Duration {
+// editDelay changes the percentage and gives the time until the last answer of the
+// side that no longer gets requests. It is negative if that answer came before the
+// edit was accepted.
+func editDelay(t *testing.T, s *world.App, stream *world.Stream, percent int) time.Duration {
 	t.Helper()
 	before, after := world.Old, world.New
 	if percent == 0 {
@@ -183,9 +184,9 @@ func editDelay(t *testing.T, s *world.Site, stream *world.Stream, percent int) t
 		return pattern.ReplaceAllString(text, fmt.Sprintf("percentage: %d  # of %s", percent, s.Service))
 	}))
 	accepted := time.Now()
-	ahead := stream.ClockAhead()
+	ahead := stream.ClockOffset()
 	var last time.Time
-	world.Await(t, "no answer of "+before+" for half a second", func(context.Context) error {
+	world.Eventually(t, "no answer of "+before+" for half a second", func(context.Context) error {
 		report := stream.Watch()
 		last = report.Last[before]
 		if quiet := report.Now.Sub(last); quiet < 500*time.Millisecond {

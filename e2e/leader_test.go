@@ -11,24 +11,24 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/world"
 )
 
-// TestLeaderKilledMidChange: another replica leads on, with nothing lost: not
-// the edits that came at that moment, and not what had fallen back.
+// TestLeaderKilledMidChange kills the leader during a series of edits. Another replica
+// takes over and loses neither the edits nor the fallback state.
 func TestLeaderKilledMidChange(t *testing.T) {
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	s.Ingress("shop")
-	s.Ingress("fallen", inPath("/", "fallen."+s.Host))
+	s.Ingress("fallen", withPath("/", "fallen."+s.Host))
 	s.Configure(1)
 	s.ConfigureAs(s.Service+"-fallen", s.TextOf(s.Service+"-fallen", "fallen."+s.Host, 50,
 		"fallback: {max_failures: 3, failure_window: 30, recovery_time: 3}", "health_check: {path: /, interval: 1s}"))
 	s.OptIn("shop")
 	s.OptIn("fallen")
-	s.AwaitPhase("shop", migrating)
-	s.AwaitPhase("fallen", migrating)
+	s.WaitForPhase("shop", migrating)
+	s.WaitForPhase("fallen", migrating)
 	s.Fail(world.New, wire.Outage{Mode: wire.Status, Status: 503})
-	s.AwaitPhase("fallen", fallenBack)
+	s.WaitForPhase("fallen", fallenBack)
 	stream := s.Stream(world.Host("fallen." + s.Host))
 
-	leader := awaitLeader(t, "")
+	leader := waitForLeader(t, "")
 	for percent := 2; percent <= 20; percent++ {
 		require.NoError(t, s.EditConfig(t.Context(), replacing(
 			fmt.Sprintf("percentage: %d  # of %s\n", percent-1, s.Service), fmt.Sprintf("percentage: %d  # of %s\n", percent, s.Service))))
@@ -36,20 +36,20 @@ func TestLeaderKilledMidChange(t *testing.T) {
 			cluster.Kill(t, leader)
 		}
 	}
-	t.Logf("the leader was %s, and is %s", leader, awaitLeader(t, leader))
-	s.AwaitShare("shop", 20)
-	require.NoError(t, world.InPhase(fallenBack)(s.GetIngress("fallen")), "it was not forgotten")
+	t.Logf("the leader was %s, and is %s", leader, waitForLeader(t, leader))
+	s.WaitForShare("shop", 20)
+	require.NoError(t, world.InPhase(fallenBack)(s.GetIngress("fallen")), "the new leader keeps the fallback")
 
 	s.Fail(world.New, wire.Outage{})
-	s.AwaitPhase("fallen", migrating)
-	stream.StopLossless()
+	s.WaitForPhase("fallen", migrating)
+	stream.StopWithoutLoss()
 }
 
-// awaitLeader waits until somebody else leads.
-func awaitLeader(t *testing.T, before string) string {
+// waitForLeader waits until another Pod than before is the leader.
+func waitForLeader(t *testing.T, before string) string {
 	t.Helper()
 	leader := ""
-	world.Await(t, "a leader other than "+before, func(ctx context.Context) error {
+	world.Eventually(t, "a leader other than "+before, func(ctx context.Context) error {
 		var err error
 		leader, err = cluster.Leader(ctx)
 		if err == nil && (leader == "" || leader == before) {

@@ -14,81 +14,81 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/world"
 )
 
-// TestRestoreAll is the way back from everything, without webhook and watcher.
+// TestRestoreAll restores all Ingresses without webhook and watcher.
 func TestRestoreAll(t *testing.T) {
-	s, before := twoModes(t)
+	s, before := migrateTwoIngresses(t)
 	stream := s.Stream()
 	t.Cleanup(func() { s.Proxy(cleanup{t}, "restore", "--resume") })
-	back := scaledTo0(t, world.Webhook)
+	back := scaleToZero(t, world.Webhook)
 	s.Proxy(t, "restore", "--all")
 	requireAllRestored(t, s, before)
-	s.AwaitSplit(0)
+	s.WaitForSplit(0)
 	back()
-	s.OptIn("shop", "team=checkout") // a write; nothing is rewritten while it is paused
-	world.Never(t, 2*time.Second, "shop as its user wrote it", func(context.Context) error {
+	s.OptIn("shop", "team=checkout") // a write, which must not be rewritten while paused
+	world.Consistently(t, 2*time.Second, "shop is not rewritten", func(context.Context) error {
 		return notRewritten(s.GetIngress("shop"))
 	})
 	s.Proxy(t, "restore", "--resume")
-	s.AwaitPhase("shop", migrating)
-	awaitCanaryOf(s, "side-migration", "30")
-	stream.StopLossless()
+	s.WaitForPhase("shop", migrating)
+	waitForCanaryWeight(s, "side-migration", "30")
+	stream.StopWithoutLoss()
 }
 
-// TestUninstallLeavesNoTrace, under load; and what was opted in migrates again
-// when the chart is back.
+// TestUninstallLeavesNoTrace uninstalls and installs the chart under load. After the
+// installation, Ingresses that have opted in migrate again.
 func TestUninstallLeavesNoTrace(t *testing.T) {
-	s, before := twoModes(t)
+	s, before := migrateTwoIngresses(t)
 	stream := s.Stream()
-	reinstalled(t)
+	reinstallOnFailure(t)
 	cluster.Uninstall(t)
 	requireAllRestored(t, s, before)
 	requireNoTrace(t)
 	s.ExpectSplit(0)
 	cluster.Install(t)
-	s.AwaitPhase("shop", migrating)
-	s.AwaitSplit(30)
-	stream.StopLossless()
+	s.WaitForPhase("shop", migrating)
+	s.WaitForSplit(30)
+	stream.StopWithoutLoss()
 }
 
-// twoModes is a site with two migrating Ingresses, one of each mode. It also
-// gives what they were before, with the annotation that opts in.
-func twoModes(t *testing.T) (*world.Site, map[string]string) {
+// migrateTwoIngresses creates an App with two migrating Ingresses, one of each mode.
+// It also gives their JSON from before, with the annotation that opts in.
+func migrateTwoIngresses(t *testing.T) (*world.App, map[string]string) {
 	t.Helper()
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	side := "side." + s.Host
 	s.Configure(30)
 	s.ConfigureAs(s.Service+"-side", s.TextOf(s.Service+"-side", side, 30, "mode: canary"))
 	s.Ingress("shop")
-	s.Ingress("side", inPath("/", side))
-	before := map[string]string{"shop": s.Written("shop"), "side": s.Written("side")}
+	s.Ingress("side", withPath("/", side))
+	before := map[string]string{"shop": s.IngressJSON("shop"), "side": s.IngressJSON("side")}
 	s.OptIn("shop")
 	s.OptIn("side")
-	s.AwaitPhase("shop", migrating)
-	awaitCanaryOf(s, "side-migration", "30")
-	s.AwaitSplit(30)
-	s.AwaitSplit(30, world.Host(side))
+	s.WaitForPhase("shop", migrating)
+	waitForCanaryWeight(s, "side-migration", "30")
+	s.WaitForSplit(30)
+	s.WaitForSplit(30, world.Host(side))
 	return s, before
 }
 
-// requireAllRestored wants the Ingresses as they were but for the user's own
-// annotation, and nothing generated beside them.
-func requireAllRestored(t *testing.T, s *world.Site, before map[string]string) {
+// requireAllRestored requires the Ingresses as they were, except for the user's
+// annotation, and no generated objects.
+func requireAllRestored(t *testing.T, s *world.App, before map[string]string) {
 	t.Helper()
 	for name, want := range before {
-		got := s.Written(name)
+		got := s.IngressJSON(name)
 		require.Contains(t, got, world.Annotations+"enabled")
 		require.Equal(t, want, world.WithoutAnnotation(t, got, world.Annotations+"enabled"), name)
 	}
-	s.AwaitGone("side-migration")
+	s.WaitForNoIngress("side-migration")
 	for _, name := range []string{world.ProxyService, "side-migration"} {
 		requireNoService(t, s, name)
 	}
 }
 
-// requireNoService wants no EndpointSlices either.
-func requireNoService(t *testing.T, s *world.Site, name string) {
+// requireNoService requires that neither the Service nor its EndpointSlices exist.
+func requireNoService(t *testing.T, s *world.App, name string) {
 	t.Helper()
-	world.Await(t, "no Service "+name, func(ctx context.Context) error {
+	world.Eventually(t, "no Service "+name, func(ctx context.Context) error {
 		_, err := s.Client.CoreV1().Services(s.Namespace).Get(ctx, name, metav1.GetOptions{})
 		return world.Gone(err)
 	})
@@ -98,26 +98,25 @@ func requireNoService(t *testing.T, s *world.Site, name string) {
 	require.Empty(t, slices.Items)
 }
 
-// requireNoTrace wants nothing that the chart or its programs made. The
-// namespace and the users' config are not theirs.
+// requireNoTrace requires that no object of the chart or its programs exists.
+// Namespace and migration config belong to the user.
 func requireNoTrace(t *testing.T) {
 	t.Helper()
-	world.Await(t, "only what may stay", func(context.Context) error {
+	world.Eventually(t, "only the expected objects", func(context.Context) error {
 		inside := objects(t, "--namespaced=true", "--namespace", world.Namespace)
 		outside := slices.DeleteFunc(objects(t, "--namespaced=false"), func(name string) bool {
-			return !strings.Contains(name, "migration-proxy") || strings.HasSuffix(name, "/migration-proxy-e2e") // the stage's
+			return !strings.Contains(name, "migration-proxy") || strings.HasSuffix(name, "/migration-proxy-e2e") // the actors'
 		})
-		if got := strings.Join(append(outside, inside...), "\n"); got != mayStay {
+		if got := strings.Join(append(outside, inside...), "\n"); got != expectedLeftovers {
 			return fmt.Errorf("there is\n%s", got)
 		}
 		return nil
 	})
 }
 
-// mayStay also has what Kubernetes puts into every namespace, the lease that the
-// last leader gave back, and the Secrets, which cert-manager keeps unless it is
-// told otherwise.
-const mayStay = `namespace/migration-proxy
+// expectedLeftovers also has the objects of every namespace, the released lease of the
+// last leader, and the Secrets, which cert-manager keeps by default.
+const expectedLeftovers = `namespace/migration-proxy
 configmap/kube-root-ca.crt
 configmap/migration-config
 lease.coordination.k8s.io/migration-proxy-watcher
@@ -125,8 +124,8 @@ secret/migration-proxy-webhook-ca
 secret/migration-proxy-webhook-tls
 serviceaccount/default`
 
-// objects lists the names of all objects of all kinds, but for Events and for
-// Endpoints, about which kubectl warns (the EndpointSlices say the same).
+// objects lists the names of all objects. It leaves out Events, and Endpoints, for
+// which kubectl prints a warning (EndpointSlices have the same content).
 func objects(t *testing.T, scope string, where ...string) []string {
 	t.Helper()
 	kinds := slices.DeleteFunc(strings.Fields(cluster.Kubectl(t, "api-resources", "--verbs=list", "-o", "name", scope)), func(kind string) bool {
@@ -137,20 +136,20 @@ func objects(t *testing.T, scope string, where ...string) []string {
 	return names
 }
 
-// TestOlderAndNewerSideBySide stops an upgrade when replicas of both versions
-// serve, and goes on with the work. No request is lost on the whole way.
+// TestOlderAndNewerSideBySide pauses an upgrade while replicas of both versions serve,
+// and works with them. No request is lost during the upgrade.
 func TestOlderAndNewerSideBySide(t *testing.T) {
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	s.Migrate(50)
 	stream := s.Stream()
-	reinstalled(t)
+	reinstallOnFailure(t)
 	cluster.InstallOlder(t)
 
-	// A pod that is ready counts as available after an hour only: the rollout
-	// stays where one new replica serves beside the older ones.
+	// A ready Pod becomes available only after an hour, so the rollout stops when one
+	// new replica serves together with the older ones.
 	patchProxy(t, fmt.Sprintf(`{"spec": {"minReadySeconds": 3600, "progressDeadlineSeconds": 7200, "template": {"spec": {"containers": [{"name": %q, "image": %q}]}}}}`,
 		proxyContainer(t), cluster.CurrentImage()))
-	awaitVersions(t, world.OlderVersion, world.CurrentVersion)
+	waitForVersions(t, world.OlderVersion, world.CurrentVersion)
 	for _, percent := range []string{"80", "100", "50"} {
 		s.Proxy(t, "update", s.Service, percent)
 	}
@@ -158,12 +157,12 @@ func TestOlderAndNewerSideBySide(t *testing.T) {
 	require.NoError(t, world.InPhase(migrating)(s.GetIngress("shop")))
 
 	patchProxy(t, `{"spec": {"minReadySeconds": 0, "progressDeadlineSeconds": 600}}`)
-	cluster.AwaitRollout(t, world.Deployment)
+	cluster.WaitForRollout(t, world.Deployment)
 	cluster.Install(t)
-	awaitVersions(t, world.CurrentVersion)
+	waitForVersions(t, world.CurrentVersion)
 	s.ExpectSplit(50)
 	require.NoError(t, world.InPhase(migrating)(s.GetIngress("shop")))
-	stream.StopLossless()
+	stream.StopWithoutLoss()
 }
 
 func patchProxy(t *testing.T, patch string) {
@@ -177,13 +176,13 @@ func proxyContainer(t *testing.T) string {
 		"-o", "jsonpath={.spec.template.spec.containers[0].name}"))
 }
 
-// awaitVersions waits until the ready proxies are of exactly these versions.
-func awaitVersions(t *testing.T, want ...string) {
+// waitForVersions waits until the ready proxies have exactly these versions.
+func waitForVersions(t *testing.T, want ...string) {
 	t.Helper()
 	if !cluster.OwnImages() {
-		return // they say what they like
+		return // other images have other versions
 	}
-	world.Await(t, fmt.Sprint("replicas of ", want), func(ctx context.Context) error {
+	world.Eventually(t, fmt.Sprint("replicas of ", want), func(ctx context.Context) error {
 		got, err := cluster.ReadyVersions(ctx)
 		if err == nil && fmt.Sprint(got) != fmt.Sprint(want) {
 			err = fmt.Errorf("they are %v", got)

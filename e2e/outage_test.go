@@ -14,7 +14,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/world"
 )
 
-// enabled is what an opted-in Ingress says.
+// enabled opts an Ingress in.
 func enabled(ingress *networkingv1.Ingress) {
 	if ingress.Annotations == nil {
 		ingress.Annotations = map[string]string{}
@@ -22,147 +22,148 @@ func enabled(ingress *networkingv1.Ingress) {
 	ingress.Annotations[world.Annotations+"enabled"] = "true"
 }
 
-// TestWebhookDown: a migration tool must never stop a deploy. What was written
-// meanwhile is repaired.
+// TestWebhookDown checks that a missing webhook stops no deploy, and that Ingresses
+// written meanwhile are rewritten later.
 func TestWebhookDown(t *testing.T) {
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	s.Migrate(100)
 	stream := s.Stream()
 
-	back := scaledTo0(t, world.Webhook)
+	back := scaleToZero(t, world.Webhook)
 	began := time.Now()
 	s.Ingress("late", enabled, func(ingress *networkingv1.Ingress) {
 		ingress.Spec.Rules[0].HTTP.Paths[0].Path = "/late"
 	})
-	require.Less(t, time.Since(began), 5*time.Second, "the API server waited for nobody")
+	require.Less(t, time.Since(began), 5*time.Second, "the API server does not wait for the webhook")
 	s.Kubectl(t, "annotate", "ingress", "shop", "-n", s.Namespace, "team=checkout")
 	require.Equal(t, "old:8000", world.Backend(s.GetIngress("late"), 0, 0))
 	require.Error(t, s.EditConfig(t.Context(), replacing("percentage: 100  # of "+s.Service, "percentage: 1  # of "+s.Service)),
-		"nobody can check the migration config now")
+		"without a check the migration config is refused")
 	s.ExpectSplit(100)
 
 	back()
-	s.AwaitPhase("late", migrating)
-	s.AwaitSplit(100, world.To("/late"))
+	s.WaitForPhase("late", migrating)
+	s.WaitForSplit(100, world.To("/late"))
 	require.Equal(t, "checkout", s.GetIngress("shop").Annotations["team"])
 	require.NoError(t, world.InPhase(migrating)(s.GetIngress("shop")))
-	stream.StopLossless()
+	stream.StopWithoutLoss()
 }
 
-// TestAPIServerGone: traffic and fallback of each replica need no API server;
-// afterwards, what has changed is caught up with.
+// TestAPIServerGone checks that traffic needs no API server, and that changes are
+// applied when it is back.
 func TestAPIServerGone(t *testing.T) {
 	if !cluster.Local() {
-		t.Skip("this cluster's API server is not ours to stop")
+		t.Skip("only a local cluster's API server can be stopped")
 	}
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	s.Migrate(50)
 	stream := s.Stream()
-	away := either(12*time.Second, time.Minute) // the leader loses its lease after ten
+	away := shortOrLong(12*time.Second, time.Minute) // the leader loses its lease after ten
 
 	cluster.StopAPIServer(t)
-	time.Sleep(away) // it is the outage, not a wait
+	time.Sleep(away) // the duration of the outage
 	cluster.StartAPIServer(t)
 
 	report := stream.Watch()
 	require.Zero(t, report.Failed, report.Failures)
-	require.Greater(t, report.Sent, int(50*away.Seconds()), "a hundred a second were asked for")
+	require.Greater(t, report.Sent, int(50*away.Seconds()), "the load is 100 requests a second")
 	require.NoError(t, world.Split(report, 50))
-	world.Await(t, "an edit is accepted again", func(ctx context.Context) error {
+	world.Eventually(t, "an edit is accepted again", func(ctx context.Context) error {
 		return s.EditConfig(ctx, replacing("percentage: 50  # of "+s.Service, "percentage: 0  # of "+s.Service))
 	})
-	s.AwaitSplit(0)
-	s.AwaitShare("shop", 0)
+	s.WaitForSplit(0)
+	s.WaitForShare("shop", 0)
 	s.Ingress("late", enabled, func(ingress *networkingv1.Ingress) {
 		ingress.Spec.Rules[0].HTTP.Paths[0].Path = "/late"
 	})
-	s.AwaitPhase("late", migrating)
-	stream.StopLossless()
+	s.WaitForPhase("late", migrating)
+	stream.StopWithoutLoss()
 }
 
-// TestAllProxiesGone: without a proxy that could serve it, every Ingress is as
-// its user wrote it.
+// TestAllProxiesGone checks that without any proxy all Ingresses are as their users
+// wrote them.
 func TestAllProxiesGone(t *testing.T) {
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	s.Migrate(100)
 	stream := s.Stream()
 
-	back := scaledBack(t, world.Deployment)
+	back := restoreScale(t, world.Deployment)
 	began := time.Now()
 	cluster.Kubectl(t, "scale", "deployment", world.Deployment, "-n", world.Namespace, "--replicas=0")
-	s.AwaitPhase("shop", bypassed)
+	s.WaitForPhase("shop", bypassed)
 	t.Logf("bypassed after %s", time.Since(began).Round(time.Millisecond))
-	s.AwaitEvent(t, s.Namespace, "Ingress", "Bypassed", "")
+	s.WaitForEvent(t, s.Namespace, "Ingress", "Bypassed", "")
 	require.Equal(t, "old:8000", world.Backend(s.GetIngress("shop"), 0, 0))
-	s.AwaitSplit(0)
+	s.WaitForSplit(0)
 	lost := stream.Stop()
 	t.Logf("%d of %d requests failed until then", lost.Failed, lost.Sent)
-	require.Less(t, lost.Failed, 1000, "ten seconds' worth")
+	require.Less(t, lost.Failed, 1000, "the requests of ten seconds")
 	again := s.Stream()
 
 	back()
-	s.AwaitPhase("shop", migrating)
-	s.AwaitSplit(100)
-	again.StopLossless()
+	s.WaitForPhase("shop", migrating)
+	s.WaitForSplit(100)
+	again.StopWithoutLoss()
 }
 
-// TestNewClusterDies, and comes back, with nobody at the keyboard.
+// TestNewClusterDies checks the fallback, and the recovery without an operator.
 func TestNewClusterDies(t *testing.T) {
 	t.Parallel()
-	s := cluster.NewSite(t)
-	s.Migrate(50, hasty)
+	s := cluster.NewApp(t)
+	s.Migrate(50, fastFallback)
 	stream := s.Stream()
 
 	s.Fail(world.New, wire.Outage{Mode: wire.Refuse})
-	s.AwaitPhase("shop", fallenBack)
+	s.WaitForPhase("shop", fallenBack)
 	require.Equal(t, "old:8000", world.Backend(s.GetIngress("shop"), 0, 0))
 	require.NotEmpty(t, world.Annotation(s.GetIngress("shop"), "reason"))
-	s.AwaitEvent(t, s.Namespace, "Ingress", "FellBack", "requests to new failed")
-	awaitState(s, fallenBack)
-	s.AwaitSplit(0)
+	s.WaitForEvent(t, s.Namespace, "Ingress", "FellBack", "requests to new failed")
+	waitForState(s, fallenBack)
+	s.WaitForSplit(0)
 
 	s.Fail(world.New, wire.Outage{})
-	s.AwaitPhase("shop", migrating)
-	s.AwaitEvent(t, s.Namespace, "Ingress", "Recovered", "")
-	awaitState(s, migrating)
-	s.AwaitSplit(50)
-	stream.StopLossless()
+	s.WaitForPhase("shop", migrating)
+	s.WaitForEvent(t, s.Namespace, "Ingress", "Recovered", "")
+	waitForState(s, migrating)
+	s.WaitForSplit(50)
+	stream.StopWithoutLoss()
 }
 
-// TestNewBreaksOff after it has read a request: old answers a GET, but a POST
-// that new may have seen is sent nowhere else. Both count, so it falls back.
+// TestNewBreaksOff has a new that breaks off after it has read a request: old answers
+// a GET, but a POST that new may have seen is not repeated. Both count as failures, so
+// the service falls back.
 func TestNewBreaksOff(t *testing.T) {
 	t.Parallel()
 	for mode, status := range map[string]int{wire.Hang: http.StatusGatewayTimeout, wire.Reset: http.StatusBadGateway} {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
-			s := cluster.NewSite(t)
-			s.Migrate(100, hasty, "timeout: 2s")
+			s := cluster.NewApp(t)
+			s.Migrate(100, fastFallback, "timeout: 2s")
 			s.Fail(world.New, wire.Outage{Mode: mode})
 
 			pay := func(load *wire.Load) { load.Method, load.Path, load.Body = http.MethodPost, "/pay", "1" }
-			const payments = 2 // fewer than what trips a replica
+			const payments = 2 // too few to trip a replica
 			require.Equal(t, map[int]int{status: payments}, s.Send(payments, pay).Statuses)
 			require.Equal(t, payments, s.Counts(world.New).Paths["/pay"])
 			require.Zero(t, s.Counts(world.Old).Paths["/pay"])
 			s.ExpectSplit(0)
-			s.AwaitPhase("shop", fallenBack)
+			s.WaitForPhase("shop", fallenBack)
 			require.Zero(t, s.Send(payments, pay).Failed)
 
 			s.Fail(world.New, wire.Outage{})
-			s.AwaitPhase("shop", migrating)
-			s.AwaitSplit(100)
+			s.WaitForPhase("shop", migrating)
+			s.WaitForSplit(100)
 		})
 	}
 }
 
-// hasty is a fallback for scenarios: few failures, and soon back.
-const hasty = "fallback: {max_failures: 3, failure_window: 30, recovery_time: 3}"
+// fastFallback is a fallback with few failures and a short recovery time.
+const fastFallback = "fallback: {max_failures: 3, failure_window: 30, recovery_time: 3}"
 
-// awaitState waits until ConfigMap migration-state has the phase for the
-// site's service.
-func awaitState(s *world.Site, phase string) {
-	s.AwaitState(func(services map[string]world.StateOfService) error {
+// waitForState waits until ConfigMap migration-state has the phase for the App's
+// service.
+func waitForState(s *world.App, phase string) {
+	s.WaitForState(func(services map[string]world.StateOfService) error {
 		if got := services[s.Service].Phase; got != phase {
 			return fmt.Errorf("%s is %q there", s.Service, got)
 		}

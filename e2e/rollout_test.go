@@ -12,11 +12,11 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/world"
 )
 
-// TestRolloutsLoseNothing replaces every Pod of ours while clients on
-// keep-alive connections ask and upload, and while users write Ingresses and
-// configs: no request fails, and no write is refused or passed over.
+// TestRolloutsLoseNothing replaces all Pods of the installation while clients send
+// requests on keep-alive connections and users write Ingresses and configs. No request
+// fails, and no write is refused or misses admission.
 func TestRolloutsLoseNothing(t *testing.T) {
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	s.Migrate(50)
 	for _, c := range []struct {
 		name string
@@ -36,17 +36,17 @@ func TestRolloutsLoseNothing(t *testing.T) {
 func restart(t *testing.T, deployment string) {
 	t.Helper()
 	cluster.Kubectl(t, "rollout", "restart", "deployment/"+deployment, "-n", world.Namespace)
-	cluster.AwaitRollout(t, deployment)
-	cluster.Scale(t, deployment, 2) // waits for the end of the former ones
+	cluster.WaitForRollout(t, deployment)
+	cluster.Scale(t, deployment, 2) // waits until the old Pods have ended
 }
 
-func rollUnderLoad(t *testing.T, s *world.Site, roll func(t *testing.T)) {
+func rollUnderLoad(t *testing.T, s *world.App, roll func(t *testing.T)) {
 	t.Helper()
 	paced := func(load *wire.Load) { load.Connections, load.Rate = 8, 150 }
 	uploads := func(load *wire.Load) { load.Method, load.Body = http.MethodPost, strings.Repeat("body ", 1000) }
 	many := func(load *wire.Load) { load.Connections, load.Rate = 32, 400 }
-	// Nothing between these and the proxy closes a connection in time, or sends
-	// a GET again.
+	// These connect to the proxy without an ingress controller, which could close a
+	// connection in time or repeat a GET.
 	direct := func(load *wire.Load) { load.Target = world.ProxyService + "." + s.Namespace + ".svc.cluster.local:80" }
 	streams := map[string]*world.Stream{
 		"GET": s.Stream(paced), "POST": s.Stream(paced, uploads),
@@ -54,7 +54,7 @@ func rollUnderLoad(t *testing.T, s *world.Site, roll func(t *testing.T)) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan writes, 1)
-	go func() { done <- writeUntil(ctx, s) }()
+	go func() { done <- writeUntilDone(ctx, s) }()
 	roll(t)
 	stop()
 	written := <-done

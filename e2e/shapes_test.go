@@ -10,29 +10,28 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/world"
 )
 
-// inPath is an Ingress for another host and path.
-func inPath(path, host string) func(*networkingv1.Ingress) {
+// withPath changes host and path of an Ingress.
+func withPath(path, host string) func(*networkingv1.Ingress) {
 	return func(ingress *networkingv1.Ingress) {
 		ingress.Spec.Rules[0].Host = host
 		ingress.Spec.Rules[0].HTTP.Paths[0].Path = path
 	}
 }
 
-// TestManyShapes has in one Ingress all that an Ingress can have. Only the
-// paths that belong to the service are touched, and the user hears of those
-// that are not.
+// TestManyShapes has one Ingress with every kind of path. Only the paths of the
+// service are rewritten, and the user gets a warning about the others.
 func TestManyShapes(t *testing.T) {
 	t.Parallel()
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	wild := "wild-" + s.Service + ".example.com"
 	s.Ingress("shop", func(ingress *networkingv1.Ingress) { everyShape(s, wild, ingress) })
-	before := s.Written("shop")
+	before := s.IngressJSON("shop")
 	s.Configure(100)
 	s.ConfigureAs(s.Service+"-wild", s.TextOf(s.Service+"-wild", "*."+wild, 100))
-	awaitState(s, migrating)
+	waitForState(s, migrating)
 
 	warnings := s.OptIn("shop")
-	s.AwaitPhase("shop", migrating)
+	s.WaitForPhase("shop", migrating)
 	ingress := s.GetIngress("shop")
 	for _, c := range []struct {
 		rule, path int
@@ -52,15 +51,15 @@ func TestManyShapes(t *testing.T) {
 	require.Contains(t, warnings, "Warning:")
 	require.Contains(t, warnings, "/other")
 
-	s.AwaitSplit(100)
-	s.AwaitSplit(100, world.Host("a."+wild))
-	s.AwaitSplit(0, world.Host("plain-"+s.Host))
+	s.WaitForSplit(100)
+	s.WaitForSplit(100, world.Host("a."+wild))
+	s.WaitForSplit(0, world.Host("plain-"+s.Host))
 	s.OptOut("shop")
-	s.AwaitWritten("shop", before)
-	s.AwaitSplit(0)
+	s.WaitForIngressJSON("shop", before)
+	s.WaitForSplit(0)
 }
 
-func everyShape(s *world.Site, wild string, ingress *networkingv1.Ingress) {
+func everyShape(s *world.App, wild string, ingress *networkingv1.Ingress) {
 	named := world.Path("/", world.Old, 0)
 	named.Backend.Service.Port = networkingv1.ServiceBackendPort{Name: "web"}
 	acme := world.Path("/.well-known/acme-challenge/token", "cm-acme-http-solver-x", 8089)
@@ -77,15 +76,15 @@ func everyShape(s *world.Site, wild string, ingress *networkingv1.Ingress) {
 	}
 }
 
-// TestACanaryIngressIsRefused: it already is half of a split.
+// TestACanaryIngressIsRefused opts in an Ingress that is itself a canary.
 func TestACanaryIngressIsRefused(t *testing.T) {
 	t.Parallel()
-	s := cluster.NewSite(t)
+	s := cluster.NewApp(t)
 	s.Ingress("shop", func(ingress *networkingv1.Ingress) {
 		ingress.Annotations = map[string]string{nginx + "canary": "true", nginx + "canary-weight": "10"}
 	})
 	s.Configure(100)
-	awaitState(s, migrating)
+	waitForState(s, migrating)
 	require.Contains(t, s.OptIn("shop"), "canary")
 	require.Equal(t, "old:8000", world.Backend(s.GetIngress("shop"), 0, 0))
 }

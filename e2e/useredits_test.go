@@ -11,9 +11,9 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/world"
 )
 
-// TestUserEditsMidMigration: the user goes on working with his manifest, which
-// knows nothing of us, with the tool he likes. All he writes is kept, the
-// migration goes on, and the way back leads to his newest manifest.
+// TestUserEditsMidMigration changes an Ingress by the user's manifest, with several
+// tools, during the migration. All changes are kept, the migration goes on, and the
+// opt-out leads to the newest manifest.
 func TestUserEditsMidMigration(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{
@@ -23,7 +23,7 @@ func TestUserEditsMidMigration(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := cluster.NewSite(t)
+			s := cluster.NewApp(t)
 			write := func(manifest string) {
 				s.Run(t, world.Command{Program: "kubectl", Args: args, Input: manifest})
 			}
@@ -33,27 +33,27 @@ func TestUserEditsMidMigration(t *testing.T) {
 				write(s.Manifest("shop", enabled))
 			}
 			s.Configure(100)
-			s.AwaitPhase("shop", migrating) // by the watcher: it was there before the service
+			s.WaitForPhase("shop", migrating) // by the watcher: the Ingress existed before the service
 			stream := s.Stream()
 
-			write(s.Manifest("shop", func(ingress *networkingv1.Ingress) { enabled(ingress); grown(s, ingress) }))
-			s.AwaitIngress("shop", "rewritten with the new path", bothRewritten)
+			write(s.Manifest("shop", func(ingress *networkingv1.Ingress) { enabled(ingress); nextVersion(s, ingress) }))
+			s.WaitForIngress("shop", "rewritten with the new path", bothRewritten)
 			ingress := s.GetIngress("shop")
 			require.Equal(t, "shop-tls", ingress.Spec.TLS[0].SecretName)
 			require.Equal(t, "10", ingress.Annotations["example.com/limit"])
-			s.AwaitSplit(100)
-			s.AwaitSplit(100, world.To("/grown/x"))
+			s.WaitForSplit(100)
+			s.WaitForSplit(100, world.To("/grown/x"))
 
-			write(s.Manifest("shop", func(ingress *networkingv1.Ingress) { grown(s, ingress) })) // no longer enabled
-			s.AwaitIngress("shop", "restored", restored)
-			stream.StopLossless()
-			requireAsWritten(t, s, func(ingress *networkingv1.Ingress) { grown(s, ingress) })
+			write(s.Manifest("shop", func(ingress *networkingv1.Ingress) { nextVersion(s, ingress) })) // without the annotation
+			s.WaitForIngress("shop", "restored", restored)
+			stream.StopWithoutLoss()
+			requireAsWritten(t, s, func(ingress *networkingv1.Ingress) { nextVersion(s, ingress) })
 		})
 	}
 }
 
-// grown is what the user's next version has more.
-func grown(s *world.Site, ingress *networkingv1.Ingress) {
+// nextVersion makes the changes of the user's next version.
+func nextVersion(s *world.App, ingress *networkingv1.Ingress) {
 	if ingress.Annotations == nil {
 		ingress.Annotations = map[string]string{}
 	}
@@ -72,9 +72,9 @@ func bothRewritten(ingress *networkingv1.Ingress) error {
 	return nil
 }
 
-// requireAsWritten wants the Ingress to be what the manifest says, and no
-// more, but for what kubectl itself notes.
-func requireAsWritten(t *testing.T, s *world.Site, change func(*networkingv1.Ingress)) {
+// requireAsWritten requires that the Ingress has exactly the content of the manifest,
+// apart from kubectl's own annotation.
+func requireAsWritten(t *testing.T, s *world.App, change func(*networkingv1.Ingress)) {
 	t.Helper()
 	var want networkingv1.Ingress
 	require.NoError(t, yaml.UnmarshalStrict([]byte(s.Manifest("shop", change)), &want))

@@ -21,8 +21,8 @@ import (
 
 func sprint(value any) string { return fmt.Sprint(value) }
 
-// everySecond answers a request, resets the connection at the next one, which
-// meets a connection that was used before, and so on.
+// everySecond starts a backend that answers a request and resets the connection at the
+// next one, which comes on a used connection.
 func everySecond(t *testing.T) (address string, asked *atomic.Int64) {
 	t.Helper()
 	asked = &atomic.Int64{}
@@ -36,15 +36,14 @@ func everySecond(t *testing.T) (address string, asked *atomic.Int64) {
 	return server.Listener.Addr().String(), asked
 }
 
-// ask posts JSON (or gets, when there is nothing to post) and decodes the
-// answer.
-func ask[A any](t *testing.T, server, path string, question any) A {
+// call posts JSON, or sends a GET if the body is nil, and decodes the answer.
+func call[A any](t *testing.T, server, path string, content any) A {
 	t.Helper()
 	var answer A
 	method, body := http.MethodGet, []byte(nil)
-	if question != nil {
+	if content != nil {
 		method = http.MethodPost
-		body, _ = json.Marshal(question)
+		body, _ = json.Marshal(content)
 	}
 	request, err := http.NewRequestWithContext(t.Context(), method, server+path, bytes.NewReader(body))
 	require.NoError(t, err)
@@ -56,7 +55,7 @@ func ask[A any](t *testing.T, server, path string, question any) A {
 	return answer
 }
 
-// newActors starts a backend, a traffic actor that loads it, and gives their
+// newActors starts a backend and a traffic actor for it, and gives the URLs of their
 // control ports.
 func newActors(t *testing.T) (control, clients string) {
 	t.Helper()
@@ -77,18 +76,18 @@ func TestTrafficCounts(t *testing.T) {
 	t.Parallel()
 	control, clients := newActors(t)
 	load := wire.Load{Host: "shop.example.com", Path: "/a", Requests: 50, Connections: 4, Header: map[string]string{"X-A": "1"}}
-	report := ask[wire.Report](t, clients, wire.PathRun, load)
+	report := call[wire.Report](t, clients, wire.PathRun, load)
 	require.Equal(t, 50, report.Sent)
 	require.Equal(t, map[string]int{"old": 50}, report.Sides)
 	require.Zero(t, report.Failed)
-	counts := ask[wire.Counts](t, control, wire.PathCounts, nil)
+	counts := call[wire.Counts](t, control, wire.PathCounts, nil)
 	require.Equal(t, 50, counts.Paths["/a"])
 	require.Equal(t, "shop.example.com", counts.Last.Host)
 	require.Equal(t, []string{"1"}, counts.Last.Header["X-A"])
 }
 
-// TestTrafficHidesNothing: each request that was lost counts, also a GET on a
-// connection that was used before; and each that no application answered.
+// TestTrafficHidesNothing checks that each lost request counts, also a GET on a used
+// connection, and each answer that no backend gave.
 func TestTrafficHidesNothing(t *testing.T) {
 	t.Parallel()
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
@@ -103,11 +102,11 @@ func TestTrafficHidesNothing(t *testing.T) {
 	lost := begin(t.Context(), stranger.Listener.Addr().String(), wire.Load{Host: "x", Path: "/", Requests: 2})
 	lost.wait()
 	require.Equal(t, 2, lost.report().Failed)
-	require.Contains(t, lost.report().Failures[0], "status 404, and no application was asked")
+	require.Contains(t, lost.report().Failures[0], "status 404, and no backend answered")
 }
 
-// TestForwarderRepeats a GET on a connection that was used before, as
-// ingress-nginx does, and never a POST.
+// TestForwarderRepeats checks that a GET on a used connection is repeated, as
+// ingress-nginx does, and a POST is not.
 func TestForwarderRepeats(t *testing.T) {
 	t.Parallel()
 	for method, lost := range map[string]int{http.MethodGet: 0, http.MethodHead: 0, http.MethodPost: 3} {
@@ -131,23 +130,23 @@ func TestTrafficSeesEveryOutage(t *testing.T) {
 	control, clients := newActors(t)
 	load := wire.Load{Host: "shop.example.com", Path: "/", Method: http.MethodPost, Body: "x", Requests: 5}
 	for _, outage := range []wire.Outage{{Mode: wire.Status, Status: 503}, {Mode: wire.Reset}} {
-		ask[wire.Outage](t, control, wire.PathOutage, outage)
-		report := ask[wire.Report](t, clients, wire.PathRun, load)
+		call[wire.Outage](t, control, wire.PathOutage, outage)
+		report := call[wire.Report](t, clients, wire.PathRun, load)
 		require.Equal(t, 5, report.Failed, outage)
 		require.Len(t, report.Failures, 5)
 	}
-	ask[wire.Outage](t, control, wire.PathOutage, wire.Outage{})
-	require.Zero(t, ask[wire.Report](t, clients, wire.PathRun, load).Failed)
+	call[wire.Outage](t, control, wire.PathOutage, wire.Outage{})
+	require.Zero(t, call[wire.Report](t, clients, wire.PathRun, load).Failed)
 }
 
 func TestTrafficGoesOnUntilItIsStopped(t *testing.T) {
 	t.Parallel()
 	_, clients := newActors(t)
-	ask[wire.Report](t, clients, wire.PathStart, wire.Load{Name: "a", Host: "x", Path: "/", Rate: 500})
+	call[wire.Report](t, clients, wire.PathStart, wire.Load{Name: "a", Host: "x", Path: "/", Rate: 500})
 	require.Eventually(t, func() bool {
-		return ask[wire.Report](t, clients, wire.PathWatch+"?name=a", nil).Sent > 10
+		return call[wire.Report](t, clients, wire.PathWatch+"?name=a", nil).Sent > 10
 	}, 10*time.Second, 5*time.Millisecond)
-	report := ask[wire.Report](t, clients, wire.PathStop+"?name=a", struct{}{})
+	report := call[wire.Report](t, clients, wire.PathStop+"?name=a", struct{}{})
 	require.Zero(t, report.Failed)
 	require.False(t, report.Last["old"].Before(report.First["old"]))
 }
@@ -179,8 +178,8 @@ func TestBackendRefuses(t *testing.T) {
 	}
 }
 
-// TestForwarderTriesAnother has one endpoint that refuses connections: no
-// request may fail, whatever its method.
+// TestForwarderTriesAnother has one endpoint that refuses connections: no request may
+// fail, whatever its method.
 func TestForwarderTriesAnother(t *testing.T) {
 	t.Parallel()
 	b := newBackend("old")

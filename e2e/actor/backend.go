@@ -18,8 +18,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
-// backend is an application: it answers with its name, or fails as it was
-// told to.
+// backend is an application: it answers with its name, or fails as its outage says.
 type backend struct {
 	name string
 	port int
@@ -85,7 +84,7 @@ func (b *backend) setOutage(_ context.Context, outage wire.Outage) (wire.Outage,
 	return outage, nil
 }
 
-// current gives the outage in force, and what is closed when it changes.
+// current gives the outage in force, and a channel that is closed when it changes.
 func (b *backend) current() (wire.Outage, <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -100,8 +99,8 @@ func (b *backend) counted() wire.Counts {
 	return counts
 }
 
-// serve listens whenever it is not told to refuse. An outage of mode Refuse
-// cuts all connections, as the end of a process does.
+// serve listens, except during an outage of mode Refuse. Such an outage closes all
+// connections, like the end of a process.
 func (b *backend) serve(ctx context.Context) error {
 	for ctx.Err() == nil {
 		outage, change := b.current()
@@ -119,7 +118,7 @@ func (b *backend) serve(ctx context.Context) error {
 	return nil
 }
 
-// listen serves until the context ends or connections are to be refused.
+// listen serves until the context ends or an outage of mode Refuse begins.
 func (b *backend) listen(ctx context.Context) error {
 	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", b.port))
 	if err != nil {
@@ -130,7 +129,7 @@ func (b *backend) listen(ctx context.Context) error {
 	}
 	server := &http.Server{Handler: b, ReadHeaderTimeout: time.Minute}
 	go func() {
-		if b.awaitRefuse(ctx) {
+		if b.waitForRefuse(ctx) {
 			_ = server.Close()
 			return
 		}
@@ -144,9 +143,9 @@ func (b *backend) listen(ctx context.Context) error {
 	return nil
 }
 
-// awaitRefuse tells whether it ended because connections are to be refused,
-// and not with the context.
-func (b *backend) awaitRefuse(ctx context.Context) bool {
+// waitForRefuse gives true when an outage of mode Refuse begins, and false when the
+// context ends.
+func (b *backend) waitForRefuse(ctx context.Context) bool {
 	for {
 		outage, change := b.current()
 		if outage.Mode == wire.Refuse {
@@ -168,7 +167,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	outage := b.outage
 	b.mu.Unlock()
 	w.Header().Set(testbed.BackendHeader, b.name)
-	_, _ = io.Copy(io.Discard, r.Body) // a body that breaks off is the sender's loss
+	_, _ = io.Copy(io.Discard, r.Body) // a an incomplete body is ignored
 	switch outage.Mode {
 	case wire.Status:
 		w.WriteHeader(outage.Status)
@@ -179,7 +178,7 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// reset closes the connection with a TCP reset; over TLS, without an alert.
+// reset closes the connection with a TCP reset; with TLS, without an alert.
 func reset(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -194,7 +193,7 @@ func reset(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-// seen is what the application knows of a request.
+// seen is what the backend records of a request.
 func seen(r *http.Request) *wire.Request {
 	request := &wire.Request{Host: r.Host, Target: r.RequestURI, Header: r.Header}
 	if r.TLS != nil {
@@ -203,8 +202,8 @@ func seen(r *http.Request) *wire.Request {
 	return request
 }
 
-// selfSigned makes a certificate that nobody trusts: the services of the
-// scenarios switch the check off. That it is checked is tested elsewhere.
+// selfSigned makes a certificate that no client trusts: the services of the scenarios
+// do not verify it. proxy/behaviour tests the verification.
 func selfSigned() (*tls.Config, error) {
 	authority, err := testbed.NewAuthority()
 	if err != nil {

@@ -21,7 +21,7 @@ const (
 	canaryPattern  = nginxPrefix + "canary-by-header-pattern"
 )
 
-// canary is the other way that some requests of a route take.
+// canary is a route that gets a part of the requests of another route.
 type canary struct {
 	route   *route
 	header  string         // "" is none
@@ -35,7 +35,7 @@ func isCanary(ingress *networkingv1.Ingress) bool {
 	return ingress.Annotations[canaryEnabled] == "true"
 }
 
-// newCanary reads the annotations; what cannot be read counts for nothing.
+// newCanary reads the annotations. Invalid values are ignored.
 func newCanary(annotations map[string]string, to *route) *canary {
 	made := &canary{route: to, header: annotations[canaryByHeader], value: annotations[canaryValue], total: 100}
 	if text := annotations[canaryPattern]; text != "" && made.value == "" {
@@ -48,8 +48,8 @@ func newCanary(annotations map[string]string, to *route) *canary {
 	return made
 }
 
-// takes decides as ingress-nginx documents it: the header first, then the
-// weight's dice.
+// takes decides as ingress-nginx documents it: the header first, then a random number
+// and the weight.
 func (c *canary) takes(header http.Header) bool {
 	if c.header != "" {
 		got := header.Get(c.header)

@@ -22,8 +22,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/wire"
 )
 
-// controller is an ingress controller as small as it can be: it watches, makes
-// a table of routes whenever anything changed, and forwards by the newest one.
+// controller is a minimal ingress controller: it watches the cluster, builds a table
+// of routes after each change, and forwards requests by the newest table.
 type controller struct {
 	class   string
 	factory informers.SharedInformerFactory
@@ -77,8 +77,8 @@ func (c *controller) register(control *http.ServeMux) {
 	})
 }
 
-// follow keeps the routes as the cluster says. While the API server is away
-// they stay as they are.
+// follow rebuilds the routes after each change. Without an API server they stay as
+// they are.
 func (c *controller) follow(ctx context.Context) error {
 	for _, informer := range []cache.SharedIndexInformer{
 		c.factory.Networking().V1().Ingresses().Informer(),
@@ -119,7 +119,7 @@ func (c *controller) onAny() cache.ResourceEventHandlerFuncs {
 	}
 }
 
-// snapshot is all that routes are made of.
+// snapshot has all objects that routes depend on.
 type snapshot struct {
 	ingresses []*networkingv1.Ingress
 	services  []*corev1.Service
@@ -158,7 +158,8 @@ func (c *controller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.forward.to(found.endpoints, w, r)
 }
 
-// refuse answers by itself. Clients count only how often; the log says why.
+// refuse answers with an error of the controller. Clients only count these; the log
+// has the reason.
 func refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
 	slog.Warn("refused", "status", status, "why", why, "method", r.Method, "host", r.Host, "path", r.URL.Path)
 	http.Error(w, "e2e controller: "+why, status)

@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// replayable is how long a body may be, in bytes, to be kept for the case that
-// an idle connection turns out to be closed.
+// replayable is the maximum size of a body, in bytes, that is kept in memory so that
+// it can be sent again.
 const replayable = 1 << 20
 
-// forwarder sends requests to endpoints in turn. What could not connect is tried
-// on another endpoint. A GET or HEAD whose kept connection ends before an answer
-// begins is sent again (http.Transport does it), as ingress-nginx would: so a
-// proxy that loses one is seen only by clients that ask it without a controller.
+// forwarder sends requests to endpoints in turn. After a failed connect it tries
+// another endpoint. A GET or HEAD whose kept connection ends before the answer begins
+// is sent again (by http.Transport), as ingress-nginx does. Only clients without a
+// controller therefore see a request that the proxy loses in this way.
 type forwarder struct {
 	turn      atomic.Uint64
 	transport *http.Transport
@@ -48,8 +48,7 @@ func newForwarder() *forwarder {
 	return f
 }
 
-// rewrite keeps the Host and says whom the request came from; what the client
-// says about that counts for nothing.
+// rewrite keeps the Host, and replaces the client's forwarded headers.
 func rewrite(request *httputil.ProxyRequest) {
 	request.Out.URL.Scheme = "http"
 	request.Out.Host = request.In.Host
@@ -101,6 +100,6 @@ func neverSent(err error) bool {
 	return errors.As(err, &failed) && failed.Op == "dial"
 }
 
-// closeIdle forgets connections that nobody uses: those to a vanished endpoint
-// would be closed by it just when the next request is sent.
+// closeIdle closes idle connections: a removed endpoint would close them just when the
+// next request is sent.
 func (f *forwarder) closeIdle() { f.transport.CloseIdleConnections() }

@@ -19,8 +19,7 @@ import (
 
 func main() { os.Exit(run(os.Args[1:])) }
 
-// role runs until the context ends. What it adds to the control port it adds
-// before it returns from begin.
+// role runs until the context ends. It adds its handlers to the control port first.
 type role func(ctx context.Context, args []string, control *http.ServeMux) error
 
 var roles = map[string]role{"backend": runBackend, "controller": runController, "traffic": runTraffic}
@@ -41,7 +40,7 @@ func run(args []string) int {
 	return 0
 }
 
-// flags parses a role's own flags; what is left over is an error.
+// flags parses the flags of a role. Further arguments are an error.
 func flags(name string, args []string, define func(*flag.FlagSet)) error {
 	set := flag.NewFlagSet("actor "+name, flag.ContinueOnError)
 	define(set)
@@ -54,8 +53,8 @@ func flags(name string, args []string, define func(*flag.FlagSet)) error {
 	return nil
 }
 
-// serve answers on the port until the context ends, then lets the requests
-// under way finish.
+// serve answers on the port until the context ends, then waits for the requests in
+// flight.
 func serve(ctx context.Context, port int, handler http.Handler) error {
 	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
 	if err != nil {
@@ -94,12 +93,12 @@ func exchange[Q, A any](answer func(context.Context, Q) (A, error)) http.Handler
 	}
 }
 
-// reply writes JSON, or the error as 400.
+// reply writes the value as JSON, or the error with status 400.
 func reply(w http.ResponseWriter, value any, err error) {
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(value) // the asker sees a body that breaks off
+	_ = json.NewEncoder(w).Encode(value) // the client sees a truncated body
 }

@@ -13,7 +13,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// route is one path of one Ingress, with the addresses behind it.
+// route is a path of an Ingress with the addresses of its backend.
 type route struct {
 	host      string // "" is any, "*.example.com" a wildcard for one label
 	path      string
@@ -25,14 +25,14 @@ type route struct {
 	canary    *canary
 }
 
-// table is all routes, the most specific first within a host.
+// table has all routes, the most specific first within a host.
 type table struct {
 	hosts     map[string][]*route
 	endpoints map[netip.AddrPort]bool // all that any route leads to
 }
 
-// newTable makes the routes of the class. Of two Ingresses with one host and
-// path the older one wins, as with ingress-nginx.
+// newTable makes the routes of the class. Of two Ingresses with the same host and path
+// the older one wins, as with ingress-nginx.
 func newTable(class string, seen snapshot) *table {
 	made := &table{hosts: map[string][]*route{}, endpoints: map[netip.AddrPort]bool{}}
 	backends := newBackends(seen)
@@ -72,8 +72,8 @@ func classOf(ingress *networkingv1.Ingress) string {
 	return ingress.Annotations["kubernetes.io/ingress.class"]
 }
 
-// moreSpecific sorts exact paths before prefixes, longer ones before shorter
-// ones, and default backends last.
+// moreSpecific sorts exact paths before prefixes, longer paths before shorter ones,
+// and default backends last.
 func moreSpecific(a, b *route) int {
 	order := func(r *route) int {
 		switch {
@@ -110,9 +110,8 @@ func (t *table) lead(one *route) {
 	}
 }
 
-// addCanary hangs the route of a canary Ingress on the route it belongs to.
-// One with the same backend, or without a main route, counts for nothing, as
-// with ingress-nginx.
+// addCanary attaches the route of a canary Ingress to its main route. It ignores a
+// canary without a main route or with the same backend, as ingress-nginx does.
 func (t *table) addCanary(ingress *networkingv1.Ingress, one *route) {
 	main := t.same(one)
 	if main == nil || main.canary != nil || main.backend == one.backend {
@@ -144,7 +143,7 @@ func (r *route) matches(path string) bool {
 	return path == prefix || strings.HasPrefix(path, prefix+"/")
 }
 
-// lost tells whether an address is no longer in use.
+// lost tells whether the new table lacks an address of this one.
 func (t *table) lost(now *table) bool {
 	if t == nil {
 		return false
@@ -157,7 +156,7 @@ func (t *table) lost(now *table) bool {
 	return false
 }
 
-// String lists the routes, for somebody who wonders.
+// String lists the routes for debugging.
 func (t *table) String() string {
 	var lines []string
 	for host, routes := range t.hosts {
@@ -180,8 +179,7 @@ func hostname(hostport string) string {
 	return hostport
 }
 
-// routesOf gives the routes of one Ingress. Resource backends have none: only
-// the controllers that own them know what they are.
+// routesOf gives the routes of an Ingress. It ignores resource backends.
 func routesOf(ingress *networkingv1.Ingress, backends *backends) []*route {
 	name := ingress.Namespace + "/" + ingress.Name
 	var routes []*route

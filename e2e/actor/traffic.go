@@ -14,8 +14,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
-// traffic is all clients. Loads that were started go on without anybody
-// asking, so also while the API server is away.
+// traffic has all clients. Started loads go on by themselves, also without an API
+// server.
 type traffic struct {
 	target string
 	mu     sync.Mutex
@@ -92,7 +92,7 @@ func (t *traffic) stop(name string) (wire.Report, error) {
 	return one.report(), nil
 }
 
-// load is one wire.Load under way.
+// load is a running wire.Load.
 type load struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -103,8 +103,8 @@ type load struct {
 
 const requestTimeout = 30 * time.Second
 
-// begin sends with testbed.Load, which retries nothing: net/http's client
-// would hide a lost GET by sending it again.
+// begin sends with testbed.Load, which repeats no request: net/http's client would
+// hide a lost GET by repeating it.
 func begin(ctx context.Context, target string, asked wire.Load) *load {
 	ctx, cancel := context.WithCancel(ctx)
 	one := &load{cancel: cancel, ended: make(chan struct{}), seen: wire.Report{
@@ -155,14 +155,13 @@ func (l *load) count(answer testbed.Answer) {
 	l.seen.Last[answer.Backend] = now
 }
 
-// failure says what is wrong with an answer; nil: an application gave it, and
-// it is none of its errors.
+// failure gives the reason why an answer counts as failed, or nil.
 func failure(answer testbed.Answer) error {
 	switch {
 	case answer.Err != nil:
 		return answer.Err
 	case answer.Backend == "":
-		return fmt.Errorf("status %d, and no application was asked", answer.Status)
+		return fmt.Errorf("status %d, and no backend answered", answer.Status)
 	case answer.Status >= http.StatusInternalServerError:
 		return fmt.Errorf("status %d from %s", answer.Status, answer.Backend)
 	}

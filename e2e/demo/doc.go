@@ -1,8 +1,13 @@
-// Command demo is `make demo-cluster`: a whole migration in a cluster, typed
-// as a user types it, with every claim checked against what the API server
-// says and what clients got.
+// Command demo is make demo-cluster: it runs a whole migration in a cluster with the
+// commands of a user, and checks each claim against the API server and the clients.
 //
-// Takes: the cluster that package world makes or is given. Gives: the story on
-// standard output; the exit status is 1 when a claim did not hold, 130 when the
-// user broke off. Refuses: to leave anything behind. Nobody imports it.
+// Takes:
+//   - the cluster of package world
+//
+// Gives:
+//   - the story on standard output
+//   - exit status 1 when a claim does not hold, 130 after Ctrl-C
+//
+// Refuses:
+//   - to leave anything behind
 package main

@@ -13,17 +13,17 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/world"
 )
 
-// interrupted is the exit status that shells give to Ctrl-C.
+// interrupted is the exit status of shells after Ctrl-C.
 const interrupted = 130
 
 func main() {
 	began := time.Now()
-	tell := func(doing string) { fmt.Printf("%5.1fs  %s\n", time.Since(began).Seconds(), wrapped(doing)) }
-	os.Exit(world.Main(tell, func(cluster *world.Cluster) int {
+	progress := func(doing string) { fmt.Printf("%5.1fs  %s\n", time.Since(began).Seconds(), wrapped(doing)) }
+	os.Exit(world.Main(progress, func(cluster *world.Cluster) int {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 		defer stop()
-		// One Ctrl-C arrives up to three times: from the terminal, and passed on
-		// by each process of localcluster.Isolate. The next one ends it at once.
+		// One Ctrl-C arrives up to three times: from the terminal, and forwarded by
+		// each process of localcluster.Isolate. A second one ends the demo at once.
 		context.AfterFunc(ctx, func() { time.AfterFunc(time.Second, stop) })
 		d := &demo{cluster: cluster, ctx: ctx}
 		d.play()
@@ -36,7 +36,7 @@ func main() {
 	}))
 }
 
-// wrapped breaks a long line before each further option.
+// wrapped breaks a long line before each option.
 func wrapped(line string) string {
 	const width = 100
 	if len(line) <= width {
@@ -45,22 +45,21 @@ func wrapped(line string) string {
 	return strings.ReplaceAll(line, " --", " \\\n            --")
 }
 
-// demo is the world.T of the story.
+// demo runs the story; it is a world.T.
 type demo struct {
 	cluster       *world.Cluster
 	ctx           context.Context
-	site          *world.Site
+	app           *world.App
 	stream        *world.Stream
-	before        string // the Ingress as its user wrote it
+	before        string // the Ingress before opt-in, as JSON
 	cleanups      []func()
 	claims, wrong int
 	steps         int
 }
 
-// play goes through the steps until one cannot go on. Cleanups come last, in
-// any case.
+// play runs the steps until one fails, and then the cleanups.
 func (d *demo) play() {
-	d.cluster.Typed = d.typed
+	d.cluster.OnCommand = d.printCommand
 	ended := make(chan struct{})
 	go func() { // FailNow ends the goroutine
 		defer close(ended)
@@ -73,15 +72,15 @@ func (d *demo) play() {
 		}
 	}()
 	<-ended
-	d.ctx = context.WithoutCancel(d.ctx) // the cleanups' own faults count
-	d.cluster.Typed = nil
+	d.ctx = context.WithoutCancel(d.ctx) // failures of the cleanups count
+	d.cluster.OnCommand = nil
 	for i := len(d.cleanups) - 1; i >= 0; i-- {
 		d.cleanups[i]()
 	}
 }
 
-// typed prints a command as the user types it.
-func (d *demo) typed(command world.Command) {
+// printCommand prints a command as the user types it.
+func (d *demo) printCommand(command world.Command) {
 	var words []string
 	for _, word := range command.Args {
 		if strings.ContainsAny(word, " {") {
@@ -92,7 +91,7 @@ func (d *demo) typed(command world.Command) {
 	fmt.Printf("   $ %s %s\n", command.Program, strings.Join(words, " "))
 }
 
-// show prints what a command printed.
+// show prints the output of a command.
 func (d *demo) show(output string) {
 	for line := range strings.Lines(output) {
 		if strings.TrimSpace(line) != "" {
@@ -101,26 +100,25 @@ func (d *demo) show(output string) {
 	}
 }
 
-// claim prints what was observed, and whether it is what was promised. What
-// fails because the user breaks off is no claim.
+// claim prints a claim and whether it holds. After an interrupt it counts nothing.
 func (d *demo) claim(holds bool, format string, args ...any) {
 	if d.ctx.Err() != nil {
 		return
 	}
 	d.claims++
-	verdict := "ok    "
+	result := "ok    "
 	if !holds {
-		verdict = "WRONG "
+		result = "WRONG "
 		d.wrong++
 	}
-	fmt.Printf("   "+verdict+format+"\n", args...)
+	fmt.Printf("   "+result+format+"\n", args...)
 }
 
-// What follows makes a demo a world.T.
+// The methods of world.T.
 
 func (d *demo) Helper()                  {}
 func (d *demo) Name() string             { return "shop" }
-func (d *demo) Failed() bool             { return false } // nobody needs the logs
+func (d *demo) Failed() bool             { return false } // never print the logs
 func (d *demo) Context() context.Context { return d.ctx }
 func (d *demo) Cleanup(f func())         { d.cleanups = append(d.cleanups, f) }
 

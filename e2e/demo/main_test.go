@@ -7,13 +7,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestBreakingOffIsNotWrong(t *testing.T) {
+func TestInterruptIsNoWrongClaim(t *testing.T) {
 	t.Parallel()
-	ctx, breakOff := context.WithCancel(t.Context())
+	ctx, interrupt := context.WithCancel(t.Context())
 	d := &demo{ctx: ctx}
 	d.claim(true, "one")
 	d.Errorf("two")
-	breakOff()
+	interrupt()
 	d.Errorf("kubectl was killed")
 	require.Equal(t, 2, d.claims)
 	require.Equal(t, 1, d.wrong)

@@ -10,7 +10,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/world"
 )
 
-// story is what a user lives through.
+// story has the steps of a migration.
 var story = []struct {
 	title string
 	run   func(*demo)
@@ -18,11 +18,11 @@ var story = []struct {
 	{"An application in the old cluster, a copy of it in the new one, and clients", (*demo).begin},
 	{"Opt in: one annotation", (*demo).optIn},
 	{"A few percent, then half", (*demo).firstHalf},
-	{"A slip of the pen: somebody edits 50 into 500", (*demo).slip},
+	{"A typo: somebody edits 50 into 500", (*demo).slip},
 	{"The new cluster dies, under load", (*demo).newDies},
-	{"It is back, and nobody types anything", (*demo).newReturns},
+	{"It is back, and recovery needs no command", (*demo).newReturns},
 	{"All of it", (*demo).all},
-	{"And out again: the Ingress is what it was, to the byte", (*demo).optOut},
+	{"Opt out: the Ingress is the same as before, byte for byte", (*demo).optOut},
 	{"Uninstall while an Ingress migrates: no trace, and no lost request", (*demo).uninstall},
 }
 
@@ -30,19 +30,19 @@ const ingress = "shop"
 
 func (d *demo) begin() {
 	d.show(d.cluster.Kubectl(d, "get", "pods", "--namespace", world.Namespace))
-	d.site = d.cluster.NewSite(d)
-	d.site.Ingress(ingress)
-	d.before = d.site.Written(ingress)
-	d.site.Configure(0, "fallback: {max_failures: 5, failure_window: 60, recovery_time: 3}")
-	d.show(d.cluster.Kubectl(d, "get", "ingress", ingress, "--namespace", d.site.Namespace))
+	d.app = d.cluster.NewApp(d)
+	d.app.Ingress(ingress)
+	d.before = d.app.IngressJSON(ingress)
+	d.app.Configure(0, "fallback: {max_failures: 5, failure_window: 60, recovery_time: 3}")
+	d.show(d.cluster.Kubectl(d, "get", "ingress", ingress, "--namespace", d.app.Namespace))
 	d.show(d.cluster.ConfigText(d))
-	d.stream = d.site.Stream()
+	d.stream = d.app.Stream()
 	d.split(0)
 }
 
-// split claims that clients see the share, and that nobody got an error.
+// split claims that clients see the percentage and that no request failed.
 func (d *demo) split(percent float64) {
-	report := d.site.Send(400)
+	report := d.app.Send(400)
 	err := world.Split(report, percent)
 	d.claim(err == nil, "%d of %d requests on new, %d failed%s", report.Sides[world.New], report.Sent, report.Failed, because(err))
 }
@@ -55,9 +55,9 @@ func because(err error) string {
 }
 
 func (d *demo) optIn() {
-	d.show(d.site.OptIn(ingress))
-	d.site.AwaitPhase(ingress, "Migrating")
-	now := d.site.GetIngress(ingress)
+	d.show(d.app.OptIn(ingress))
+	d.app.WaitForPhase(ingress, "Migrating")
+	now := d.app.GetIngress(ingress)
 	d.claim(world.Backend(now, 0, 0) == world.Rewritten, "path / of the Ingress leads to Service %s now", world.Backend(now, 0, 0))
 	d.claim(world.Annotation(now, "original") != "", "and says what it replaced: %s", world.Annotation(now, "original"))
 	d.split(0)
@@ -69,17 +69,17 @@ func (d *demo) firstHalf() {
 	d.show(d.cluster.Proxy(d, "status"))
 }
 
-// update moves to a percentage and claims that clients see it.
+// update changes the percentage and claims that clients see it.
 func (d *demo) update(percent int) {
-	d.show(d.cluster.Proxy(d, "update", d.site.Service, fmt.Sprint(percent)))
+	d.show(d.cluster.Proxy(d, "update", d.app.Service, fmt.Sprint(percent)))
 	d.split(float64(percent))
-	d.site.AwaitShare(ingress, percent)
+	d.app.WaitForShare(ingress, percent)
 }
 
 var keptFile = regexp.MustCompile(`stored to "(\S+)"`)
 
 func (d *demo) slip() {
-	result := d.cluster.KubectlEdit(d, "s/percentage: [0-9]+/percentage: 500/") // each time the editor opens
+	result := d.cluster.KubectlEdit(d, "s/percentage: [0-9]+/percentage: 500/") // in each editor session
 	reason := ""
 	if match := keptFile.FindStringSubmatch(result.Output); match != nil {
 		text, _ := os.ReadFile(match[1])
@@ -91,44 +91,44 @@ func (d *demo) slip() {
 }
 
 func (d *demo) newDies() {
-	d.site.Fail(world.New, wire.Outage{Mode: wire.Refuse})
-	d.site.AwaitPhase(ingress, "FallenBack")
-	d.cluster.AwaitEvent(d, d.site.Namespace, "Ingress", "FellBack", "")
-	now := d.site.GetIngress(ingress)
+	d.app.Fail(world.New, wire.Outage{Mode: wire.Refuse})
+	d.app.WaitForPhase(ingress, "FallenBack")
+	d.cluster.WaitForEvent(d, d.app.Namespace, "Ingress", "FellBack", "")
+	now := d.app.GetIngress(ingress)
 	d.claim(world.Backend(now, 0, 0) == "old:8000", "path / of the Ingress leads to %s again", world.Backend(now, 0, 0))
-	d.show(d.cluster.Kubectl(d, "get", "events", "--namespace", d.site.Namespace, "--field-selector", "involvedObject.kind=Ingress",
+	d.show(d.cluster.Kubectl(d, "get", "events", "--namespace", d.app.Namespace, "--field-selector", "involvedObject.kind=Ingress",
 		"-o", `custom-columns=REASON:.reason,MESSAGE:.message`))
 	d.split(0)
 }
 
 func (d *demo) newReturns() {
-	d.site.Fail(world.New, wire.Outage{})
-	d.site.AwaitPhase(ingress, "Migrating")
+	d.app.Fail(world.New, wire.Outage{})
+	d.app.WaitForPhase(ingress, "Migrating")
 	d.claim(true, "the Ingress is in phase Migrating again")
-	d.site.AwaitSplit(50)
+	d.app.WaitForSplit(50)
 	d.split(50)
 }
 
 func (d *demo) all() { d.update(100) }
 
 func (d *demo) optOut() {
-	d.site.OptOut(ingress)
-	d.site.AwaitWritten(ingress, d.before)
-	d.claim(d.site.Written(ingress) == d.before, "nothing of ours is left in it")
-	d.site.AwaitSplit(0)
+	d.app.OptOut(ingress)
+	d.app.WaitForIngressJSON(ingress, d.before)
+	d.claim(d.app.IngressJSON(ingress) == d.before, "it has no annotation or backend of ours")
+	d.app.WaitForSplit(0)
 	report := d.stream.Stop()
 	d.claim(report.Failed == 0, "since the beginning: %d requests in the background, %d failed", report.Sent, report.Failed)
 }
 
 func (d *demo) uninstall() {
-	d.site.OptIn(ingress)
-	d.site.AwaitPhase(ingress, "Migrating")
-	stream := d.site.Stream()
+	d.app.OptIn(ingress)
+	d.app.WaitForPhase(ingress, "Migrating")
+	stream := d.app.Stream()
 	d.show(d.cluster.Uninstall(d))
-	now := d.site.GetIngress(ingress)
-	d.claim(world.Backend(now, 0, 0) == "old:8000" && len(world.Ours(now)) == 0, "the Ingress is as its user wrote it")
-	left := d.cluster.Kubectl(d, "get", "services", "--namespace", d.site.Namespace, "-o", "name")
-	d.claim(!strings.Contains(left, world.ProxyService), "no Service of ours beside it: %s", strings.Join(strings.Fields(left), " "))
+	now := d.app.GetIngress(ingress)
+	d.claim(world.Backend(now, 0, 0) == "old:8000" && len(world.Generated(now)) == 0, "the Ingress is as its user wrote it")
+	left := d.cluster.Kubectl(d, "get", "services", "--namespace", d.app.Namespace, "-o", "name")
+	d.claim(!strings.Contains(left, world.ProxyService), "no Service of ours in its namespace: %s", strings.Join(strings.Fields(left), " "))
 	report := stream.Stop()
 	d.claim(report.Failed == 0, "%d requests meanwhile, %d failed", report.Sent, report.Failed)
 }

@@ -2,7 +2,7 @@ package wire
 
 import "time"
 
-// The ports that every actor has, whatever its role.
+// The ports of an actor.
 const (
 	TrafficPort = 8000 // backend (plain) and controller
 	TLSPort     = 8443 // backend with --tls
@@ -31,20 +31,20 @@ const (
 	Refuse  = "refuse" // it does not listen
 )
 
-// Outage tells a backend how to fail from now on.
+// Outage says how a backend fails from now on.
 type Outage struct {
 	Mode   string `json:"mode"`
 	Status int    `json:"status,omitempty"`
 }
 
-// Counts is what a backend was asked since it started.
+// Counts has the requests that a backend has received.
 type Counts struct {
 	Paths map[string]int `json:"paths"`
 	Hosts map[string]int `json:"hosts"`
 	Last  *Request       `json:"last,omitempty"`
 }
 
-// Request is what a backend saw of one.
+// Request is what a backend records of a request.
 type Request struct {
 	Host   string              `json:"host"`
 	SNI    string              `json:"sni,omitempty"`
@@ -52,10 +52,10 @@ type Request struct {
 	Header map[string][]string `json:"header"`
 }
 
-// Load is a stream of requests through the ingress controller.
+// Load is a series of requests through the ingress controller.
 type Load struct {
 	Name        string            `json:"name,omitempty"`   // for PathStart, unique
-	Target      string            `json:"target,omitempty"` // HOST:PORT to ask; "" is the ingress controller
+	Target      string            `json:"target,omitempty"` // HOST:PORT; "" is the ingress controller
 	Host        string            `json:"host"`
 	Path        string            `json:"path"`
 	Method      string            `json:"method,omitempty"` // "" is GET
@@ -66,16 +66,16 @@ type Load struct {
 	Rate        float64           `json:"rate,omitempty"`     // per second, over all connections; 0 is as fast as possible
 }
 
-// Report is what became of a Load's requests. A request has failed without a
-// whole answer, with one that no backend gave (a proxy's 404 or 421, too), or
-// with a status of 500 or more. The client retries nothing.
+// Report has the results of a Load. A request has failed if there was no complete
+// answer, an answer that no backend gave (for example a proxy's 404 or 421), or a
+// status of 500 or more. The client repeats no request.
 type Report struct {
-	Sent     int                  `json:"sent"`  // requests whose fate is known
+	Sent     int                  `json:"sent"`  // requests with a known result
 	Sides    map[string]int       `json:"sides"` // whole answers by backend; "" is none
 	Statuses map[int]int          `json:"statuses"`
 	Failed   int                  `json:"failed"`
 	Failures []string             `json:"failures,omitempty"` // the first few
-	First    map[string]time.Time `json:"first"`              // by side, when the answer was there
+	First    map[string]time.Time `json:"first"`              // by side, when the first answer arrived
 	Last     map[string]time.Time `json:"last"`
 	Now      time.Time            `json:"now"` // the load generator's clock
 }

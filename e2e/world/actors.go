@@ -15,23 +15,23 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/wire"
 )
 
-// The stage's own namespace, and who is in it.
+// The namespace of the actors that all scenarios share, and the names of these actors.
 const (
-	stageNamespace = "migration-proxy-e2e"
+	actorNamespace = "migration-proxy-e2e"
 	controllerName = "controller"
 	trafficName    = "traffic"
-	// IngressClass is what the stage's ingress controller serves.
+	// IngressClass is the class of the actors' ingress controller.
 	IngressClass = "e2e"
 )
 
 const actorLabel = "migration-proxy-e2e/actor"
 
-// actor is a Pod of our image, with a headless Service of the same name.
+// actor is a Pod of the actor image, with a headless Service of the same name.
 type actor struct {
 	namespace, name, image string
 	args                   []string
-	port                   int32  // of its traffic; 0: none
-	account                string // "": none, and no token
+	port                   int32  // for traffic; 0: no Service
+	account                string // service account; "": no token
 }
 
 func (a actor) pod() *corev1.Pod {
@@ -63,7 +63,7 @@ func (a actor) pod() *corev1.Pod {
 	}
 }
 
-// service is headless, so that its name leads to the Pod on every cluster.
+// service is headless, so that its name resolves to the Pod in every cluster.
 func (a actor) service() *corev1.Service {
 	return &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: a.name},
@@ -74,8 +74,8 @@ func (a actor) service() *corev1.Service {
 	}
 }
 
-// appear creates the actor; ready says when it is there.
-func (c *Cluster) appear(ctx context.Context, a actor) error {
+// createActor creates the Pod and the Service of an actor.
+func (c *Cluster) createActor(ctx context.Context, a actor) error {
 	a.image = c.images.actor
 	if a.port != 0 {
 		if _, err := c.Client.CoreV1().Services(a.namespace).Create(ctx, a.service(), metav1.CreateOptions{}); err != nil {
@@ -88,7 +88,7 @@ func (c *Cluster) appear(ctx context.Context, a actor) error {
 	return nil
 }
 
-// ready gives nil when the Pod is.
+// ready gives nil if the Pod is ready.
 func (c *Cluster) ready(ctx context.Context, namespace, name string) error {
 	pod, err := c.Client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
 	if err != nil {
@@ -109,16 +109,17 @@ func podReady(pod *corev1.Pod) bool {
 	return false
 }
 
-// question is one request to an actor's control port.
-type question struct {
+// actorRequest is a request to the control port of an actor.
+type actorRequest struct {
 	namespace, pod string
 	path           string
 	params         map[string]string
 	body           any // nil: GET
 }
 
-// ask asks through the API server, so that it works wherever that is reached.
-func (c *Cluster) ask(ctx context.Context, q question, answer any) error {
+// callActor sends a request to an actor through the API server, which every kubeconfig
+// reaches.
+func (c *Cluster) callActor(ctx context.Context, q actorRequest, answer any) error {
 	method, body := http.MethodGet, []byte(nil)
 	if q.body != nil {
 		method = http.MethodPost
@@ -134,16 +135,17 @@ func (c *Cluster) ask(ctx context.Context, q question, answer any) error {
 	}
 	text, err := request.DoRaw(ctx)
 	if err != nil {
-		return fmt.Errorf("ask pod %s/%s %s: %w %s", q.namespace, q.pod, q.path, err, text)
+		return fmt.Errorf("call pod %s/%s %s: %w %s", q.namespace, q.pod, q.path, err, text)
 	}
 	return json.Unmarshal(text, answer)
 }
 
-// controllerRole lets the ingress controller read what routes are made of.
+// controllerRole lets the ingress controller read the objects that its routes depend
+// on.
 func controllerRole() *rbacv1.ClusterRole {
 	read := []string{"get", "list", "watch"}
 	return &rbacv1.ClusterRole{
-		ObjectMeta: metav1.ObjectMeta{Name: stageNamespace},
+		ObjectMeta: metav1.ObjectMeta{Name: actorNamespace},
 		Rules: []rbacv1.PolicyRule{
 			{APIGroups: []string{""}, Resources: []string{"services"}, Verbs: read},
 			{APIGroups: []string{"discovery.k8s.io"}, Resources: []string{"endpointslices"}, Verbs: read},
@@ -154,8 +156,8 @@ func controllerRole() *rbacv1.ClusterRole {
 
 func controllerBinding() *rbacv1.ClusterRoleBinding {
 	return &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: stageNamespace},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: stageNamespace},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: stageNamespace, Name: controllerName}},
+		ObjectMeta: metav1.ObjectMeta{Name: actorNamespace},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: actorNamespace},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: actorNamespace, Name: controllerName}},
 	}
 }

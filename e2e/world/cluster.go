@@ -17,8 +17,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
 )
 
-// The environment that names a cluster to use, and the images that are loaded
-// there. The older image may be the same as the current one.
+// The environment variables that name an existing cluster, and the images that its
+// nodes have. The older image may be the same as the current one.
 const (
 	KubeconfigVariable = "MIGRATION_PROXY_E2E_KUBECONFIG"
 	imageVariable      = "MIGRATION_PROXY_E2E_IMAGE"       // default migration-proxy:e2e
@@ -26,7 +26,7 @@ const (
 	actorVariable      = "MIGRATION_PROXY_E2E_ACTOR_IMAGE" // default migration-proxy-e2e:e2e
 )
 
-// images are what Pods run, by name.
+// images are the names of the images that Pods run.
 type images struct{ current, older, actor string }
 
 func chosenImages() images {
@@ -42,43 +42,43 @@ func chosenImages() images {
 	}
 }
 
-// Cluster is where the scenarios play. Safe for concurrent use.
+// Cluster is the cluster in which scenarios run. It is safe for concurrent use.
 type Cluster struct {
 	Client kubernetes.Interface
-	// Typed, if set, hears each command before it runs.
-	Typed func(Command)
+	// OnCommand, if not nil, is called with each command before it runs.
+	OnCommand func(Command)
 
 	config     *rest.Config
 	kubeconfig string
-	root, dir  string // of the repository; for what programs write
+	root, dir  string // the repository, and a working directory for programs
 	programs   programs
 	images     images
-	local      *localcluster.Cluster         // nil: somebody else's cluster
-	leaves     []func(context.Context) error // take back what this run put into somebody else's cluster
-	// edits is held by those who change the migration config: kubectl edit
-	// sends the whole text, whatever it has become meanwhile, so it must be
-	// alone. All others notice each other.
+	local      *localcluster.Cluster         // nil for a cluster that already existed
+	cleanups   []func(context.Context) error // remove what this run created in an existing cluster
+	// edits protects the migration config: kubectl edit replaces the whole text
+	// without a conflict check, so it must not run together with other edits. The
+	// other edits detect conflicts.
 	edits sync.RWMutex
 }
 
-// Main runs the function with a cluster on which the stage is set, and gives
-// its exit status. It comes first in main or TestMain: a local cluster needs
-// namespaces of its own, for which the program is started once more. Tell, if
-// not nil, hears what takes seconds before the function is called.
-func Main(tell func(doing string), run func(*Cluster) int) int {
-	if tell == nil {
-		tell = func(string) {}
+// Main calls the function with a cluster in which all actors run, and gives its exit
+// status. It must come first in main or TestMain: for the namespaces of a local
+// cluster the program starts again. progress, if not nil, gets the steps that take
+// seconds.
+func Main(progress func(doing string), run func(*Cluster) int) int {
+	if progress == nil {
+		progress = func(string) {}
 	}
 	inside := func() int {
 		ctx := context.Background()
-		cluster, err := Open(ctx, tell)
+		cluster, err := Open(ctx, progress)
 		if err != nil {
-			fmt.Fprintln(os.Stderr, "no cluster for the scenarios:", err)
+			fmt.Fprintln(os.Stderr, "open the cluster for the scenarios:", err)
 			return 1
 		}
 		code := run(cluster)
 		if err := cluster.Close(ctx); err != nil {
-			fmt.Fprintln(os.Stderr, "end of the cluster:", err)
+			fmt.Fprintln(os.Stderr, "close the cluster:", err)
 			code = max(code, 1)
 		}
 		return code
@@ -89,8 +89,8 @@ func Main(tell func(doing string), run func(*Cluster) int) int {
 	return localcluster.Isolate(inside)
 }
 
-// Open finds or makes the cluster, sets the stage and installs the chart.
-func Open(ctx context.Context, tell func(doing string)) (*Cluster, error) {
+// Open finds or starts the cluster, starts the actors and installs the chart.
+func Open(ctx context.Context, progress func(doing string)) (*Cluster, error) {
 	root, err := controlplane.Repository()
 	if err != nil {
 		return nil, err
@@ -98,29 +98,28 @@ func Open(ctx context.Context, tell func(doing string)) (*Cluster, error) {
 	c := &Cluster{root: root, images: chosenImages(), kubeconfig: os.Getenv(KubeconfigVariable)}
 	parent := ""
 	if c.kubeconfig == "" {
-		parent = scratch
+		parent = tmpfs
 	}
 	if c.dir, err = os.MkdirTemp(parent, "migration-proxy-e2e-"); err != nil {
 		return nil, err
 	}
-	if err := c.open(ctx, tell); err != nil {
+	if err := c.open(ctx, progress); err != nil {
 		return nil, errors.Join(err, c.Close(ctx))
 	}
 	return c, nil
 }
 
-// scratch is memory that only the inside of localcluster.Isolate sees:
-// nothing of it stays, however the program ends.
-const scratch = "/run"
+// tmpfs is a directory in memory inside localcluster.Isolate, which ends with it.
+const tmpfs = "/run"
 
-func (c *Cluster) open(ctx context.Context, tell func(doing string)) error {
+func (c *Cluster) open(ctx context.Context, progress func(doing string)) error {
 	var err error
-	tell("building migration-proxy and the actors")
+	progress("building migration-proxy and the actors")
 	if c.programs, err = findPrograms(ctx, c.root); err != nil {
 		return err
 	}
 	if c.kubeconfig == "" {
-		tell("starting etcd, kube-apiserver, kube-controller-manager, cert-manager and a node")
+		progress("starting etcd, kube-apiserver, kube-controller-manager, cert-manager and a node")
 		if err := c.startLocal(ctx); err != nil {
 			return err
 		}
@@ -128,27 +127,27 @@ func (c *Cluster) open(ctx context.Context, tell func(doing string)) error {
 	if c.config, err = clientcmd.BuildConfigFromFlags("", c.kubeconfig); err != nil {
 		return err
 	}
-	c.config.QPS = -1 // no brake of our own
+	c.config.QPS = -1 // no client-side throttling
 	c.config.WarningHandler = rest.NoWarnings{}
 	if c.Client, err = kubernetes.NewForConfig(c.config); err != nil {
 		return err
 	}
-	if err := c.claim(ctx, Namespace, c.uninstall); err != nil {
+	if err := c.createOwnNamespace(ctx, Namespace, c.uninstall); err != nil {
 		return err
 	}
-	if err := c.claim(ctx, stageNamespace, c.clearStage); err != nil {
+	if err := c.createOwnNamespace(ctx, actorNamespace, c.removeActors); err != nil {
 		return err
 	}
-	tell("starting an ingress controller and clients")
-	if err := c.setStage(ctx); err != nil {
-		return fmt.Errorf("set the stage: %w", err)
+	progress("starting an ingress controller and clients")
+	if err := c.startActors(ctx); err != nil {
+		return fmt.Errorf("start the actors: %w", err)
 	}
-	tell("installing: helm " + strings.Join(c.chartCommand(c.images.current).Args, " "))
+	progress("installing: helm " + strings.Join(c.chartCommand(c.images.current).Args, " "))
 	return c.install(ctx)
 }
 
-// startLocal makes a cluster of processes. What the images would contain is
-// what was just built.
+// startLocal starts a cluster of processes, with the programs that were just built as
+// images.
 func (c *Cluster) startLocal(ctx context.Context) error {
 	log := slog.New(slog.DiscardHandler)
 	if os.Getenv("MIGRATION_PROXY_E2E_VERBOSE") != "" {
@@ -168,33 +167,33 @@ func (c *Cluster) startLocal(ctx context.Context) error {
 	return nil
 }
 
-// Local tells whether the cluster is ours alone: whether its API server may be
-// stopped, and figures be taken.
+// Local tells whether this is a local cluster, whose API server may be stopped and
+// whose figures are comparable.
 func (c *Cluster) Local() bool { return c.local != nil }
 
-// StopAPIServer ends the API server as an outage does; only if Local.
+// StopAPIServer kills the API server; only if Local.
 func (c *Cluster) StopAPIServer(t T) {
 	t.Helper()
 	must(t, c.local.StopAPIServer(), "stop the API server")
 }
 
-// StartAPIServer brings it back with its data.
+// StartAPIServer starts the API server again, with its data.
 func (c *Cluster) StartAPIServer(t T) {
 	t.Helper()
 	must(t, c.local.StartAPIServer(t.Context()), "start the API server")
 }
 
-// Close removes what this run put into the cluster, or the cluster, if it is
-// ours.
+// Close removes everything that this run created in the cluster, or the cluster if it
+// is local.
 func (c *Cluster) Close(ctx context.Context) error {
 	if c.local != nil {
 		return errors.Join(c.local.Close(), os.RemoveAll(c.dir))
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*commandPatience)
+	ctx, cancel := context.WithTimeout(ctx, 2*commandTimeout)
 	defer cancel()
 	var errs []error
-	for _, leave := range c.leaves {
-		errs = append(errs, leave(ctx))
+	for _, cleanup := range c.cleanups {
+		errs = append(errs, cleanup(ctx))
 	}
 	return errors.Join(append(errs, os.RemoveAll(c.dir))...)
 }

@@ -11,7 +11,7 @@ import (
 	"k8s.io/client-go/util/retry"
 )
 
-// The installation's names, as the documentation gives them.
+// The names of the installation, as the documentation has them.
 const (
 	Namespace    = "migration-proxy"
 	ConfigMap    = "migration-config"
@@ -40,13 +40,13 @@ func (c *Cluster) ConfigText(t T) string {
 	return object.Data[ConfigKey]
 }
 
-// EditConfig changes the whole text; somebody else's edit at the same time is
-// kept. It gives the API server's error.
+// EditConfig changes the migration config and retries on conflicts. It gives the API
+// server's error.
 func (c *Cluster) EditConfig(ctx context.Context, change func(text string) string) error {
 	c.edits.RLock()
 	defer c.edits.RUnlock()
 	maps := c.Client.CoreV1().ConfigMaps(Namespace)
-	return retry.RetryOnConflict(patient, func() error {
+	return retry.RetryOnConflict(manyRetries, func() error {
 		object, err := maps.Get(ctx, ConfigMap, metav1.GetOptions{})
 		if apierrors.IsNotFound(err) {
 			_, err = maps.Create(ctx, newConfigMap(change(configEmpty)), metav1.CreateOptions{})
@@ -68,8 +68,8 @@ func (c *Cluster) EditConfig(ctx context.Context, change func(text string) strin
 	})
 }
 
-// patient is for many scenarios that edit one object.
-var patient = func() wait.Backoff {
+// manyRetries is for many scenarios that edit one object.
+var manyRetries = func() wait.Backoff {
 	b := retry.DefaultBackoff
 	b.Steps = 20
 	return b
@@ -82,7 +82,7 @@ func newConfigMap(text string) *corev1.ConfigMap {
 	}
 }
 
-// With puts a service's entry in place of the one of that name, or at the end.
+// With replaces the entry of a service, or adds it at the end.
 func With(all, service, entry string) string {
 	if strings.Contains(all, entryBegin+service+"\n") {
 		head, _, rest := cut(all, service)
@@ -94,7 +94,7 @@ func With(all, service, entry string) string {
 	return all + entry
 }
 
-// without removes a service's entry.
+// without removes the entry of a service.
 func without(all, service string) string {
 	if !strings.Contains(all, entryBegin+service+"\n") {
 		return all
@@ -106,8 +106,8 @@ func without(all, service string) string {
 	return head + rest
 }
 
-// cut divides the text before and after the entry of a service, which goes to
-// the next entry or to the end.
+// cut splits the text before and after the entry of a service, which ends at the next
+// entry or at the end of the text.
 func cut(all, service string) (head, entry, rest string) {
 	begin := strings.Index(all, entryBegin+service+"\n")
 	end := len(all)
@@ -117,9 +117,9 @@ func cut(all, service string) (head, entry, rest string) {
 	return all[:begin], all[begin:end], all[end:]
 }
 
-// KubectlEdit is `kubectl edit` of the migration config by a user who runs a
-// sed script over the text and saves. An editor that gives the same text again
-// when it was refused makes kubectl give up.
+// KubectlEdit runs `kubectl edit` of the migration config with a sed script as the
+// editor. When an edit is refused, kubectl opens the editor again and gives up when
+// the text stays the same.
 func (c *Cluster) KubectlEdit(t T, sed string) Result {
 	t.Helper()
 	c.edits.Lock()

@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEntriesComeAndGo(t *testing.T) {
+func TestWithAndWithout(t *testing.T) {
 	t.Parallel()
 	const a, b, c = "  - name: a\n    x: 1\n", "  - name: b\n    x: 2\n", "  - name: a-b\n    x: 3\n"
 	text := With(configEmpty, "a", a)

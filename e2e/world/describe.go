@@ -17,23 +17,22 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/wire"
 )
 
-// How many lines of each container's output are shown, and of a namespace's
-// Events.
+// How many lines of each container log are shown, and how many Events of each
+// namespace.
 const (
 	logTail   = 40
 	eventTail = 15
 )
 
-// Describe shows a site for somebody who must find out why its scenario
-// failed: its Ingresses, Events and logs, and those of the installation and of
-// the ingress controller, which says there what it refused.
-func (s *Site) Describe(ctx context.Context) string {
-	return fmt.Sprintf("=== site %s\n%s%s%s%s%s", s.Service, s.Cluster.keepLogs(s.Service),
-		s.Cluster.describeIngresses(ctx, s.Namespace), s.Cluster.Describe(ctx, s.Namespace, Namespace, stageNamespace),
+// Describe shows what explains a failed scenario: the Ingresses, Events and logs of the
+// App, of the installation and of the ingress controller.
+func (s *App) Describe(ctx context.Context) string {
+	return fmt.Sprintf("=== app %s\n%s%s%s%s%s", s.Service, s.Cluster.saveLogs(s.Service),
+		s.Cluster.describeIngresses(ctx, s.Namespace), s.Cluster.Describe(ctx, s.Namespace, Namespace, actorNamespace),
 		s.Cluster.describeMaps(ctx), s.Cluster.describeRoutes(ctx, s.Host))
 }
 
-// Describe shows the Pods, Events and logs of namespaces.
+// Describe shows the Pods, Events and logs of the namespaces.
 func (c *Cluster) Describe(ctx context.Context, namespaces ...string) string {
 	var text strings.Builder
 	for _, namespace := range namespaces {
@@ -73,7 +72,7 @@ func (c *Cluster) describeMaps(ctx context.Context) string {
 }
 
 func (c *Cluster) describeRoutes(ctx context.Context, host string) string {
-	raw, err := c.Client.CoreV1().RESTClient().Get().Namespace(stageNamespace).Resource("pods").
+	raw, err := c.Client.CoreV1().RESTClient().Get().Namespace(actorNamespace).Resource("pods").
 		Name(fmt.Sprintf("%s:%d", controllerName, wire.ControlPort)).SubResource("proxy").Suffix(wire.PathRoutes).DoRaw(ctx)
 	if err != nil {
 		return err.Error()
@@ -103,7 +102,7 @@ func (c *Cluster) describePods(ctx context.Context, text *strings.Builder, names
 	}
 }
 
-// describeLog leaves the access log out: it would be all there is.
+// describeLog leaves out the access log, which would be nearly everything.
 func (c *Cluster) describeLog(ctx context.Context, text *strings.Builder, pod *corev1.Pod, container string) {
 	raw, err := c.Client.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, &corev1.PodLogOptions{Container: container}).DoRaw(ctx)
 	if err != nil {
@@ -116,18 +115,17 @@ func (c *Cluster) describeLog(ctx context.Context, text *strings.Builder, pod *c
 	text.WriteString(strings.Join(lines[max(0, len(lines)-logTail):], ""))
 }
 
-// keepLogs saves the whole output of all containers of the local cluster,
-// which is gone when the program ends.
-func (c *Cluster) keepLogs(site string) string {
+// saveLogs saves the container logs of a local cluster, which end with the program.
+func (c *Cluster) saveLogs(app string) string {
 	if c.local == nil {
 		return ""
 	}
-	kept := filepath.Join(c.root, "bin", "e2e", "logs", site)
-	err := errors.Join(os.RemoveAll(kept), os.CopyFS(kept, os.DirFS(c.local.Logs())))
+	saved := filepath.Join(c.root, "bin", "e2e", "logs", app)
+	err := errors.Join(os.RemoveAll(saved), os.CopyFS(saved, os.DirFS(c.local.Logs())))
 	if err != nil {
-		return fmt.Sprintf(">>> the logs are not kept: %v\n", err)
+		return fmt.Sprintf(">>> the logs are not saved: %v\n", err)
 	}
-	return fmt.Sprintf(">>> all logs are in %s\n", kept)
+	return fmt.Sprintf(">>> all logs are in %s\n", saved)
 }
 
 func (c *Cluster) describeEvents(ctx context.Context, text *strings.Builder, namespace string) {

@@ -1,14 +1,20 @@
-// Package world is the stage of the scenarios: a cluster, one installation of
-// the chart, and for each scenario a site of its own (namespace, old and new
-// application, service in the migration config).
+// Package world has what all scenarios need: a cluster, an installation of the chart, and
+// for each scenario an App of its own (namespace, old and new backend, service in the
+// migration config).
 //
-// Takes: a cluster. MIGRATION_PROXY_E2E_KUBECONFIG names one on which the
-// images are loaded and cert-manager runs; otherwise internal/controlplane
-// makes one of this machine's processes. Gives: what users and clients of a
-// cluster do: kubectl, helm and our own commands as programs, requests through
-// an ingress controller, and waiting for what must come to pass. Refuses: to
-// look inside: everything is seen through the API server or by a request.
+// Takes:
+//   - the cluster of MIGRATION_PROXY_E2E_KUBECONFIG, whose nodes have the images and
+//     where cert-manager runs
+//   - without that variable, the programs of make controlplane for a local cluster
 //
-// It imports clients, internal/controlplane and wire. The scenarios and the
-// demo import it; so T is an interface, not testing.T.
+// Gives:
+//   - the commands of users: kubectl, helm and migration-proxy as programs
+//   - requests through an ingress controller, and their results
+//   - functions that wait for a state
+//
+// Refuses:
+//   - a cluster with an installation or another run
+//   - to look inside programs: it uses only the API server and requests
+//
+// T is an interface and not testing.T, because the demo uses this package as well.
 package world

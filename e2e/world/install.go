@@ -12,13 +12,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// release is the name that Helm knows the installation by.
+// release is the name of the Helm release.
 const release = "migration-proxy"
 
-// smaller are the chart's values that differ from its defaults: replicas are
-// counted, so they must not grow by themselves; a pod that ends lingers for
-// seconds, because our controller learns of it in milliseconds.
-var smaller = []string{
+// testValues are the chart values that differ from the defaults: a fixed number of
+// replicas, because scenarios count them, and a short linger time, because our ingress
+// controller sees changes within milliseconds.
+var testValues = []string{
 	"proxy.autoscaling.enabled=false", "proxy.replicas=2", "proxy.lingerSeconds=3", "proxy.terminationGracePeriodSeconds=30",
 	"proxy.resources.requests.cpu=50m",
 }
@@ -28,9 +28,9 @@ func (c *Cluster) chartCommand(image string, more ...string) Command {
 	repository, tag, _ := cutLast(image, ":")
 	args := []string{
 		"upgrade", "--install", release, filepath.Join(c.root, "deploy", "chart"), "--namespace", Namespace,
-		"--set", "image.repository=" + repository, "--set", "image.tag=" + tag, "--wait", "--timeout", commandPatience.String(),
+		"--set", "image.repository=" + repository, "--set", "image.tag=" + tag, "--wait", "--timeout", commandTimeout.String(),
 	}
-	for _, value := range append(smaller, more...) {
+	for _, value := range append(testValues, more...) {
 		args = append(args, "--set", value)
 	}
 	return Command{Program: "helm", Args: args}
@@ -44,7 +44,7 @@ func cutLast(text, separator string) (before, after string, found bool) {
 	return text[:at], text[at+len(separator):], true
 }
 
-// install makes an empty migration config and installs the chart beside it.
+// install creates an empty migration config and installs the chart.
 func (c *Cluster) install(ctx context.Context) error {
 	if err := c.EditConfig(ctx, func(text string) string { return text }); err != nil {
 		return fmt.Errorf("create the migration config: %w", err)
@@ -60,64 +60,63 @@ func (c *Cluster) helm(ctx context.Context, args ...string) error {
 	return err
 }
 
-// uninstall removes what install made, with the namespace.
+// uninstall removes what install created, and the namespace.
 func (c *Cluster) uninstall(ctx context.Context) error {
 	return errors.Join(c.clear(ctx), c.removeNamespace(ctx, Namespace))
 }
 
-// clear takes the chart away, whatever is left of it.
+// clear uninstalls the chart, if it is installed.
 func (c *Cluster) clear(ctx context.Context) error {
 	return c.helm(ctx, append(uninstallCommand().Args, "--ignore-not-found")...)
 }
 
 func uninstallCommand() Command {
-	return Command{Program: "helm", Args: []string{"uninstall", release, "--namespace", Namespace, "--wait", "--timeout", commandPatience.String()}}
+	return Command{Program: "helm", Args: []string{"uninstall", release, "--namespace", Namespace, "--wait", "--timeout", commandTimeout.String()}}
 }
 
-// Uninstall takes the chart away as a user does; namespace and migration
-// config stay.
+// Uninstall uninstalls the chart as a user does. Namespace and migration config stay.
 func (c *Cluster) Uninstall(t T) string {
 	t.Helper()
 	return c.Run(t, uninstallCommand())
 }
 
-// Install puts the chart into its namespace, or upgrades it, with the current
-// program and more values; it waits until all is ready.
+// Install installs or upgrades the chart with the current image and additional values.
+// It waits until everything is ready.
 func (c *Cluster) Install(t T, values ...string) {
 	t.Helper()
 	c.Run(t, c.chartCommand(c.images.current, values...))
 }
 
-// Reinstall is Install after a scenario that has left anything behind.
+// Reinstall installs the chart again after a failed scenario.
 func (c *Cluster) Reinstall(t T) {
 	t.Helper()
 	must(t, c.clear(t.Context()), "take the chart away")
 	c.Install(t)
 }
 
-// InstallOlder is Install with the older program.
+// InstallOlder is Install with the older image.
 func (c *Cluster) InstallOlder(t T, values ...string) {
 	t.Helper()
 	c.Run(t, c.chartCommand(c.images.older, values...))
 }
 
-// CurrentImage is what Install runs.
+// CurrentImage is the image that Install uses.
 func (c *Cluster) CurrentImage() string { return c.images.current }
 
-// What the replicas of Install and InstallOlder call themselves, with OwnImages.
+// The versions that the replicas of Install and InstallOlder report, with OwnImages.
 const (
 	CurrentVersion = currentVersion
 	OlderVersion   = olderVersion
 )
 
-// OwnImages tells whether the images are those of make e2e and make e2e-kind,
-// not some that the environment names.
+// OwnImages tells whether the images are those of make e2e and make e2e-kind, and not
+// images that the environment names.
 func (c *Cluster) OwnImages() bool {
 	return os.Getenv(imageVariable) == "" && os.Getenv(olderVariable) == ""
 }
 
-// Pods gives the Pods of the installation that belong to a Deployment, those
-// that end included.
+// Pods gives the Pods of one of the installation's Deployments, also those that are
+// terminating.
 func (c *Cluster) Pods(ctx context.Context, deployment string) ([]corev1.Pod, error) {
 	object, err := c.Client.AppsV1().Deployments(Namespace).Get(ctx, deployment, metav1.GetOptions{})
 	if err != nil {
@@ -132,17 +131,17 @@ func (c *Cluster) Pods(ctx context.Context, deployment string) ([]corev1.Pod, er
 	return list.Items, nil
 }
 
-// Scale sets a Deployment's replicas and waits until there are as many ready
-// ones, and no others.
+// Scale sets the replicas of a Deployment and waits until it has exactly that many
+// Pods, all ready.
 func (c *Cluster) Scale(t T, deployment string, replicas int) {
 	t.Helper()
 	c.Kubectl(t, "scale", "deployment", deployment, "--namespace", Namespace, fmt.Sprintf("--replicas=%d", replicas))
-	Await(t, fmt.Sprintf("%d pods of %s", replicas, deployment), func(ctx context.Context) error {
+	Eventually(t, fmt.Sprintf("%d pods of %s", replicas, deployment), func(ctx context.Context) error {
 		return c.Settled(ctx, deployment, replicas)
 	})
 }
 
-// Settled gives nil if a Deployment has as many Pods, all ready, and no others.
+// Settled gives nil if a Deployment has exactly that many Pods, all ready.
 func (c *Cluster) Settled(ctx context.Context, deployment string, replicas int) error {
 	pods, err := c.Pods(ctx, deployment)
 	ready := 0
@@ -157,23 +156,23 @@ func (c *Cluster) Settled(ctx context.Context, deployment string, replicas int) 
 	return err
 }
 
-// AwaitRollout waits until a Deployment has only Pods of its newest template.
-func (c *Cluster) AwaitRollout(t T, deployment string) {
+// WaitForRollout waits until all Pods of a Deployment have its newest template.
+func (c *Cluster) WaitForRollout(t T, deployment string) {
 	t.Helper()
-	c.Kubectl(t, "rollout", "status", "deployment", deployment, "--namespace", Namespace, "--timeout", commandPatience.String())
+	c.Kubectl(t, "rollout", "status", "deployment", deployment, "--namespace", Namespace, "--timeout", commandTimeout.String())
 }
 
-// Kill ends a Pod of the installation at once, as the loss of its node does.
+// Kill deletes a Pod without its grace period, like the loss of its node.
 func (c *Cluster) Kill(t T, pod string) {
 	t.Helper()
 	c.Kubectl(t, "delete", "pod", pod, "--namespace", Namespace, "--force", "--grace-period=0")
 }
 
-// Leader is the Pod that the watcher runs in; "" if nobody leads.
+// Leader is the name of the Pod that holds the lease, or "".
 func (c *Cluster) Leader(ctx context.Context) (string, error) {
 	lease, err := c.Client.CoordinationV1().Leases(Namespace).Get(ctx, Lease, metav1.GetOptions{})
 	if err != nil || lease.Spec.HolderIdentity == nil {
-		return "", notFoundIsFine(err)
+		return "", ignoreNotFound(err)
 	}
 	pod, _, _ := strings.Cut(*lease.Spec.HolderIdentity, "_") // POD_UUID
 	return pod, nil

@@ -11,21 +11,21 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/wire"
 )
 
-// Send sends a number of requests to the site, by default four at a time to
-// its path /, and gives what became of them.
-func (s *Site) Send(requests int, change ...func(*wire.Load)) wire.Report {
+// Send sends requests to the App, by default on four connections to its path /, and
+// gives their results.
+func (s *App) Send(requests int, change ...func(*wire.Load)) wire.Report {
 	s.t.Helper()
 	load := wire.Load{Host: s.Host, Path: "/", Requests: requests, Connections: 4}
 	for _, one := range change {
 		one(&load)
 	}
 	var report wire.Report
-	err := s.ask(s.t.Context(), question{namespace: stageNamespace, pod: trafficName, path: wire.PathRun, body: load}, &report)
+	err := s.callActor(s.t.Context(), actorRequest{namespace: actorNamespace, pod: trafficName, path: wire.PathRun, body: load}, &report)
 	must(s.t, err, "send %d requests to %s", requests, s.Host)
 	return report
 }
 
-// Header is a change for Send and Stream.
+// Header is a change for Send and Stream that adds a header.
 func Header(name, value string) func(*wire.Load) {
 	return func(load *wire.Load) {
 		if load.Header == nil {
@@ -39,33 +39,32 @@ func only(requests int) func(*wire.Load) {
 	return func(load *wire.Load) { load.Requests, load.Rate = requests, 0 }
 }
 
-// To is a change for Send and Stream: another path.
+// To is a change for Send and Stream to another path.
 func To(path string) func(*wire.Load) { return func(load *wire.Load) { load.Path = path } }
 
-// Host is a change for Send and Stream: another host.
+// Host is a change for Send and Stream to another host.
 func Host(host string) func(*wire.Load) { return func(load *wire.Load) { load.Host = host } }
 
-// sample is how many requests show a share.
+// sample is the number of requests from which a percentage is measured.
 const sample = 400
 
-// ExpectSplit sends requests and fails the scenario unless Split accepts what
-// became of them.
-func (s *Site) ExpectSplit(percent float64, change ...func(*wire.Load)) {
+// ExpectSplit sends requests and fails the scenario unless Split accepts the result.
+func (s *App) ExpectSplit(percent float64, change ...func(*wire.Load)) {
 	s.t.Helper()
 	must(s.t, Split(s.Send(sample, change...), percent), "%s", s.Host)
 }
 
-// AwaitSplit is ExpectSplit for a share that is on its way.
-func (s *Site) AwaitSplit(percent float64, change ...func(*wire.Load)) {
+// WaitForSplit repeats ExpectSplit until it succeeds.
+func (s *App) WaitForSplit(percent float64, change ...func(*wire.Load)) {
 	s.t.Helper()
-	Await(s.t, fmt.Sprintf("%g %% of %s on new", percent, s.Host), func(context.Context) error {
+	Eventually(s.t, fmt.Sprintf("%g %% of %s on new", percent, s.Host), func(context.Context) error {
 		return Split(s.Send(sample, change...), percent)
 	})
 }
 
-// Split gives nil if the report shows the percentage, with no failure: new's
-// part within five standard deviations of a fair dice (one in two million is
-// outside), and both sides asked unless it is 0 or 100.
+// Split gives nil if the report shows the percentage and no failure. The number of
+// answers of new must be within five standard deviations of a random split (one report
+// in two million is outside), and both sides must have answered unless it is 0 or 100.
 func Split(report wire.Report, percent float64) error {
 	n, p := float64(report.Sent), percent/100
 	tolerance := 5 * math.Sqrt(n*p*(1-p))
@@ -79,87 +78,87 @@ func Split(report wire.Report, percent float64) error {
 	return nil
 }
 
-// Stream is a load that goes on in the background.
+// Stream is a load in the background.
 type Stream struct {
-	site *Site
+	app  *App
 	name string
 	end  *wire.Report
 }
 
-// Stream begins a load of a hundred requests a second on four connections. It
-// ends with the scenario at the latest.
-func (s *Site) Stream(change ...func(*wire.Load)) *Stream {
+// Stream starts a load of 100 requests a second on four connections. It ends with the
+// scenario at the latest.
+func (s *App) Stream(change ...func(*wire.Load)) *Stream {
 	s.t.Helper()
 	load := wire.Load{Name: s.Service + "-" + rand.String(5), Host: s.Host, Path: "/", Connections: 4, Rate: 100}
 	for _, one := range change {
 		one(&load)
 	}
-	Await(s.t, "an answer from "+load.Host, func(context.Context) error {
+	Eventually(s.t, "an answer from "+load.Host, func(context.Context) error {
 		first := s.Send(1, append(change, only(1))...)
 		if first.Failed > 0 {
 			return fmt.Errorf("%v", first.Failures)
 		}
 		return nil
 	})
-	stream := &Stream{site: s, name: load.Name}
-	err := s.ask(s.t.Context(), question{namespace: stageNamespace, pod: trafficName, path: wire.PathStart, body: load}, &wire.Report{})
+	stream := &Stream{app: s, name: load.Name}
+	err := s.callActor(s.t.Context(), actorRequest{namespace: actorNamespace, pod: trafficName, path: wire.PathStart, body: load}, &wire.Report{})
 	must(s.t, err, "start a stream to %s", s.Host)
-	s.t.Cleanup(stream.abandon)
+	s.t.Cleanup(stream.stopIfRunning)
 	return stream
 }
 
-// abandon ends the load at the scenario's end, if nobody did.
-func (s *Stream) abandon() {
+// stopIfRunning ends the load at the end of the scenario.
+func (s *Stream) stopIfRunning() {
 	if s.end != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
 	defer cancel()
-	q := question{namespace: stageNamespace, pod: trafficName, path: wire.PathStop, params: map[string]string{"name": s.name}, body: struct{}{}}
-	if err := s.site.ask(ctx, q, &wire.Report{}); err != nil {
-		s.site.t.Errorf("end stream %s: %v", s.name, err)
+	q := actorRequest{namespace: actorNamespace, pod: trafficName, path: wire.PathStop, params: map[string]string{"name": s.name}, body: struct{}{}}
+	if err := s.app.callActor(ctx, q, &wire.Report{}); err != nil {
+		s.app.t.Errorf("end stream %s: %v", s.name, err)
 	}
 }
 
-// Watch gives what became of the requests so far.
+// Watch gives the results so far.
 func (s *Stream) Watch() wire.Report {
-	s.site.t.Helper()
-	return s.ask(question{path: wire.PathWatch})
+	s.app.t.Helper()
+	return s.callActor(actorRequest{path: wire.PathWatch})
 }
 
-// ClockAhead is how far the load generator's clock is ahead of ours, within
-// half the time of the question.
-func (s *Stream) ClockAhead() time.Duration {
-	s.site.t.Helper()
-	asked := time.Now()
+// ClockOffset is how far the load generator's clock is ahead of ours. It is exact to
+// half the time of the request.
+func (s *Stream) ClockOffset() time.Duration {
+	s.app.t.Helper()
+	sent := time.Now()
 	now := s.Watch().Now
-	return now.Sub(asked.Add(time.Since(asked) / 2))
+	return now.Sub(sent.Add(time.Since(sent) / 2))
 }
 
-// Stop ends the load and gives what became of all requests.
+// Stop ends the load and gives the results of all requests.
 func (s *Stream) Stop() wire.Report {
-	s.site.t.Helper()
+	s.app.t.Helper()
 	if s.end == nil {
-		report := s.ask(question{path: wire.PathStop, body: struct{}{}})
+		report := s.callActor(actorRequest{path: wire.PathStop, body: struct{}{}})
 		s.end = &report
 	}
 	return *s.end
 }
 
-func (s *Stream) ask(q question) wire.Report {
-	s.site.t.Helper()
-	q.namespace, q.pod, q.params = stageNamespace, trafficName, map[string]string{"name": s.name}
+func (s *Stream) callActor(q actorRequest) wire.Report {
+	s.app.t.Helper()
+	q.namespace, q.pod, q.params = actorNamespace, trafficName, map[string]string{"name": s.name}
 	var report wire.Report
-	must(s.site.t, s.site.ask(s.site.t.Context(), q, &report), "ask about stream %s", s.name)
+	must(s.app.t, s.app.callActor(s.app.t.Context(), q, &report), "call stream %s", s.name)
 	return report
 }
 
-// StopLossless ends the load; a request that failed fails the scenario.
-func (s *Stream) StopLossless() wire.Report {
-	s.site.t.Helper()
+// StopWithoutLoss ends the load, and fails the scenario if a request failed.
+func (s *Stream) StopWithoutLoss() wire.Report {
+	s.app.t.Helper()
 	report := s.Stop()
 	if report.Failed > 0 || report.Sent == 0 {
-		fatal(s.site.t, "%d of %d requests to %s failed: %v", report.Failed, report.Sent, s.site.Host, report.Failures)
+		fatal(s.app.t, "%d of %d requests to %s failed: %v", report.Failed, report.Sent, s.app.Host, report.Failures)
 	}
 	return report
 }

@@ -25,7 +25,7 @@ func TestSplit(t *testing.T) {
 		{50, 251, 0, false},
 		{5, 20, 0, true},
 		{5, 1, 0, true},
-		{5, 0, 0, false}, // a share that nobody sees is none
+		{5, 0, 0, false}, // a share without any request on new
 		{95, 400, 0, false},
 		{50, 200, 1, false},
 	} {

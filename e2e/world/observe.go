@@ -9,10 +9,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// statusPort is where every program of ours has its metrics and its status.
+// statusPort is the port for metrics and status of all our programs.
 const statusPort = 8080
 
-// get reads a path of a Pod of the installation through the API server.
+// get reads a path of one of the installation's Pods through the API server.
 func (c *Cluster) get(ctx context.Context, pod, path string) ([]byte, error) {
 	text, err := c.Client.CoreV1().RESTClient().Get().Namespace(Namespace).Resource("pods").
 		Name(fmt.Sprintf("%s:%d", pod, statusPort)).SubResource("proxy").Suffix(path).DoRaw(ctx)
@@ -22,14 +22,14 @@ func (c *Cluster) get(ctx context.Context, pod, path string) ([]byte, error) {
 	return text, nil
 }
 
-// Metrics gives what Prometheus would read of a Pod of the installation.
+// Metrics gives the metrics of one of the installation's Pods.
 func (c *Cluster) Metrics(ctx context.Context, pod string) (string, error) {
 	text, err := c.get(ctx, pod, "/metrics")
 	return string(text), err
 }
 
-// ReadyVersions gives what the ready proxies call themselves, sorted, each
-// once.
+// ReadyVersions gives the versions of the ready proxies, sorted and without
+// duplicates.
 func (c *Cluster) ReadyVersions(ctx context.Context) ([]string, error) {
 	pods, err := c.Pods(ctx, Deployment)
 	if err != nil {
@@ -56,17 +56,17 @@ func (c *Cluster) ReadyVersions(ctx context.Context) ([]string, error) {
 	return slices.Compact(versions), nil
 }
 
-// StateOfService is what ConfigMap migration-state says about a service.
+// StateOfService is a service in ConfigMap migration-state.
 type StateOfService struct {
 	Phase  string `json:"phase"`
 	Reason string `json:"reason"`
 }
 
-// AwaitState waits until ConfigMap migration-state is as the function wants
-// it.
-func (s *Site) AwaitState(want func(services map[string]StateOfService) error) {
+// WaitForState waits until the function accepts the services in ConfigMap
+// migration-state.
+func (s *App) WaitForState(want func(services map[string]StateOfService) error) {
 	s.t.Helper()
-	Await(s.t, "migration-state", func(ctx context.Context) error {
+	Eventually(s.t, "migration-state", func(ctx context.Context) error {
 		object, err := s.Client.CoreV1().ConfigMaps(Namespace).Get(ctx, StateMap, metav1.GetOptions{})
 		if err != nil {
 			return err
@@ -81,7 +81,7 @@ func (s *Site) AwaitState(want func(services map[string]StateOfService) error) {
 	})
 }
 
-// WithoutAnnotation takes an annotation out of what Written gave.
+// WithoutAnnotation removes an annotation from a result of IngressJSON.
 func WithoutAnnotation(t T, written, name string) string {
 	t.Helper()
 	var object map[string]any

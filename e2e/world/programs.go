@@ -15,21 +15,20 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
 )
 
-// programs are the commands that users type, and what is in the images.
+// programs are the paths of the commands that users run, and of the images' binaries.
 type programs struct {
 	kubectl, helm  string
-	current, older string // migration-proxy, as built here, with two version numbers
+	current, older string // two builds of migration-proxy, with different versions
 	actor          string
 }
 
-// The versions that the two builds say they are.
+// The versions of the two builds of migration-proxy.
 const (
 	currentVersion = "v0.2.0-e2e"
 	olderVersion   = "v0.1.9-e2e"
 )
 
-// findPrograms builds ours into bin/e2e and looks for the others where the
-// control plane has them, then in PATH.
+// findPrograms builds our programs into bin/e2e and finds the others.
 func findPrograms(ctx context.Context, root string) (programs, error) {
 	dir := filepath.Join(root, "bin", "e2e")
 	found := programs{
@@ -63,7 +62,7 @@ func build(ctx context.Context, root, source, program, version string) error {
 	return nil
 }
 
-// findProgram looks where the control plane has it, then in PATH.
+// findProgram looks in the control plane's folder, then in PATH.
 func findProgram(name string) (string, error) {
 	path, err := controlplane.Program(name)
 	if err == nil {
@@ -75,19 +74,19 @@ func findProgram(name string) (string, error) {
 	return "", fmt.Errorf("%w (and it is not in PATH)", err)
 }
 
-// Result is what a command printed, and how it ended.
+// Result is the output and the exit code of a command.
 type Result struct {
 	Output string // standard output and error, as they came
 	Code   int
 }
 
-// commandPatience is what a command that waits by itself (helm, kubectl
-// rollout) is told, so that it can say what is not ready. It is killed later.
-const commandPatience = 3 * time.Minute
+// commandTimeout is passed to commands that wait themselves (helm, kubectl rollout),
+// so that they can say what is not ready. They are killed 30 s later.
+const commandTimeout = 3 * time.Minute
 
 // command runs a program with the cluster's kubeconfig.
 func (c *Cluster) command(ctx context.Context, input string, env []string, program string, args ...string) (Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, commandPatience+30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout+30*time.Second)
 	defer cancel()
 	began := time.Now()
 	command := exec.CommandContext(ctx, program, args...)
@@ -105,15 +104,15 @@ func (c *Cluster) command(ctx context.Context, input string, env []string, progr
 	return Result{Output: string(output), Code: command.ProcessState.ExitCode()}, nil
 }
 
-// Command is something that a user types.
+// Command is a command as a user types it.
 type Command struct {
 	Program string // kubectl, helm or migration-proxy
 	Args    []string
 	Input   string   // standard input
-	Env     []string // besides the usual
+	Env     []string // added to the environment
 }
 
-// Try runs the command and gives how it ended.
+// Try runs a command and gives its result.
 func (c *Cluster) Try(t T, command Command) Result {
 	t.Helper()
 	program, known := map[string]string{
@@ -122,15 +121,15 @@ func (c *Cluster) Try(t T, command Command) Result {
 	if !known {
 		fatal(t, "unknown program %q", command.Program)
 	}
-	if c.Typed != nil {
-		c.Typed(command)
+	if c.OnCommand != nil {
+		c.OnCommand(command)
 	}
 	result, err := c.command(t.Context(), command.Input, command.Env, program, command.Args...)
 	must(t, err, "%s %s", command.Program, strings.Join(command.Args, " "))
 	return result
 }
 
-// Run runs a command that must succeed, and gives what it printed.
+// Run runs a command that must succeed, and gives its output.
 func (c *Cluster) Run(t T, command Command) string {
 	t.Helper()
 	result := c.Try(t, command)
@@ -146,8 +145,7 @@ func (c *Cluster) Kubectl(t T, args ...string) string {
 	return c.Run(t, Command{Program: "kubectl", Args: args})
 }
 
-// Proxy runs migration-proxy as a user of the installation does; it must
-// succeed.
+// Proxy runs migration-proxy, which must succeed, as a user of the installation does.
 func (c *Cluster) Proxy(t T, args ...string) string {
 	t.Helper()
 	c.edits.RLock()
@@ -155,7 +153,7 @@ func (c *Cluster) Proxy(t T, args ...string) string {
 	return c.Run(t, c.ProxyCommand(args...))
 }
 
-// ProxyCommand is the command for Try.
+// ProxyCommand is a migration-proxy command for Try.
 func (c *Cluster) ProxyCommand(args ...string) Command {
 	return Command{Program: "migration-proxy", Args: append(args, "--namespace", Namespace)}
 }

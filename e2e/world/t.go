@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// T is what a scenario is run by: a *testing.T, or the demo.
+// T runs a scenario: a *testing.T, or the demo.
 type T interface {
 	Helper()
 	Logf(format string, args ...any)
@@ -20,24 +20,24 @@ type T interface {
 }
 
 const (
-	// Patience is how long the world waits for what should take a moment. A
-	// busy machine is not a failure.
-	Patience = 60 * time.Second
-	pause    = 50 * time.Millisecond
+	// Timeout is how long to wait for things that normally take moments. It is long,
+	// because the machine may be busy.
+	Timeout = 60 * time.Second
+	pause   = 50 * time.Millisecond
 )
 
-// Await polls until the function gives nil. If it does not within Patience the
+// Eventually polls until the function gives nil. If it does not within Timeout, the
 // scenario fails with the last error.
-func Await(t T, what string, try func(ctx context.Context) error) {
+func Eventually(t T, what string, try func(ctx context.Context) error) {
 	t.Helper()
-	AwaitFor(t, Patience, what, try)
+	EventuallyWithin(t, Timeout, what, try)
 }
 
-// AwaitFor is Await with another patience.
-func AwaitFor(t T, patience time.Duration, what string, try func(ctx context.Context) error) {
+// EventuallyWithin is Eventually with another timeout.
+func EventuallyWithin(t T, timeout time.Duration, what string, try func(ctx context.Context) error) {
 	t.Helper()
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	var last error
 	for {
@@ -45,25 +45,25 @@ func AwaitFor(t T, patience time.Duration, what string, try func(ctx context.Con
 		if err == nil {
 			return
 		}
-		if last == nil || ctx.Err() == nil { // not the error that the end of time caused
+		if last == nil || ctx.Err() == nil { // ctx.Err() would hide the real error
 			last = err
 		}
 		select {
 		case <-ctx.Done():
-			fatal(t, "waited %s for: %s: %v", time.Since(began).Round(time.Millisecond), what, last)
+			fatal(t, "after %s still not: %s: %v", time.Since(began).Round(time.Millisecond), what, last)
 			return
 		case <-time.After(pause):
 		}
 	}
 }
 
-// Never polls for a while, and fails the scenario as soon as the function
-// gives an error: something that must stay did not.
-func Never(t T, during time.Duration, what string, try func(ctx context.Context) error) {
+// Consistently polls for the duration, and fails the scenario as soon as the function
+// gives an error.
+func Consistently(t T, during time.Duration, what string, try func(ctx context.Context) error) {
 	t.Helper()
 	for end := time.Now().Add(during); time.Now().Before(end); time.Sleep(pause) {
 		if err := try(t.Context()); err != nil {
-			fatal(t, "%s did not last: %v", what, err)
+			fatal(t, "%s: no longer true: %v", what, err)
 			return
 		}
 	}
@@ -75,7 +75,7 @@ func fatal(t T, format string, args ...any) {
 	t.FailNow()
 }
 
-// must ends the scenario on an error.
+// must fails the scenario on an error.
 func must(t T, err error, doing string, args ...any) {
 	t.Helper()
 	if err != nil {
@@ -83,7 +83,7 @@ func must(t T, err error, doing string, args ...any) {
 	}
 }
 
-// label makes a name that Kubernetes takes out of a test's name.
+// label turns the name of a test into a Kubernetes name.
 func label(name string) string {
 	clean := strings.Map(func(r rune) rune {
 		switch {
