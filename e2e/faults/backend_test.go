@@ -11,7 +11,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
-// backend begins to serve, and ends with the test.
+// backend starts a backend that ends with the test.
 func backend(t *testing.T, options testbed.Options) *testbed.Backend {
 	t.Helper()
 	b, err := testbed.Start(options)
@@ -20,14 +20,14 @@ func backend(t *testing.T, options testbed.Options) *testbed.Backend {
 	return b
 }
 
-// secured is a backend with https, and the certificate that it will show
-// after its next restart.
+// secured is a backend with https, and the certificate that it uses after its next
+// restart.
 type secured struct {
 	*testbed.Backend
 	certificate *tls.Certificate
 }
 
-func (w *world) secured(name string) secured {
+func (w *proxyRun) secured(name string) secured {
 	w.t.Helper()
 	certificate, err := w.authority.Server(newHost)
 	require.NoError(w.t, err)
@@ -42,7 +42,7 @@ func (s secured) show(t *testing.T, certificate *tls.Certificate) {
 	require.NoError(t, s.Revive())
 }
 
-// stall answers half and then no more.
+// stall sends half an answer and then nothing more.
 func stall(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Length", "1000")
 	_, _ = w.Write([]byte("half of it"))

@@ -11,45 +11,45 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
-// TestNoDescriptorsLeft gives the proxy 64 descriptors, so that each worker
-// has 32 connections, and lets slow clients have them all.
+// TestNoDescriptorsLeft limits the proxy to 64 descriptors, so that each worker has 32
+// connections, and lets slow clients use all of them.
 func TestNoDescriptorsLeft(t *testing.T) {
 	t.Parallel()
-	p := newPair(t)
+	p := newAPIProxy(t)
 	p.wrap = []string{"sh", "-c", `ulimit -n 64 && exec "$@"`, "sh"}
-	p.start(p.api(all, noTrip))
-	before := p.census()
+	p.start(p.api(percent100, noTrip))
+	before := p.resources()
 	clients := p.clients("api", rates{get: 50, post: 25, connections: 4})
-	clients.flows(20)
+	clients.waitForAnswers(20)
 	since := time.Now()
-	hoard := p.slowClients(150)
-	pause(takes(1500*time.Millisecond, 20*time.Second))
+	connections := p.slowClients(150)
+	pause(shortOrLong(1500*time.Millisecond, 20*time.Second))
 	during, err := p.status()
-	require.NoError(t, err, "the agent lives, and has descriptors of its own")
+	require.NoError(t, err, "the agent runs, and has descriptors of its own")
 	require.True(t, during.Ready)
 	healed := time.Now()
-	for _, conn := range hoard {
+	for _, conn := range connections {
 		_ = conn.Close()
 	}
 	p.recovers()
-	clients.flows(20)
-	result := p.ends(clients, "150 clients who send half a request, 32 connections a worker", since, healed)
-	result.says = p.says("api")
+	clients.waitForAnswers(20)
+	result := p.finish(clients, "150 clients that send half a request, 32 connections a worker", since, healed)
+	result.status = p.describeService("api")
 	results.add(t, result)
 	t.Log(clients.kinds())
 	require.Zero(t, result.duplicates)
-	require.NotEmpty(t, hoard)
+	require.NotEmpty(t, connections)
 	require.Equal(t, 0, during.Nginx.Restarts)
-	p.requireNothingLeft(before)
+	p.requireNoLeak(before)
 }
 
-// slowClients connect, and send what is not yet a request.
-func (w *world) slowClients(number int) []net.Conn {
+// slowClients connect and send half a request.
+func (w *proxyRun) slowClients(number int) []net.Conn {
 	var held []net.Conn
 	for range number {
 		conn, err := net.DialTimeout("tcp", w.listen, 200*time.Millisecond)
 		if err != nil {
-			break // nginx accepts no more, and the kernel's queue is full
+			break // nginx accepts no more connections, and the kernel's queue is full
 		}
 		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: api.example.com\r\n")
 		held = append(held, conn)
@@ -57,16 +57,16 @@ func (w *world) slowClients(number int) []net.Conn {
 	return held
 }
 
-// recovers waits until requests are answered and the status is good.
-func (p *pair) recovers() {
+// recovers waits until requests succeed and the status is ready.
+func (p *apiProxy) recovers() {
 	p.t.Helper()
 	probe := p.clients("api", rates{get: 50, post: 25, connections: 2})
-	probe.flows(5)
+	probe.waitForAnswers(5)
 	probe.stop()
 	probe.loads.Wait()
 	after := p.clients("api", rates{get: 50, post: 25, connections: 2})
-	after.flows(30)
-	r := after.end(time.Now(), time.Time{}, p.old, p.new)
-	require.Zero(p.t, r.get.failed+r.post.failed, "requests fail although the fault is over: %v", after.kinds())
-	p.await("ready", func(s status.Status) bool { return s.Ready })
+	after.waitForAnswers(30)
+	r := after.finish(time.Now(), time.Time{}, p.old, p.new)
+	require.Zero(p.t, r.get.failed+r.post.failed, "requests fail although the fault has ended: %v", after.kinds())
+	p.waitFor("ready", func(s status.Status) bool { return s.Ready })
 }

@@ -18,60 +18,59 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
-// TestFullDisk fills the runtime directory while requests come and the config
-// changes.
+// TestFullDisk fills the runtime directory under load, while the config changes.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	p := newPair(t)
+	p := newAPIProxy(t)
 	full := p.smallDisk()
-	p.start(p.api(all, noTrip))
-	before := p.census()
+	p.start(p.api(percent100, noTrip))
+	before := p.resources()
 	clients := p.clients("api", rates{get: 50, post: 25, connections: 4})
-	clients.flows(20)
+	clients.waitForAnswers(20)
 	since := time.Now()
 	full(true)
 
-	// A share is a rename, and needs no room to speak of.
-	p.write(pattern + p.api(half, noTrip))
-	p.awaitShare(50)
-	// More needs room.
-	p.write(pattern + p.api(half, noTrip, "    path_prefix: /v1"))
-	refused := p.await("refused", func(s status.Status) bool { return s.Config.Rejected != nil })
+	// A new percentage is a rename, which needs hardly any space.
+	p.write(configHead + p.api(percent50, noTrip))
+	p.waitForShare(50)
+	// Another change needs space.
+	p.write(configHead + p.api(percent50, noTrip, "    path_prefix: /v1"))
+	refused := p.waitFor("refused", func(s status.Status) bool { return s.Config.Rejected != nil })
 	big := p.bigPosts()
 	p.killAgent()
 	p.startAgent()
-	clients.flows(50)
+	clients.waitForAnswers(50)
 	healed := time.Now()
 	full(false)
-	p.await("a restarted agent tries again", func(s status.Status) bool {
+	p.waitFor("the restarted agent applies the config", func(s status.Status) bool {
 		return s.Ready && s.Config.Rejected == nil && s.Services[0].PathPrefix == "/v1"
 	})
 	p.editedWhileFull(full)
 	require.Equal(t, 20, big.Statuses[200], "uploads have a volume of their own: %v %v", big.Statuses, big.Errors)
-	result := p.ends(clients, "runtime directory full (temp/ apart), agent killed and restarted meanwhile", since, healed)
-	result.says = fmt.Sprintf("config rejected (%s): %s", refused.Config.Rejected.Stage, strings.ReplaceAll(refused.Config.Rejected.Problems[0], p.dir, ""))
+	result := p.finish(clients, "runtime directory full (temp/ apart), agent killed and restarted meanwhile", since, healed)
+	result.status = fmt.Sprintf("config rejected (%s): %s", refused.Config.Rejected.Stage, strings.ReplaceAll(refused.Config.Rejected.Problems[0], p.dir, ""))
 	results.add(t, result)
 	t.Log(clients.kinds())
 	require.Zero(t, result.get.failed+result.post.failed+result.duplicates)
-	p.requireNothingLeft(before)
+	p.requireNoLeak(before)
 }
 
-// editedWhileFull: an edit that found no room is in force by itself once there
-// is some.
-func (p *pair) editedWhileFull(full func(bool)) {
+// editedWhileFull checks that an edit for which there was no space comes into force
+// when there is space again.
+func (p *apiProxy) editedWhileFull(full func(bool)) {
 	full(true)
-	p.write(pattern + p.api(half, noTrip, "    path_prefix: /v2"))
-	refused := p.await("refused", func(s status.Status) bool { return s.Config.Rejected != nil })
+	p.write(configHead + p.api(percent50, noTrip, "    path_prefix: /v2"))
+	refused := p.waitFor("refused", func(s status.Status) bool { return s.Config.Rejected != nil })
 	require.Equal(p.t, "apply", refused.Config.Rejected.Stage)
 	require.Equal(p.t, "/v1", refused.Services[0].PathPrefix)
 	full(false)
-	p.await("tried again without being told", func(s status.Status) bool {
+	p.waitFor("the config is applied without another edit", func(s status.Status) bool {
 		return s.Config.InSync() && s.Services[0].PathPrefix == "/v2"
 	})
 }
 
-// bigPosts are too big for nginx to keep in memory on their way to new.
-func (p *pair) bigPosts() *testbed.Report {
+// bigPosts sends bodies that nginx cannot keep in memory on their way to new.
+func (p *apiProxy) bigPosts() *testbed.Report {
 	report, err := testbed.Load{
 		URL: "http://" + p.listen + "/", Host: "api.example.com", Method: "POST", Body: strings.Repeat("x", 64<<10), Requests: 20,
 	}.Run(context.Background())
@@ -79,13 +78,13 @@ func (p *pair) bigPosts() *testbed.Report {
 	return report
 }
 
-// smallDisk puts the runtime directory on a disk of its own, if we may mount
-// one, and temp/, where uploads go, on another. It gives what fills the first
-// and makes room again. Otherwise full is a directory that cannot be written to.
-func (w *world) smallDisk() func(full bool) {
+// smallDisk mounts a small disk as the runtime directory, and another one as temp/,
+// where uploads go. The returned function fills the first one, or frees it. Where
+// mounting is not permitted, a full disk is a directory without write permission.
+func (w *proxyRun) smallDisk() func(full bool) {
 	require.NoError(w.t, os.Mkdir(w.runtime, 0o755))
 	if err := w.mount(w.runtime); err != nil {
-		w.t.Logf("no disk of its own (%v): directories are closed instead", err)
+		w.t.Logf("cannot mount a disk (%v): directories become read-only instead", err)
 		return w.closeDirectories
 	}
 	temp := filepath.Join(w.runtime, "temp")
@@ -105,13 +104,13 @@ func (w *world) smallDisk() func(full bool) {
 	}
 }
 
-// mount makes a directory a disk of 8 MB until the test ends.
-func (w *world) mount(dir string) error {
+// mount mounts a disk of 8 MB until the end of the test.
+func (w *proxyRun) mount(dir string) error {
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m,mode=755"); err != nil {
 		return err
 	}
 	w.t.Cleanup(func() {
-		w.remove() // ends what has files open there
+		w.remove() // ends the processes with open files there
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
 			w.t.Error(err)
 		}
@@ -120,12 +119,12 @@ func (w *world) mount(dir string) error {
 	return nil
 }
 
-// zeros never end.
+// zeros is an endless reader.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-func (w *world) closeDirectories(full bool) {
+func (w *proxyRun) closeDirectories(full bool) {
 	mode := os.FileMode(0o755)
 	if full {
 		mode = 0o555

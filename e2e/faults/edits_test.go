@@ -16,17 +16,17 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
-// editor is somebody who saves the config all the time, and not always well.
+// editor saves the config again and again, often with mistakes.
 type editor struct {
-	*pair
-	links int             // made so far, see swapLink
-	valid map[string]bool // digests of what was ever saved
+	*apiProxy
+	links int             // number of folders, see swapLink
+	valid map[string]bool // digests of all valid texts that were saved
 	last  string          // the last text that was valid
 }
 
-// text is a valid config: api, and some others with values of their own.
+// text is a valid config: api, and some others with random values.
 func (e *editor) text() string {
-	text := pattern + e.api(fmt.Sprintf("    migration: {enabled: %t, percentage: %d}", rand.IntN(5) > 0, rand.IntN(101)), noTrip)
+	text := configHead + e.api(fmt.Sprintf("    migration: {enabled: %t, percentage: %d}", rand.IntN(5) > 0, rand.IntN(101)), noTrip)
 	for i := range rand.IntN(5) {
 		text += e.service(fmt.Sprintf("more%d", i), e.old.URL(), e.new.URL(),
 			fmt.Sprintf("    timeout: %ds", 1+rand.IntN(3)), fmt.Sprintf("    migration: {enabled: true, percentage: %d}", rand.IntN(101)))
@@ -34,11 +34,11 @@ func (e *editor) text() string {
 	return text
 }
 
-// spoil makes mistakes. Some of what comes out is valid, by chance.
+// spoil adds a mistake. Some of its results are valid by chance.
 func spoil(text string) string {
 	switch rand.IntN(6) {
 	case 0:
-		return text[:rand.IntN(len(text))] // an editor that was killed
+		return text[:rand.IntN(len(text))] // like an editor that was killed
 	case 1:
 		return strings.Replace(text, "percentage: ", "percentage: 1", 1)
 	case 2:
@@ -51,7 +51,7 @@ func spoil(text string) string {
 	return strings.Replace(text, "https://", "https://$(reboot);", 1)
 }
 
-// ways are how a text gets into the file.
+// ways are the ways to save a text.
 var ways = []func(*editor, string){
 	func(e *editor, text string) { e.clear(); e.write(text) },
 	(*editor).inPlace,
@@ -60,7 +60,7 @@ var ways = []func(*editor, string){
 	func(e *editor, text string) { e.remove(); e.write(text) },
 }
 
-// accidents leave no config at all.
+// accidents leave no readable config.
 var accidents = []func(*editor){
 	(*editor).remove,
 	func(e *editor) { e.remove(); e.must(os.Mkdir(e.config, 0o755)) },
@@ -75,7 +75,7 @@ func (e *editor) must(err error) { require.NoError(e.t, err) }
 
 func (e *editor) remove() { e.must(os.RemoveAll(e.config)) }
 
-// clear makes way for a rename, which cannot replace a directory.
+// clear removes what a rename cannot replace, for example a directory.
 func (e *editor) clear() {
 	if info, err := os.Lstat(e.config); err == nil && !info.Mode().IsRegular() {
 		e.remove()
@@ -87,7 +87,7 @@ func (e *editor) inPlace(text string) {
 	e.must(os.WriteFile(e.config, []byte(text), 0o644))
 }
 
-// slowly writes in pieces: the file is seen half done.
+// slowly writes in two pieces, so that the proxy sees an incomplete file.
 func (e *editor) slowly(text string) {
 	e.clear()
 	file, err := os.Create(e.config)
@@ -101,8 +101,8 @@ func (e *editor) slowly(text string) {
 	e.must(file.Close())
 }
 
-// swapLink does what the kubelet does: migration.yaml -> ..data/migration.yaml,
-// and ..data is swapped.
+// swapLink works as the kubelet: migration.yaml is a symlink to ..data/migration.yaml,
+// and the symlink ..data is replaced.
 func (e *editor) swapLink(text string) {
 	e.links++
 	folder := fmt.Sprintf("..v%d", e.links)
@@ -121,8 +121,8 @@ func (e *editor) swapLink(text string) {
 	}
 }
 
-// unreadable is a file that its reader may not read. To root everything is
-// readable, but for this: its parent is a file.
+// unreadable makes a file without read permission. root can read any file, so for root
+// it is a path whose parent is a file.
 func (e *editor) unreadable() {
 	e.remove()
 	if os.Getuid() == 0 {
@@ -133,7 +133,7 @@ func (e *editor) unreadable() {
 	e.must(os.Chmod(e.config, 0))
 }
 
-// edit does something to the config.
+// edit makes a random change.
 func (e *editor) edit() {
 	switch rand.IntN(10) {
 	case 0, 1, 2:
@@ -152,13 +152,13 @@ func (e *editor) save(text string) {
 	ways[rand.IntN(len(ways))](e, text)
 }
 
-// TestEdits edits the config as fast as one in 60 ms, in every way, while
-// clients ask: what is served at the end is the last that was valid.
+// TestEdits edits the config every 60 ms, in all ways, under load: at the end the last
+// valid config is in force.
 func TestEdits(t *testing.T) {
 	t.Parallel()
-	e := &editor{pair: newPair(t), valid: map[string]bool{}}
-	e.start(e.api(half, noTrip))
-	before := e.census()
+	e := &editor{apiProxy: newAPIProxy(t), valid: map[string]bool{}}
+	e.start(e.api(percent50, noTrip))
+	before := e.resources()
 	clients := e.clients("api", rates{get: 100, post: 50, connections: 4})
 	edits, every := 100, 60*time.Millisecond
 	if long() {
@@ -173,40 +173,40 @@ func TestEdits(t *testing.T) {
 	}
 	took := time.Since(since)
 	now := e.settle()
-	result := e.ends(clients, fmt.Sprintf("%d edits in %.0f s, valid and not", edits, took.Seconds()), since, time.Time{})
-	result.group, result.says = "6. Config", saysOfConfig(now)
+	result := e.finish(clients, fmt.Sprintf("%d edits in %.0f s, valid and not", edits, took.Seconds()), since, time.Time{})
+	result.group, result.status = "6. Config", describeConfig(now)
 	results.add(t, result)
 	t.Log(clients.kinds())
 	require.Zero(t, result.duplicates)
 	require.LessOrEqual(t, result.get.failed+result.post.failed, lostByReloads(now.Nginx.Reloads))
 	e.clear()
-	e.write(pattern + e.api(half, noTrip))
-	e.awaitShare(50)
-	e.requireNothingLeft(before)
+	e.write(configHead + e.api(percent50, noTrip))
+	e.waitForShare(50)
+	e.requireNoLeak(before)
 }
 
-func saysOfConfig(now status.Status) string {
+func describeConfig(now status.Status) string {
 	return fmt.Sprintf("reloads %d, results %v, serves the last valid one", now.Nginx.Reloads, now.Config.Results)
 }
 
-// settle ends with a valid edit, and then with each accident: each is told,
-// none changes what is served.
+// settle ends with a valid edit, and then tries each accident: the status reports
+// each, and none changes what is served.
 func (e *editor) settle() status.Status {
 	e.save(e.text())
 	table, err := config.Load(e.config, []byte(e.last))
 	require.NoError(e.t, err)
 	served := func(s status.Status) bool { return s.Config.Digest == table.Digest() }
-	e.await("the last valid edit", func(s status.Status) bool { return served(s) && s.Config.Rejected == nil })
+	e.waitFor("the last valid edit", func(s status.Status) bool { return served(s) && s.Config.Rejected == nil })
 	for i, accident := range accidents {
-		at := e.await("a rejection", func(s status.Status) bool { return i == 0 || s.Config.Rejected != nil }).Now
+		at := e.waitFor("a rejection", func(s status.Status) bool { return i == 0 || s.Config.Rejected != nil }).Now
 		accident(e)
-		now := e.await("a rejection of the accident", func(s status.Status) bool {
+		now := e.waitFor("a rejection of the accident", func(s status.Status) bool {
 			return s.Config.Rejected != nil && s.Config.Rejected.At.After(at)
 		})
 		require.True(e.t, served(now) && now.Ready, "accident %d: %+v", i, now.Config)
 	}
 	e.save(e.last)
-	now := e.await("the last valid edit again", func(s status.Status) bool { return served(s) && s.Config.Rejected == nil })
+	now := e.waitFor("the last valid edit again", func(s status.Status) bool { return served(s) && s.Config.Rejected == nil })
 	for _, service := range table.Services() {
 		target, err := os.Readlink(filepath.Join(e.runtime, "weights", string(service.Name)))
 		require.NoError(e.t, err)

@@ -12,118 +12,118 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
-// killConnections is how many requests of a method are under way at most.
+// killConnections is the maximum number of requests in flight for each method.
 const killConnections = 8
 
-// killing is kill -9 of something, and how much that may cost each time.
-type killing struct {
-	name string
-	kill func(*pair)
-	// underWay: no more requests than there are connections may fail, once.
+// killCase kills something with SIGKILL.
+type killCase struct {
+	name   string
+	kill   func(*apiProxy)
 	most   int
 	within time.Duration // no request fails later
 }
 
-var killings = []killing{
-	{"worker", (*pair).killWorker, 2 * killConnections, time.Second},
-	{"agent", (*pair).killTheAgent, 0, 0},
-	// Its workers go on until the agent has another: nobody listens between.
-	{"master", (*pair).killMaster, 1 << 30, 5 * time.Second},
-	{"agent and master at once", (*pair).killBoth, 1 << 30, 10 * time.Second},
+var killCases = []killCase{
+	{"worker", (*apiProxy).killWorker, 2 * killConnections, time.Second},
+	{"agent", (*apiProxy).killTheAgent, 0, 0},
+	// The workers go on until the agent starts another master; for a moment no
+	// process listens.
+	{"master", (*apiProxy).killMaster, 1 << 30, 5 * time.Second},
+	{"agent and master at once", (*apiProxy).killBoth, 1 << 30, 10 * time.Second},
 }
 
-func (p *pair) killWorker() {
+func (p *apiProxy) killWorker() {
 	if list := children(p.master()); len(list) > 0 {
 		_ = syscall.Kill(list[rand.IntN(len(list))], syscall.SIGKILL)
 	}
 }
 
-func (p *pair) killMaster() {
+func (p *apiProxy) killMaster() {
 	if master := p.master(); master > 1 {
 		_ = syscall.Kill(master, syscall.SIGKILL)
 	}
 }
 
-// killTheAgent starts it again, as the kubelet would.
-func (p *pair) killTheAgent() {
+// killTheAgent kills the agent and starts it again, as the kubelet does.
+func (p *apiProxy) killTheAgent() {
 	p.killAgent()
 	p.startAgent()
 }
 
-func (p *pair) killBoth() {
+func (p *apiProxy) killBoth() {
 	p.signal(syscall.SIGKILL)
 	p.killMaster()
 	<-p.ended
 	p.startAgent()
 }
 
-// whole waits until there is an agent, a master and all workers again.
-func (p *pair) whole() {
+// waitUntilComplete waits until agent, master and all workers run.
+func (p *apiProxy) waitUntilComplete() {
 	p.t.Helper()
-	p.await("whole", func(s status.Status) bool {
+	p.waitFor("whole", func(s status.Status) bool {
 		return s.Ready && s.Nginx.PID != 0 && s.Nginx.PID == p.master() && len(children(s.Nginx.PID)) == workers
 	})
 }
 
-// TestKills kills each process under load, at random moments.
+// TestKills kills each process under load, at random times.
 func TestKills(t *testing.T) {
 	t.Parallel()
-	p := newPair(t)
-	p.start(p.api(half, noTrip))
-	before := p.census()
-	for _, k := range killings {
-		p.one(k)
+	p := newAPIProxy(t)
+	p.start(p.api(percent50, noTrip))
+	before := p.resources()
+	for _, k := range killCases {
+		p.killOnce(k)
 	}
-	p.many(takes(6*time.Second, 3*time.Minute))
-	p.requireNothingLeft(before)
+	p.killAtRandom(shortOrLong(6*time.Second, 3*time.Minute))
+	p.requireNoLeak(before)
 	require.Equal(t, 50.0, p.row("api").Share)
 }
 
-// one kills once, in quiet.
-func (p *pair) one(k killing) {
+// killOnce kills once and waits for the end of the effects.
+func (p *apiProxy) killOnce(k killCase) {
 	clients := p.clients("api", rates{get: 150, post: 75, connections: killConnections})
-	clients.flows(50)
+	clients.waitForAnswers(50)
 	since := time.Now()
 	k.kill(p)
-	p.whole()
-	clients.flows(100)
-	result := p.ends(clients, "kill -9 of "+k.name, since, time.Time{})
-	result.group, result.says = "5. kill -9", p.saysOfNginx()
+	p.waitUntilComplete()
+	clients.waitForAnswers(100)
+	result := p.finish(clients, "kill -9 of "+k.name, since, time.Time{})
+	result.group, result.status = "5. kill -9", p.describeNginx()
 	results.add(p.t, result)
 	p.t.Log(clients.kinds())
 	require.Zero(p.t, result.duplicates, "duplicated POSTs")
 	require.LessOrEqual(p.t, result.get.failed+result.post.failed, k.most, k.name)
 }
 
-func (p *pair) saysOfNginx() string {
+func (p *apiProxy) describeNginx() string {
 	now, err := p.status()
 	require.NoError(p.t, err)
 	return fmt.Sprintf("nginx restarts %d, last error %q", now.Nginx.Restarts, now.Nginx.LastError)
 }
 
-// many kills anything at any time, also what has just been started.
-func (p *pair) many(length time.Duration) {
+// killAtRandom kills any process at any time, also one that has just started.
+func (p *apiProxy) killAtRandom(length time.Duration) {
 	clients := p.clients("api", rates{get: 150, post: 75, connections: killConnections})
-	clients.flows(50)
+	clients.waitForAnswers(50)
 	since, counts := time.Now(), map[string]int{}
 	for time.Since(since) < length {
-		k := killings[rand.IntN(len(killings))]
+		k := killCases[rand.IntN(len(killCases))]
 		counts[k.name]++
 		k.kill(p)
 		pause(rand.N(2 * time.Second))
 	}
-	p.whole()
+	p.waitUntilComplete()
 	healed := time.Now()
-	clients.flows(200)
-	result := p.ends(clients, fmt.Sprintf("at random for %s: %v", length, counts), since, time.Time{})
-	result.group, result.says = "5. kill -9", p.saysOfNginx()
-	result.safety = "-"
+	clients.waitForAnswers(200)
+	result := p.finish(clients, fmt.Sprintf("at random for %s: %v", length, counts), since, time.Time{})
+	result.group, result.status = "5. kill -9", p.describeNginx()
+	result.timeToSafety = "-"
 	results.add(p.t, result)
 	p.t.Log(clients.kinds())
 	require.Zero(p.t, result.duplicates, "duplicated POSTs")
 	for method, failures := range clients.failures {
 		for _, f := range failures {
-			require.False(p.t, f.at.After(healed.Add(time.Second)), "%s fails although everything is whole: %s", method, f.what)
+			require.False(p.t, f.at.After(healed.Add(time.Second)), "%s fails although everything runs: %s", method, f.what)
 		}
 	}
 }

@@ -16,40 +16,40 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
-// loadServices is how many services the load test configures.
+// loadServices is the number of services in the load test.
 const loadServices = 1000
 
-// TestLoad lets 16 connections ask as fast as they can, half of it over https
-// to new, with 1,000 services, while shares change every second.
+// TestLoad sends requests over 16 connections as fast as answers come, half of them
+// over https to new, with 1,000 services, while percentages change every second.
 func TestLoad(t *testing.T) {
 	t.Parallel()
-	p := newPair(t)
+	p := newAPIProxy(t)
 	first := p.thousand()
 	p.start(first)
-	before := p.census()
+	before := p.resources()
 	began := time.Now()
 	plain := p.clients("s0", rates{connections: 4})
 	secure := p.clients("s1", rates{connections: 4})
-	memory := p.weighEverySecond(takes(10*time.Second, 3*time.Minute))
+	memory := p.weighEverySecond(shortOrLong(10*time.Second, 3*time.Minute))
 	took := time.Since(began)
-	now := p.await("the last share", func(s status.Status) bool { return s.Ready && s.Config.Rejected == nil })
+	now := p.waitFor("the last share", func(s status.Status) bool { return s.Ready && s.Config.Rejected == nil })
 	for name, clients := range map[string]*traffic{"s0, new by http": plain, "s1, new by https": secure} {
-		result := p.ends(clients, fmt.Sprintf("%s, %.0f requests a second", name, float64(clients.answered.Load())/took.Seconds()), began, time.Time{})
+		result := p.finish(clients, fmt.Sprintf("%s, %.0f requests a second", name, float64(clients.answered.Load())/took.Seconds()), began, time.Time{})
 		result.group = "7. Load: 1,000 services, 16 connections, 100 shares changed every second"
-		result.says = fmt.Sprintf("reloads %d; %s", now.Nginx.Reloads-1, memory)
+		result.status = fmt.Sprintf("reloads %d; %s", now.Nginx.Reloads-1, memory)
 		results.add(t, result)
 		require.Zero(t, result.get.failed+result.post.failed+result.duplicates, "%v", clients.kinds())
 	}
 	memory.requireFlat(t)
-	p.write(pattern + first)
-	p.requireNothingLeft(before)
+	p.write(configHead + first)
+	p.requireNoLeak(before)
 }
 
-// thousand is a config of as many services with shares at random.
-func (p *pair) thousand() string {
+// thousand is a config of 1,000 services with random percentages.
+func (p *apiProxy) thousand() string {
 	var text bytes.Buffer
 	for i := range loadServices {
-		new := p.old.URL() // a third backend would find nothing more
+		new := p.old.URL() // new may be the same backend as old
 		if i%2 == 1 {
 			new = p.new.URL()
 		}
@@ -66,24 +66,24 @@ func share(i int) string {
 	return fmt.Sprintf("    migration: {enabled: true, percentage: %d}", percent)
 }
 
-// weighEverySecond changes the shares of a hundred services, those under load
-// among them, and looks at the memory.
-func (p *pair) weighEverySecond(length time.Duration) *memory {
+// weighEverySecond changes the percentages of a hundred services every second, also of
+// those under load, and records the memory.
+func (p *apiProxy) weighEverySecond(length time.Duration) *memory {
 	m := &memory{}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for end := time.Now().Add(length); time.Now().Before(end); {
-		p.write(pattern + p.thousand())
+		p.write(configHead + p.thousand())
 		<-tick.C
-		m.look(p.world)
+		m.look(p.proxyRun)
 	}
 	return m
 }
 
-// memory is the resident memory in bytes, second by second.
+// memory has the resident memory in bytes, one value per second.
 type memory struct{ agent, workers []int }
 
-func (m *memory) look(w *world) {
+func (m *memory) look(w *proxyRun) {
 	m.agent = append(m.agent, resident(w.agent.Process.Pid))
 	sum := 0
 	for _, worker := range children(w.master()) {
@@ -92,7 +92,7 @@ func (m *memory) look(w *world) {
 	m.workers = append(m.workers, sum)
 }
 
-// resident is 0 for a process that is gone.
+// resident is 0 for a process that has ended.
 func resident(pid int) int {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "statm"))
 	if err != nil {
@@ -103,7 +103,7 @@ func resident(pid int) int {
 	return pages * os.Getpagesize()
 }
 
-// thirds are the medians of the first and the last third.
+// thirds gives the medians of the first and the last third.
 func thirds(samples []int) (first, last int) {
 	third := len(samples) / 3
 	return median(samples[:third]), median(samples[len(samples)-third:])
@@ -120,7 +120,8 @@ func (m *memory) String() string {
 	return fmt.Sprintf("agent %d -> %d MB, workers %d -> %d MB (first and last third)", a>>20, b>>20, c>>20, d>>20)
 }
 
-// requireFlat allows a tenth, and what a Go heap does in its first seconds.
+// requireFlat allows an increase of 10 % and 24 MB, for the first seconds of a Go
+// heap.
 func (m *memory) requireFlat(t *testing.T) {
 	t.Helper()
 	for name, samples := range map[string][]int{"agent": m.agent, "workers": m.workers} {

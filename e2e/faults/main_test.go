@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// program is the binary under test.
+// program is the path of the binary under test.
 var program string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -41,11 +41,11 @@ func run(m *testing.M) int {
 	return code
 }
 
-// long is whether there are minutes and not seconds.
+// long tells whether each fault lasts minutes instead of seconds.
 func long() bool { return os.Getenv("MIGRATION_PROXY_FAULTS") == "long" }
 
-// takes is a time of the short form, or that of the long form.
-func takes(short, otherwise time.Duration) time.Duration {
+// shortOrLong gives the second duration in a long run.
+func shortOrLong(short, otherwise time.Duration) time.Duration {
 	if long() {
 		return otherwise
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// nameServer is a little DNS server whose answers change: addresses, NXDOMAIN
-// for a name that it does not have, silence while it is gone.
+// nameServer is a small DNS server whose answers change: addresses, NXDOMAIN for a
+// name without addresses, no answer for an unreachable one.
 type nameServer struct {
 	conn  net.PacketConn
 	mu    sync.Mutex
@@ -41,8 +41,8 @@ func (s *nameServer) set(name string, addresses ...string) {
 	}
 }
 
-// silence is what a name gets from a server that is gone.
-func (s *nameServer) silence(name string, on bool) {
+// setUnreachable makes the server ignore queries for a name.
+func (s *nameServer) setUnreachable(name string, on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gone[name] = on
@@ -68,7 +68,7 @@ func (s *nameServer) serve() {
 	}
 }
 
-// respond answers a query of one question (RFC 1035, section 4).
+// respond answers a query with one question (RFC 1035, section 4).
 func (s *nameServer) respond(query []byte) []byte {
 	const header, typeA = 12, 1
 	var labels []string

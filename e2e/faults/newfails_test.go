@@ -19,25 +19,25 @@ import (
 type fault struct {
 	name        string
 	loses       loss
-	only        string // "https": where it can happen; "" is both
+	only        string // "https": only there; "": http and https
 	begin, heal func(*side)
 }
 
-// loss is what the first net cannot save.
+// loss is what a retry on old cannot save.
 type loss int
 
 const (
 	nothing  loss = iota
-	underWay      // POSTs that new had when the fault began
-	posts         // POSTs that new may have acted upon
-	begun         // requests whose answer had begun, or was for the client
+	inFlight      // POSTs in flight when the fault began
+	posts         // POSTs that new may have processed
+	begun         // requests whose answer had begun, or is not retried
 )
 
-// side is a new that can be broken: a backend, and the wire to it.
+// side is a new that can be broken: a backend, and the TCP relay to it.
 type side struct {
 	secured
-	*wire
-	w *world
+	*tcpRelay
+	w *proxyRun
 }
 
 func answers(script string) func(*side) {
@@ -46,8 +46,8 @@ func answers(script string) func(*side) {
 
 func recovers(s *side) { s.Answer(nil) }
 
-// shows restarts new with a certificate that nobody should believe.
-func shows(make func(*world) (*tls.Certificate, error)) func(*side) {
+// shows restarts new with another certificate.
+func shows(make func(*proxyRun) (*tls.Certificate, error)) func(*side) {
 	return func(s *side) {
 		certificate, err := make(s.w)
 		require.NoError(s.w.t, err)
@@ -55,9 +55,9 @@ func shows(make func(*world) (*tls.Certificate, error)) func(*side) {
 	}
 }
 
-var showsGood = shows(func(w *world) (*tls.Certificate, error) { return w.authority.Server(newHost) })
+var showsGood = shows(func(w *proxyRun) (*tls.Certificate, error) { return w.authority.Server(newHost) })
 
-func stranger(*world) (*tls.Certificate, error) {
+func stranger(*proxyRun) (*tls.Certificate, error) {
 	authority, err := testbed.NewAuthority()
 	if err != nil {
 		return nil, err
@@ -66,9 +66,9 @@ func stranger(*world) (*tls.Certificate, error) {
 }
 
 var faults = []fault{
-	{"is killed, refuses", underWay, "", func(s *side) { s.Kill() }, func(s *side) { require.NoError(s.w.t, s.Revive()) }},
-	{"hangs on connect", underWay, "", func(s *side) { s.silence() }, func(s *side) { s.speak() }},
-	{"accepts and says nothing", posts, "", func(s *side) { s.hold(true) }, func(s *side) { s.hold(false) }},
+	{"is killed, refuses", inFlight, "", func(s *side) { s.Kill() }, func(s *side) { require.NoError(s.w.t, s.Revive()) }},
+	{"hangs on connect", inFlight, "", func(s *side) { s.dropConnections() }, func(s *side) { s.acceptConnections() }},
+	{"accepts and says nothing", posts, "", func(s *side) { s.holdConnections(true) }, func(s *side) { s.holdConnections(false) }},
 	{"reads the request and hangs", posts, "", answers("hang"), recovers},
 	{"resets after the request", posts, "", answers("reset"), recovers},
 	{"closes after the request", posts, "", answers("close"), recovers},
@@ -79,104 +79,104 @@ var faults = []fault{
 	{"502", posts, "", answers("status/502"), recovers},
 	{"503", posts, "", answers("status/503"), recovers},
 	{"504", posts, "", answers("status/504"), recovers},
-	{"certificate expired", underWay, "https", shows(func(w *world) (*tls.Certificate, error) { return w.authority.Expired(newHost) }), showsGood},
-	{"certificate of another name", underWay, "https", shows(func(w *world) (*tls.Certificate, error) { return w.authority.Server("other.example.com") }), showsGood},
-	{"certificate of a stranger", underWay, "https", shows(stranger), showsGood},
+	{"certificate expired", inFlight, "https", shows(func(w *proxyRun) (*tls.Certificate, error) { return w.authority.Expired(newHost) }), showsGood},
+	{"certificate of another name", inFlight, "https", shows(func(w *proxyRun) (*tls.Certificate, error) { return w.authority.Server("other.example.com") }), showsGood},
+	{"certificate of a stranger", inFlight, "https", shows(stranger), showsGood},
 }
 
-// TestNewFails breaks new in every way, over http and over https, while
-// clients ask; at 100 %, so that the first net alone stands between them and
-// new. All faults happen at once, each to a service of its own.
+// TestNewFails breaks new in every way, over http and https, under load and at 100 %,
+// with trips off: only the retry on old protects clients. All faults happen at the
+// same time, each to a service of its own.
 func TestNewFails(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newProxyRun(t)
 	old := backend(t, testbed.Options{Name: "old"})
-	var trials []*trial
+	var runs []*faultRun
 	var services []string
 	for _, f := range faults {
 		for _, scheme := range []string{"http", "https"} {
 			if f.only != "" && f.only != scheme {
 				continue
 			}
-			tr := w.trial(f, scheme, fmt.Sprintf("s%d", len(trials)))
-			trials = append(trials, tr)
-			services = append(services, w.service(tr.service, old.URL(), scheme+"://"+tr.address(), all, noTrip, tr.patience()))
+			tr := w.newFaultRun(f, scheme, fmt.Sprintf("s%d", len(runs)))
+			runs = append(runs, tr)
+			services = append(services, w.service(tr.service, old.URL(), scheme+"://"+tr.address(), percent100, noTrip, tr.timeout()))
 		}
 	}
 	w.start(services...)
-	before := w.census()
+	before := w.resources()
 	var done sync.WaitGroup
-	for _, tr := range trials {
+	for _, tr := range runs {
 		done.Go(func() { tr.run(old) })
 	}
 	done.Wait()
-	for _, tr := range trials {
-		t.Run(tr.result.name, tr.judge)
+	for _, tr := range runs {
+		t.Run(tr.result.name, tr.check)
 	}
-	w.requireNothingLeft(before)
+	w.requireNoLeak(before)
 }
 
-// trialConnections is how many requests of a method are under way at most.
-const trialConnections = 4
+// faultConnections is the maximum number of requests in flight for each method.
+const faultConnections = 4
 
-// trial is one fault, its service and what came of it.
-type trial struct {
+// faultRun is one fault, its service and the result.
+type faultRun struct {
 	fault
-	w       *world
+	w       *proxyRun
 	service string
 	side    *side
 	result  row
 	kinds   map[string]int
 }
 
-func (w *world) trial(f fault, scheme, service string) *trial {
+func (w *proxyRun) newFaultRun(f fault, scheme, service string) *faultRun {
 	s := &side{w: w}
 	if scheme == "https" {
 		s.secured = w.secured("new")
 	} else {
 		s.secured = secured{Backend: backend(w.t, testbed.Options{Name: "new"})}
 	}
-	s.wire = lay(w.t, "127.0.0.1:0", s.Addr())
-	return &trial{fault: f, w: w, service: service, side: s, result: row{name: f.name + ", " + scheme}}
+	s.tcpRelay = newTCPRelay(w.t, "127.0.0.1:0", s.Addr())
+	return &faultRun{fault: f, w: w, service: service, side: s, result: row{name: f.name + ", " + scheme}}
 }
 
-// patience is short only where new makes nginx wait: a machine that is busy
-// with other tests must not look like a new that hangs.
-func (f fault) patience() string {
+// timeout is short only where nginx has to wait for new: on a busy machine a slow
+// answer must not look like a new that hangs.
+func (f fault) timeout() string {
 	if strings.Contains(f.name, "hangs") || strings.Contains(f.name, "stalls") || strings.Contains(f.name, "says nothing") {
-		return hasty
+		return shortTimeout
 	}
-	return patient
+	return longTimeout
 }
 
-// address is where nginx finds new: behind the wire, if the wire is what
-// breaks.
-func (tr *trial) address() string {
+// address is the address of new for nginx: the TCP relay, if the fault is in the
+// connection.
+func (tr *faultRun) address() string {
 	if tr.name == "hangs on connect" || tr.name == "accepts and says nothing" {
-		return tr.side.wire.addr()
+		return tr.side.tcpRelay.addr()
 	}
 	return tr.side.Addr()
 }
 
-func (tr *trial) run(old *testbed.Backend) {
+func (tr *faultRun) run(old *testbed.Backend) {
 	name := tr.result.name
-	clients := tr.w.clients(tr.service, rates{get: 20, post: 10, connections: trialConnections})
-	clients.flows(10)
+	clients := tr.w.clients(tr.service, rates{get: 20, post: 10, connections: faultConnections})
+	clients.waitForAnswers(10)
 	since := time.Now()
 	tr.begin(tr.side)
-	pause(takes(2*time.Second, 15*time.Second))
+	pause(shortOrLong(2*time.Second, 15*time.Second))
 	healed := time.Now()
 	tr.heal(tr.side)
-	clients.flows(10)
-	tr.result = clients.end(since, healed, old, tr.side.Backend)
-	tr.result.group, tr.result.name, tr.result.says = "1. New fails (first net alone)", name, tr.w.says(tr.service)
+	clients.waitForAnswers(10)
+	tr.result = clients.finish(since, healed, old, tr.side.Backend)
+	tr.result.group, tr.result.name, tr.result.status = "1. New fails (retry on old alone)", name, tr.w.describeService(tr.service)
 	tr.kinds = clients.kinds()
 }
 
-// pause is how long a fault lasts; nothing is waited for.
+// pause is the duration of a fault.
 func pause(d time.Duration) { time.Sleep(d) }
 
-func (tr *trial) judge(t *testing.T) {
+func (tr *faultRun) check(t *testing.T) {
 	results.add(t, tr.result)
 	t.Log(tr.kinds)
 	require.Zero(t, tr.result.duplicates, "duplicated POSTs")
@@ -184,6 +184,6 @@ func (tr *trial) judge(t *testing.T) {
 	if tr.loses < begun {
 		require.Zero(t, tr.result.get.failed, "failed GETs")
 	}
-	most := map[loss]int{nothing: 0, underWay: trialConnections, posts: math.MaxInt, begun: math.MaxInt}
+	most := map[loss]int{nothing: 0, inFlight: faultConnections, posts: math.MaxInt, begun: math.MaxInt}
 	require.LessOrEqual(t, tr.result.post.failed, most[tr.loses], "failed POSTs")
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
 
-// nginxVersion is that of the nginx under test.
+// nginxVersion is the version of the nginx under test.
 var nginxVersion = sync.OnceValue(func() nginxgen.Version {
 	out, err := exec.Command(testbed.Nginx(), "-v").CombinedOutput()
 	if err == nil {

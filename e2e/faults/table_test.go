@@ -10,13 +10,13 @@ import (
 	"testing"
 )
 
-// row is what came of one fault.
+// row is the result of one fault.
 type row struct {
-	group, name string
-	get, post   count
-	duplicates  int
-	safety      string // time from the fault until no request fails any more
-	says        string // the status
+	group, name  string
+	get, post    count
+	duplicates   int
+	timeToSafety string // time from the fault until no request fails any more
+	status       string // the status
 }
 
 // count is a number of requests, and how many of them failed.
@@ -25,7 +25,7 @@ type count struct{ sent, failed int }
 func (c count) String() string { return fmt.Sprintf("%d of %d", c.failed, c.sent) }
 
 func (r row) String() string {
-	return fmt.Sprintf("| %s | %s | %s | %d | %s | %s |", r.name, r.get, r.post, r.duplicates, r.safety, r.says)
+	return fmt.Sprintf("| %s | %s | %s | %d | %s | %s |", r.name, r.get, r.post, r.duplicates, r.timeToSafety, r.status)
 }
 
 // table collects the rows of all tests.
@@ -44,7 +44,7 @@ func (b *table) add(t *testing.T, r row) {
 	b.rows = append(b.rows, r)
 }
 
-// write writes Markdown to a file; not at all without a name.
+// write writes the rows as Markdown; it does nothing without a file name.
 func (b *table) write(file string) error {
 	if file == "" {
 		return nil
@@ -57,7 +57,7 @@ func (b *table) write(file string) error {
 	for _, r := range b.rows {
 		if r.group != group {
 			group = r.group
-			fmt.Fprintf(&text, "\n%s\n\n| case | failed GET | failed POST | duplicated POST | time to safety | what status says |\n|---|---|---|---|---|---|\n", group)
+			fmt.Fprintf(&text, "\n%s\n\n| case | failed GET | failed POST | duplicated POST | time to timeToSafety | what status says |\n|---|---|---|---|---|---|\n", group)
 		}
 		fmt.Fprintln(&text, r)
 	}

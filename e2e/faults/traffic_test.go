@@ -14,7 +14,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
-// traffic is clients that GET and POST, keep their connections, and repeat
+// traffic is a set of clients that send GETs and POSTs on kept connections and repeat
 // nothing. Each POST has an id.
 type traffic struct {
 	t        *testing.T
@@ -27,13 +27,13 @@ type traffic struct {
 	answered atomic.Int64
 }
 
-// failure is a request that got no answer, or a 5xx, and when that was known.
+// failure is a request without an answer, or with a 5xx, and the time of its result.
 type failure struct {
 	at   time.Time
 	what string
 }
 
-// rates are requests per second over some connections; 0 is as fast as
+// rates are requests per second over a number of connections; 0 means as fast as
 // possible.
 type rates struct {
 	get, post   float64
@@ -43,7 +43,9 @@ type rates struct {
 var ids atomic.Int64
 
 // clients begin to ask for a service.
-func (w *world) clients(service string, r rates) *traffic { return clients(w.t, w.listen, service, r) }
+func (w *proxyRun) clients(service string, r rates) *traffic {
+	return clients(w.t, w.listen, service, r)
+}
 
 func clients(t *testing.T, listen, service string, r rates) *traffic {
 	ctx, stop := context.WithCancel(context.Background())
@@ -51,7 +53,7 @@ func clients(t *testing.T, listen, service string, r rates) *traffic {
 	for method, rate := range map[string]float64{http.MethodGet: r.get, http.MethodPost: r.post} {
 		load := testbed.Load{
 			URL: "http://" + listen + "/", Host: service + ".example.com", Method: method, Rate: rate,
-			Connections: r.connections, Each: func(a testbed.Answer) { c.note(method, a) },
+			Connections: r.connections, Each: func(a testbed.Answer) { c.record(method, a) },
 		}
 		if method == http.MethodPost {
 			load.ID, load.Body = c.id, "pay"
@@ -73,7 +75,7 @@ func (c *traffic) run(ctx context.Context, load testbed.Load) {
 	c.sent[load.Method] = report.Sent
 }
 
-func (c *traffic) note(method string, a testbed.Answer) {
+func (c *traffic) record(method string, a testbed.Answer) {
 	c.answered.Add(1)
 	if a.Err == nil && a.Status < 500 {
 		return
@@ -87,26 +89,26 @@ func (c *traffic) note(method string, a testbed.Answer) {
 	c.failures[method] = append(c.failures[method], failure{time.Now(), what})
 }
 
-// flows waits until so many more requests are answered: traffic flows.
-func (c *traffic) flows(more int64) {
+// waitForAnswers waits for a number of further answers.
+func (c *traffic) waitForAnswers(more int64) {
 	c.t.Helper()
 	wanted := c.answered.Load() + more
-	require.Eventually(c.t, func() bool { return c.answered.Load() >= wanted }, patience, 2*time.Millisecond, "no traffic")
+	require.Eventually(c.t, func() bool { return c.answered.Load() >= wanted }, waitTimeout, 2*time.Millisecond, "no traffic")
 }
 
-// end stops the clients and gives what came of them, but what status says.
-func (c *traffic) end(begun, healed time.Time, sides ...*testbed.Backend) row {
+// finish stops the clients and gives their results.
+func (c *traffic) finish(begun, healed time.Time, sides ...*testbed.Backend) row {
 	c.stop()
 	c.loads.Wait()
 	return row{
-		get:        count{c.sent[http.MethodGet], len(c.failures[http.MethodGet])},
-		post:       count{c.sent[http.MethodPost], len(c.failures[http.MethodPost])},
-		duplicates: c.duplicates(sides),
-		safety:     c.safety(begun, healed),
+		get:          count{c.sent[http.MethodGet], len(c.failures[http.MethodGet])},
+		post:         count{c.sent[http.MethodPost], len(c.failures[http.MethodPost])},
+		duplicates:   c.duplicates(sides),
+		timeToSafety: c.timeToSafety(begun, healed),
 	}
 }
 
-// duplicates counts POSTs that arrived more than once, at both sides together.
+// duplicates counts POSTs that arrived more than once, at both backends together.
 func (c *traffic) duplicates(sides []*testbed.Backend) int {
 	found := 0
 	for n := range c.sent[http.MethodPost] {
@@ -121,13 +123,12 @@ func (c *traffic) duplicates(sides []*testbed.Backend) int {
 	return found
 }
 
-// justBefore is how near to the end of a fault a failure says that they would
-// have gone on; the slowest service here has a timeout of 500 ms.
+// justBefore is the time before the end of a fault in which a failure means that
+// failures would have continued. The slowest service here has a timeout of 500 ms.
 const justBefore = 700 * time.Millisecond
 
-// safety is the time from the fault to the last failure. A fault that never
-// healed has no end.
-func (c *traffic) safety(begun, healed time.Time) string {
+// timeToSafety is the time from the fault to the last failure.
+func (c *traffic) timeToSafety(begun, healed time.Time) string {
 	last := begun
 	for _, failures := range c.failures {
 		for _, f := range failures {
@@ -145,7 +146,7 @@ func (c *traffic) safety(begun, healed time.Time) string {
 	return fmt.Sprintf("%d ms", last.Sub(begun).Milliseconds())
 }
 
-// kinds counts failures by what the client saw, for the log of a test.
+// kinds counts failures by what the client saw, for the test log.
 func (c *traffic) kinds() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,63 +12,63 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// wire is a TCP hop in front of a backend, which can be broken and mended
-// while connections are made: what a backend cannot do to itself.
-type wire struct {
+// tcpRelay forwards TCP connections to a backend. It can fail in ways that a backend
+// cannot, while clients connect.
+type tcpRelay struct {
 	t        *testing.T
 	to       string
 	listener *net.TCPListener
 	holding  atomic.Bool
 	mu       sync.Mutex
 	cond     *sync.Cond
-	mute     bool
+	dropping bool
 	open     map[net.Conn]bool
-	clogs    []net.Conn // what fills a mute wire's queue
+	queued   []net.Conn // fill the queue of a relay that drops connections
 	serving  sync.WaitGroup
 }
 
-// lay lays a wire from an address with a port, or port 0, to a backend.
-func lay(t *testing.T, from, to string) *wire {
+// newTCPRelay listens on an address, whose port may be 0, and forwards to a backend.
+func newTCPRelay(t *testing.T, from, to string) *tcpRelay {
 	t.Helper()
 	listener, err := net.Listen("tcp4", from)
 	require.NoError(t, err)
-	w := &wire{t: t, to: to, listener: listener.(*net.TCPListener), open: map[net.Conn]bool{}}
+	w := &tcpRelay{t: t, to: to, listener: listener.(*net.TCPListener), open: map[net.Conn]bool{}}
 	w.cond = sync.NewCond(&w.mu)
 	w.serving.Go(w.accept)
-	t.Cleanup(w.cut)
+	t.Cleanup(w.close)
 	return w
 }
 
-func (w *wire) addr() string { return w.listener.Addr().String() }
+func (w *tcpRelay) addr() string { return w.listener.Addr().String() }
 
-func (w *wire) accept() {
+func (w *tcpRelay) accept() {
 	for {
 		conn, err := w.listener.Accept()
 		if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
-			w.awaitSound()
+			w.waitUntilAccepting()
 			continue
 		}
 		if err != nil {
 			return
 		}
-		if !w.keep(conn) {
+		if !w.add(conn) {
 			continue
 		}
-		w.serving.Go(func() { w.carry(conn) })
+		w.serving.Go(func() { w.copyBytes(conn) })
 	}
 }
 
-func (w *wire) awaitSound() {
+func (w *tcpRelay) waitUntilAccepting() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.mute {
+	for w.dropping {
 		w.cond.Wait()
 	}
 }
 
-// keep notes a connection, so that it can be cut. One that came while the
-// wire was made mute never was accepted, as far as its client can tell.
-func (w *wire) keep(conn net.Conn) bool {
+// add registers a connection for close. It gives false, and closes the connection,
+// when the relay is closed.
+func (w *tcpRelay) add(conn net.Conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.open == nil {
@@ -79,17 +79,17 @@ func (w *wire) keep(conn net.Conn) bool {
 	return true
 }
 
-func (w *wire) drop(conn net.Conn) {
+func (w *tcpRelay) remove(conn net.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.open, conn)
 	_ = conn.Close()
 }
 
-// carry moves bytes both ways. A wire that holds accepts and then says
-// nothing, until the other end gives up.
-func (w *wire) carry(conn net.Conn) {
-	defer w.drop(conn)
+// copyBytes copies both directions. A relay that holds connections accepts them and
+// sends nothing.
+func (w *tcpRelay) copyBytes(conn net.Conn) {
+	defer w.remove(conn)
 	if w.holding.Load() {
 		_, _ = io.Copy(io.Discard, conn)
 		return
@@ -98,10 +98,10 @@ func (w *wire) carry(conn net.Conn) {
 	if err != nil {
 		return
 	}
-	if !w.keep(far) {
+	if !w.add(far) {
 		return
 	}
-	defer w.drop(far)
+	defer w.remove(far)
 	back := make(chan struct{})
 	go func() {
 		defer close(back)
@@ -113,8 +113,8 @@ func (w *wire) carry(conn net.Conn) {
 	<-back
 }
 
-// hangUp ends all connections, as a restart of the backend would.
-func (w *wire) hangUp() {
+// closeConnections closes all connections, like a restart of the backend.
+func (w *tcpRelay) closeConnections() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for conn := range w.open {
@@ -122,58 +122,58 @@ func (w *wire) hangUp() {
 	}
 }
 
-// hold lets the wire accept and never answer.
-func (w *wire) hold(on bool) {
+// holdConnections makes the relay accept connections and never answer.
+func (w *tcpRelay) holdConnections(on bool) {
 	w.holding.Store(on)
-	w.hangUp()
+	w.closeConnections()
 }
 
-// silence lets nobody connect any more: not refused, not accepted. Linux
-// drops what comes to a socket whose queue is full.
-func (w *wire) silence() {
+// dropConnections makes all connects time out, neither refused nor accepted: Linux
+// drops packets to a socket whose queue is full.
+func (w *tcpRelay) dropConnections() {
 	w.mu.Lock()
-	w.mute = true
+	w.dropping = true
 	w.mu.Unlock()
 	require.NoError(w.t, w.listener.SetDeadline(time.Unix(1, 0)))
 	w.queue(0)
 	for range 50 {
 		conn, err := net.DialTimeout("tcp", w.addr(), 100*time.Millisecond)
 		if err != nil {
-			w.hangUp()
+			w.closeConnections()
 			return
 		}
-		w.clogs = append(w.clogs, conn)
+		w.queued = append(w.queued, conn)
 	}
-	require.Fail(w.t, "the queue of connections does not fill")
+	require.Fail(w.t, "the queue of connections is not full")
 }
 
-// queue changes how many connections may wait to be accepted.
-func (w *wire) queue(length int) {
+// queue sets how many connections may wait to be accepted.
+func (w *tcpRelay) queue(length int) {
 	raw, err := w.listener.SyscallConn()
 	require.NoError(w.t, err)
 	require.NoError(w.t, raw.Control(func(fd uintptr) { err = syscall.Listen(int(fd), length) }))
 	require.NoError(w.t, err)
 }
 
-// speak mends a mute wire.
-func (w *wire) speak() {
-	for _, conn := range w.clogs {
+// acceptConnections ends dropConnections.
+func (w *tcpRelay) acceptConnections() {
+	for _, conn := range w.queued {
 		_ = conn.Close()
 	}
-	w.clogs = nil
+	w.queued = nil
 	w.queue(1024)
 	require.NoError(w.t, w.listener.SetDeadline(time.Time{}))
 	w.mu.Lock()
-	w.mute = false
+	w.dropping = false
 	w.mu.Unlock()
 	w.cond.Broadcast()
 }
 
-// cut ends the wire: from now on connections are refused.
-func (w *wire) cut() {
+// close ends the relay: further connections are refused.
+func (w *tcpRelay) close() {
 	_ = w.listener.Close()
 	w.mu.Lock()
-	w.mute = false
+	w.dropping = false
 	for conn := range w.open {
 		_ = conn.Close()
 	}

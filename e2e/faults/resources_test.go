@@ -14,23 +14,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// census is what a proxy holds: processes, descriptors, files.
-type census struct {
+// resources are the processes, descriptors and files of a proxy.
+type resources struct {
 	agentThreads, agentFiles int
 	workers                  []int // process ids, sorted
-	workerFiles              int   // of the worker that has most
-	zombies                  int   // children of the agent that nobody has waited for
+	workerFiles              int   // of the worker with the most
+	zombies                  int   // children of the agent that it has not waited for
 	files                    int   // in the runtime directory
 }
 
-func (c census) String() string {
+func (c resources) String() string {
 	return fmt.Sprintf("agent: %d threads, %d descriptors; %d workers with up to %d; %d zombies; %d files",
 		c.agentThreads, c.agentFiles, len(c.workers), c.workerFiles, c.zombies, c.files)
 }
 
-func (w *world) census() census {
+func (w *proxyRun) resources() resources {
 	agent := w.agent.Process.Pid
-	c := census{
+	c := resources{
 		agentThreads: entries(fmt.Sprintf("/proc/%d/task", agent)),
 		agentFiles:   entries(fmt.Sprintf("/proc/%d/fd", agent)),
 		workers:      children(w.master()),
@@ -47,8 +47,8 @@ func (w *world) census() census {
 	return c
 }
 
-// descriptors is what the agent has open.
-func (w *world) descriptors() []string {
+// descriptors lists the open files of the agent.
+func (w *proxyRun) descriptors() []string {
 	var open []string
 	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", w.agent.Process.Pid))
 	for _, link := range links {
@@ -63,7 +63,7 @@ func entries(dir string) int {
 	return len(list)
 }
 
-// children are the processes whose parent this is, sorted.
+// children gives the child processes of a process, sorted.
 func children(pid int) []int {
 	var found []int
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
@@ -80,8 +80,8 @@ func children(pid int) []int {
 	return found
 }
 
-// parentOf reads "12 (nginx) S 11 ...": the name may hold anything, but comes
-// first. A process that is gone has no parent.
+// parentOf reads "12 (nginx) S 11 ...". The name can have any characters. The parent
+// of a process that has ended is 0.
 func parentOf(pid int) (parent int, state string) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -95,19 +95,19 @@ func parentOf(pid int) (parent int, state string) {
 	return parent, fields[0]
 }
 
-// requireNothingLeft waits until the proxy holds about what it held before.
-// Idle connections to backends last four seconds, threads of Go for ever, the
-// config before the last is kept, and the API and probes have connections.
-func (w *world) requireNothingLeft(before census) {
+// requireNoLeak waits until the proxy uses about as many resources as before. Idle
+// connections to backends last four seconds, Go keeps its threads, the previous config
+// is kept, and API and probes have connections.
+func (w *proxyRun) requireNoLeak(before resources) {
 	w.t.Helper()
-	var now census
+	var now resources
 	enough := func() bool {
-		now = w.census()
+		now = w.resources()
 		return now.agentThreads <= before.agentThreads+10 && now.agentFiles <= before.agentFiles+6 &&
 			len(now.workers) == workers && now.workerFiles <= before.workerFiles+3 &&
 			now.zombies == 0 && now.files <= before.files+20
 	}
-	for deadline := time.Now().Add(patience); !enough() && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(waitTimeout); !enough() && time.Now().Before(deadline); {
 		time.Sleep(50 * time.Millisecond)
 	}
 	require.True(w.t, enough(), "something leaked:\nbefore: %s\nnow:    %s\nthe agent's descriptors: %v", before, now, w.descriptors())

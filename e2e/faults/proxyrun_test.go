@@ -22,30 +22,30 @@ import (
 )
 
 const (
-	newHost  = "new.example.com"
-	patience = 30 * time.Second
-	workers  = 2
+	newHost     = "new.example.com"
+	waitTimeout = 30 * time.Second
+	workers     = 2
 )
 
-// world is one proxy, as users run it, with a directory of its own.
-type world struct {
+// proxyRun is one running proxy with a directory of its own.
+type proxyRun struct {
 	t                    *testing.T
 	dir, config, runtime string
 	listen, http         string
 	authority            *testbed.Authority
-	wrap                 []string // a command that the agent is run by
+	wrap                 []string // a command that runs the agent
 	accessLog            string
 	stdout               *os.File
 	agent                *exec.Cmd
 	ended                chan struct{}
 }
 
-func newWorld(t *testing.T) *world {
+func newProxyRun(t *testing.T) *proxyRun {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "mpf") // short: a unix socket's path has 107 bytes
+	dir, err := os.MkdirTemp("", "mpf") // short: the path of a unix socket has at most 107 bytes
 	require.NoError(t, err)
 	require.NoError(t, os.Chmod(dir, 0o755))
-	w := &world{
+	w := &proxyRun{
 		t: t, dir: dir, config: filepath.Join(dir, "migration.yaml"), runtime: filepath.Join(dir, "run"),
 		listen: freeAddress(t), http: freeAddress(t), accessLog: filepath.Join(dir, "access.log"),
 	}
@@ -64,9 +64,8 @@ func freeAddress(t *testing.T) string {
 	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 
-// service is a config's text for NAME.example.com at 100 %, tripping
-// never, unless more says otherwise.
-func (w *world) service(name, old, new string, more ...string) string {
+// service is a service of a config: NAME.example.com, with further lines.
+func (w *proxyRun) service(name, old, new string, more ...string) string {
 	text := fmt.Sprintf(`  - name: %[1]s
     old_host: %[1]s.example.com
     old_backend: %[2]s
@@ -80,36 +79,36 @@ func (w *world) service(name, old, new string, more ...string) string {
 }
 
 const (
-	all     = "    migration: {enabled: true, percentage: 100}"
-	half    = "    migration: {enabled: true, percentage: 50}"
-	none    = "    migration: {enabled: true, percentage: 0}"
-	noTrip  = "    fallback: {max_failures: 100000}"
-	hasty   = "    timeout: 500ms"
-	patient = "    timeout: 10s"
-	pattern = "services:\n"
+	percent100   = "    migration: {enabled: true, percentage: 100}"
+	percent50    = "    migration: {enabled: true, percentage: 50}"
+	percent0     = "    migration: {enabled: true, percentage: 0}"
+	noTrip       = "    fallback: {max_failures: 100000}"
+	shortTimeout = "    timeout: 500ms"
+	longTimeout  = "    timeout: 10s"
+	configHead   = "services:\n"
 )
 
 // start writes the config, starts the agent and waits until it is ready.
-func (w *world) start(services ...string) {
+func (w *proxyRun) start(services ...string) {
 	w.t.Helper()
-	w.write(pattern + strings.Join(services, ""))
+	w.write(configHead + strings.Join(services, ""))
 	w.startAgent()
-	w.await("ready", func(s status.Status) bool { return s.Ready })
+	w.waitFor("ready", func(s status.Status) bool { return s.Ready })
 }
 
 // write replaces the config by a rename.
-func (w *world) write(text string) {
+func (w *proxyRun) write(text string) {
 	w.t.Helper()
 	draft := filepath.Join(w.dir, ".draft")
 	require.NoError(w.t, os.WriteFile(draft, []byte(text), 0o644))
 	require.NoError(w.t, os.Rename(draft, w.config))
 }
 
-func (w *world) startAgent() {
+func (w *proxyRun) startAgent() {
 	w.t.Helper()
 	log, err := os.OpenFile(w.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	require.NoError(w.t, err)
-	defer log.Close() // the child has its own
+	defer log.Close() // the process has its own descriptor
 	args := append(w.wrap, program, "run", "--local-config", w.config, "--listen", w.listen, "--listen-new", freeAddress(w.t),
 		"--http", w.http, "--runtime-dir", w.runtime, "--access-log", w.accessLog, "--workers", strconv.Itoa(workers), "--nginx", testbed.Nginx())
 	cmd := exec.Command(args[0], args[1:]...)
@@ -123,12 +122,12 @@ func (w *world) startAgent() {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = cmd.Wait() // its log says why
+		_ = cmd.Wait() // the log has the reason
 	}()
 	w.agent, w.ended = cmd, ended
 }
 
-// environment is ours without what a user of the proxy may have set.
+// environment is our environment without settings of a proxy.
 func environment() []string {
 	var kept []string
 	for _, variable := range os.Environ() {
@@ -139,23 +138,23 @@ func environment() []string {
 	return kept
 }
 
-func (w *world) logFile() string { return filepath.Join(w.dir, "proxy.log") }
+func (w *proxyRun) logFile() string { return filepath.Join(w.dir, "proxy.log") }
 
-// signal reaches the agent and nobody else.
-func (w *world) signal(signal syscall.Signal) { _ = w.agent.Process.Signal(signal) }
+// signal sends a signal to the agent only.
+func (w *proxyRun) signal(signal syscall.Signal) { _ = w.agent.Process.Signal(signal) }
 
-// killAgent is kill -9, and the wait until it has worked.
-func (w *world) killAgent() {
+// killAgent kills the agent with SIGKILL and waits for its end.
+func (w *proxyRun) killAgent() {
 	w.signal(syscall.SIGKILL)
 	<-w.ended
 }
 
-// remove ends everything, whatever state the test left it in.
-func (w *world) remove() {
+// remove ends all processes, in whatever state the test left them.
+func (w *proxyRun) remove() {
 	if w.agent != nil {
 		w.signal(syscall.SIGCONT)
 		w.signal(syscall.SIGTERM)
-		w.signal(syscall.SIGTERM) // the second does not wait for requests
+		w.signal(syscall.SIGTERM) // the second one does not wait for requests
 		select {
 		case <-w.ended:
 		case <-time.After(10 * time.Second):
@@ -163,11 +162,11 @@ func (w *world) remove() {
 		}
 	}
 	if pid := w.master(); pid > 1 {
-		_ = syscall.Kill(-pid, syscall.SIGKILL) // only one whose agent was killed is left
+		_ = syscall.Kill(-pid, syscall.SIGKILL) // it runs only if its agent was killed
 	}
 	if w.t.Failed() {
-		w.t.Logf("the agent said:\n%s", tail(w.logFile()))
-		w.t.Logf("nginx said:\n%s", tail(filepath.Join(w.runtime, "error.log")))
+		w.t.Logf("log of the agent:\n%s", tail(w.logFile()))
+		w.t.Logf("error log of nginx:\n%s", tail(filepath.Join(w.runtime, "error.log")))
 	}
 	_ = os.RemoveAll(w.dir)
 }
@@ -178,7 +177,7 @@ func tail(file string) []byte {
 }
 
 // master is nginx's process id; 0 when there is none.
-func (w *world) master() int {
+func (w *proxyRun) master() int {
 	text, err := os.ReadFile(filepath.Join(w.runtime, "nginx.pid"))
 	if err != nil {
 		return 0
@@ -189,7 +188,7 @@ func (w *world) master() int {
 
 var api = http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
-func (w *world) get(path string) ([]byte, error) {
+func (w *proxyRun) get(path string) ([]byte, error) {
 	response, err := api.Get("http://" + w.http + path)
 	if err != nil {
 		return nil, err
@@ -198,7 +197,7 @@ func (w *world) get(path string) ([]byte, error) {
 	return io.ReadAll(response.Body)
 }
 
-func (w *world) status() (now status.Status, err error) {
+func (w *proxyRun) status() (now status.Status, err error) {
 	text, err := w.get("/status")
 	if err == nil {
 		err = json.Unmarshal(text, &now)
@@ -206,22 +205,22 @@ func (w *world) status() (now status.Status, err error) {
 	return now, err
 }
 
-// await waits for the status to be as it should.
-func (w *world) await(what string, condition func(status.Status) bool) status.Status {
+// waitFor waits until the status meets the condition.
+func (w *proxyRun) waitFor(what string, condition func(status.Status) bool) status.Status {
 	w.t.Helper()
 	var now status.Status
 	var err error
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(waitTimeout); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if now, err = w.status(); err == nil && condition(now) {
 			return now
 		}
 	}
-	require.FailNow(w.t, "waited in vain: "+what, "%v %+v", err, now)
+	require.FailNow(w.t, "timed out: "+what, "%v %+v", err, now)
 	return now
 }
 
 // metric adds up the samples whose name and labels contain all the words.
-func (w *world) metric(words ...string) float64 {
+func (w *proxyRun) metric(words ...string) float64 {
 	text, err := w.get("/metrics")
 	require.NoError(w.t, err)
 	sum := 0.0
@@ -245,7 +244,7 @@ func containsAll(text string, words []string) bool {
 }
 
 // row is a service's row of the status.
-func (w *world) row(name string) status.Service {
+func (w *proxyRun) row(name string) status.Service {
 	now, err := w.status()
 	require.NoError(w.t, err)
 	for _, s := range now.Services {
@@ -257,8 +256,8 @@ func (w *world) row(name string) status.Service {
 	return status.Service{}
 }
 
-// says is what status and metrics tell of a service.
-func (w *world) says(name string) string {
+// describeService summarizes a service's status and metrics.
+func (w *proxyRun) describeService(name string) string {
 	row, label := w.row(name), fmt.Sprintf("service=%q", name)
 	text := string(row.Phase)
 	for _, side := range []string{"new", "old"} {
