@@ -90,7 +90,7 @@ func runOutside() (int, error) {
 		inside.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{HostID: user, Size: 1}}
 		inside.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{HostID: os.Getegid(), Size: 1}}
 	}
-	if err := controlplane.StartBound(inside); err != nil {
+	if err := controlplane.StartWithDeathSignal(inside); err != nil {
 		return 0, fmt.Errorf("new namespaces: %w (%s)", err, hint)
 	}
 	defer forwardSignals(inside.Process)()

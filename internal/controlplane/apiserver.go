@@ -15,7 +15,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
-// ServiceRange is where ClusterIPs come from.
+// ServiceRange is the range of ClusterIPs.
 const ServiceRange = "10.96.0.0/16"
 
 var (
@@ -23,43 +23,43 @@ var (
 	firstServiceAddress = "10.96.0.1" // Service kubernetes
 )
 
-// serve starts the API server on a free port: on another one, if somebody
-// took the first before the API server did.
-func (c *ControlPlane) serve(ctx context.Context) error {
-	err := c.serveAnywhere(ctx)
+// startAPIServer starts the API server on a free port, and on another one if a process
+// took the first in the meantime.
+func (c *ControlPlane) startAPIServer(ctx context.Context) error {
+	err := c.startOnFreePort(ctx)
 	if err != nil && strings.Contains(err.Error(), syscall.EADDRINUSE.Error()) {
-		return c.serveAnywhere(ctx)
+		return c.startOnFreePort(ctx)
 	}
 	return err
 }
 
-func (c *ControlPlane) serveAnywhere(ctx context.Context) error {
+func (c *ControlPlane) startOnFreePort(ctx context.Context) error {
 	port, err := testbed.FreePort()
 	if err != nil {
 		return err
 	}
 	c.server = netip.AddrPortFrom(c.options.Address, uint16(port))
-	if err := c.appoint(); err != nil {
+	if err := c.createAdmin(); err != nil {
 		return err
 	}
 	return c.StartAPIServer(ctx)
 }
 
-// StartAPIServer brings it back, on the same address with the same data, and
-// waits until it serves.
+// StartAPIServer starts the API server again after StopAPIServer, on the same address
+// with the same data, and waits until it is ready.
 func (c *ControlPlane) StartAPIServer(ctx context.Context) error {
-	server, err := launch(c.options.Dir, "kube-apiserver", c.apiserverArguments()...)
+	server, err := startProgram(c.options.Dir, "kube-apiserver", c.apiserverArguments()...)
 	if err != nil {
 		return err
 	}
 	c.apiserver = server
-	return server.until(ctx, func(ctx context.Context) error { return readyz(ctx, c.admin) }, c.store)
+	return server.waitUntilReady(ctx, func(ctx context.Context) error { return readyz(ctx, c.admin) }, c.etcd)
 }
 
 func (c *ControlPlane) apiserverArguments() []string {
 	file := func(name string) string { return filepath.Join(c.options.Dir, name) }
 	arguments := []string{
-		"--etcd-servers=" + storeURL,
+		"--etcd-servers=" + etcdURL,
 		"--bind-address=" + c.options.Address.String(),
 		"--advertise-address=" + c.options.Address.String(),
 		"--secure-port=" + strconv.Itoa(int(c.server.Port())),
@@ -70,18 +70,19 @@ func (c *ControlPlane) apiserverArguments() []string {
 		"--service-account-key-file=" + file("sa.pem"), "--service-account-signing-key-file=" + file("sa-key.pem"),
 		"--service-cluster-ip-range=" + ServiceRange,
 		"--allow-privileged=true",
-		// Webhooks named by Service are called at their endpoints: nothing
-		// routes ClusterIPs to us.
+		// Webhooks that are Services are called at their endpoints, because the API
+		// server cannot reach ClusterIPs.
 		"--enable-aggregator-routing=true",
-		// Pods have the addresses of a world that nothing leads out of.
+		// The node has only an internal address.
 		"--kubelet-preferred-address-types=InternalIP",
 	}
 	if c.options.Address.IsLoopback() {
-		// It would try to make 127.0.0.1 an endpoint, and log an error each time.
+		// The reconciler would try to make 127.0.0.1 an endpoint, and log errors.
 		arguments = append(arguments, "--endpoint-reconciler-type=none")
 	}
 	if !c.options.ControllerManager {
-		// Nobody makes the service account without which it refuses Pods.
+		// Without controllers there are no service accounts, without which this plugin
+		// refuses Pods.
 		arguments = append(arguments, "--disable-admission-plugins=ServiceAccount")
 	}
 	return arguments

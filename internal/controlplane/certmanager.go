@@ -13,8 +13,8 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
-// startCertManager installs the CRDs, which `make controlplane` puts next to
-// the program, starts it and waits until it does its work.
+// startCertManager installs the CRDs, which make controlplane puts next to the
+// program, starts cert-manager and waits until it works.
 func (c *ControlPlane) startCertManager(ctx context.Context) error {
 	if !c.options.CertManager {
 		return nil
@@ -31,24 +31,24 @@ func (c *ControlPlane) startCertManager(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("install cert-manager's CRDs: %w", err)
 	}
-	manager, err := launch(c.options.Dir, "cert-manager", "--kubeconfig="+c.kubeconfig)
+	manager, err := startProgram(c.options.Dir, "cert-manager", "--kubeconfig="+c.kubeconfig)
 	if err != nil {
 		return err
 	}
 	c.clients = append(c.clients, manager)
 	issuers := client.Resource(schema.GroupVersionResource{Group: "cert-manager.io", Version: "v1", Resource: "issuers"})
-	return manager.until(ctx, func(ctx context.Context) error {
+	return manager.waitUntilReady(ctx, func(ctx context.Context) error {
 		if err := kinds.served(ctx); err != nil {
 			return err
 		}
-		return tryIssuer(ctx, issuers.Namespace(metav1.NamespaceDefault))
+		return checkIssuer(ctx, issuers.Namespace(metav1.NamespaceDefault))
 	})
 }
 
-// tryIssuer gives an error until cert-manager has found the issuer good that
-// is created here, and is removed then.
-func tryIssuer(ctx context.Context, issuers dynamic.ResourceInterface) error {
-	const name = "tried-at-start"
+// checkIssuer creates an issuer and gives an error until cert-manager reports that it
+// is ready. Then it removes the issuer.
+func checkIssuer(ctx context.Context, issuers dynamic.ResourceInterface) error {
+	const name = "startup-check"
 	_, err := issuers.Create(ctx, &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "cert-manager.io/v1", "kind": "Issuer", "metadata": map[string]any{"name": name},
 		"spec": map[string]any{"selfSigned": map[string]any{}},

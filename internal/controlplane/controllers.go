@@ -8,16 +8,16 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// startControllers starts kube-controller-manager and waits until a Pod may
-// be created: until the namespace default has its service account.
+// startControllers starts kube-controller-manager and waits until the namespace
+// default has its service account, without which no Pod can be created.
 func (c *ControlPlane) startControllers(ctx context.Context) error {
 	if !c.options.ControllerManager {
 		return nil
 	}
 	file := func(name string) string { return filepath.Join(c.options.Dir, name) }
-	controllers, err := launch(c.options.Dir, "kube-controller-manager",
+	controllers, err := startProgram(c.options.Dir, "kube-controller-manager",
 		"--kubeconfig="+c.kubeconfig,
-		// No cloud gives nodes their networks, and our node never goes away.
+		// There is no cloud that assigns networks to nodes, and the node sends no heartbeats.
 		"--controllers=*,-nodeipam,-nodelifecycle",
 		"--leader-elect=false", "--secure-port=0",
 		"--root-ca-file="+file("ca.pem"), "--service-account-private-key-file="+file("sa-key.pem"),
@@ -30,7 +30,7 @@ func (c *ControlPlane) startControllers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return controllers.until(ctx, func(ctx context.Context) error {
+	return controllers.waitUntilReady(ctx, func(ctx context.Context) error {
 		_, err := client.CoreV1().ServiceAccounts(metav1.NamespaceDefault).Get(ctx, "default", metav1.GetOptions{})
 		return err
 	})

@@ -13,45 +13,44 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
-// Options says what Start starts. The zero value is etcd and kube-apiserver
-// on 127.0.0.1, for tests of what talks to the API.
+// Options configure Start. The zero value starts etcd and kube-apiserver on 127.0.0.1,
+// which is enough for tests of API clients.
 type Options struct {
-	// Dir gets data, keys, the kubeconfig and the programs' logs. Empty: a
-	// temporary folder, removed by Stop, or by the next Start if this process
-	// is killed before.
+	// Dir is for data, keys, the kubeconfig and logs. Empty: a temporary folder, which
+	// Stop removes, or the next Start if this process was killed.
 	Dir string
-	// Address is where the API server listens, and what it tells others to
-	// use. Zero: 127.0.0.1, which no EndpointSlice may contain; see Isolate.
+	// Address is the address of the API server, which it also advertises. Zero:
+	// 127.0.0.1, which cannot be in an EndpointSlice; see localcluster.Isolate.
 	Address netip.Addr
 	// ControllerManager also starts kube-controller-manager: Deployments,
-	// EndpointSlices, garbage collection, namespace deletion, Jobs. Without
-	// it the ClusterRoles view, edit and admin are empty, and Pods need no
-	// service account that exists.
+	// EndpointSlices, garbage collection, namespace deletion, Jobs. Without it the
+	// ClusterRoles view, edit and admin are empty, and the service account of a Pod
+	// need not exist.
 	ControllerManager bool
 	// CertManager also installs cert-manager's CRDs and runs its controllers
 	// and its CA injector (without its webhook).
 	CertManager bool
 }
 
-// ControlPlane is a control plane that runs.
+// ControlPlane is a running control plane.
 type ControlPlane struct {
 	options    Options
-	temporary  *os.File // the lock of options.Dir, if that is ours to remove
+	temporary  *os.File // the lock of options.Dir, if that is a temporary folder
 	authority  *testbed.Authority
-	server     netip.AddrPort // the API server's
+	server     netip.AddrPort // of the API server
 	admin      *rest.Config
 	kubeconfig string
-	store      *process // etcd
+	etcd       *process // etcd
 	apiserver  *process
-	clients    []*process // of the API server, in the order of their start
+	clients    []*process // clients of the API server, in the order of their start
 }
 
-// Start starts what the options say and waits until it serves (4 s, with
-// controllers 8 s). An error has the end of the log of what failed.
+// Start starts the programs of the options and waits until they are ready (4 s, with
+// controllers 8 s). An error has the end of the log of the program that failed.
 func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	c := &ControlPlane{options: o}
 	for _, step := range []func(context.Context) error{
-		c.prepare, c.makeKeys, c.startStore, c.serve, c.startControllers, c.startCertManager,
+		c.prepare, c.makeKeys, c.startEtcd, c.startAPIServer, c.startControllers, c.startCertManager,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("start a control plane: %w", err), c.Stop())
@@ -60,7 +59,7 @@ func Start(ctx context.Context, o Options) (*ControlPlane, error) {
 	return c, nil
 }
 
-// prepare makes the folder.
+// prepare creates the folder.
 func (c *ControlPlane) prepare(context.Context) error {
 	if !c.options.Address.IsValid() {
 		c.options.Address = loopback
@@ -75,22 +74,22 @@ func (c *ControlPlane) prepare(context.Context) error {
 	return os.MkdirAll(c.options.Dir, 0o755)
 }
 
-// Server is where the API server listens.
+// Server is the address of the API server.
 func (c *ControlPlane) Server() netip.AddrPort { return c.server }
 
-// StopAPIServer ends the API server, as an outage does; data and address stay.
+// StopAPIServer kills the API server, as in an outage. Data and address stay.
 func (c *ControlPlane) StopAPIServer() error {
 	c.apiserver.kill()
 	return nil
 }
 
-// Stop ends all programs and removes the folder, if it was a temporary one.
+// Stop kills all programs and removes the folder if it is a temporary one.
 func (c *ControlPlane) Stop() error {
 	for _, client := range slices.Backward(c.clients) {
 		client.kill()
 	}
 	c.apiserver.kill()
-	c.store.kill()
+	c.etcd.kill()
 	if c.temporary == nil {
 		return nil
 	}

@@ -29,7 +29,7 @@ func client(t *testing.T, config *rest.Config) *kubernetes.Clientset {
 	return made
 }
 
-func started(t *testing.T) *controlplane.ControlPlane {
+func startPlane(t *testing.T) *controlplane.ControlPlane {
 	t.Helper()
 	plane, err := controlplane.Start(t.Context(), controlplane.Options{})
 	require.NoError(t, err)
@@ -37,9 +37,9 @@ func started(t *testing.T) *controlplane.ControlPlane {
 	return plane
 }
 
-func TestUsersMayWhatRBACSays(t *testing.T) {
+func TestRBACApplies(t *testing.T) {
 	t.Parallel()
-	plane := started(t)
+	plane := startPlane(t)
 	namespace, err := plane.Namespace(t.Context(), "users")
 	require.NoError(t, err)
 	admin := client(t, plane.Config())
@@ -77,9 +77,9 @@ func TestUsersMayWhatRBACSays(t *testing.T) {
 	}
 }
 
-func TestAPIServerComesBackWithItsData(t *testing.T) {
+func TestAPIServerRestartKeepsData(t *testing.T) {
 	t.Parallel()
-	plane := started(t)
+	plane := startPlane(t)
 	maps := client(t, plane.Config()).CoreV1().ConfigMaps("default")
 	_, err := maps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "kept"}}, metav1.CreateOptions{})
 	require.NoError(t, err)
@@ -93,21 +93,22 @@ func TestAPIServerComesBackWithItsData(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// Somebody takes the port after it was chosen and before it is listened on.
-func TestStolenPortIsReplaced(t *testing.T) {
+// TestTakenPortIsReplaced lets another process take the port after it was chosen and
+// before the API server listens.
+func TestTakenPortIsReplaced(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	stolen := make(chan net.Listener, 1)
+	taken := make(chan net.Listener, 1)
 	go func() {
-		defer close(stolen)
+		defer close(taken)
 		for ; t.Context().Err() == nil; time.Sleep(time.Millisecond) {
 			config, err := clientcmd.BuildConfigFromFlags("", filepath.Join(dir, "kubeconfig"))
 			if err != nil {
 				continue // it is not written yet
 			}
-			if thief, err := net.Listen("tcp", strings.TrimPrefix(config.Host, "https://")); err == nil {
-				stolen <- thief
-				_ = http.Serve(thief, http.NotFoundHandler()) // until it is closed
+			if listener, err := net.Listen("tcp", strings.TrimPrefix(config.Host, "https://")); err == nil {
+				taken <- listener
+				_ = http.Serve(listener, http.NotFoundHandler()) // until it is closed
 			}
 			return
 		}
@@ -115,15 +116,15 @@ func TestStolenPortIsReplaced(t *testing.T) {
 	plane, err := controlplane.Start(t.Context(), controlplane.Options{Dir: dir})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, plane.Stop()) })
-	thief := <-stolen
-	require.NotNil(t, thief)
-	defer thief.Close()
-	require.NotEqual(t, thief.Addr().String(), plane.Server().String())
+	listener := <-taken
+	require.NotNil(t, listener)
+	defer listener.Close()
+	require.NotEqual(t, listener.Addr().String(), plane.Server().String())
 	_, err = client(t, plane.Config()).Discovery().ServerVersion()
 	require.NoError(t, err)
 }
 
-func TestStoreThatFailsIsNamed(t *testing.T) {
+func TestFailedEtcdIsReported(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "etcd"), nil, 0o600)) // where the data go
@@ -132,8 +133,8 @@ func TestStoreThatFailsIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, "not a directory")
 }
 
-// Not parallel: the environment belongs to all tests.
-func TestCertManagerThatFailsIsNamed(t *testing.T) {
+// Not parallel: it changes the environment.
+func TestFailedCertManagerIsReported(t *testing.T) {
 	given := t.TempDir()
 	script := "#!/bin/sh\nsleep 1\necho no reason to go on\nexit 1\n"
 	require.NoError(t, os.WriteFile(filepath.Join(given, "cert-manager"), []byte(script), 0o755))
@@ -146,8 +147,8 @@ func TestCertManagerThatFailsIsNamed(t *testing.T) {
 	require.ErrorContains(t, err, "no reason to go on")
 }
 
-// Not parallel: the environment belongs to all tests.
-func TestMissingProgramsNameTheWayOut(t *testing.T) {
+// Not parallel: it changes the environment.
+func TestMissingProgramsAreReported(t *testing.T) {
 	t.Setenv("KUBEBUILDER_ASSETS", t.TempDir())
 	_, err := controlplane.Program("no-such-program")
 	require.ErrorContains(t, err, "make controlplane")

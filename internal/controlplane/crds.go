@@ -13,14 +13,14 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// definitions are CRDs that were installed. (envtest installs CRDs as well,
-// but whoever imports it makes a folder in /tmp by that alone.)
+// definitions are the installed CRDs. (envtest also installs CRDs, but its import alone
+// creates a folder in /tmp.)
 type definitions struct {
 	client dynamic.ResourceInterface
 	names  []string
 }
 
-// installCRDs creates the CRDs of a folder's YAML files, one in each.
+// installCRDs creates the CRDs of a folder, one in each YAML file.
 func installCRDs(ctx context.Context, client dynamic.Interface, folder string) (*definitions, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
 	if err != nil {
@@ -54,7 +54,7 @@ func (d *definitions) create(ctx context.Context, file string) error {
 	return err
 }
 
-// served gives an error as long as one of the kinds is not served.
+// served gives an error until all CRDs are established.
 func (d *definitions) served(ctx context.Context) error {
 	for _, name := range d.names {
 		definition, err := d.client.Get(ctx, name, metav1.GetOptions{})

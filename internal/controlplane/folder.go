@@ -8,13 +8,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// temporaryFolder is how the names of our folders begin; it must say clearly
-// whose they are, because abandoned ones are removed.
+// temporaryFolder is the prefix of our temporary folders. It must be unmistakable,
+// because abandoned folders are removed.
 const temporaryFolder = "migration-proxy-controlplane-"
 
-// newFolder makes a temporary folder and locks it: the lock ends with this
-// process, however that ends, and then the folder is anybody's to remove. The
-// handle has its path, and must be kept open.
+// newFolder creates a temporary folder and locks it. The lock ends with this process,
+// even when it is killed; then any process may remove the folder. The returned file
+// has the path of the folder and must stay open.
 func newFolder() (*os.File, error) {
 	removeAbandoned()
 	dir, err := os.MkdirTemp("", temporaryFolder)
@@ -24,11 +24,11 @@ func newFolder() (*os.File, error) {
 	return lock(dir)
 }
 
-// removeAbandoned removes the folders whose process was killed: 120 MB each.
-// Only those with data, so never one that is about to be locked. It does what
-// it can: others may belong to another user.
+// removeAbandoned removes the folders of killed processes, 120 MB each. It leaves
+// folders without data, which may be about to be locked, and ignores errors, because a
+// folder may belong to another user.
 func removeAbandoned() {
-	found, _ := filepath.Glob(filepath.Join(os.TempDir(), temporaryFolder+"*", storeData)) // our pattern is right
+	found, _ := filepath.Glob(filepath.Join(os.TempDir(), temporaryFolder+"*", etcdData)) // our pattern is right
 	for _, data := range found {
 		if held, err := lock(filepath.Dir(data)); err == nil {
 			_ = os.RemoveAll(held.Name())
@@ -37,7 +37,7 @@ func removeAbandoned() {
 	}
 }
 
-// lock fails at once if somebody else has the lock.
+// lock fails at once if another process has the lock.
 func lock(dir string) (*os.File, error) {
 	held, err := os.Open(dir)
 	if err != nil {

@@ -6,9 +6,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
-// makeKeys writes what the programs read: ca.pem, and NAME.pem with
-// NAME-key.pem of server, the API server's (Pods use its addresses, too), and
-// of sa, which signs service account tokens.
+// makeKeys writes ca.pem, and NAME.pem with NAME-key.pem for server, the certificate
+// of the API server, and for sa, which signs service account tokens.
 func (c *ControlPlane) makeKeys(context.Context) error {
 	var err error
 	if c.authority, err = testbed.NewAuthority(); err != nil {

@@ -6,11 +6,11 @@ import (
 	"os"
 )
 
-// Tests is what of testing.M is needed.
+// Tests is the part of testing.M that Main uses.
 type Tests interface{ Run() int }
 
-// Main is a TestMain: it starts a control plane for the tests of a package,
-// sets plane, runs them and stops it. It gives the exit status.
+// Main is for TestMain: it starts a control plane for the tests of a package, sets plane,
+// runs the tests and stops the control plane. It gives the exit status.
 //
 //	var plane *controlplane.ControlPlane
 //

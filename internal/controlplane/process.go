@@ -15,16 +15,16 @@ import (
 	"time"
 )
 
-// process is a program that runs; its output goes to a file.
+// process is a running program. Its output goes to a file.
 type process struct {
 	name, log string
 	cmd       *exec.Cmd
 	ended     chan struct{} // closed when it has ended
 }
 
-// launches is run by one thread that never ends: the kernel sends Pdeathsig
-// when the thread that started a process ends, not only when its process does.
-var launches = sync.OnceValue(func() chan<- func() {
+// starter runs functions on one thread that never ends: the kernel sends Pdeathsig
+// when the thread that started a process ends, not only when the whole process does.
+var starter = sync.OnceValue(func() chan<- func() {
 	calls := make(chan func())
 	go func() {
 		runtime.LockOSThread()
@@ -35,16 +35,16 @@ var launches = sync.OnceValue(func() chan<- func() {
 	return calls
 })
 
-// StartBound starts a command whose SysProcAttr.Pdeathsig must hold until this
-// process ends, and not only until one of its threads does.
-func StartBound(command *exec.Cmd) error {
+// StartWithDeathSignal starts a command with SysProcAttr.Pdeathsig so that the signal
+// is sent when this process ends, and not already when one of its threads does.
+func StartWithDeathSignal(command *exec.Cmd) error {
 	started := make(chan error)
-	launches() <- func() { started <- command.Start() }
+	starter() <- func() { started <- command.Start() }
 	return <-started
 }
 
-// launch starts a program of ours. It ends with us, even if we are killed.
-func launch(dir, name string, args ...string) (*process, error) {
+// startProgram starts a program that ends with this process, even when that is killed.
+func startProgram(dir, name string, args ...string) (*process, error) {
 	path, err := Program(name)
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func launch(dir, name string, args ...string) (*process, error) {
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Dir = output, output, dir
 	p.cmd.Env = withoutProxies(os.Environ())
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if err := StartBound(p.cmd); err != nil {
+	if err := StartWithDeathSignal(p.cmd); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	go func() {
@@ -69,8 +69,8 @@ func launch(dir, name string, args ...string) (*process, error) {
 	return p, nil
 }
 
-// withoutProxies keeps HTTP proxies of the environment away from a control
-// plane that only talks to this machine.
+// withoutProxies removes HTTP proxies from the environment, because a control plane
+// only connects to this machine.
 func withoutProxies(environment []string) []string {
 	var kept []string
 	for _, variable := range environment {
@@ -82,8 +82,8 @@ func withoutProxies(environment []string) []string {
 	return kept
 }
 
-// kill ends it at once. That is what an outage looks like, and a graceful end
-// of kube-apiserver takes as long as its longest watch.
+// kill ends the program at once, as in an outage. A graceful end of kube-apiserver
+// would take as long as its longest watch.
 func (p *process) kill() {
 	if p == nil {
 		return
@@ -92,9 +92,10 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-// until waits until ready returns nil. The error says what was missing last,
-// or what said last that has ended: the program or one of those that it needs.
-func (p *process) until(ctx context.Context, ready func(context.Context) error, needs ...*process) error {
+// waitUntilReady waits until ready gives nil. Otherwise the error has the last error
+// of ready, or the end of the log of a program that has ended: this one or one that it
+// needs.
+func (p *process) waitUntilReady(ctx context.Context, ready func(context.Context) error, needs ...*process) error {
 	const pause, limit = 50 * time.Millisecond, 90 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -105,12 +106,12 @@ func (p *process) until(ctx context.Context, ready func(context.Context) error, 
 		}
 		for _, one := range append(needs, p) {
 			if one.hasEnded() {
-				return fmt.Errorf("%s ended: %s\n%s", one.name, one.cmd.ProcessState, one.lastWords())
+				return fmt.Errorf("%s ended: %s\n%s", one.name, one.cmd.ProcessState, one.logTail())
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready: %w\n%s", p.name, errors.Join(missing, ctx.Err()), p.lastWords())
+			return fmt.Errorf("%s is not ready: %w\n%s", p.name, errors.Join(missing, ctx.Err()), p.logTail())
 		case <-time.After(pause):
 		}
 	}
@@ -125,8 +126,8 @@ func (p *process) hasEnded() bool {
 	}
 }
 
-// lastWords is the end of its log.
-func (p *process) lastWords() string {
+// logTail is the end of the log.
+func (p *process) logTail() string {
 	const lines = 15
 	text, err := os.ReadFile(p.log)
 	if err != nil {

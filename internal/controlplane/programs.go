@@ -16,10 +16,9 @@ const (
 	assetsVariable = "KUBEBUILDER_ASSETS"
 )
 
-// Program gives the path of a program: etcd, kube-apiserver,
-// kube-controller-manager, kubectl, helm or cert-manager. The folder that
-// KUBEBUILDER_ASSETS names comes first, then bin/controlplane of the
-// repository that the working directory is in.
+// Program gives the path of a program: etcd, kube-apiserver, kube-controller-manager,
+// kubectl, helm or cert-manager. It looks in the folder of KUBEBUILDER_ASSETS, then in
+// bin/controlplane of the repository of the working directory.
 func Program(name string) (string, error) {
 	if assets := os.Getenv(assetsVariable); assets != "" {
 		if path := filepath.Join(assets, name); isFile(path) {
@@ -43,7 +42,8 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// Repository is the folder of our go.mod, upwards from the working directory.
+// Repository is the folder of the product's go.mod, found upwards from the working
+// directory.
 func Repository() (string, error) {
 	folder, err := os.Getwd()
 	if err != nil {

@@ -16,9 +16,9 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
-// appoint makes the administrator and its kubeconfig, for where the API server
-// is to listen.
-func (c *ControlPlane) appoint() error {
+// createAdmin creates the administrator and its kubeconfig, for the address of the API
+// server.
+func (c *ControlPlane) createAdmin() error {
 	var err error
 	if c.admin, err = c.User("admin", "system:masters"); err != nil {
 		return err
@@ -27,15 +27,14 @@ func (c *ControlPlane) appoint() error {
 	return writeKubeconfig(c.kubeconfig, c.admin)
 }
 
-// Config is the administrator's; a copy, to be changed at will.
+// Config is a copy of the administrator's client configuration.
 func (c *ControlPlane) Config() *rest.Config { return rest.CopyConfig(c.admin) }
 
 // Kubeconfig is the path of the administrator's kubeconfig.
 func (c *ControlPlane) Kubeconfig() string { return c.kubeconfig }
 
-// User gives the client configuration of a user with a certificate; RBAC
-// decides what it may do (nothing, until a binding says so). Its requests are
-// not throttled.
+// User gives the client configuration of a user with a certificate. It has no rights
+// until an RBAC binding grants some. Its requests are not throttled.
 func (c *ControlPlane) User(name string, groups ...string) (*rest.Config, error) {
 	identity, err := c.authority.Client(name, groups...)
 	if err != nil {
@@ -46,8 +45,8 @@ func (c *ControlPlane) User(name string, groups ...string) (*rest.Config, error)
 	return config, err
 }
 
-// ServiceAccount gives the client configuration of that account, which must
-// exist, with a token of one hour. The API server sees it as
+// ServiceAccount gives the client configuration of an existing service account, with a
+// token that is valid for one hour. The API server sees the user
 // system:serviceaccount:NAMESPACE:NAME.
 func (c *ControlPlane) ServiceAccount(ctx context.Context, namespace, name string) (*rest.Config, error) {
 	client, err := kubernetes.NewForConfig(c.admin)
@@ -70,8 +69,7 @@ func (c *ControlPlane) anonymous() *rest.Config {
 	}
 }
 
-// Namespace creates a namespace with a name that nothing else has, so that
-// tests that run at the same time do not meet.
+// Namespace creates a namespace with a unique name, so that tests can run in parallel.
 func (c *ControlPlane) Namespace(ctx context.Context, prefix string) (string, error) {
 	client, err := kubernetes.NewForConfig(c.admin)
 	if err != nil {
