@@ -2,7 +2,7 @@
 # The e2e scenarios on a kind cluster, with the image that users get:
 #
 #   deploy/kind.sh            # create, build, load, test; the cluster stays
-#   deploy/kind.sh delete     # take the cluster away
+#   deploy/kind.sh delete     # delete the cluster
 #
 # Needs docker, kind v0.33.0, kubectl, helm, Go and the internet.
 set -euo pipefail
@@ -27,9 +27,8 @@ else
   kind create cluster --config kind-config.yaml --wait 3m
 fi
 
-# The images that the scenarios know by name: ours, ours as if it were the
-# version before, and the one that plays clients, backends and the ingress
-# controller.
+# The images that the scenarios use: the current version, the same with an older version
+# number, and the image of clients, backends and ingress controller.
 version() { sed -n "s/.*$1Version *= \"\(.*\)\"/\1/p" e2e/world/programs.go; }
 docker build -f deploy/Dockerfile -t migration-proxy:e2e --build-arg VERSION="$(version current)" .
 docker build -f deploy/Dockerfile -t migration-proxy:e2e-older --build-arg VERSION="$(version older)" .

@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Makes sure that programs we do not build are there: nginx, wrk, haproxy, ip, go;
-# and that the system grants the namespaces that Pods of tests run in.
+# Checks for the programs that are not built here (nginx, wrk, haproxy, ip, go), and that
+# the system permits the namespaces in which Pods of tests run.
 #
-#   hack/need.sh go nginx        # silent, status 0, when all are there
+#   hack/need.sh go nginx        # no output and status 0 when all exist
 #   hack/need.sh ip namespaces
 #
-# What is missing is installed by apt-get when we are root on Debian or Ubuntu;
-# otherwise the command to run is printed and the status is 1. No service is
-# started, and a policy-rc.d that is already there is left as it is.
+# As root on Debian or Ubuntu it installs missing programs with apt-get. Otherwise it
+# prints the command for that, with status 1. It starts no service, and does not change
+# an existing policy-rc.d.
 set -eu
 
 declare -A package=([nginx]=nginx-light [wrk]=wrk [haproxy]=haproxy [ip]=iproute2)
-# What names a program elsewhere. (NGINX has a meaning of its own to nginx.)
+# The variables with the path of a program. (nginx itself reads NGINX.)
 declare -A variable=([nginx]=MIGRATION_PROXY_NGINX [wrk]=WRK [haproxy]=HAPROXY)
 policy=/usr/sbin/policy-rc.d
 
 say() { echo "need.sh: $*" >&2; }
 
-# /usr/sbin is not in everybody's PATH.
+# /usr/sbin is not in the PATH of every user.
 found() {
   local chosen=${variable[$1]:-}
   if [ -n "$chosen" ] && [ -n "${!chosen:-}" ]; then
@@ -27,8 +27,8 @@ found() {
   PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null
 }
 
-# go.mod says which Go we need. An older one may fetch it by itself
-# (GOTOOLCHAIN), unless that is off or there is no network: so just ask.
+# go.mod has the Go version that is needed. An older Go can download it (GOTOOLCHAIN),
+# unless that is off or there is no network: "go list" shows whether it works.
 need_go() {
   local wanted answer
   wanted=$(awk '$1 == "go" {print $2}' "$(dirname "$0")/../go.mod")
@@ -41,13 +41,13 @@ need_go() {
   fi
 }
 
-# What controlplane.Isolate does, in small. To be given namespaces is not enough:
-# Ubuntu's AppArmor gives them without the rights that root has in them.
+# Does in short what localcluster.Isolate does. It also uses the namespaces, because
+# Ubuntu's AppArmor permits them without the rights that root has in them.
 need_namespaces() {
   local kinds=-nmpf name refuses allows
   [ "$(id -u)" = 0 ] || kinds=-nmpfUr
   unshare "$kinds" sh -c 'mount -t proc proc /proc && mount -t tmpfs tmpfs /run && ip link add pods type bridge' && return 0
-  say "this system refuses the namespaces that Pods of tests run in; what it says is above. Ways out:"
+  say "this system does not permit the namespaces in which Pods of tests run; its error is above. To permit them:"
   while read -r name refuses allows; do
     [ "$(cat "/proc/sys/${name//.//}" 2>/dev/null)" != "$refuses" ] || say "  sudo sysctl -w $name=$allows"
   done <<'SETTINGS'
@@ -60,10 +60,9 @@ SETTINGS
   exit 1
 }
 
-# Debian's packages start their service as soon as they are installed: nginx
-# would sit on port 80 and disturb, or fail there and break the installation.
-# A policy that answers 101 (action forbidden) meanwhile prevents it. A policy
-# that is already there stays; if it allows the start, stop_services ends it.
+# Debian's packages start their service at installation: nginx would use port 80, or fail
+# there and break the installation. A policy that answers 101 (action forbidden) prevents
+# that. An existing policy stays; if it allows the start, stop_services stops the service.
 install() {
   local status=0 output
   say "installing Debian's $* by apt-get; this takes about half a minute"
@@ -78,7 +77,7 @@ install() {
   [ "$status" = 0 ] || { say "$output"; say "apt-get failed with status $status; install $* by hand and try again"; exit 1; }
 }
 
-# Only for services that were not there before we installed them.
+# Stops only services that did not exist before the installation.
 stop_services() {
   local service
   for service in ${services[@]+"${services[@]}"}; do
@@ -108,7 +107,7 @@ if [ "${#missing[@]}" = 0 ]; then
 elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   install "${missing[@]}"
 else
-  say "missing: ${missing[*]}. Please run (the packages of other systems may be called otherwise):"
+  say "missing: ${missing[*]}. Please run (other systems may have other package names):"
   say "  sudo apt-get update && sudo apt-get install -y --no-install-recommends ${missing[*]}"
   for hint in ${hints[@]+"${hints[@]}"}; do say "$hint"; done
   exit 1

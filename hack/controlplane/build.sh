@@ -1,33 +1,33 @@
 #!/usr/bin/env bash
-# Builds the programs of a Kubernetes control plane from the Go module proxy,
-# into bin/controlplane. What is there and has not changed is left alone.
+# Builds the programs of a Kubernetes control plane into bin/controlplane, with modules
+# from the Go module proxy. It does not build unchanged programs again.
 #
 #   hack/controlplane/build.sh           # all
-#   hack/controlplane/build.sh kubectl   # only these
+#   hack/controlplane/build.sh kubectl   # only the named ones
 #
 # The first build of all takes about 15 minutes on 2 cores, 4 GB of memory and
 # 8 GB of disk: 6 in Go's build cache, 1.5 in its module cache, 0.5 for programs.
 #
-# With KUBEBUILDER_ASSETS set, the programs in that folder are used instead of
-# our own etcd, kube-apiserver and kubectl.
+# With KUBEBUILDER_ASSETS set, the programs in that folder are used instead of etcd,
+# kube-apiserver and kubectl from here.
 #
-# No -trimpath and no CGO settings: other flags would compile all of it again.
+# No -trimpath and no CGO settings, because other flags would compile everything again.
 set -eu
 cd "$(dirname "$0")"
 out=$(cd ../.. && pwd)/bin/controlplane
 GO=${GO:-go}
-export GOFLAGS="${GOFLAGS:-} -buildvcs=false" # another user's clone
-export GOWORK=off # the workspace has none of these modules
+export GOFLAGS="${GOFLAGS:-} -buildvcs=false" # git refuses a clone of another user
+export GOWORK=off # the workspace does not have these modules
 
-# program -> folder of its module, package, and of a first build in this order:
-# time on 2 cores, MB of disk
+# For each program: the folder of its module, its package, and for a first build the time
+# on 2 cores and the MB of disk.
 declare -A module=([helm]=helm [cert-manager]=cert-manager)
 declare -A package=([helm]=helm.sh/helm/v4/cmd/helm [cert-manager]=.)
 declare -A takes=(
   [kube-apiserver]="about 7 minutes" [etcd]="40 s" [kube-controller-manager]="about 3 minutes"
   [kubectl]="1 minute" [helm]="1 minute" [cert-manager]="about 3 minutes"
 )
-declare -A room=([kube-apiserver]=3200 [etcd]=600 [kube-controller-manager]=1000 [kubectl]=400 [helm]=1600 [cert-manager]=1200)
+declare -A megabytes=([kube-apiserver]=3200 [etcd]=600 [kube-controller-manager]=1000 [kubectl]=400 [helm]=1600 [cert-manager]=1200)
 all=(etcd kube-apiserver kube-controller-manager kubectl helm cert-manager)
 
 say() { echo "controlplane: $*"; }
@@ -39,13 +39,13 @@ IFS=. read -r major minor _ <<<"${kubernetes#v}"
 stamp=k8s.io/component-base/version
 flags="-s -w -X $stamp.gitVersion=$kubernetes -X $stamp.gitMajor=$major -X $stamp.gitMinor=$minor -X $stamp.gitTreeState=clean"
 
-# What a program is made of: when that changes, it is built again.
-made_of() {
+# A checksum of the sources of a program: when it changes, the program is built again.
+checksum() {
   local folder=${module[$1]:-.} sources=${module[$1]:-$1}
   { echo "$flags"; $GO version; cat "$folder"/go.mod "$folder"/go.sum; find "$sources" -name '*.go' -print0 | sort -z | xargs -0r cat; } | sha256sum
 }
 
-# The module carries the CRDs that belong to its controllers.
+# Copies the CRDs of cert-manager, which its module contains.
 crds() {
   local from; from=$(cd cert-manager && $GO list -m -f '{{.Dir}}' github.com/cert-manager/cert-manager)
   rm -rf "$out/crds"
@@ -55,7 +55,7 @@ crds() {
 
 build() {
   local name=$1 began=$SECONDS ldflags=$flags
-  local want; want=$(made_of "$name")
+  local want; want=$(checksum "$name")
   [ ! -x "$out/$name" ] || [ "$want" != "$(cat "$out/.$name.sum" 2>/dev/null)" ] || return 0
   [ "$name" != helm ] || ldflags="$flags -X helm.sh/helm/v4/internal/version.version=$(version helm helm.sh/helm/v4)"
   say "building $name, ${takes[$name]} the first time on 2 cores ..."
@@ -65,12 +65,12 @@ build() {
   say "building $name ... done in $((SECONDS - began)) s"
 }
 
-# A full disk after ten minutes would be a pity. What is in Go's cache already
-# may be what is needed, so it counts as room.
-need_room() {
+# Checks the free disk space before a build of many minutes. The size of Go's cache counts
+# as free, because the cache may already have the needed packages.
+need_disk() {
   local cache name needed=0 free used
   for name in "$@"; do
-    [ -x "$out/$name" ] || given "$name" || needed=$((needed + room[$name]))
+    [ -x "$out/$name" ] || given "$name" || needed=$((needed + megabytes[$name]))
   done
   [ "$needed" != 0 ] || return 0
   cache=$($GO env GOCACHE)
@@ -79,7 +79,7 @@ need_room() {
   used=$(du -sm "$cache" | awk '{print $1}')
   [ $((free + used)) -lt "$needed" ] || return 0
   say "a first build needs about $needed MB of disk; where Go's cache is ($cache), only $free MB are free" >&2
-  say "make room, or set GOCACHE, and GOMODCACHE if need be, to a folder on another disk" >&2
+  say "free some space, or set GOCACHE, and if needed GOMODCACHE, to a folder on another disk" >&2
   exit 1
 }
 
@@ -90,9 +90,9 @@ given() { # is the program in KUBEBUILDER_ASSETS?
 mkdir -p "$out"
 [ "$#" -gt 0 ] || set -- "${all[@]}"
 for name in "$@"; do
-  [ -n "${takes[$name]:-}" ] || { say "does not know '$name', only: ${all[*]}" >&2; exit 2; }
+  [ -n "${takes[$name]:-}" ] || { say "unknown program '$name'; there are: ${all[*]}" >&2; exit 2; }
 done
-need_room "$@"
+need_disk "$@"
 for name in "$@"; do
   if given "$name"; then
     say "$name: using $KUBEBUILDER_ASSETS/$name"
