@@ -17,17 +17,16 @@ import (
 	"time"
 )
 
-// validity is long enough for a demo that is left running, and no longer.
+// validity is long enough for a demo that runs for some days.
 const validity = 7 * 24 * time.Hour
 
-// Authority is a throw-away certificate authority. Its key never leaves the
-// process.
+// Authority is a certificate authority for tests. Its key stays in the process.
 type Authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 }
 
-// NewAuthority makes a fresh authority, valid for a week.
+// NewAuthority makes an authority that is valid for a week.
 func NewAuthority() (*Authority, error) {
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "migration-proxy throw-away CA"},
@@ -44,13 +43,12 @@ func NewAuthority() (*Authority, error) {
 	return authority, nil
 }
 
-// Server makes a server certificate for DNS names (wildcards too) and IP
-// addresses.
+// Server makes a server certificate for DNS names, also wildcards, and IP addresses.
 func (a *Authority) Server(names ...string) (*tls.Certificate, error) {
 	return a.server(&x509.Certificate{}, names)
 }
 
-// Expired is Server for a certificate whose time was over yesterday.
+// Expired is Server with a certificate that expired yesterday.
 func (a *Authority) Expired(names ...string) (*tls.Certificate, error) {
 	yesterday := time.Now().Add(-24 * time.Hour)
 	return a.server(&x509.Certificate{NotBefore: yesterday.Add(-validity), NotAfter: yesterday}, names)
@@ -72,8 +70,8 @@ func (a *Authority) server(template *x509.Certificate, names []string) (*tls.Cer
 	return a.sign(template)
 }
 
-// Client makes a client certificate with the common name. To Kubernetes it is
-// a user, and the organizations are its groups.
+// Client makes a client certificate with the common name. For Kubernetes the name is
+// the user, and the organizations are its groups.
 func (a *Authority) Client(name string, organizations ...string) (*tls.Certificate, error) {
 	return a.sign(&x509.Certificate{
 		Subject:     pkix.Name{CommonName: name, Organization: organizations},
@@ -81,8 +79,8 @@ func (a *Authority) Client(name string, organizations ...string) (*tls.Certifica
 	})
 }
 
-// sign completes the template with a fresh key, serial number and dates. An
-// authority without a certificate yet signs with that fresh key: itself.
+// sign adds a new key, a serial number and dates to the template. An authority without
+// a certificate signs with the new key, so it signs itself.
 func (a *Authority) sign(template *x509.Certificate) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -112,7 +110,7 @@ func (a *Authority) sign(template *x509.Certificate) (*tls.Certificate, error) {
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, nil
 }
 
-// Pool trusts this authority and no other.
+// Pool is a certificate pool with only this authority.
 func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.certificate)
@@ -122,14 +120,13 @@ func (a *Authority) Pool() *x509.CertPool {
 // PEM is the authority's certificate.
 func (a *Authority) PEM() []byte { return pemBlock("CERTIFICATE", a.certificate.Raw) }
 
-// WriteCA writes the authority's certificate to dir/ca.pem and gives that
-// path.
+// WriteCA writes the authority's certificate to dir/ca.pem and gives that path.
 func (a *Authority) WriteCA(dir string) (string, error) {
 	return writePEM(dir, "ca.pem", a.PEM())
 }
 
-// WritePair writes a certificate to dir/name.pem and its key, readable by its
-// owner only, to dir/name-key.pem.
+// WritePair writes a certificate to dir/name.pem and its key, with mode 0600, to
+// dir/name-key.pem.
 func WritePair(dir, name string, certificate *tls.Certificate) (certFile, keyFile string, err error) {
 	text, key, err := EncodePair(certificate)
 	if err != nil {

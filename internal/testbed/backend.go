@@ -18,62 +18,61 @@ import (
 // BackendHeader carries the name of the backend in each of its answers.
 const BackendHeader = "X-Testbed-Backend"
 
-// Options describe a backend. The zero value is a plain HTTP server that
-// answers to every name.
+// Options configure a backend. The zero value is a plain HTTP server that answers for
+// every host.
 type Options struct {
-	Name        string           // what the echo and the BackendHeader say
-	Certificate *tls.Certificate // https when set
-	ClientCAs   *x509.CertPool   // https: a client certificate of these is required
-	Hosts       []string         // the only Hosts (else 421) and SNIs (else no handshake)
+	Name        string           // in the echo and the BackendHeader
+	Certificate *tls.Certificate // https if not nil
+	ClientCAs   *x509.CertPool   // https: requires a client certificate of one of these
+	Hosts       []string         // the accepted Hosts (others get 421) and SNIs (others no handshake)
 }
 
-// Backend is an HTTP server on 127.0.0.1 that answers with an Echo, or
-// whatever Answer or the path (see Do) ask for, and records who asked. Safe
-// for concurrent use.
+// Backend is an HTTP server on 127.0.0.1. It answers with an Echo, or as Answer or the
+// path (see Do) say, and records its requests. It is safe for concurrent use.
 type Backend struct {
-	options Options
-	addr    string
-	ledger  ledger
-	answer  atomic.Pointer[http.Handler]
-	mu      sync.Mutex
-	life    *life // nil while killed
+	options    Options
+	addr       string
+	requestLog requestLog
+	answer     atomic.Pointer[http.Handler]
+	mu         sync.Mutex
+	run        *serverRun // nil after Kill
 }
 
-// life is one server between Start or Revive and Kill.
-type life struct {
+// serverRun is the server between Start or Revive and Kill.
+type serverRun struct {
 	server   *http.Server
 	listener *trackingListener
 	end      context.CancelFunc
 	served   chan struct{}
 }
 
-// Start begins to serve on a free port.
+// Start starts a backend on a free port.
 func Start(options Options) (*Backend, error) {
 	listener, err := listenAnywhere()
 	if err != nil {
 		return nil, fmt.Errorf("start backend %s: %w", options.Name, err)
 	}
 	backend := &Backend{options: options, addr: listener.Addr().String()}
-	backend.life = backend.serve(listener)
+	backend.run = backend.serve(listener)
 	return backend, nil
 }
 
-func (b *Backend) serve(listener net.Listener) *life {
+func (b *Backend) serve(listener net.Listener) *serverRun {
 	ctx, end := context.WithCancel(context.Background())
 	server := &http.Server{
 		Handler:     http.HandlerFunc(b.handle),
 		BaseContext: func(net.Listener) context.Context { return ctx },
-		ErrorLog:    log.New(io.Discard, "", 0), // refused handshakes are asked for
+		ErrorLog:    log.New(io.Discard, "", 0), // tests cause failed handshakes on purpose
 	}
 	tracking := &trackingListener{Listener: listener, open: map[net.Conn]bool{}}
-	begun := &life{server: server, listener: tracking, end: end, served: make(chan struct{})}
+	begun := &serverRun{server: server, listener: tracking, end: end, served: make(chan struct{})}
 	var accepting net.Listener = tracking
 	if b.options.Certificate != nil {
 		accepting = tls.NewListener(tracking, b.tlsConfig())
 	}
 	go func() {
 		defer close(begun.served)
-		_ = server.Serve(accepting) // ends with an error by Kill only
+		_ = server.Serve(accepting) // the only error comes from Kill
 	}()
 	return begun
 }
@@ -101,7 +100,7 @@ func (b *Backend) serves(host string) bool {
 }
 
 func (b *Backend) handle(w http.ResponseWriter, r *http.Request) {
-	b.ledger.add(recorded(r))
+	b.requestLog.add(recorded(r))
 	w.Header().Set(BackendHeader, b.options.Name)
 	if host := hostname(r.Host); !b.serves(host) {
 		http.Error(w, fmt.Sprintf("host %q is not served", host), http.StatusMisdirectedRequest)
@@ -122,8 +121,8 @@ func hostname(hostport string) string {
 	return hostport
 }
 
-// Answer makes the backend answer every request with the handler, whatever
-// the path says: Do("status/503") is an outage. Nil goes back to the path.
+// Answer makes the backend answer every request with the handler, for example
+// Do("status/503"), whatever the path is. Nil ends that.
 func (b *Backend) Answer(handler http.Handler) {
 	if handler == nil {
 		b.answer.Store(nil)
@@ -132,10 +131,10 @@ func (b *Backend) Answer(handler http.Handler) {
 	b.answer.Store(&handler)
 }
 
-// Addr is "127.0.0.1:port", the same after a Revive.
+// Addr is "127.0.0.1:port". It stays the same after Revive.
 func (b *Backend) Addr() string { return b.addr }
 
-// URL is the backend's address with its scheme and no path.
+// URL is the backend's address with its scheme, without a path.
 func (b *Backend) URL() string {
 	if b.options.Certificate != nil {
 		return "https://" + b.addr
@@ -143,33 +142,32 @@ func (b *Backend) URL() string {
 	return "http://" + b.addr
 }
 
-// Kill closes the listener and all connections at once, as the end of a
-// process does. What was recorded stays.
+// Kill closes the listener and all connections at once, like the end of a process. The
+// recorded requests stay.
 func (b *Backend) Kill() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.life == nil {
+	if b.run == nil {
 		return
 	}
-	b.life.end()
-	b.life.listener.closeAll()
-	_ = b.life.server.Close() // everything it could close is closed
-	<-b.life.served
-	b.life = nil
+	b.run.end()
+	b.run.listener.closeAll()
+	_ = b.run.server.Close() // listener and connections are closed already
+	<-b.run.served
+	b.run = nil
 }
 
-// Revive listens on the same port again. It does nothing while the backend
-// lives.
+// Revive listens on the same port again. It does nothing while the backend runs.
 func (b *Backend) Revive() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.life != nil {
+	if b.run != nil {
 		return nil
 	}
 	listener, err := listenAgain(b.addr)
 	if err != nil {
 		return fmt.Errorf("revive backend %s: %w", b.options.Name, err)
 	}
-	b.life = b.serve(listener)
+	b.run = b.serve(listener)
 	return nil
 }

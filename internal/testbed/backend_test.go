@@ -24,7 +24,7 @@ func start(t *testing.T, options testbed.Options) *testbed.Backend {
 	return backend
 }
 
-// client never follows redirects, unpacks or keeps connections.
+// client does not follow redirects, decompress or keep connections.
 func client(t *testing.T, config *tls.Config) *http.Client {
 	t.Helper()
 	transport := &http.Transport{TLSClientConfig: config, DisableCompression: true, DisableKeepAlives: true}
@@ -76,10 +76,10 @@ func TestKillAndRevive(t *testing.T) {
 	require.NoError(t, backend.Revive())
 	_, body := get(t, backend.URL())
 	require.Contains(t, body, `"backend":"old"`)
-	require.Equal(t, 2, backend.Total(), "what was counted before the kill stays")
+	require.Equal(t, 2, backend.Total(), "the count from before the kill stays")
 }
 
-func TestRecordsWhatArrived(t *testing.T) {
+func TestRequestsAreRecorded(t *testing.T) {
 	t.Parallel()
 	backend := start(t, testbed.Options{Name: "old"})
 	for _, id := range []string{"a", "a", "b"} {
@@ -166,13 +166,13 @@ func TestClientCertificateIsRequired(t *testing.T) {
 	require.Equal(t, "proxy", decode(t, response.Body).Client)
 }
 
-func TestStrangersAreNotTrusted(t *testing.T) {
+func TestOtherAuthorityIsNotTrusted(t *testing.T) {
 	t.Parallel()
 	authority, err := testbed.NewAuthority()
 	require.NoError(t, err)
-	stranger, err := testbed.NewAuthority()
+	otherAuthority, err := testbed.NewAuthority()
 	require.NoError(t, err)
-	certificate, err := stranger.Server("127.0.0.1")
+	certificate, err := otherAuthority.Server("127.0.0.1")
 	require.NoError(t, err)
 	backend := start(t, testbed.Options{Certificate: certificate})
 	_, err = client(t, &tls.Config{RootCAs: authority.Pool()}).Get(backend.URL())
@@ -211,7 +211,7 @@ func TestFreePort(t *testing.T) {
 	for range 200 {
 		port, err := testbed.FreePort()
 		require.NoError(t, err)
-		require.False(t, seen[port], "port %d was given twice", port)
+		require.False(t, seen[port], "port %d was usedPorts twice", port)
 		require.Less(t, port, 32768)
 		seen[port] = true
 	}

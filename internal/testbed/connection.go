@@ -18,19 +18,19 @@ const (
 	refusedPause = 10 * time.Millisecond
 )
 
-// connection is one client's keep-alive connection. It is not net/http's
-// client, because that one hides lost requests by sending them again.
+// connection is the keep-alive connection of one client. It does not use net/http's
+// client, which repeats lost requests and so hides them.
 type connection struct {
 	run    *run
-	conn   net.Conn // nil until opened, and after it ended
+	conn   net.Conn // nil when there is no connection
 	raw    *net.TCPConn
 	reader *bufio.Reader
 	writer *bufio.Writer
 	opened int
 }
 
-// ask sends request number n and reads its answer to the end.
-func (c *connection) ask(number int) Answer {
+// send sends request number n and reads its answer to the end.
+func (c *connection) send(number int) Answer {
 	request, err := c.run.load.request(number)
 	if err != nil {
 		return Answer{Err: err}
@@ -38,7 +38,7 @@ func (c *connection) ask(number int) Answer {
 	deadline := time.Now().Add(c.timeout())
 	if err := c.open(deadline); err != nil {
 		time.Sleep(refusedPause)
-		return Answer{Err: short(err)}
+		return Answer{Err: withoutAddress(err)}
 	}
 	answer, keep := c.exchange(request)
 	if !keep {
@@ -54,9 +54,9 @@ func (c *connection) timeout() time.Duration {
 	return defaultTimeout
 }
 
-// open makes sure that there is a connection that the server has not ended.
+// open opens a connection, unless there is one that the server has not closed.
 func (c *connection) open(deadline time.Time) error {
-	if c.conn != nil && (c.conn.SetDeadline(deadline) != nil || ended(c.raw)) {
+	if c.conn != nil && (c.conn.SetDeadline(deadline) != nil || closedByServer(c.raw)) {
 		c.close()
 	}
 	if c.conn != nil {
@@ -119,22 +119,22 @@ func (c *connection) close() {
 	}
 }
 
-// exchange tells whether the connection can be used again.
+// exchange sends a request and tells whether the connection can be used again.
 func (c *connection) exchange(request *http.Request) (Answer, bool) {
 	if err := request.Write(c.writer); err != nil {
-		return Answer{Err: short(err)}, false
+		return Answer{Err: withoutAddress(err)}, false
 	}
 	if err := c.writer.Flush(); err != nil {
-		return Answer{Err: short(err)}, false
+		return Answer{Err: withoutAddress(err)}, false
 	}
 	response, err := c.final(request)
 	if err != nil {
-		return Answer{Err: short(err)}, false
+		return Answer{Err: withoutAddress(err)}, false
 	}
 	defer response.Body.Close()
 	backend := response.Header.Get(BackendHeader)
 	if _, err := io.Copy(io.Discard, response.Body); err != nil {
-		return Answer{Backend: backend, Err: short(err)}, false
+		return Answer{Backend: backend, Err: withoutAddress(err)}, false
 	}
 	return Answer{Backend: backend, Status: response.StatusCode}, !response.Close
 }
@@ -152,10 +152,10 @@ func (c *connection) final(request *http.Request) (*http.Response, error) {
 	}
 }
 
-// ended looks, without waiting, whether the server closed an idle connection
-// or said something nobody asked for. Every client does this: a request that
+// closedByServer tells, without waiting, whether the server has closed an idle
+// connection or sent data without a request. All clients check this: a request that
 // was never sent is not a lost one.
-func ended(conn *net.TCPConn) bool {
+func closedByServer(conn *net.TCPConn) bool {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return true
@@ -170,9 +170,9 @@ func ended(conn *net.TCPConn) bool {
 	return err != nil || !idle
 }
 
-// short drops addresses and ports from network errors, so that equal failures
-// have equal texts.
-func short(err error) error {
+// withoutAddress removes addresses and ports from network errors, so that equal
+// failures have equal texts.
+func withoutAddress(err error) error {
 	var network *net.OpError
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):

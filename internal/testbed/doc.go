@@ -1,13 +1,16 @@
-// Package testbed is a small world on the loopback interface: certificates
-// made on the spot, backends that misbehave on demand and count what reaches
-// them, and clients that load them and count what comes back.
+// Package testbed has what tests need on the loopback interface: certificates, backends that
+// fail on demand and count their requests, and clients that send load and count the answers.
 //
-// Takes: options as plain values.
-// Gives: real sockets, real TLS, real HTTP; every number it reports was
-// counted, not assumed.
-// Refuses: to listen anywhere but on 127.0.0.1, and to retry anything
-// silently: a request that was lost is reported as lost.
+// Takes:
+//   - options as plain values
 //
-// It may be imported by tests of every room, by bench and by the demo
-// command; therefore it never imports testing.
+// Gives:
+//   - real sockets, TLS and HTTP
+//   - numbers that were counted
+//
+// Refuses:
+//   - to listen on other addresses than 127.0.0.1
+//   - to repeat a request: a lost request is reported as lost
+//
+// It never imports testing, because bench and the demo use it as well.
 package testbed

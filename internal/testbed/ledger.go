@@ -6,13 +6,13 @@ import (
 	"sync"
 )
 
-// IDHeader names a request, so that a test can ask how often it arrived.
+// IDHeader identifies a request, so that a test can count how often it arrived.
 const IDHeader = "X-Testbed-Id"
 
-// kept bounds the requests that a ledger remembers in full.
-const kept = 1000
+// maxRequests is the number of requests that are recorded completely.
+const maxRequests = 1000
 
-// Request is what a backend saw of one request when it arrived.
+// Request is a request as it arrived at a backend.
 type Request struct {
 	Method string
 	Target string // byte for byte as it was on the request line
@@ -24,13 +24,13 @@ type Request struct {
 	Header http.Header
 }
 
-type visit struct{ method, path, id string }
+type requestKey struct{ method, path, id string }
 
-// ledger counts all requests and remembers the last ones.
-type ledger struct {
+// requestLog counts all requests and records the last ones.
+type requestLog struct {
 	mu     sync.Mutex
 	total  int
-	counts map[visit]int
+	counts map[requestKey]int
 	last   []Request // a ring once it is full
 }
 
@@ -48,50 +48,49 @@ func recorded(r *http.Request) Request {
 	return request
 }
 
-func (l *ledger) add(request Request) {
+func (l *requestLog) add(request Request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.counts == nil {
-		l.counts = map[visit]int{}
+		l.counts = map[requestKey]int{}
 	}
-	l.counts[visit{request.Method, request.Path, request.ID}]++
-	if len(l.last) < kept {
+	l.counts[requestKey{request.Method, request.Path, request.ID}]++
+	if len(l.last) < maxRequests {
 		l.last = append(l.last, request)
 	} else {
-		l.last[l.total%kept] = request
+		l.last[l.total%maxRequests] = request
 	}
 	l.total++
 }
 
-// Total counts the requests that arrived since the start or the last Reset.
+// Total is the number of requests since the start or the last Reset.
 func (b *Backend) Total() int {
-	b.ledger.mu.Lock()
-	defer b.ledger.mu.Unlock()
-	return b.ledger.total
+	b.requestLog.mu.Lock()
+	defer b.requestLog.mu.Unlock()
+	return b.requestLog.total
 }
 
-// Count counts the requests with this method, decoded path and IDHeader.
+// Count is the number of requests with this method, decoded path and IDHeader.
 func (b *Backend) Count(method, path, id string) int {
-	b.ledger.mu.Lock()
-	defer b.ledger.mu.Unlock()
-	return b.ledger.counts[visit{method, path, id}]
+	b.requestLog.mu.Lock()
+	defer b.requestLog.mu.Unlock()
+	return b.requestLog.counts[requestKey{method, path, id}]
 }
 
-// Requests gives the last requests, 1000 at most, oldest first.
+// Requests gives the last requests, up to 1000, oldest first.
 func (b *Backend) Requests() []Request {
-	b.ledger.mu.Lock()
-	defer b.ledger.mu.Unlock()
+	b.requestLog.mu.Lock()
+	defer b.requestLog.mu.Unlock()
 	oldest := 0
-	if b.ledger.total > kept {
-		oldest = b.ledger.total % kept
+	if b.requestLog.total > maxRequests {
+		oldest = b.requestLog.total % maxRequests
 	}
-	return slices.Concat(b.ledger.last[oldest:], b.ledger.last[:oldest])
+	return slices.Concat(b.requestLog.last[oldest:], b.requestLog.last[:oldest])
 }
 
-// Reset forgets all requests. One count is kept for each different id until
-// then.
+// Reset deletes all records. Until then there is one counter for each different id.
 func (b *Backend) Reset() {
-	b.ledger.mu.Lock()
-	defer b.ledger.mu.Unlock()
-	b.ledger.total, b.ledger.counts, b.ledger.last = 0, nil, nil
+	b.requestLog.mu.Lock()
+	defer b.requestLog.mu.Unlock()
+	b.requestLog.total, b.requestLog.counts, b.requestLog.last = 0, nil, nil
 }

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// trackingListener knows its open connections, hijacked ones too, which an
-// http.Server forgets.
+// trackingListener knows its open connections, also hijacked ones, which an
+// http.Server no longer knows.
 type trackingListener struct {
 	net.Listener
 	mu     sync.Mutex
@@ -14,8 +14,8 @@ type trackingListener struct {
 	closed bool
 }
 
-// trackedConn leaves the list when it is closed. The embedded TCP connection
-// keeps SetLinger and sendfile reachable.
+// trackedConn leaves the list when it is closed. It embeds the TCP connection, so that
+// SetLinger and sendfile are available.
 type trackedConn struct {
 	*net.TCPConn
 	owner *trackingListener

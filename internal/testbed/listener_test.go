@@ -10,9 +10,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// TestEndedConnectionsAreForgotten: a demo that runs for a week must not
-// collect them.
-func TestEndedConnectionsAreForgotten(t *testing.T) {
+// TestClosedConnectionsAreForgotten: a demo that runs for a week must not collect
+// closed connections.
+func TestClosedConnectionsAreForgotten(t *testing.T) {
 	t.Parallel()
 	backend, err := Start(Options{})
 	require.NoError(t, err)
@@ -20,7 +20,7 @@ func TestEndedConnectionsAreForgotten(t *testing.T) {
 	report, err := Load{URL: backend.URL(), Connections: 8, Requests: 80}.Run(t.Context())
 	require.NoError(t, err)
 	require.Zero(t, report.Lost(), report.Errors)
-	listener := backend.life.listener
+	listener := backend.run.listener
 	forgotten := func() bool {
 		listener.mu.Lock()
 		defer listener.mu.Unlock()

@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// Load is a number of keep-alive clients that ask for one URL. Each sends its
-// next request when it has the answer to the last one. Nothing is retried: a
-// request that got no whole answer is an error, whatever the reason.
+// Load is a number of keep-alive clients of one URL. Each client sends its next
+// request when it has the answer to the last one. Nothing is repeated: a request
+// without a complete answer is an error.
 type Load struct {
 	URL         string      // http or https
 	Method      string      // "" is GET
-	Host        string      // Host header, and SNI; "" is the URL's
+	Host        string      // Host header and SNI; "" is the host of the URL
 	Header      http.Header // sent with each request
 	Body        string
 	TLS         *tls.Config // roots and client certificate towards https
@@ -27,27 +27,26 @@ type Load struct {
 	Connections int         // 0 is 1
 
 	Rate     float64       // requests per second over all connections; 0 is as fast as possible
-	Requests int           // end after this many; 0 is no bound
-	Duration time.Duration // end after this time; 0 is no bound
+	Requests int           // end after this number; 0 is no limit
+	Duration time.Duration // end after this time; 0 is no limit
 	Timeout  time.Duration // for one request; 0 is 10 s
 
-	// Each, when set, is told every answer, by several goroutines at once.
+	// Each, if not nil, is called with every answer, by several goroutines at once.
 	Each func(Answer)
 }
 
-// Answer is the fate of one request.
+// Answer is the result of one request.
 type Answer struct {
 	Backend string // BackendHeader of the answer, or ""
-	Status  int    // 0 when there was no whole answer; then Err says why
+	Status  int    // 0 without a complete answer; then Err has the reason
 	Err     error
-	// Latency runs from the moment the request was due, which with a Rate is
-	// not later than the moment it was sent, to the last byte.
+	// Latency is the time from when the request was due (with a Rate, not later than
+	// when it was sent) to the last byte.
 	Latency time.Duration
 }
 
-// Run sends until a bound is reached or the context ends; the requests then
-// under way are still waited for. It returns an error only when the load
-// itself makes no sense.
+// Run sends requests until a limit is reached or the context ends, and waits for the
+// requests in flight. It gives an error only for an invalid Load.
 func (l Load) Run(ctx context.Context) (*Report, error) {
 	target, err := l.check(ctx)
 	if err != nil {
@@ -83,16 +82,16 @@ func (l Load) check(ctx context.Context) (*url.URL, error) {
 	return target, err
 }
 
-// run is what the clients of one Run share.
+// run is shared by the clients of one Run.
 type run struct {
 	load   Load
 	target *url.URL
 	begun  time.Time
-	taken  atomic.Int64 // request numbers given out
+	taken  atomic.Int64 // number of requests so far
 }
 
-// client sends one request after the other on one connection, and opens
-// another when that one ends.
+// client sends one request after the other on one connection, and opens another
+// connection when that one ends.
 func (r *run) client(ctx context.Context) *Report {
 	report := newReport()
 	connection := &connection{run: r}
@@ -106,7 +105,7 @@ func (r *run) client(ctx context.Context) *Report {
 		if !ok {
 			break
 		}
-		answer := connection.ask(number)
+		answer := connection.send(number)
 		answer.Latency = time.Since(due)
 		report.add(answer)
 		if r.load.Each != nil {
@@ -117,8 +116,8 @@ func (r *run) client(ctx context.Context) *Report {
 	return report
 }
 
-// wait blocks until the request is due. The times are fixed beforehand, so
-// that a slow answer delays nobody unseen: the wait is in the latency.
+// wait blocks until the request is due. The times are fixed in advance: when a slow
+// answer delays the next request, the latency of that request includes the delay.
 func (r *run) wait(ctx context.Context, number int) (time.Time, bool) {
 	if r.load.Rate == 0 {
 		return time.Now(), ctx.Err() == nil

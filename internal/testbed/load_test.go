@@ -20,11 +20,11 @@ func tlsTo(authority *testbed.Authority) *tls.Config {
 func TestLoadCountsAndKeepsConnections(t *testing.T) {
 	t.Parallel()
 	backend := start(t, testbed.Options{Name: "old", Hosts: []string{"api.example.com"}})
-	var told atomic.Int64
+	var answers atomic.Int64
 	load := testbed.Load{
 		URL: backend.URL() + "/pay", Method: http.MethodPost, Host: "api.example.com", Body: "abc",
 		Header: http.Header{"X-User-Id": {"7"}}, ID: "p", Connections: 4, Requests: 100,
-		Each: func(testbed.Answer) { told.Add(1) },
+		Each: func(testbed.Answer) { answers.Add(1) },
 	}
 	report, err := load.Run(t.Context())
 	require.NoError(t, err)
@@ -33,7 +33,7 @@ func TestLoadCountsAndKeepsConnections(t *testing.T) {
 	require.Equal(t, map[string]int{"old": 100}, report.Backends)
 	require.Equal(t, map[int]int{200: 100}, report.Statuses)
 	require.Equal(t, 100, backend.Total())
-	require.EqualValues(t, 100, told.Load())
+	require.EqualValues(t, 100, answers.Load())
 	require.LessOrEqual(t, report.Connections, 4)
 	for _, id := range []string{"p-1", "p-50", "p-100"} {
 		require.Equal(t, 1, backend.Count("POST", "/pay", id), id)
@@ -45,8 +45,8 @@ func TestLoadCountsAndKeepsConnections(t *testing.T) {
 	require.Empty(t, load.Header.Get(testbed.IDHeader), "the caller's header is not touched")
 }
 
-// TestLoadHidesNothing: each way to lose a request is one error per request,
-// and a POST is sent once.
+// TestLoadHidesNothing checks that each way to lose a request is one error per
+// request, and that a POST is sent once.
 func TestLoadHidesNothing(t *testing.T) {
 	t.Parallel()
 	for script, want := range map[string]string{
@@ -60,7 +60,7 @@ func TestLoadHidesNothing(t *testing.T) {
 			backend := start(t, testbed.Options{})
 			var arrived atomic.Int64
 			backend.Answer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if arrived.Add(1)%2 == 1 { // the next one meets a connection that was used before
+				if arrived.Add(1)%2 == 1 { // the next request comes on a used connection
 					testbed.Do("").ServeHTTP(w, r)
 					return
 				}
@@ -78,7 +78,7 @@ func TestLoadHidesNothing(t *testing.T) {
 	}
 }
 
-func TestLoadMeetsADeadBackend(t *testing.T) {
+func TestLoadToKilledBackend(t *testing.T) {
 	t.Parallel()
 	backend := start(t, testbed.Options{})
 	backend.Kill()
@@ -88,8 +88,8 @@ func TestLoadMeetsADeadBackend(t *testing.T) {
 	require.Zero(t, report.Quantile(0.5))
 }
 
-// TestLoadSeesAnIdleClose: a connection that the server ended while it was
-// idle is opened again, and no request is lost.
+// TestLoadSeesAnIdleClose checks that a connection which the server closed while it
+// was idle is opened again, and that no request is lost.
 func TestLoadSeesAnIdleClose(t *testing.T) {
 	t.Parallel()
 	backend := start(t, testbed.Options{})
@@ -105,7 +105,7 @@ func TestLoadSeesAnIdleClose(t *testing.T) {
 	require.Equal(t, 5, report.Connections)
 }
 
-// TestLoadObeysConnectionClose even when the server is late to close.
+// TestLoadObeysConnectionClose has a server that is late to close the connection.
 func TestLoadObeysConnectionClose(t *testing.T) {
 	t.Parallel()
 	backend := start(t, testbed.Options{})
@@ -129,7 +129,7 @@ func TestLoadBounds(t *testing.T) {
 	report, err := testbed.Load{URL: backend.URL(), Duration: 100 * time.Millisecond, Connections: 2}.Run(t.Context())
 	require.NoError(t, err)
 	require.Greater(t, report.Sent, 10)
-	require.Zero(t, report.Lost(), "the end of the time breaks no request off")
+	require.Zero(t, report.Lost(), "requests in flight are completed at the end")
 	require.Equal(t, backend.Total(), report.Sent)
 
 	report, err = testbed.Load{URL: backend.URL(), Rate: 200, Requests: 21, Connections: 2}.Run(t.Context())
@@ -138,8 +138,8 @@ func TestLoadBounds(t *testing.T) {
 	require.GreaterOrEqual(t, report.Elapsed, 100*time.Millisecond, "20 requests after the first, 5 ms apart")
 }
 
-// TestLoadAtARateCountsTheWait: one slow answer makes the next ones late, and
-// their latency says so.
+// TestLoadAtARateCountsTheWait checks that the requests after a slow answer are late,
+// and that their latency shows it.
 func TestLoadAtARateCountsTheWait(t *testing.T) {
 	t.Parallel()
 	backend := start(t, testbed.Options{})
@@ -164,7 +164,7 @@ func TestLoadOverTLS(t *testing.T) {
 	require.Equal(t, 1, report.Connections)
 }
 
-func TestLoadThatMakesNoSense(t *testing.T) {
+func TestInvalidLoad(t *testing.T) {
 	t.Parallel()
 	for want, load := range map[string]testbed.Load{
 		"would never end": {URL: "http://127.0.0.1:1"},

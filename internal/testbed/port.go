@@ -11,22 +11,23 @@ import (
 	"time"
 )
 
-// Ports below 32768 are never taken by outgoing connections (Linux's default
-// range begins there). With a port from that range a killed backend could not
-// be revived, and a client that connects to it could reach itself.
+// Outgoing connections never use ports below 32768, where Linux's default range
+// begins. A killed backend with a port from that range could not be revived, and a
+// client that connects to it could connect to itself.
 const (
 	firstPort = 20000
 	lastPort  = 32767
 )
 
-var given sync.Map // ports that this process was told about
+// usedPorts are the ports that FreePort has given.
+var usedPorts sync.Map // ports that this process was answers about
 
-// FreePort gives a port of 127.0.0.1 on which nobody listens. It never gives
-// the same port twice to one process.
+// FreePort gives a free port of 127.0.0.1. It never gives the same port twice in one
+// process.
 func FreePort() (int, error) {
 	for range 1000 {
 		port := firstPort + rand.IntN(lastPort-firstPort+1)
-		if _, taken := given.LoadOrStore(port, true); taken {
+		if _, taken := usedPorts.LoadOrStore(port, true); taken {
 			continue
 		}
 		listener, err := net.Listen("tcp4", loopback(port))
@@ -39,7 +40,8 @@ func FreePort() (int, error) {
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// listenAnywhere tries again when another process took the port meanwhile.
+// listenAnywhere tries another port when another process took the first in the
+// meantime.
 func listenAnywhere() (net.Listener, error) {
 	var last error
 	for range 10 {
@@ -56,8 +58,8 @@ func listenAnywhere() (net.Listener, error) {
 	return nil, fmt.Errorf("listen on loopback: %w", last)
 }
 
-// listenAgain waits while the address is in use: a process that is just being
-// started holds a copy of our closed listener, from its fork to its exec.
+// listenAgain retries while the address is in use: a process that is being started has
+// a copy of our closed listener between its fork and its exec.
 func listenAgain(address string) (net.Listener, error) {
 	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
 		listener, err := net.Listen("tcp4", address)

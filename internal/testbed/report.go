@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// Report is what a Load got back. It keeps each latency: 8 bytes a request.
+// Report is the result of a Load. It keeps each latency: 8 bytes per request.
 type Report struct {
 	Sent        int            // requests, answered or not
-	Backends    map[string]int // whole answers by BackendHeader
-	Statuses    map[int]int    // whole answers by status
-	Errors      map[string]int // requests without a whole answer, by error text
-	Connections int            // opened; more than Load.Connections says that some ended
+	Backends    map[string]int // complete answers by BackendHeader
+	Statuses    map[int]int    // complete answers by status
+	Errors      map[string]int // requests without a complete answer, by error text
+	Connections int            // opened; more than Load.Connections when some have ended
 	Elapsed     time.Duration
 
-	latencies []time.Duration // of whole answers, sorted by merge
+	latencies []time.Duration // of complete answers, sorted by merge
 }
 
 func newReport() *Report {
@@ -54,7 +54,7 @@ func addCounts[K comparable](to, from map[K]int) {
 	}
 }
 
-// Lost counts the requests without a whole answer.
+// Lost is the number of requests without a complete answer.
 func (r *Report) Lost() int {
 	lost := 0
 	for _, count := range r.Errors {
@@ -66,7 +66,7 @@ func (r *Report) Lost() int {
 // Rate is requests per second.
 func (r *Report) Rate() float64 { return float64(r.Sent) / r.Elapsed.Seconds() }
 
-// Quantile is the latency that this part, 0..1, of the whole answers did not
+// Quantile is the latency that the given part of the complete answers (0 to 1) did not
 // exceed; 0 without answers. Quantile(1) is the slowest.
 func (r *Report) Quantile(part float64) time.Duration {
 	if len(r.latencies) == 0 {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Echo is the JSON of an answer: what the backend saw of the request, its
-// body included.
+// Echo is the JSON of an answer: the request as the backend received it, with its
+// body.
 type Echo struct {
 	Backend    string      `json:"backend"`
 	Method     string      `json:"method"`
@@ -35,7 +35,7 @@ const Page = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 type behaviour func(w http.ResponseWriter, r *http.Request, argument string)
 
-// scripts is what a path can ask for; see Do.
+// scripts are the answers that a path can select; see Do.
 var scripts = map[string]behaviour{
 	"":           func(w http.ResponseWriter, r *http.Request, _ string) { echo(w, r, http.StatusOK) },
 	"status":     status,
@@ -97,8 +97,8 @@ func number(argument string, otherwise int) int {
 	return n
 }
 
-// echoText reads the body to its end; a body that breaks off gives an echo of
-// what came, which nobody will read.
+// echoText reads the whole body. After an incomplete body it describes the part that
+// arrived.
 func echoText(w http.ResponseWriter, r *http.Request) []byte {
 	sum := sha256.New()
 	size, _ := io.Copy(sum, r.Body)

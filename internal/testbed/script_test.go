@@ -52,8 +52,8 @@ func TestStatusByPathAndByAnswer(t *testing.T) {
 	require.Equal(t, 200, response.StatusCode)
 }
 
-// raw sends one request and gives all bytes that came back, and the error that
-// ended them: io.EOF is a clean close.
+// raw sends one request and gives all bytes of the answer, and the error that ended
+// it.
 func raw(t *testing.T, backend *testbed.Backend, request string) (string, error) {
 	t.Helper()
 	conn, err := net.Dial("tcp", backend.Addr())
@@ -95,7 +95,7 @@ func TestResetOverTLS(t *testing.T) {
 	require.ErrorContains(t, err, "reset by peer")
 }
 
-func TestHangEndsWithTheClientAndWithAKill(t *testing.T) {
+func TestHangEndsWithClientAndKill(t *testing.T) {
 	t.Parallel()
 	backend := start(t, testbed.Options{})
 	ended := make(chan struct{}, 2)
@@ -110,7 +110,7 @@ func TestHangEndsWithTheClientAndWithAKill(t *testing.T) {
 	require.NoError(t, err)
 	_, err = client(t, nil).Do(request)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	await(t, ended)
+	receive(t, ended)
 
 	failed := make(chan error, 1)
 	go func() {
@@ -119,12 +119,12 @@ func TestHangEndsWithTheClientAndWithAKill(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { return backend.Total() == 2 }, 5*time.Second, time.Millisecond)
 	backend.Kill()
-	require.Error(t, await(t, failed))
-	await(t, ended)
+	require.Error(t, receive(t, failed))
+	receive(t, ended)
 }
 
-// TestKillEndsTheContext: net/http alone would not tell a handler that left
-// the body unread.
+// TestKillEndsTheContext has a handler that leaves the body unread, for which net/http
+// alone does not end the context.
 func TestKillEndsTheContext(t *testing.T) {
 	t.Parallel()
 	backend := start(t, testbed.Options{})
@@ -139,12 +139,12 @@ func TestKillEndsTheContext(t *testing.T) {
 	defer conn.Close()
 	_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n")
 	require.NoError(t, err)
-	await(t, begun)
+	receive(t, begun)
 	backend.Kill()
-	await(t, ended)
+	receive(t, ended)
 }
 
-func await[T any](t *testing.T, from <-chan T) T {
+func receive[T any](t *testing.T, from <-chan T) T {
 	t.Helper()
 	select {
 	case value := <-from:
@@ -223,7 +223,7 @@ func TestEarlyHints(t *testing.T) {
 	require.Equal(t, []int{103}, seen)
 }
 
-func TestWhatNewSaysAboutItself(t *testing.T) {
+func TestRedirectsAndCookies(t *testing.T) {
 	t.Parallel()
 	backend := start(t, testbed.Options{})
 	response, _ := get(t, backend.URL()+"/do/redirect/own")

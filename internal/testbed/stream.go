@@ -10,14 +10,14 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// pace is the time between two pieces of a stream.
+// pace is the time between two parts of a stream.
 const pace = 20 * time.Millisecond
 
 func drain(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
 
 func closeUnanswered(w http.ResponseWriter, r *http.Request, _ string) {
 	drain(r)
-	panic(http.ErrAbortHandler) // net/http closes the connection, without a word
+	panic(http.ErrAbortHandler) // net/http closes the connection without an answer
 }
 
 func reset(w http.ResponseWriter, r *http.Request, _ string) { resetAfter(w, r, "") }
@@ -27,8 +27,8 @@ func resetMidBody(w http.ResponseWriter, r *http.Request, _ string) {
 		"\r\nContent-Length: 1000\r\n\r\nhalf of it")
 }
 
-// resetAfter sends the text and then a TCP reset, which is what a connection
-// that lingers for no time does when it is closed.
+// resetAfter sends the text and then a TCP reset, which closing a connection with a
+// linger time of zero causes.
 func resetAfter(w http.ResponseWriter, r *http.Request, text string) {
 	drain(r)
 	conn, _, err := http.NewResponseController(w).Hijack()
@@ -44,8 +44,8 @@ func resetAfter(w http.ResponseWriter, r *http.Request, text string) {
 	_ = raw.Close()
 }
 
-// hang ends when the client goes or the backend is killed. The body must be
-// read first, else net/http does not notice that the client went.
+// hang ends when the client disconnects or the backend is killed. It has to read the
+// body first, because otherwise net/http does not notice that the client disconnects.
 func hang(_ http.ResponseWriter, r *http.Request, _ string) {
 	drain(r)
 	<-r.Context().Done()
