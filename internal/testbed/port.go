@@ -20,7 +20,7 @@ const (
 )
 
 // usedPorts are the ports that FreePort has given.
-var usedPorts sync.Map // ports that this process was answers about
+var usedPorts sync.Map
 
 // FreePort gives a free port of 127.0.0.1. It never gives the same port twice in one
 // process.
