@@ -131,6 +131,23 @@ func TestTheLastGoodConfigIsServedWhileTheNewestIsRejected(t *testing.T) {
 	require.Equal(t, "old", r.get("api"))
 }
 
+// TestRetriesSlowDown: an invalid last good config is tried again after one
+// second, then two.
+func TestRetriesSlowDown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.ReportInvalid("load", "test", []string{"invalid"})
+	r.SetLastGood(table(t, r.invalidService("api")), "last-good.yaml")
+	r.run()
+	rejections := func(n uint64) {
+		r.waitFor("rejections", func(s status.Status) bool { return s.Config.Results["test"] >= n })
+	}
+	rejections(1)
+	began := time.Now()
+	rejections(3)
+	require.Greater(t, time.Since(began), 2500*time.Millisecond)
+}
+
 // TestTheNewestConfigIsTriedAgain: the reason for its rejection passes.
 func TestTheNewestConfigIsTriedAgain(t *testing.T) {
 	t.Parallel()

@@ -174,6 +174,22 @@ func TestAFallbackSurvivesAKilledAgent(t *testing.T) {
 	r.waitForSide("api", "new")
 }
 
+// TestTheFallbackBeforeTheFirstTable: the circuit breaker knows more than the
+// weight of the killed agent.
+func TestTheFallbackBeforeTheFirstTable(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	killed := r.startProcess(agentProcess{Share: full, Trip: true})
+	r.waitForSide("api", "old")
+	require.NoError(t, killed.Process.Kill())
+	require.Error(t, killed.Wait())
+	r.SetFallback("api", status.Migrating, "")
+	r.run()
+	r.apply(r.service("api", full))
+	require.Equal(t, status.Migrating, r.Status().Services[0].Phase)
+	r.waitForSide("api", "new")
+}
+
 func TestAKilledAgentAndMasterLeaveNoOldWorkers(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)

@@ -143,7 +143,7 @@ func (b *bench) startUnsupervised(t *testing.T) *Process {
 	process, err := b.start()
 	require.NoError(t, err)
 	b.awaitDigest(t, "one")
-	waitFor(t, "both workers have their title", func() bool { return len(groupWorkers(process.PID())) == 2 })
+	waitFor(t, "both workers run", func() bool { return len(groupWorkers(process.PID())) == 2 })
 	return process
 }
 

@@ -73,9 +73,11 @@ func findWorkers(wanted func(processInfo) bool) workers {
 	return found
 }
 
+// isWorker reports whether the process is an nginx worker. Just after its fork a
+// worker still has the title of its master, which leads the group.
 func isWorker(pid int, wanted func(processInfo) bool) bool {
 	info, err := readProcessInfo(pid)
-	return err == nil && strings.HasPrefix(info.title, "nginx: worker process") && wanted(info)
+	return err == nil && strings.HasPrefix(info.title, "nginx: ") && pid != info.group && wanted(info)
 }
 
 func (w workers) signal(signal syscall.Signal) {
@@ -86,7 +88,7 @@ func (w workers) signal(signal syscall.Signal) {
 
 // awaitClosed waits, one second at most, until workers that got SIGQUIT have
 // closed their listening sockets, so that a new master can bind them. nginx
-// changes the title of the worker just before it closes them.
+// appends "is shutting down" to the title of the worker just before that.
 func (w workers) awaitClosed() {
 	for range 50 {
 		if !w.anyListening() {
@@ -98,7 +100,7 @@ func (w workers) awaitClosed() {
 
 func (w workers) anyListening() bool {
 	for _, worker := range w {
-		if info, err := readProcessInfo(worker.Pid); err == nil && info.title == "nginx: worker process" {
+		if info, err := readProcessInfo(worker.Pid); err == nil && strings.HasPrefix(info.title, "nginx: ") && !strings.HasSuffix(info.title, "is shutting down") {
 			return true
 		}
 	}

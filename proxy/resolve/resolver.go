@@ -205,7 +205,7 @@ func (r *Resolver) refresh(ctx context.Context) {
 	wanted := r.dropUnwanted()
 	before := r.Current(wanted)
 	r.lookupAll(ctx, hosts(wanted))
-	if ctx.Err() != nil || sameEndpoints(before, r.Current(wanted)) {
+	if sameEndpoints(before, r.Current(wanted)) {
 		return
 	}
 	select {

@@ -194,3 +194,39 @@ func TestUnwantedNamesAreDropped(t *testing.T) {
 		require.Len(t, resolver.Current([]migration.Backend{backend(t, "b:80")}).Endpoints, 1)
 	})
 }
+
+func TestAnAddressLingers(t *testing.T) {
+	t.Parallel()
+	a, b := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	name := cachedName{lastSeen: map[netip.Addr]time.Time{}}
+	start := time.Unix(0, 0)
+	name.addAnswer([]netip.Addr{a, b}, start, time.Minute)
+	name.addAnswer([]netip.Addr{b}, start.Add(time.Minute-1), time.Minute)
+	require.Len(t, name.lastSeen, 2)
+	name.addAnswer([]netip.Addr{b}, start.Add(time.Minute), time.Minute)
+	require.Equal(t, map[netip.Addr]time.Time{b: start.Add(time.Minute)}, name.lastSeen)
+}
+
+func TestResolveLooksUpOnlyNewNames(t *testing.T) {
+	t.Parallel()
+	names := &zone{}
+	names.set("a", "10.0.0.1")
+	names.set("b", "10.0.0.2")
+	resolver := New(Options{Lookup: names, Network: "ip"})
+	resolver.Resolve(t.Context(), []migration.Backend{backend(t, "a:80")})
+	resolver.Resolve(t.Context(), []migration.Backend{backend(t, "a:80"), backend(t, "b:80")})
+	require.Equal(t, 2, names.lookups)
+}
+
+func TestIntervalsAreRandom(t *testing.T) {
+	t.Parallel()
+	resolver := New(Options{Network: "ip"})
+	intervals := map[time.Duration]bool{}
+	for range 100 {
+		interval := resolver.nextInterval()
+		require.GreaterOrEqual(t, interval, 10*time.Second)
+		require.LessOrEqual(t, interval, 12*time.Second)
+		intervals[interval] = true
+	}
+	require.Greater(t, len(intervals), 50)
+}

@@ -122,9 +122,6 @@ func (s *Store) Apply(service migration.Name, state State) error {
 	}
 	delete(s.unusedSince, share)
 	link, target := s.path("weights", string(service)), filepath.Join("..", "shares", share)
-	if current, err := os.Readlink(link); err == nil && current == target {
-		return nil
-	}
 	if err := s.swap(target, link); err != nil {
 		return fmt.Errorf("set service %s to share %s: %w", service, share, err)
 	}

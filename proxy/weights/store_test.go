@@ -142,6 +142,24 @@ func TestPruneKeepsUsedShares(t *testing.T) {
 	require.DirExists(t, filepath.Join(dir, "shares", "rules"))
 }
 
+// TestWhatAFailureLeftDoesNotBlock: after a failed rename, for example on a full
+// disk, the temporary names exist.
+func TestWhatAFailureLeftDoesNotBlock(t *testing.T) {
+	t.Parallel()
+	store, dir := newStore(t)
+	require.NoError(t, os.Symlink("../shares/none", filepath.Join(dir, "weights", tempPrefix+"api")))
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "shares", tempPrefix+"100", "safe"), 0o755))
+	require.NoError(t, store.Apply("api", State{Share: 100, Enabled: true}))
+	require.True(t, isNew(dir, "api", "bucket/0/99"))
+
+	require.NoError(t, store.Apply("api", State{Share: 200, Enabled: true}))
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "shares", tempPrefix+"100", "safe"), 0o755))
+	keepAll := func(migration.Name) bool { return true }
+	require.NoError(t, store.Prune(keepAll, time.Unix(0, 0)))
+	require.NoError(t, store.Prune(keepAll, time.Unix(10, 0)))
+	require.NoDirExists(t, filepath.Join(dir, "shares", "100"))
+}
+
 // BenchmarkApply must take the same time for any number of services.
 func BenchmarkApply(b *testing.B) {
 	for _, services := range []int{1, 5000} {
