@@ -24,25 +24,25 @@ import (
 // benchServices is how many services the config has.
 const benchServices = 1000
 
-// BenchmarkAdmission asks, over HTTPS and one kept connection, as the API
-// server does, our webhook and one that allows everything (controller-runtime
-// and nothing else), in turns. It reports both sides' p50 and p99 and their
-// ratios: what of a request's latency is ours.
+// BenchmarkAdmission sends requests by turns to this webhook and to one that allows
+// everything (controller-runtime and nothing else), over HTTPS and one connection
+// that stays open, as the API server does. It reports p50 and p99 of both, and
+// their ratios.
 func BenchmarkAdmission(b *testing.B) {
-	ctrllog.SetLogger(logr.Discard()) // else controller-runtime collects what the empty one would log
-	body := applied(b)
-	ours := newEndpoint(b, New(Options{View: large(b), Log: quiet}).Register)
+	ctrllog.SetLogger(logr.Discard()) // otherwise controller-runtime collects the log of the empty one
+	body := applyReview(b)
+	own := newEndpoint(b, New(Options{Cache: largeCache(b), Log: quiet}).Register)
 	empty := newEndpoint(b, func(server ctrlwebhook.Server) {
 		server.Register(PathIngress, &admission.Webhook{Handler: admission.HandlerFunc(
 			func(context.Context, admission.Request) admission.Response { return admission.Allowed("") },
 		)})
 	})
-	text, err := ours.post(PathIngress, body)
+	text, err := own.post(PathIngress, body)
 	require.NoError(b, err)
 	require.Contains(b, string(text), `"patch":`)
 
-	sides, took := []*endpoint{ours, empty}, [2][]time.Duration{}
-	for first := 0; b.Loop(); first = 1 - first { // who comes first finds colder caches
+	sides, took := []*endpoint{own, empty}, [2][]time.Duration{}
+	for first := 0; b.Loop(); first = 1 - first { // the first one finds colder caches
 		for _, i := range []int{first, 1 - first} {
 			begin := time.Now()
 			if _, err := sides[i].post(PathIngress, body); err != nil {
@@ -62,12 +62,12 @@ func BenchmarkAdmission(b *testing.B) {
 	}
 }
 
-// BenchmarkDecide is what we do, without network and codec.
+// BenchmarkDecide measures the decision, without network and codec.
 func BenchmarkDecide(b *testing.B) {
-	var asked admissionv1.AdmissionReview
-	require.NoError(b, json.Unmarshal(applied(b), &asked))
-	request := admission.Request{AdmissionRequest: *asked.Request}
-	handler := New(Options{View: large(b), Log: quiet}).ingresses
+	var review admissionv1.AdmissionReview
+	require.NoError(b, json.Unmarshal(applyReview(b), &review))
+	request := admission.Request{AdmissionRequest: *review.Request}
+	handler := New(Options{Cache: largeCache(b), Log: quiet}).ingresses
 	require.Empty(b, handler.Handle(b.Context(), request).Warnings)
 	b.ReportAllocs()
 	for b.Loop() {
@@ -75,9 +75,9 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// applied is what the API server asks when somebody creates, by kubectl apply,
-// an Ingress of one of the many services.
-func applied(b *testing.B) []byte {
+// applyReview is the AdmissionReview of the API server when a user creates, by
+// kubectl apply, an Ingress of one of the many services.
+func applyReview(b *testing.B) []byte {
 	b.Helper()
 	text, err := os.ReadFile("testdata/review.json")
 	require.NoError(b, err)
@@ -91,8 +91,8 @@ func at(took []time.Duration, part float64) time.Duration {
 	return took[int(float64(len(took)-1)*part)]
 }
 
-// large is a view of many services, all served.
-func large(b *testing.B) *View {
+// largeCache knows many services, all of them served.
+func largeCache(b *testing.B) *ConfigCache {
 	b.Helper()
 	text, state := strings.Builder{}, status.Cluster{Services: map[string]status.ClusterService{}, Namespaces: []string{"shop"}}
 	text.WriteString("services:\n")
@@ -104,9 +104,9 @@ func large(b *testing.B) *View {
 	}
 	stateText, err := state.Text()
 	require.NoError(b, err)
-	view := newView()
-	view.takeConfig(configText(text.String()))
-	view.takeState(configMap(map[string]string{status.ClusterKey: stateText}))
-	require.Len(b, view.now.Load().table.Services(), benchServices)
-	return view
+	cache := newCache()
+	cache.takeConfig(configText(text.String()))
+	cache.takeState(configMap(map[string]string{status.ClusterKey: stateText}))
+	require.Len(b, cache.current.Load().table.Services(), benchServices)
+	return cache
 }

@@ -16,8 +16,7 @@ const (
 	PathConfig  = "/config"
 )
 
-// The names of the webhooks, as error messages and the API server's metrics
-// call them.
+// The names of the webhooks in error messages and metrics of the API server.
 const (
 	NameIngress  = "ingress." + names.Group
 	NameConfig   = "config." + names.Group
@@ -26,34 +25,34 @@ const (
 
 const (
 	namespaceName = "kubernetes.io/metadata.name" // a label that the API server sets
-	// annotationInject tells cert-manager's injector which Certificate's CA
-	// belongs into caBundle.
+	// annotationInject names the Certificate whose CA cert-manager's injector
+	// writes into caBundle.
 	annotationInject = "cert-manager.io/inject-ca-from"
 )
 
-// How long the API server waits for us. An Ingress must not wait long for a
-// migration tool; reading a config of 5,000 services takes about 0.2 s.
+// How long the API server waits for a response. An Ingress must not wait long for
+// a migration tool; loading a config of 5,000 services takes about 0.2 s.
 const (
 	ingressTimeout = 2 // seconds
 	configTimeout  = 5
 )
 
-// Install is what the registration depends on.
+// Install has the parameters of Configurations.
 type Install struct {
-	Namespace string // ours
+	Namespace string // of the migration proxy
 	CABundle  []byte // PEM; empty when cert-manager fills it in
 	// InjectFrom is the cert-manager Certificate, NAMESPACE/NAME, whose CA the
-	// injector fills in. Empty: nobody does, CABundle counts.
+	// injector fills in; "" if CABundle is given.
 	InjectFrom string
 }
 
-// User is the name by which the API server knows a service account of ours.
+// User is the user name of a service account.
 func User(namespace, serviceAccount string) string {
 	return fmt.Sprintf("system:serviceaccount:%s:%s", namespace, serviceAccount)
 }
 
-// Configurations are the objects that make the API server call us: for
-// opted-in Ingresses, and for the migration ConfigMap of our own namespace.
+// Configurations are the objects that register the webhooks: for opted-in
+// Ingresses, and for the migration ConfigMap in the proxy's namespace.
 func Configurations(install Install) (*admissionregistrationv1.MutatingWebhookConfiguration, *admissionregistrationv1.ValidatingWebhookConfiguration) {
 	mutating := &admissionregistrationv1.MutatingWebhookConfiguration{
 		TypeMeta:   typeMeta("MutatingWebhookConfiguration"),
@@ -80,9 +79,9 @@ func (i Install) meta() metav1.ObjectMeta {
 	return meta
 }
 
-// ingresses: opted in now or before. It fails open. Called again when another
-// webhook changed the Ingress after us; called for a dry run, for it changes
-// nothing besides its answer.
+// ingresses is the webhook for Ingresses that are or were opted in. It fails
+// open. The API server calls it again when another webhook changed the Ingress
+// after it, and also for a dry run: it has no side effects.
 func (i Install) ingresses() admissionregistrationv1.MutatingWebhook {
 	return admissionregistrationv1.MutatingWebhook{
 		Name:                    NameIngress,
@@ -100,9 +99,10 @@ func (i Install) ingresses() admissionregistrationv1.MutatingWebhook {
 	}
 }
 
-// ingressConditions are evaluated by the API server: an Ingress that has
-// nothing to do with us costs no call; one with another word than true or false
-// is told so. An Ingress that is being deleted stays as it is. The watcher knows a newer state than we do.
+// ingressConditions are evaluated by the API server, so that other Ingresses
+// cost no call. An Ingress whose annotation is neither true nor false gets a call
+// and a warning. An Ingress that is being deleted stays as it is, and so does one
+// that the watcher writes: the watcher knows a newer state than the webhook.
 func (i Install) ingressConditions() []admissionregistrationv1.MatchCondition {
 	const optedIn = `(has(%[1]s.metadata.annotations) && '` + ingressgen.AnnotationEnabled +
 		`' in %[1]s.metadata.annotations && %[1]s.metadata.annotations['` + ingressgen.AnnotationEnabled + `'] != 'false')`
@@ -121,9 +121,9 @@ func (i Install) ingressConditions() []admissionregistrationv1.MatchCondition {
 
 const notBeingDeleted = "!has(object.metadata.deletionTimestamp)"
 
-// config fails closed: without us, nobody would tell that a config is bad. It
-// is asked about the ConfigMap that the proxies read, labelled or not, and
-// about labelled ones.
+// config is the webhook for the ConfigMap that the proxies read, with or without
+// the label, and for other labelled ones. It fails closed: an unchecked bad config
+// would go unnoticed.
 func (i Install) config() admissionregistrationv1.ValidatingWebhook {
 	hook := i.configMaps()
 	hook.Name = NameConfig
@@ -136,8 +136,8 @@ func (i Install) config() admissionregistrationv1.ValidatingWebhook {
 	return hook
 }
 
-// deletion only warns, and fails open: a namespace that is deleted with us in
-// it must not wait for us.
+// deletion only warns, and fails open: the deletion of the namespace, and of this
+// program with it, must not wait for this program.
 func (i Install) deletion() admissionregistrationv1.ValidatingWebhook {
 	hook := i.configMaps()
 	hook.Name = NameDeletion

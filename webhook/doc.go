@@ -1,18 +1,25 @@
-// Package webhook answers the API server's admission requests: it rewrites
-// opted-in Ingresses as they are written, and refuses a migration config that
+// Package webhook answers the admission requests of the API server. It rewrites
+// opted-in Ingresses as they are written, and denies a migration config that
 // would not load.
 //
-// Takes: a View (the last good migration table and the cluster's state, kept
-// up to date by Follow) and the API server's requests. Gives: JSON Patch edits
-// that ingressgen computed, on the very elements that change; warnings for
-// what is not rewritten; every problem of a config, by line and column.
-// Refuses: to stop anybody's deploy. Whatever goes wrong on the way, the
-// Ingress passes as it came, with a warning, and the watcher repairs it. Only
-// the migration ConfigMap is ever denied.
+// Takes:
+//   - the last good migration table and the state of the cluster, which
+//     ConfigCache reads from two ConfigMaps
+//   - AdmissionReviews of version v1
 //
-// Configurations is where the webhook's registration is decided; the chart is
-// tested to equal it.
+// Gives:
+//   - the JSON Patch edits of ingressgen, on single values
+//   - warnings for everything that is not rewritten
+//   - all problems of a config, by line and column
+//   - the webhook configurations that register it; a test compares the chart with
+//     them
 //
-// It imports migration, status, config, ingressgen and cluster. Only the
-// composition root may import it.
+// Refuses:
+//   - to stop a deploy: after any failure the Ingress passes unchanged with a
+//     warning, and the watcher repairs it
+//   - only the migration ConfigMap is ever denied
+//
+// The path of an Ingress: ServeHTTP reads the request (serve.go), ingressRewriter
+// decodes it and calls ingressgen.Rewrite (ingress_rewriter.go), and the decision
+// has the patch and the warnings (decision.go).
 package webhook

@@ -17,17 +17,17 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
-// A bad edit is refused with all problems, a good one and what is not ours
-// pass, and what the user should know arrives as a warning.
+// TestConfigEdits: a bad edit is denied with all problems; a good edit passes, with
+// warnings; other ConfigMaps pass without a call.
 func TestConfigEdits(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newInstallation(t)
 	configMaps := s.CoreV1().ConfigMaps(s.own)
-	ours, err := configMaps.Get(t.Context(), names.ConfigMap, metav1.GetOptions{})
+	own, err := configMaps.Get(t.Context(), names.ConfigMap, metav1.GetOptions{})
 	require.NoError(t, err)
 
-	bad := ours.DeepCopy()
-	bad.Data[names.ConfigKey] = strings.NewReplacer("percentage: 20", "percentage: 200", "old_host", "old_hots").Replace(ours.Data[names.ConfigKey])
+	bad := own.DeepCopy()
+	bad.Data[names.ConfigKey] = strings.NewReplacer("percentage: 20", "percentage: 200", "old_host", "old_hots").Replace(own.Data[names.ConfigKey])
 	_, err = configMaps.Update(t.Context(), bad, metav1.UpdateOptions{})
 	require.True(t, apierrors.IsInvalid(err), err)
 	require.ErrorContains(t, err, `migration.yaml:4:5: services[0].old_hots: unknown key; did you mean "old_host"?`)
@@ -36,32 +36,31 @@ func TestConfigEdits(t *testing.T) {
 	unlabelled := bad.DeepCopy()
 	unlabelled.Labels = nil
 	_, err = configMaps.Update(t.Context(), unlabelled, metav1.UpdateOptions{})
-	require.True(t, apierrors.IsInvalid(err), "also without its label: the proxies read it by name")
+	require.True(t, apierrors.IsInvalid(err), "also without the label: the proxies read it by name")
 
-	good := ours.DeepCopy()
-	good.Data[names.ConfigKey] = strings.ReplaceAll(ours.Data[names.ConfigKey], "percentage: 20", "percentage: 25")
+	good := own.DeepCopy()
+	good.Data[names.ConfigKey] = strings.ReplaceAll(own.Data[names.ConfigKey], "percentage: 20", "percentage: 25")
 	good.Data["notes"] = "hello"
 	_, err = configMaps.Update(t.Context(), good, metav1.UpdateOptions{})
 	require.NoError(t, err)
 	require.Equal(t, []string{"migration-proxy: only key migration.yaml is read, and not notes"}, s.warnings.take())
 
-	asked := s.count("config")
+	calls := s.count("config")
 	other := bad.DeepCopy()
 	other.ObjectMeta = metav1.ObjectMeta{Name: "other"}
 	_, err = configMaps.Create(t.Context(), other, metav1.CreateOptions{})
 	require.NoError(t, err, "neither the name nor the label")
-	require.Equal(t, asked, s.count("config"))
+	require.Equal(t, calls, s.count("config"))
 
 	require.NoError(t, configMaps.Delete(t.Context(), names.ConfigMap, metav1.DeleteOptions{}))
 	require.Contains(t, strings.Join(s.warnings.take(), ""), "the proxies go on with the last good config")
 }
 
-// TestKubectlEdit edits as people do: the first save has a mistake. kubectl
-// opens the editor again with the place of the mistake on top, and takes the
-// second save.
+// TestKubectlEdit: the first save has a mistake. kubectl opens the editor again
+// with the place of the mistake on top, and the second save is stored.
 func TestKubectlEdit(t *testing.T) {
 	t.Parallel()
-	s, dir := newSite(t), t.TempDir()
+	s, dir := newInstallation(t), t.TempDir()
 	editor := filepath.Join(dir, "editor")
 	require.NoError(t, os.WriteFile(editor, []byte(`#!/bin/sh
 if [ -e `+dir+`/seen ]; then
@@ -76,15 +75,15 @@ fi
 	second, err := os.ReadFile(filepath.Join(dir, "second"))
 	require.NoError(t, err)
 	require.Contains(t, string(second), "# * migration.yaml:8:44: services[0].migration.percentage")
-	ours, err := s.CoreV1().ConfigMaps(s.own).Get(t.Context(), names.ConfigMap, metav1.GetOptions{})
+	own, err := s.CoreV1().ConfigMaps(s.own).Get(t.Context(), names.ConfigMap, metav1.GetOptions{})
 	require.NoError(t, err)
-	require.Contains(t, ours.Data[names.ConfigKey], "percentage: 30")
+	require.Contains(t, own.Data[names.ConfigKey], "percentage: 30")
 }
 
-// TestKubectl is the first of the users' three gestures, and its way back.
-func TestKubectl(t *testing.T) {
+// TestKubectlAnnotate: the user opts an Ingress in, and out again.
+func TestKubectlAnnotate(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newInstallation(t)
 	plain := ingress("api", "web", 80)
 	plain.Annotations = nil
 	_, err := s.NetworkingV1().Ingresses(s.apps).Create(t.Context(), plain, metav1.CreateOptions{})

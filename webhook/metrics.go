@@ -6,8 +6,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics count the requests. They are this room's own: what controller-runtime
-// registers globally is no interface of ours.
+// metrics count and time the requests. controller-runtime has global metrics of
+// its own, which may change with its version, so they are not published.
 type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec

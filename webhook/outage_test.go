@@ -9,12 +9,12 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
-// Without us, Ingresses are written as they come, and so is every ConfigMap
-// but the one whose errors nobody else would notice. Even that can be deleted:
-// a namespace goes with all that is in it.
+// TestWithoutWebhook: while the webhook is away, Ingresses and other ConfigMaps are
+// stored as they come. Edits of the migration ConfigMap are refused, but it can be
+// deleted: otherwise its namespace could not be deleted.
 func TestWithoutWebhook(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newInstallation(t)
 	ingresses, configMaps := s.NetworkingV1().Ingresses(s.apps), s.CoreV1().ConfigMaps(s.own)
 	s.stop()
 
@@ -25,10 +25,10 @@ func TestWithoutWebhook(t *testing.T) {
 	_, err = ingresses.Update(t.Context(), stored, metav1.UpdateOptions{})
 	require.NoError(t, err)
 
-	ours, err := configMaps.Get(t.Context(), names.ConfigMap, metav1.GetOptions{})
+	own, err := configMaps.Get(t.Context(), names.ConfigMap, metav1.GetOptions{})
 	require.NoError(t, err)
-	ours.Data[names.ConfigKey] += "\n# changed\n"
-	_, err = configMaps.Update(t.Context(), ours, metav1.UpdateOptions{})
+	own.Data[names.ConfigKey] += "\n# changed\n"
+	_, err = configMaps.Update(t.Context(), own, metav1.UpdateOptions{})
 	require.ErrorContains(t, err, NameConfig)
 
 	others, err := configMaps.List(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=kube-root-ca.crt"})

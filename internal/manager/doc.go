@@ -18,7 +18,7 @@
 //
 // The parts and what flows between them:
 //
-//	ConfigMaps -> view ----> admission <- API server (TLS <- certificate <- files)
+//	ConfigMaps -> cache ---> admission <- API server (TLS <- certificate <- files)
 //	lease -> leader --> watcher -> Ingresses, Services, migration-state
 //	                       +-> HTTP API: metrics
 package manager

@@ -41,7 +41,7 @@ type manager struct {
 	options     Options
 	log         *slog.Logger
 	certificate *certs.Served
-	view        *webhook.View
+	configCache *webhook.ConfigCache
 	admission   *webhook.Admission
 	server      ctrlwebhook.Server
 	watcher     *watcher.Watcher
@@ -74,8 +74,8 @@ func (m *manager) checkPort() error { return listen.Check(m.options.Listen, "lis
 func (m *manager) prepareAdmission() error {
 	cluster := m.options.Cluster
 	m.certificate = certs.New(m.options.CertDir, cluster.Namespace, m.log)
-	m.view = webhook.NewView(cluster.ConfigMap(names.ConfigMap, m.log), cluster.ConfigMap(names.StateMap, m.log), m.log)
-	m.admission = webhook.New(webhook.Options{View: m.view, Services: cluster.CoreV1(), Self: m.user(), Log: m.log})
+	m.configCache = webhook.NewConfigCache(cluster.ConfigMap(names.ConfigMap, m.log), cluster.ConfigMap(names.StateMap, m.log), m.log)
+	m.admission = webhook.New(webhook.Options{Cache: m.configCache, Services: cluster.CoreV1(), Self: m.user(), Log: m.log})
 	m.server = ctrlwebhook.NewServer(ctrlwebhook.Options{
 		Host: m.host(), Port: int(m.options.Listen.Port()),
 		TLSOpts: []func(*tls.Config){m.configureTLS},
@@ -164,5 +164,5 @@ func (m *manager) ready() error {
 	if err := m.certificate.Check(time.Now()); err != nil {
 		return err
 	}
-	return m.view.Synced()
+	return m.configCache.Synced()
 }

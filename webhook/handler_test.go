@@ -14,18 +14,29 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
-// Whatever goes wrong, an Ingress passes as it came and a config does not.
+// failingReviewer fails with an error, or panics if there is none.
+type failingReviewer struct {
+	reviewer
+	err error
+}
+
+func (f failingReviewer) decide(context.Context, admission.Request) (decision, error) {
+	if f.err == nil {
+		panic("a nil pointer")
+	}
+	return decision{}, f.err
+}
+
+// TestFailures: after any failure an Ingress passes unchanged and a config is
+// denied.
 func TestFailures(t *testing.T) {
 	t.Parallel()
-	failures := map[string]func(context.Context, admission.Request) (answer, error){
-		"an error": func(context.Context, admission.Request) (answer, error) { return answer{}, errors.New("no luck") },
-		"a panic":  func(context.Context, admission.Request) (answer, error) { panic("no luck") },
-	}
-	for name, failure := range failures {
+	for name, failure := range map[string]error{"an error": errors.New("no connection"), "a panic": nil} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := New(Options{View: known(), Log: quiet})
-			a.ingresses.decide, a.configs.decide = failure, failure
+			a := New(Options{Cache: syncedCache(), Log: quiet})
+			a.ingresses.reviewer = failingReviewer{a.ingresses.reviewer, failure}
+			a.configs.reviewer = failingReviewer{a.configs.reviewer, failure}
 
 			ingress := a.ingresses.Handle(t.Context(), admission.Request{})
 			require.True(t, ingress.Allowed)
@@ -47,9 +58,10 @@ migration_proxy_admission_requests_total{kind="ingress",result="failed"} 1
 	}
 }
 
+// TestMetricsRegister: a registry takes the metrics.
 func TestMetricsRegister(t *testing.T) {
 	t.Parallel()
-	a := New(Options{View: known(), Log: quiet})
+	a := New(Options{Cache: syncedCache(), Log: quiet})
 	a.configs.Handle(t.Context(), admission.Request{})
 	registry := prometheus.NewPedanticRegistry()
 	require.NoError(t, registry.Register(a))
@@ -58,24 +70,24 @@ func TestMetricsRegister(t *testing.T) {
 	require.Len(t, families, 2)
 }
 
-// What cannot be judged passes: what is no Ingress, and any before the view
-// is known.
-func TestIngressPassesWhenNothingIsKnown(t *testing.T) {
+// TestUndecidableIngressPasses: an object that is no Ingress passes, and so does
+// every Ingress before the cache is synced.
+func TestUndecidableIngressPasses(t *testing.T) {
 	t.Parallel()
 	opted := []byte(`{"metadata":{"annotations":{"migration-proxy.io/enabled":"true"}}}`)
 	for name, c := range map[string]struct {
-		view *View
-		raw  []byte
-		want string
+		cache *ConfigCache
+		raw   []byte
+		want  string
 	}{
-		"not JSON":      {known(), []byte("{"), "read the Ingress"},
-		"wrong type":    {known(), []byte(`{"spec":{"rules":1}}`), "read the Ingress"},
-		"no object":     {known(), nil, "read the Ingress"},
-		"view not read": {newView(), opted, "has not answered yet"},
+		"not JSON":         {syncedCache(), []byte("{"), "read the Ingress"},
+		"wrong type":       {syncedCache(), []byte(`{"spec":{"rules":1}}`), "read the Ingress"},
+		"no object":        {syncedCache(), nil, "read the Ingress"},
+		"cache not synced": {newCache(), opted, "has not answered yet"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := New(Options{View: c.view, Log: quiet})
+			a := New(Options{Cache: c.cache, Log: quiet})
 			response := a.ingresses.Handle(t.Context(), admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{
 				Operation: admissionv1.Create, Object: runtime.RawExtension{Raw: c.raw},
 			}})

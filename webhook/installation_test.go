@@ -43,26 +43,26 @@ func TestMain(m *testing.M) {
 	os.Exit(controlplane.Main(m, controlplane.Options{}, &plane))
 }
 
-// site is one installation on the real API server: its own namespace, one of
-// applications, our webhook behind real TLS, and a user's client. Sites do
-// not see each other's applications.
-type site struct {
-	*kubernetes.Clientset        // the user's, administrator of all
+// installation is one installation on the real API server: its own namespace, a
+// namespace with applications, the webhook behind real TLS, and a user's client.
+// Installations do not see each other's applications.
+type installation struct {
+	*kubernetes.Clientset        // of a user who may do everything
 	own, apps             string // namespaces
 	admission             *Admission
 	warnings              *recorder
-	serviceReads          atomic.Int64 // what our own client asked about Services
-	stop                  func()       // ends the webhook
+	serviceReads          atomic.Int64 // requests of the webhook's client for Services
+	stop                  func()       // stops the webhook
 }
 
-// siteConfig has one service, of the application web.
-func siteConfig(apps string) string {
+// installationConfig is a config with one service, whose old_backend is Service web.
+func installationConfig(apps string) string {
 	return strings.ReplaceAll(oneService, "web.shop.svc", "web."+apps+".svc")
 }
 
-func newSite(t *testing.T) *site {
+func newInstallation(t *testing.T) *installation {
 	t.Helper()
-	s := &site{warnings: &recorder{}}
+	s := &installation{warnings: &recorder{}}
 	var err error
 	s.own, err = plane.Namespace(t.Context(), "own")
 	require.NoError(t, err)
@@ -72,14 +72,14 @@ func newSite(t *testing.T) *site {
 	user.WarningHandlerWithContext = s.warnings
 	s.Clientset, err = kubernetes.NewForConfig(user)
 	require.NoError(t, err)
-	s.createConfigMap(t, names.ConfigMap, names.ConfigKey, siteConfig(s.apps))
+	s.createConfigMap(t, names.ConfigMap, names.ConfigKey, installationConfig(s.apps))
 	s.createConfigMap(t, names.StateMap, status.ClusterKey, strings.ReplaceAll(served, `"shop"`, `"`+s.apps+`"`))
 	address, ca := s.serve(t)
 	s.register(t, address, ca)
 	return s
 }
 
-func (s *site) createConfigMap(t *testing.T, name, key, text string) {
+func (s *installation) createConfigMap(t *testing.T, name, key, text string) {
 	t.Helper()
 	_, err := s.CoreV1().ConfigMaps(s.own).Create(t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{ingressgen.LabelConfig: "true"}},
@@ -88,8 +88,8 @@ func (s *site) createConfigMap(t *testing.T, name, key, text string) {
 	require.NoError(t, err)
 }
 
-// serve runs the webhook and gives its address and its CA.
-func (s *site) serve(t *testing.T) (address string, ca []byte) {
+// serve runs the webhook, and gives its address and its CA.
+func (s *installation) serve(t *testing.T) (address string, ca []byte) {
 	t.Helper()
 	config := plane.Config()
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
@@ -105,16 +105,16 @@ func (s *site) serve(t *testing.T) (address string, ca []byte) {
 	object := func(name string) kube.NamedConfigMap {
 		return kube.NamedConfigMap{Client: client, Namespace: s.own, Name: name, Log: quiet}
 	}
-	view := NewView(object(names.ConfigMap), object(names.StateMap), quiet)
-	s.admission = New(Options{View: view, Services: client.CoreV1(), Self: User(s.own, names.Webhook), Log: quiet})
+	cache := NewConfigCache(object(names.ConfigMap), object(names.StateMap), quiet)
+	s.admission = New(Options{Cache: cache, Services: client.CoreV1(), Self: User(s.own, names.Webhook), Log: quiet})
 
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	s.stop = func() { cancel(); running.Wait() }
 	t.Cleanup(s.stop)
-	running.Go(func() { _ = view.Follow(ctx) })
+	running.Go(func() { _ = cache.Follow(ctx) })
 	address, ca = listen(ctx, t, &running, s.admission.Register)
-	require.Eventually(t, func() bool { return view.Synced() == nil }, 10*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return cache.Synced() == nil }, 10*time.Second, 5*time.Millisecond)
 	return address, ca
 }
 
@@ -150,41 +150,41 @@ func selfSigned(t testing.TB) (*tls.Certificate, []byte) {
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
-// register creates the very objects that the chart has, but for the address
-// (here are no Services), the names, and the namespaces that they look at.
-func (s *site) register(t *testing.T, address string, ca []byte) {
+// register creates the same objects as the chart, except for the address (nothing
+// implements Services here), the names, and the namespaces that they select.
+func (s *installation) register(t *testing.T, address string, ca []byte) {
 	t.Helper()
 	mutating, validating := Configurations(Install{Namespace: s.own, CABundle: ca})
 	mutating.Name, validating.Name = s.own, s.own
-	here := func(client *admissionregistrationv1.WebhookClientConfig) {
+	setAddress := func(client *admissionregistrationv1.WebhookClientConfig) {
 		client.URL = new("https://" + address + *client.Service.Path)
 		client.Service = nil
 	}
 	for i := range mutating.Webhooks {
 		hook := &mutating.Webhooks[i]
-		here(&hook.ClientConfig)
+		setAddress(&hook.ClientConfig)
 		hook.NamespaceSelector.MatchExpressions = append(hook.NamespaceSelector.MatchExpressions,
 			selector(metav1.LabelSelectorOpIn, s.apps, s.own).MatchExpressions...)
 	}
 	for i := range validating.Webhooks {
-		here(&validating.Webhooks[i].ClientConfig)
+		setAddress(&validating.Webhooks[i].ClientConfig)
 	}
 	_, err := s.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), mutating, metav1.CreateOptions{})
 	require.NoError(t, err)
 	_, err = s.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(t.Context(), validating, metav1.CreateOptions{})
 	require.NoError(t, err)
 	t.Cleanup(func() { s.unregister(t) })
-	s.called(t)
+	s.waitForCalls(t)
 }
 
-func (s *site) unregister(t *testing.T) {
+func (s *installation) unregister(t *testing.T) {
 	ctx := context.WithoutCancel(t.Context())
 	require.NoError(t, s.AdmissionregistrationV1().MutatingWebhookConfigurations().Delete(ctx, s.own, metav1.DeleteOptions{}))
 	require.NoError(t, s.AdmissionregistrationV1().ValidatingWebhookConfigurations().Delete(ctx, s.own, metav1.DeleteOptions{}))
 }
 
-// called waits until the API server asks both webhooks.
-func (s *site) called(t *testing.T) {
+// waitForCalls waits until the API server calls both webhooks.
+func (s *installation) waitForCalls(t *testing.T) {
 	t.Helper()
 	dry := []string{metav1.DryRunAll}
 	require.Eventually(t, func() bool {
@@ -200,22 +200,22 @@ func (s *site) called(t *testing.T) {
 	s.warnings.take()
 }
 
-// count is how many requests of a kind have come.
-func (s *site) count(kind string) int {
+// count is the number of requests of a kind so far.
+func (s *installation) count(kind string) int {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(s.admission)
 	families, _ := registry.Gather()
-	all := 0.0
+	total := 0.0
 	for _, family := range families {
 		for _, metric := range family.Metric {
 			for _, label := range metric.Label {
 				if label.GetName() == "kind" && label.GetValue() == kind && metric.Counter != nil {
-					all += metric.Counter.GetValue()
+					total += metric.Counter.GetValue()
 				}
 			}
 		}
 	}
-	return int(all)
+	return int(total)
 }
 
 // ingress is an opted-in Ingress for api.example.com.
@@ -235,26 +235,26 @@ func ingress(name, service string, port int32) *networkingv1.Ingress {
 	}
 }
 
-// recorder keeps the warnings that came to the client.
+// recorder keeps the warnings that a client gets.
 type recorder struct {
-	mu   sync.Mutex
-	told []string
+	mu       sync.Mutex
+	warnings []string
 }
 
 // HandleWarningHeaderWithContext implements rest.WarningHandlerWithContext.
 func (r *recorder) HandleWarningHeaderWithContext(_ context.Context, _ int, _, text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.told = append(r.told, text)
+	r.warnings = append(r.warnings, text)
 }
 
-// take gives them and forgets them.
+// take gives the warnings since the last call.
 func (r *recorder) take() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	told := r.told
-	r.told = nil
-	return told
+	warnings := r.warnings
+	r.warnings = nil
+	return warnings
 }
 
 var _ rest.WarningHandlerWithContext = (*recorder)(nil)

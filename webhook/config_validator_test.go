@@ -16,9 +16,9 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/golden"
 )
 
-// TestConfigs answers the requests in testdata/configs/*.txtar: ConfigMap
-// "new" replaces "old" (a missing one does not exist), while the view knows
-// service api of known. The answer is section "want".
+// TestConfigs sends the requests of testdata/configs/*.txtar: ConfigMap "new"
+// replaces "old" (a missing one does not exist), while syncedCache is in force.
+// Section "want" has the response as a user sees it.
 func TestConfigs(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/configs/*.txtar")
@@ -29,7 +29,7 @@ func TestConfigs(t *testing.T) {
 			t.Parallel()
 			archive, err := txtar.ParseFile(file)
 			require.NoError(t, err)
-			got := answerTo(t, sections(archive))
+			got := respond(t, sections(archive))
 			kept := &txtar.Archive{Comment: archive.Comment}
 			for _, section := range archive.Files {
 				if section.Name != "want" {
@@ -43,14 +43,14 @@ func TestConfigs(t *testing.T) {
 }
 
 func sections(archive *txtar.Archive) map[string][]byte {
-	found := map[string][]byte{}
+	byName := map[string][]byte{}
 	for _, section := range archive.Files {
-		found[section.Name] = section.Data
+		byName[section.Name] = section.Data
 	}
-	return found
+	return byName
 }
 
-func answerTo(t *testing.T, sections map[string][]byte) string {
+func respond(t *testing.T, sections map[string][]byte) string {
 	t.Helper()
 	request := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{Operation: admissionv1.Update}}
 	for name, into := range map[string]*runtime.RawExtension{"new": &request.Object, "old": &request.OldObject} {
@@ -66,12 +66,12 @@ func answerTo(t *testing.T, sections map[string][]byte) string {
 		require.NoError(t, err)
 		into.Raw = raw
 	}
-	handler := New(Options{View: known(), Log: quiet}).configs
-	return shown(handler.Handle(t.Context(), request))
+	configs := New(Options{Cache: syncedCache(), Log: quiet}).configs
+	return formatResponse(configs.Handle(t.Context(), request))
 }
 
-// shown is what a user sees of an answer.
-func shown(response admission.Response) string {
+// formatResponse is what a user sees of a response.
+func formatResponse(response admission.Response) string {
 	lines := make([]string, 0, 1+len(response.Warnings))
 	for _, warning := range response.Warnings {
 		lines = append(lines, "Warning: "+warning)

@@ -35,18 +35,18 @@ func requireRewritten(t *testing.T, ingress *networkingv1.Ingress) {
 	require.Equal(t, "web", ingress.Annotations["team"])
 }
 
-// requireAsWritten: nothing of ours is left.
+// requireAsWritten: no annotation and no backend of the proxy is left.
 func requireAsWritten(t *testing.T, ingress *networkingv1.Ingress) {
 	t.Helper()
 	require.Equal(t, "web", backendOf(ingress))
 	require.False(t, ingressgen.Touched(ingress), ingress.Annotations)
 }
 
-// However an opted-in Ingress is written, it is stored rewritten, and so it
-// stays; opted out, it is as the user wrote it.
+// TestIngressIsRewritten: an opted-in Ingress is stored rewritten, whatever request
+// writes it. Without the opt-in it is stored as the user wrote it.
 func TestIngressIsRewritten(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newInstallation(t)
 	ingresses := s.NetworkingV1().Ingresses(s.apps)
 
 	stored, err := ingresses.Create(t.Context(), ingress("api", "web", 80), metav1.CreateOptions{})
@@ -74,10 +74,11 @@ func TestIngressIsRewritten(t *testing.T) {
 	require.Empty(t, s.warnings.take())
 }
 
-// The user's own server-side apply: created, applied again unchanged, changed.
+// TestServerSideApply: the user's manifest is applied, applied again, changed, and
+// opted out.
 func TestServerSideApply(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newInstallation(t)
 	ingresses := s.NetworkingV1().Ingresses(s.apps)
 	manifest := ingress("api", "web", 80)
 	for range 2 {
@@ -99,7 +100,7 @@ func TestServerSideApply(t *testing.T) {
 	requireAsWritten(t, stored)
 }
 
-func apply(ctx context.Context, s *site, manifest *networkingv1.Ingress) (*networkingv1.Ingress, error) {
+func apply(ctx context.Context, s *installation, manifest *networkingv1.Ingress) (*networkingv1.Ingress, error) {
 	text, err := json.Marshal(manifest)
 	if err != nil {
 		return nil, err
@@ -107,11 +108,11 @@ func apply(ctx context.Context, s *site, manifest *networkingv1.Ingress) (*netwo
 	return s.NetworkingV1().Ingresses(s.apps).Patch(ctx, manifest.Name, types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "user"})
 }
 
-// Who did not opt in is not even asked about, nor what lies in our own
-// namespace.
-func TestOthersAreNotAskedAbout(t *testing.T) {
+// TestOtherIngressesCostNoCall: the API server does not call the webhook for an
+// Ingress that has not opted in, nor for one in the proxy's own namespace.
+func TestOtherIngressesCostNoCall(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newInstallation(t)
 	before := s.count("ingress")
 	for _, value := range []string{"", "false"} {
 		plain := ingress("plain", "web", 80)
@@ -132,10 +133,10 @@ func TestOthersAreNotAskedAbout(t *testing.T) {
 	require.Equal(t, before, s.count("ingress"))
 }
 
-// A word that means something to its user, and nothing to us, gets an answer.
-func TestAnotherWordThanTrue(t *testing.T) {
+// TestUnknownOptInValue: a value that is neither true nor false causes a warning.
+func TestUnknownOptInValue(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newInstallation(t)
 	before := s.count("ingress")
 	plain := ingress("plain", "web", 80)
 	plain.Annotations = map[string]string{ingressgen.AnnotationEnabled: "True"}
@@ -146,10 +147,10 @@ func TestAnotherWordThanTrue(t *testing.T) {
 	require.Contains(t, strings.Join(s.warnings.take(), ""), `is "True", which does nothing; write true`)
 }
 
-// The watcher writes what it wants to.
-func TestTheWatcherPasses(t *testing.T) {
+// TestWatcherPasses: the watcher's own requests are not changed.
+func TestWatcherPasses(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newInstallation(t)
 	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: names.Webhook}}
 	_, err := s.CoreV1().ServiceAccounts(s.own).Create(t.Context(), account, metav1.CreateOptions{})
 	require.NoError(t, err)
@@ -170,33 +171,34 @@ func TestTheWatcherPasses(t *testing.T) {
 	require.Equal(t, before, s.count("ingress"))
 }
 
-// A dry run shows what would be, and leaves nothing behind.
+// TestDryRun: a dry run gives the rewritten Ingress and stores nothing.
 func TestDryRun(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newInstallation(t)
 	ingresses := s.NetworkingV1().Ingresses(s.apps)
-	shown, err := ingresses.Create(t.Context(), ingress("api", "web", 80), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	dry, err := ingresses.Create(t.Context(), ingress("api", "web", 80), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	require.NoError(t, err)
-	requireRewritten(t, shown)
+	requireRewritten(t, dry)
 	_, err = ingresses.Get(t.Context(), "api", metav1.GetOptions{})
 	require.True(t, apierrors.IsNotFound(err))
 }
 
+// TestWarningsReachTheUser: the user's client gets the warnings.
 func TestWarningsReachTheUser(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newInstallation(t)
 	_, err := s.NetworkingV1().Ingresses(s.apps).Create(t.Context(), ingress("api", "elsewhere", 80), metav1.CreateOptions{})
 	require.NoError(t, err)
-	told := s.warnings.take()
-	require.Len(t, told, 1)
-	require.Contains(t, told[0], speaker)
-	require.Contains(t, told[0], "api.example.com")
+	warnings := s.warnings.take()
+	require.Len(t, warnings, 1)
+	require.Contains(t, warnings[0], warningPrefix)
+	require.Contains(t, warnings[0], "api.example.com")
 }
 
-// Named ports are looked up, and not for each Ingress.
+// TestNamedPorts: named ports are looked up, once for several Ingresses.
 func TestNamedPorts(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newInstallation(t)
 	_, err := s.CoreV1().Services(s.apps).Create(t.Context(), &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: "web"},
 		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80}, {Name: "admin", Port: 81}}},
@@ -212,11 +214,12 @@ func TestNamedPorts(t *testing.T) {
 	require.EqualValues(t, 1, s.serviceReads.Load())
 }
 
-// An Ingress that lost annotation original, and not our backend, is healed:
-// somebody edited a copy of what the cluster shows and wrote it back.
-func TestOriginalIsNotLost(t *testing.T) {
+// TestLostOriginalIsRestored: an Ingress that lost annotation original but still
+// points at the proxy gets it back: somebody edited a copy of the rewritten Ingress
+// and wrote it back.
+func TestLostOriginalIsRestored(t *testing.T) {
 	t.Parallel()
-	s := newSite(t)
+	s := newInstallation(t)
 	ingresses := s.NetworkingV1().Ingresses(s.apps)
 	for _, optedIn := range []bool{true, false} {
 		stored, err := ingresses.Create(t.Context(), ingress("api", "web", 80), metav1.CreateOptions{})
@@ -239,43 +242,43 @@ func TestOriginalIsNotLost(t *testing.T) {
 	}
 }
 
-// TestServiceIsAwaited: where the proxy's Service is not, an Ingress is not
-// pointed at it. Admission cannot make it; the watcher does.
-func TestServiceIsAwaited(t *testing.T) {
+// TestWaitForService: an Ingress does not point at a proxy Service that does not
+// exist. Only the watcher creates it.
+func TestWaitForService(t *testing.T) {
 	t.Parallel()
-	view := newView()
-	view.takeConfig(configText(oneService))
-	handler := New(Options{View: view, Log: quiet}).ingresses
-	decide := func(namespaces string) string {
-		view.takeState(configMap(map[string]string{status.ClusterKey: strings.ReplaceAll(served, `["shop"]`, namespaces)}))
+	cache := newCache()
+	cache.takeConfig(configText(oneService))
+	ingresses := New(Options{Cache: cache, Log: quiet}).ingresses
+	patchFor := func(namespaces string) string {
+		cache.takeState(configMap(map[string]string{status.ClusterKey: strings.ReplaceAll(served, `["shop"]`, namespaces)}))
 		text, err := json.Marshal(ingress("api", "web", 80))
 		require.NoError(t, err)
 		request := admission.Request{}
 		request.Namespace, request.Object.Raw = "shop", text
-		given, err := handler.decide(t.Context(), request)
+		made, err := ingresses.decide(t.Context(), request)
 		require.NoError(t, err)
-		return string(given.response.Patch)
+		return string(made.response.Patch)
 	}
-	require.Contains(t, decide(`["blog","shop"]`), names.ProxyService+`"`)
+	require.Contains(t, patchFor(`["blog","shop"]`), names.ProxyService+`"`)
 	for _, elsewhere := range []string{`[]`, `null`, `["blog","shops"]`} {
-		patch := decide(elsewhere)
+		patch := patchFor(elsewhere)
 		require.Contains(t, patch, ingressgen.ReasonWaitingForService)
 		require.NotContains(t, patch, "/spec/", "its backend stays")
 	}
 }
 
-// What is not read of an Ingress is what nothing depends on.
-func TestDecodeReadsAllButTwoFields(t *testing.T) {
+// TestDecodeIgnoresTwoFields: nothing but status and managedFields is left out.
+func TestDecodeIgnoresTwoFields(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/review.json")
 	require.NoError(t, err)
-	var asked admissionv1.AdmissionReview
-	require.NoError(t, json.Unmarshal(text, &asked))
+	var review admissionv1.AdmissionReview
+	require.NoError(t, json.Unmarshal(text, &review))
 	var whole networkingv1.Ingress
-	require.NoError(t, json.Unmarshal(asked.Request.Object.Raw, &whole))
+	require.NoError(t, json.Unmarshal(review.Request.Object.Raw, &whole))
 	require.NotEmpty(t, whole.ManagedFields)
-	read, err := decode(asked.Request.Object.Raw, "")
+	decoded, err := decodeIngress(review.Request.Object.Raw, "")
 	require.NoError(t, err)
 	whole.TypeMeta, whole.ManagedFields, whole.Status = metav1.TypeMeta{}, nil, networkingv1.IngressStatus{}
-	require.Equal(t, &whole, read)
+	require.Equal(t, &whole, decoded)
 }

@@ -1,0 +1,8 @@
+package testdata
+
+func short() int { return 1 }
+
+func tooLong() int {
+	a := short()
+	return a
+}
