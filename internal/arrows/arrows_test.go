@@ -124,7 +124,7 @@ var table = map[string]Package{
 		Tests:   otherTests,
 	},
 	"internal/demo": {
-		Imports: []string{"migration", "config", "internal/atomicfile", "internal/names", "internal/status"},
+		Imports: []string{"migration", "config", "internal/atomicfile", "internal/names", "internal/proxyclient", "internal/status"},
 		Tests:   testLibraries,
 	},
 	"internal/manager": {

@@ -3,10 +3,8 @@ package demo
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +13,7 @@ import (
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/proxyclient"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
@@ -55,12 +54,16 @@ services:
       percentage: 0
 `
 
+// statusTimeout is the time limit of one question to the proxy.
+const statusTimeout = 3 * time.Second
+
 // sandbox is a temporary directory with two clusters, and a proxy as a child
 // process: this program, as users run it.
 type sandbox struct {
 	old, new     *cluster
 	dir, config  string // the config is a path
 	listen, http string // addresses of the proxy
+	client       *proxyclient.Client
 	executable   string
 	proxy        *exec.Cmd
 	exited       chan struct{} // closed when the proxy has ended; nil before it starts
@@ -68,7 +71,7 @@ type sandbox struct {
 
 // newSandbox starts everything and waits until the proxy is ready.
 func newSandbox(ctx context.Context, nginx string) (_ *sandbox, err error) {
-	s := &sandbox{}
+	s := &sandbox{client: proxyclient.New()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.remove())
@@ -193,17 +196,11 @@ func (s *sandbox) program(ctx context.Context, args ...string) *exec.Cmd {
 }
 
 // status is the status of the proxy.
-func (s *sandbox) status(ctx context.Context) (document status.Status, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.http+"/status", nil)
-	if err != nil {
-		return document, err
-	}
-	response, err := (&http.Client{Timeout: 3 * time.Second}).Do(request)
-	if err != nil {
-		return document, err
-	}
-	defer func() { _ = response.Body.Close() }()
-	return document, json.NewDecoder(response.Body).Decode(&document)
+func (s *sandbox) status(ctx context.Context) (status.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	document, _, err := s.client.Status(ctx, s.http)
+	return document, err
 }
 
 // close cleans up after a demo that ended with err, and returns the error of

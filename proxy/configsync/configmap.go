@@ -82,13 +82,16 @@ func (c *ConfigMap) reportUnavailable(err error) {
 	reported := fmt.Errorf("ConfigMap %s cannot be read yet: %w", c.object, err)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	known := reported.Error() == c.err.Error()
-	betterKnown := errors.Is(err, errNoAnswer) && !errors.Is(c.err, errNotAsked)
-	if c.answered || known || betterKnown {
+	if c.answered || c.isReported(reported) {
 		return
 	}
 	c.err = reported
 	c.receive(nil, reported)
+}
+
+// isReported is also true for the time-out when a better reason is reported.
+func (c *ConfigMap) isReported(err error) bool {
+	return err.Error() == c.err.Error() || errors.Is(err, errNoAnswer) && !errors.Is(c.err, errNotAsked)
 }
 
 // Reread reports the last version once more. The API server is not asked: each
