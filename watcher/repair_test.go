@@ -115,6 +115,7 @@ func TestResume(t *testing.T) {
 	env.waitForCleanup()
 	env.pause(`null`)
 	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForQuiet() // the journal has a write only after its answer
 	made, pointed := env.journal.of("services"), env.journal.of("ingresses")
 	require.GreaterOrEqual(t, pointed[len(pointed)-1].at.Sub(made[len(made)-1].at), env.notice)
 }
