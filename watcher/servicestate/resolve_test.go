@@ -1,7 +1,9 @@
 package servicestate_test
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +109,8 @@ func TestResolve(t *testing.T) {
 		{"no answer for 11 s", status.Migrating, []report{old}, status.Bypassed, "no ready replica of the migration proxy serves it (yet)"},
 		{"not ready for a second", status.Migrating, []report{flapping}, status.Migrating, "before"},
 		{"not ready for a second, never served before", "", []report{flapping}, status.Bypassed, "no replica of the migration proxy is ready"},
+		{"one that never served it is not ready for a second", status.Migrating, []report{{readyUntil: 1}}, status.Bypassed, "no replica of the migration proxy is ready"},
+		{"an error since an answer that counts", status.Migrating, []report{{ready: true, answered: 9, lastError: "timeout"}}, status.Bypassed, "no ready replica of the migration proxy serves it (yet)"},
 		{"not ready for three", status.Migrating, []report{gone}, status.Bypassed, "no replica of the migration proxy is ready"},
 		{"a replica that is not ready any more does not count beside ready ones", status.Migrating, []report{{phase: status.FallenBack, readyUntil: 1}, migrating, migrating}, status.Migrating, "before"},
 	}
@@ -253,6 +257,46 @@ func TestMergeStatuses(t *testing.T) {
 	require.Len(t, replicas, 1)
 	require.False(t, replicas[0].Ready)
 	require.Empty(t, servicestate.MergeStatuses(replicas, nil, at(8)))
+}
+
+// TestMergeStatusesOfAnotherReplica: a pod of the same name at another address
+// is another replica, which has not answered yet.
+func TestMergeStatusesOfAnotherReplica(t *testing.T) {
+	t.Parallel()
+	at := func(address string, err error) []kube.Replica {
+		return []kube.Replica{{Endpoint: kube.Endpoint{Pod: "a", Address: netip.MustParseAddrPort(address), Ready: true}, Err: err}}
+	}
+	known := servicestate.MergeStatuses(nil, at("10.0.0.1:8080", nil), noon)
+	later := noon.Add(time.Second)
+	same := servicestate.MergeStatuses(known, at("10.0.0.1:8080", errors.New("timeout")), later)
+	require.Equal(t, noon, same[0].LastAnswer)
+	another := servicestate.MergeStatuses(known, at("10.0.0.2:8080", errors.New("timeout")), later)
+	require.Len(t, another, 1)
+	require.Zero(t, another[0].LastAnswer)
+	require.Equal(t, later, another[0].FirstSeen)
+}
+
+// TestLastError is the first error of a ready replica since its last answer.
+func TestLastError(t *testing.T) {
+	t.Parallel()
+	var known []servicestate.ReplicaStatus
+	for _, step := range []struct {
+		ready bool
+		err   error
+		want  string
+	}{
+		{false, errors.New("starting"), ""},
+		{true, errors.New("timeout on port 1"), "timeout on port 1"},
+		{true, errors.New("timeout on port 2"), "timeout on port 1"},
+		{true, nil, ""},
+		{true, errors.New("no route"), "no route"},
+		{false, errors.New("no route"), ""},
+	} {
+		endpoint := kube.Endpoint{Pod: "a", Ready: step.ready}
+		known = servicestate.MergeStatuses(known, []kube.Replica{{Endpoint: endpoint, Err: step.err}}, noon)
+		require.Equal(t, step.want, known[0].LastError)
+		require.Equal(t, step.want, servicestate.LastErrorOf(known, endpoint))
+	}
 }
 
 const headerAlone = "percentage: 100, strategy: header}, canary: {header_rules: [{header: X-A, value: new, target: new_cluster}]}"
