@@ -115,7 +115,7 @@ func (t *tripTimes) trip(ctx context.Context, p *proxyProcess, new *failingBacke
 	}
 	t.lasts = append(t.lasts, failed[len(failed)-1].Sub(failed[4]))
 	t.more = append(t.more, len(failed)-5)
-	if err := breaker.Send(ctx, p.runtimeDir(), fallback.Clear, "api-0", "bench"); err != nil {
+	if err := breaker.SendCommand(ctx, p.runtimeDir(), fallback.Clear, "api-0", "bench"); err != nil {
 		return err
 	}
 	return p.waitForPhase(ctx, status.Migrating)
@@ -132,7 +132,7 @@ func (p *proxyProcess) waitForPhase(ctx context.Context, phase status.Phase) err
 			if !more {
 				return errors.New("migration-proxy has ended")
 			}
-			if line.Msg == "fallback" && strings.Contains(line.text, fmt.Sprintf("%q:%q", "to", phase)) {
+			if line.Msg == "fallback transition" && strings.Contains(line.text, fmt.Sprintf("%q:%q", "to", phase)) {
 				return nil
 			}
 		case <-timeout.C:

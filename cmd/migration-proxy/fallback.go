@@ -43,7 +43,7 @@ func newBreakerCommand(command fallback.Command, cmd *cobra.Command) *cobra.Comm
 		if err != nil {
 			return usageError{err}
 		}
-		return breaker.Send(cmd.Context(), runtimeDir, command, name, userName())
+		return breaker.SendCommand(cmd.Context(), runtimeDir, command, name, userName())
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&runtimeDir, "runtime-dir", dataplane.DefaultRuntimeDir(), "the proxy's own directory")

@@ -72,12 +72,12 @@ var table = map[string]Package{
 	"proxy/dataplane": {
 		Imports: []string{
 			"migration", "nginxgen", "internal/httpapi", "internal/listen", "internal/status",
-			"proxy", "proxy/accesslog", "proxy/breaker", "proxy/configsync", "proxy/health", prometheus, "golang.org/x/sync",
+			"proxy", "proxy/accesslog", "proxy/breaker", "proxy/configsync", prometheus, "golang.org/x/sync",
 		},
 		Tests: otherTests,
 	},
 	"proxy/errorlog": {Imports: []string{"migration", "fallback"}, Tests: pureTests, Pure: true},
-	"proxy/health":   {Imports: []string{"migration", "fallback", "golang.org/x/sync"}, Tests: otherTests},
+	"proxy/health":   {Imports: []string{"migration", "fallback"}, Tests: otherTests},
 	"proxy/nginx":    {Imports: []string{"nginxgen", "golang.org/x/sys"}, Tests: otherTests},
 	"proxy/resolve":  {Imports: []string{"migration", "golang.org/x/sync"}, Tests: otherTests},
 	"proxy/weights":  {Imports: []string{"migration"}, Tests: otherTests},

@@ -4,243 +4,233 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/migration-proxy/migration-proxy/fallback"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// The two rows for requests that belong to no service of the table. No
-// service can be called so: a name has no parentheses.
+// Labels of the requests that belong to no service of the table. No service
+// has such a name: a name has no parentheses.
 const (
-	UnknownService = "(unknown)" // a service the table does not, or no longer, name
-	NoService      = "(none)"    // no service was meant: 400, 404, 421
+	UnknownService = "(unknown)" // the table does not have the service, or no longer
+	NoService      = "(none)"    // the request belongs to no service: 400, 404, 421
 )
 
-// Counters are the numbers of every service, safe for use from several
-// goroutines. Their size is bounded by the table: a service without traffic
-// costs about 300 bytes, one with traffic on both sides about 3 KB.
+// Counters count the requests of every service, for /metrics and /status. They
+// are safe for concurrent use. The table limits their size: a service without
+// traffic costs about 120 bytes, one with traffic on both sides about 8 KB.
 type Counters struct {
-	mu       sync.Mutex
-	services map[string]*service
-	unknown  *service
-	none     *service
+	metrics *metrics
 
-	lines         uint64
-	notUnderstood uint64
-	// NotForwarded tells how many lines the Forwarder dropped; nil for none.
-	// Set it before the first use.
-	NotForwarded func() uint64
+	mu            sync.Mutex
+	services      map[string]*service // of the table
+	unknown, none *service            // UnknownService and NoService
+	log           status.Log
 }
 
-// service is the row of one service.
+// service holds the last minute of one service, and those of its metrics that
+// every request counts in: to look them up by their labels each time would take
+// twice as long.
 type service struct {
-	since    time.Time
-	requests map[series]uint64
-	old, new *side
-	window   *window // nil while the last minute is empty
+	name     string
+	since    time.Time // when counting began
+	window   *window   // nil while the last minute is empty
+	rescued  uint64    // since the agent started
+	requests map[requestKey]prometheus.Counter
+	old, new prometheus.Observer // latency; nil until the side has answered
 }
 
-// series is what requests are counted by, besides the service.
-type series struct {
-	side   string // old, new, none
-	class  uint8  // 1 to 5 for 1xx to 5xx, 0 for anything else
-	reason migration.Code
-}
-
-// side counts since the agent started.
-type side struct {
-	latency  histogram
-	failures map[fallback.Failure]uint64
-	rescued  map[fallback.Failure]uint64 // by what new did wrong; new's side only
-}
-
-// NewCounters gives counters without services; now is when counting begins.
+// NewCounters makes counters without services.
 func NewCounters(now time.Time) *Counters {
 	return &Counters{
-		services: map[string]*service{},
-		unknown:  &service{since: now},
-		none:     &service{since: now},
+		metrics: newMetrics(),
+		unknown: &service{name: UnknownService, since: now},
+		none:    &service{name: NoService, since: now},
 	}
 }
 
-// SetServices says which services the table has. New ones are counted from
-// now on, others are forgotten with all their numbers.
+// SetServices says which services the table has. New ones are counted from now
+// on; the others are forgotten with all their numbers.
 func (c *Counters) SetServices(names []string, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	next := make(map[string]*service, len(names))
+	previous := c.services
+	c.services = make(map[string]*service, len(names))
 	for _, name := range names {
-		row := c.services[name]
-		if row == nil {
-			row = &service{since: now}
+		s := previous[name]
+		if s == nil {
+			s = &service{name: name, since: now}
 		}
-		next[name] = row
+		c.services[name] = s
 	}
-	c.services = next
+	for name := range previous {
+		if c.services[name] == nil {
+			c.metrics.remove(name)
+		}
+	}
 }
 
 // Add counts one request that ended at now.
 func (c *Counters) Add(e *Event, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lines++
-	c.row(e.Service).add(e, now)
+	c.log.Lines++
+	c.metrics.lines.Inc()
+	s := c.serviceOf(e)
+	c.countRequest(s, e)
+	slot := s.slot(now)
+	if e.Decision != "" {
+		slot.decided++
+	}
+	if e.Decision == migration.New {
+		slot.decidedNew++
+	}
+	c.addUpstream(s, migration.Old, &slot.old, &e.Old)
+	c.addUpstream(s, migration.New, &slot.new, &e.New)
+	if e.Rescued() {
+		s.rescued++
+		c.metrics.rescued.WithLabelValues(s.name, string(rescueReason(e))).Inc()
+	}
 }
 
-// AddBroken counts a failure of a request that Add counts as a success of the
-// side: its answer broke off. A service outside the table is left out.
-func (c *Counters) AddBroken(name migration.Name, which migration.Side, failure fallback.Failure, now time.Time) {
+func (c *Counters) countRequest(s *service, e *Event) {
+	key := requestKey{e.Answered, classOf(e.Status), e.Reason}
+	counter := s.requests[key]
+	if counter == nil {
+		if s.requests == nil {
+			s.requests = map[requestKey]prometheus.Counter{}
+		}
+		counter = c.metrics.request(s.name, key)
+		s.requests[key] = counter
+	}
+	counter.Inc()
+}
+
+func (c *Counters) serviceOf(e *Event) *service {
+	if len(e.Service) == 0 {
+		return c.none
+	}
+	if s := c.services[string(e.Service)]; s != nil {
+		return s
+	}
+	return c.unknown
+}
+
+// addUpstream counts what one side did. A request whose client closed the
+// connection counts as asked and nothing else. An upgraded connection (101)
+// lives for hours, and its length is no latency.
+func (c *Counters) addUpstream(s *service, side migration.Side, slot *sideSlot, u *Upstream) {
+	if u.Tries == 0 {
+		return
+	}
+	slot.asked++
+	if failure := u.Failure(); failure != fallback.NoFailure {
+		slot.failed++
+		c.metrics.failure(s.name, side, failure)
+	}
+	if u.Finished() && u.Latency >= 0 && u.Status != 101 {
+		slot.latency[bucketOf(u.Latency)]++
+		c.observeLatency(s, side, u.Latency)
+	}
+}
+
+func (c *Counters) observeLatency(s *service, side migration.Side, latency time.Duration) {
+	observer := &s.old
+	if side == migration.New {
+		observer = &s.new
+	}
+	if *observer == nil {
+		*observer = c.metrics.latency.WithLabelValues(s.name, string(side))
+	}
+	(*observer).Observe(latency.Seconds())
+}
+
+// rescueReason is the failure of new. A status below 500 is a failure only for
+// on_status, the service's own list.
+func rescueReason(e *Event) fallback.Failure {
+	if failure := e.New.Failure(); failure != fallback.NoFailure {
+		return failure
+	}
+	return fallback.FailureStatus
+}
+
+// AddBrokenAnswer counts a failure of a request that Add counts as a success:
+// its answer broke off. A service outside the table is ignored.
+func (c *Counters) AddBrokenAnswer(name migration.Name, side migration.Side, failure fallback.Failure, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.services[string(name)]
 	if s == nil {
 		return
 	}
-	if s.window == nil {
-		s.window = &window{}
+	slot := s.slot(now)
+	if side == migration.New {
+		slot.new.failed++
+	} else {
+		slot.old.failed++
 	}
-	slot, total := &s.window.at(now).old, &s.old
-	if which == migration.New {
-		slot, total = &s.window.at(now).new, &s.new
-	}
-	if *total == nil {
-		*total = &side{}
-	}
-	slot.failed++
-	(*total).fail(failure)
+	c.metrics.failure(s.name, side, failure)
 }
 
 // AddNotUnderstood counts a line that Parse refused.
 func (c *Counters) AddNotUnderstood() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lines++
-	c.notUnderstood++
+	c.log.Lines++
+	c.log.Dropped++
+	c.metrics.lines.Inc()
+	c.metrics.notUnderstood.Inc()
 }
 
-func (c *Counters) row(name []byte) *service {
-	if len(name) == 0 {
-		return c.none
-	}
-	if row := c.services[string(name)]; row != nil {
-		return row
-	}
-	return c.unknown
+// AddNotForwarded counts lines that the Forwarder dropped.
+func (c *Counters) AddNotForwarded(lines int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log.Dropped += uint64(lines)
+	c.metrics.notForwarded.Add(float64(lines))
 }
 
-func (s *service) add(e *Event, now time.Time) {
-	if s.requests == nil {
-		s.requests = map[series]uint64{}
-	}
-	s.requests[seriesOf(e)]++
-	if s.window == nil {
-		s.window = &window{}
-	}
-	slot := s.window.at(now)
-	if e.Decision != "" {
-		slot.decided++
-	}
-	if e.Decision == migration.New {
-		slot.forNew++
-	}
-	addUpstream(&s.old, &slot.old, e.Old)
-	addUpstream(&s.new, &slot.new, e.New)
-	if e.Rescued() {
-		s.new.rescue(e.New.Failure())
-	}
-}
-
-func seriesOf(e *Event) series {
-	found := series{side: "none", reason: e.Reason}
-	if e.Answered != "" {
-		found.side = string(e.Answered)
-	}
-	if class := e.Status / 100; class <= 5 {
-		found.class = uint8(class)
-	}
-	return found
-}
-
-// addUpstream counts what one side did. A request whose client left counts as
-// asked and nothing else; an upgraded connection (101) lives for hours and
-// its length is no latency.
-func addUpstream(total **side, slot *sideSlot, u Upstream) {
-	if u.Tries == 0 {
-		return
-	}
-	if *total == nil {
-		*total = &side{}
-	}
-	slot.asked++
-	if failure := u.Failure(); failure != fallback.NoFailure {
-		slot.failed++
-		(*total).fail(failure)
-	}
-	if u.Finished() && u.Latency >= 0 && u.Status != 101 {
-		slot.latency[bucketOf(u.Latency)]++
-		(*total).latency.observe(u.Latency)
-	}
-}
-
-func (s *side) fail(failure fallback.Failure) {
-	if s.failures == nil {
-		s.failures = map[fallback.Failure]uint64{}
-	}
-	s.failures[failure]++
-}
-
-// rescue counts by failure; a status below 500 that the service's own list
-// calls a failure counts as a status too.
-func (s *side) rescue(failure fallback.Failure) {
-	if failure == fallback.NoFailure {
-		failure = fallback.FailureStatus
-	}
-	if s.rescued == nil {
-		s.rescued = map[fallback.Failure]uint64{}
-	}
-	s.rescued[failure]++
-}
-
-// Log tells how many lines were read, and how many of them not understood or
-// not forwarded.
+// Log gives how many lines were read, and how many of them were not understood
+// or not forwarded.
 func (c *Counters) Log() status.Log {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return status.Log{Lines: c.lines, Dropped: c.notUnderstood + c.notForwarded()}
+	return c.log
 }
 
-func (c *Counters) notForwarded() uint64 {
-	if c.NotForwarded == nil {
-		return 0
-	}
-	return c.NotForwarded()
-}
-
-// Fill writes into each row, found by its name, how the service did over the
-// minute up to now: Observed, and Rate, Failed, P50, P99 and Rescued of both
-// sides. A request that new failed and old rescued was asked of both.
+// Fill fills in the figures of the minute up to now in each row, found by its
+// name: Observed, and Rate, Failed, P50, P99 and Rescued of both sides. A
+// request that new failed and old answered counts on both sides.
 func (c *Counters) Fill(rows []status.Service, now time.Time) {
 	for i := range rows {
-		c.fill(&rows[i], now)
+		c.fillRow(&rows[i], now)
 	}
 }
 
-func (c *Counters) fill(row *status.Service, now time.Time) {
+func (c *Counters) fillRow(row *status.Service, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.services[row.Name]
 	if s == nil {
 		return
 	}
-	sum, over := s.lastMinute(now), covered(now, s.since)
-	row.Observed = observed(sum)
-	sum.old.fill(&row.Old, over)
-	sum.new.fill(&row.New, over)
-	row.New.Rescued = s.rescued()
+	sum, covered := s.lastMinute(now), coveredTime(now, s.since)
+	row.Observed = observedPercent(sum)
+	sum.old.fillSide(&row.Old, covered)
+	sum.new.fillSide(&row.New, covered)
+	row.New.Rescued = s.rescued
 }
 
-// lastMinute sums the window, and gives its memory back when nothing is left
-// in it.
+func (s *service) slot(now time.Time) *slot {
+	if s.window == nil {
+		s.window = &window{}
+	}
+	return s.window.at(now)
+}
+
+// lastMinute sums the window, and frees it when it is empty.
 func (s *service) lastMinute(now time.Time) slot {
 	if s.window == nil {
 		return slot{}
@@ -252,27 +242,17 @@ func (s *service) lastMinute(now time.Time) slot {
 	return sum
 }
 
-func observed(sum slot) *float64 {
+func observedPercent(sum slot) *float64 {
 	if sum.decided == 0 {
 		return nil
 	}
-	percent := 100 * float64(sum.forNew) / float64(sum.decided)
+	percent := 100 * float64(sum.decidedNew) / float64(sum.decided)
 	return &percent
 }
 
-func (s *sideSlot) fill(row *status.Side, over time.Duration) {
-	row.Rate = float64(s.asked) / over.Seconds()
+func (s *sideSlot) fillSide(row *status.Side, covered time.Duration) {
+	row.Rate = float64(s.asked) / covered.Seconds()
 	row.Failed = float64(s.failed) / float64(max(s.asked, 1))
 	row.P50 = quantile(&s.latency, 0.50)
 	row.P99 = quantile(&s.latency, 0.99)
-}
-
-func (s *service) rescued() uint64 {
-	total := uint64(0)
-	if s.new != nil {
-		for _, n := range s.new.rescued {
-			total += n
-		}
-	}
-	return total
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -111,14 +112,14 @@ func TestQuantileLiesInItsBucket(t *testing.T) {
 		require.LessOrEqual(t, p50, p99)
 		require.LessOrEqual(t, p99, p100)
 		slowest := time.Duration(slices.Max(millis)) * time.Millisecond
-		require.InDelta(t, bounds[bucketOf(slowest)], p100, 1e-9)
+		require.InDelta(t, latencyBounds[bucketOf(slowest)], p100, 1e-9)
 	})
 }
 
 func TestQuantileOfNothing(t *testing.T) {
 	t.Parallel()
 	require.Zero(t, quantile(&[bucketCount]uint32{}, 0.99))
-	require.InDelta(t, 60, quantile(&[bucketCount]uint32{len(bounds): 1}, 0.5), 0, "more than the last bound")
+	require.InDelta(t, 60, quantile(&[bucketCount]uint32{len(latencyBounds): 1}, 0.5), 0, "more than the last bound")
 	require.InDelta(t, 0.00175, quantile(&[bucketCount]uint32{10, 10}, 0.75), 1e-9)
 }
 
@@ -126,7 +127,7 @@ func TestMetrics(t *testing.T) {
 	t.Parallel()
 	c := counted(t, "bucket_new", "bucket_old", "rescued", "client_left", "websocket", "unknown_host")
 	c.AddNotUnderstood()
-	c.NotForwarded = func() uint64 { return 7 }
+	c.AddNotForwarded(7)
 	require.NoError(t, testutil.CollectAndCompare(c, strings.NewReader(string(read(t, "testdata/metrics.txt")))))
 	problems, err := testutil.CollectAndLint(c)
 	require.NoError(t, err)
@@ -146,8 +147,11 @@ func TestServicesOutsideTheTableShareOneRow(t *testing.T) {
 
 func TestServicesDroppedFromTheTableAreForgotten(t *testing.T) {
 	t.Parallel()
-	c := counted(t, "bucket_new")
+	c := counted(t, "bucket_new", "rescued")
 	c.SetServices([]string{"other"}, noon)
+	for _, series := range []prometheus.Collector{c.metrics.requests, c.metrics.failures, c.metrics.latency, c.metrics.rescued} {
+		require.Zero(t, testutil.CollectAndCount(series))
+	}
 	require.Nil(t, minute(c, "api", noon).Observed)
 	c.SetServices([]string{"api", "other"}, noon)
 	require.Nil(t, minute(c, "api", noon).Observed, "it begins anew")
@@ -171,7 +175,7 @@ func TestTheSeriesOfAServiceAreBounded(t *testing.T) {
 			c.Add(&Event{Service: []byte("api"), Status: code, Answered: sides[code%3], Reason: parsed, Rule: rule}, noon)
 		}
 	}
-	require.LessOrEqual(t, len(c.services["api"].requests), 3*6*9)
+	require.LessOrEqual(t, testutil.CollectAndCount(c.metrics.requests), 3*6*9)
 }
 
 // TestIdleServicesAreSmall: 5,000 services without traffic fit in 2 MB.
@@ -243,12 +247,49 @@ func TestAnAnswerThatBrokeOffIsAFailureOfItsSide(t *testing.T) {
 	for range 4 {
 		c.Add(&Event{Service: []byte("api"), Decision: migration.New, Answered: migration.New, New: well}, now)
 	}
-	c.AddBroken("api", migration.New, fallback.FailureReset, now)
-	c.AddBroken("api", migration.Old, fallback.FailureTimeout, now)
-	c.AddBroken("gone", migration.New, fallback.FailureReset, now)
+	c.AddBrokenAnswer("api", migration.New, fallback.FailureReset, now)
+	c.AddBrokenAnswer("api", migration.Old, fallback.FailureTimeout, now)
+	c.AddBrokenAnswer("gone", migration.New, fallback.FailureReset, now)
 	rows := []status.Service{{Name: "api"}}
 	c.Fill(rows, now)
 	require.InDelta(t, 0.25, rows[0].New.Failed, 1e-9)
-	require.Equal(t, uint64(1), c.services["api"].new.failures[fallback.FailureReset])
-	require.Equal(t, uint64(1), c.services["api"].old.failures[fallback.FailureTimeout])
+	require.InDelta(t, 1, testutil.ToFloat64(c.metrics.failures.WithLabelValues("api", "new", "reset")), 0)
+	require.InDelta(t, 1, testutil.ToFloat64(c.metrics.failures.WithLabelValues("api", "old", "timeout")), 0)
+}
+
+func BenchmarkAdd(b *testing.B) {
+	for _, name := range []string{"bucket_new", "rescued"} {
+		b.Run(name, func(b *testing.B) {
+			counters := NewCounters(noon)
+			counters.SetServices([]string{"api"}, noon)
+			event, err := Parse(read(b, "testdata/lines/"+name+".txt"))
+			require.NoError(b, err)
+			b.ReportAllocs()
+			for b.Loop() {
+				counters.Add(&event, noon)
+			}
+		})
+	}
+}
+
+// BenchmarkServiceMemory: bytes of a service with traffic on both sides.
+func BenchmarkServiceMemory(b *testing.B) {
+	event, err := Parse(read(b, "testdata/lines/rescued.txt"))
+	require.NoError(b, err)
+	names := make([]string, 1000)
+	for i := range names {
+		names[i] = "service-" + time.Duration(i).String()
+	}
+	for b.Loop() {
+		before := heap()
+		c := NewCounters(noon)
+		c.SetServices(names, noon)
+		for _, name := range names {
+			event.Service = []byte(name)
+			c.Add(&event, noon)
+		}
+		c.Fill([]status.Service{{Name: "x"}}, noon)
+		b.ReportMetric(float64(heap()-before)/1000, "bytes/service")
+		runtime.KeepAlive(c)
+	}
 }

@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// chunkSize is how much is read at once. A line is at most some 40 KB: four
-// times nginx's 8 KB request line, and its other fields.
+// chunkSize is how many bytes are read at once. A line has at most about 40
+// KB: four times nginx's 8 KB request line, and its other fields.
 const chunkSize = 256 << 10
 
-// follower reads one open file to its end, again and again, and gives out
+// follower reads one open file to its end, again and again, and passes on
 // whole lines only.
 type follower struct {
 	file   *os.File
-	offset int64     // read up to here
-	buffer []byte    // chunkSize, made when there is something to read
-	kept   int       // bytes of an unfinished line at the buffer's beginning
-	grew   time.Time // when there was last something to read
+	offset int64     // everything before it was read
+	buffer []byte    // of chunkSize; nil until the first drain
+	kept   int       // length of the unfinished line at the buffer's beginning
+	grew   time.Time // when the file last had something to read
 }
 
-// drain consumes what was added since the last time.
-func (f *follower) drain(consume func([]byte, time.Time), now time.Time) error {
+// drain consumes what was added since the last call.
+func (f *follower) drain(consumer LineConsumer, now time.Time) error {
 	if err := f.restartWhenShrunk(); err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (f *follower) drain(consume func([]byte, time.Time), now time.Time) error {
 	}
 	for {
 		n, err := f.file.ReadAt(f.buffer[f.kept:], f.offset)
-		f.take(n, consume, now)
+		f.take(n, consumer, now)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -42,10 +42,10 @@ func (f *follower) drain(consume func([]byte, time.Time), now time.Time) error {
 	}
 }
 
-// take consumes the whole lines among n new bytes and keeps the rest. What
-// fills the buffer without a line break is no log line: it is consumed as it
-// stands, and counted as not understood.
-func (f *follower) take(n int, consume func([]byte, time.Time), now time.Time) {
+// take consumes the whole lines among n new bytes and keeps the rest. Bytes
+// that fill the buffer without a line break are no log line: they are consumed
+// as they are, and counted as not understood.
+func (f *follower) take(n int, consumer LineConsumer, now time.Time) {
 	if n == 0 {
 		return
 	}
@@ -57,7 +57,7 @@ func (f *follower) take(n int, consume func([]byte, time.Time), now time.Time) {
 		end = len(filled)
 	}
 	if end > 0 {
-		consume(filled[:end], now)
+		consumer.Consume(filled[:end], now)
 	}
 	f.kept = copy(f.buffer, filled[end:])
 }
@@ -78,14 +78,14 @@ func (f *follower) size() (int64, error) {
 	return info.Size(), nil
 }
 
-// isAt tells whether the open file is the one that path names.
+// isAt reports whether the path names the open file.
 func (f *follower) isAt(path string) bool {
-	mine, err := f.file.Stat()
+	open, err := f.file.Stat()
 	if err != nil {
 		return false
 	}
-	other, err := os.Stat(path)
-	return err == nil && os.SameFile(mine, other)
+	named, err := os.Stat(path)
+	return err == nil && os.SameFile(open, named)
 }
 
 func (f *follower) close() { _ = f.file.Close() }

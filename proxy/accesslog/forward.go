@@ -5,33 +5,33 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"sync/atomic"
 	"time"
 )
 
-// farewell is how long a writer gets, once the Forwarder is told to stop, to
-// take what is still queued.
-const farewell = time.Second
+// flushTimeout is how long the writer has for the queued lines when the
+// Forwarder ends.
+const flushTimeout = time.Second
 
-// Forwarder passes lines on, unchanged, without ever making its caller wait:
-// when the writer is too slow, chunks are dropped and their lines counted.
+// Forwarder passes lines on, unchanged, and never makes its caller wait: when
+// the writer is too slow, it drops chunks and counts their lines.
 type Forwarder struct {
-	writer  io.Writer
-	queue   chan []byte
-	dropped atomic.Uint64
-	log     *slog.Logger
+	writer   io.Writer
+	queue    chan []byte
+	counters *Counters
+	failed   bool // a write has failed
+	log      *slog.Logger
 }
 
-// NewForwarder writes to w; at most chunks (256 KB each, as Tail reads them)
-// wait for it.
-func NewForwarder(w io.Writer, chunks int, log *slog.Logger) *Forwarder {
-	return &Forwarder{writer: w, queue: make(chan []byte, chunks), log: log}
+// NewForwarder makes a Forwarder that writes to w. At most the given number of
+// chunks, 256 KB each as Tail reads them, wait for it.
+func NewForwarder(w io.Writer, chunks int, counters *Counters, log *slog.Logger) *Forwarder {
+	return &Forwarder{writer: w, queue: make(chan []byte, chunks), counters: counters, log: log}
 }
 
 // Forward queues a copy of whole lines, or drops them when the queue is full.
 // It never blocks.
 func (f *Forwarder) Forward(lines []byte) {
-	if len(f.queue) == cap(f.queue) { // spares the copy; the select is what decides
+	if len(f.queue) == cap(f.queue) { // saves the copy; the select decides
 		f.drop(lines)
 		return
 	}
@@ -42,15 +42,12 @@ func (f *Forwarder) Forward(lines []byte) {
 	}
 }
 
-// Dropped counts the lines that were not written.
-func (f *Forwarder) Dropped() uint64 { return f.dropped.Load() }
-
 func (f *Forwarder) drop(lines []byte) {
-	f.dropped.Add(uint64(bytes.Count(lines, []byte{'\n'})))
+	f.counters.AddNotForwarded(bytes.Count(lines, []byte{'\n'}))
 }
 
-// Run writes until ctx ends and what was queued by then is written, or the
-// writer has not taken it within a second.
+// Run writes until ctx ends and the queued lines are written, or the writer
+// has not taken them within a second.
 func (f *Forwarder) Run(ctx context.Context) {
 	written := make(chan struct{})
 	go func() {
@@ -60,8 +57,8 @@ func (f *Forwarder) Run(ctx context.Context) {
 	<-ctx.Done()
 	select {
 	case <-written:
-	case <-time.After(farewell): // a write(2) that blocks cannot be called off
-		f.log.Warn("The access log's writer does not take the last lines")
+	case <-time.After(flushTimeout): // a write(2) that blocks cannot be cancelled
+		f.log.Warn("last lines of the access log not written in time")
 	}
 }
 
@@ -88,15 +85,16 @@ func (f *Forwarder) writeQueued() {
 	}
 }
 
-// write reports the first failure only: a closed pipe would otherwise fill
-// the program's own log with one line per chunk.
+// write logs only the first error: a closed pipe would otherwise fill the
+// program's own log with one message per chunk.
 func (f *Forwarder) write(lines []byte) {
 	n, err := f.writer.Write(lines)
 	if err == nil {
 		return
 	}
-	if f.dropped.Load() == 0 {
-		f.log.Error("Cannot write the access log, lines are dropped and counted", "error", err)
+	if !f.failed {
+		f.failed = true
+		f.log.Error("access log not written, lines are dropped and counted", "error", err)
 	}
 	f.drop(lines[max(n, 0):])
 }

@@ -19,7 +19,8 @@ func TestForwarderWritesWhatItGot(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		f := NewForwarder(&out, 4, slog.New(slog.DiscardHandler))
+		counters := NewCounters(time.Now())
+		f := NewForwarder(&out, 4, counters, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := run(ctx, f)
 		chunk := []byte("one\ntwo\n")
@@ -31,7 +32,7 @@ func TestForwarderWritesWhatItGot(t *testing.T) {
 		cancel()
 		<-done
 		require.Equal(t, "one\ntwo\nlast\n", out.String())
-		require.Zero(t, f.Dropped())
+		require.Zero(t, counters.Log().Dropped)
 	})
 }
 
@@ -39,20 +40,21 @@ func TestForwarderDropsForASlowWriter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		unread, pipe := io.Pipe()
-		f := NewForwarder(pipe, 4, slog.New(slog.DiscardHandler))
+		counters := NewCounters(time.Now())
+		f := NewForwarder(pipe, 4, counters, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := run(ctx, f)
 		start := time.Now()
-		f.Forward([]byte("in the writer's hands\n"))
+		f.Forward([]byte("taken by the writer\n"))
 		synctest.Wait()
 		for range 100 {
 			f.Forward([]byte("one\ntwo\n"))
 		}
 		require.Zero(t, time.Since(start), "the caller never waits")
-		require.Equal(t, uint64(96*2), f.Dropped())
+		require.Equal(t, uint64(96*2), counters.Log().Dropped)
 		cancel()
 		<-done
-		require.Equal(t, farewell, time.Since(start), "nor does the end of the program")
+		require.Equal(t, flushTimeout, time.Since(start), "nor does the end of the program")
 		require.NoError(t, unread.Close())
 	})
 }
@@ -62,14 +64,15 @@ func TestForwarderOnAFullPipe(t *testing.T) {
 	t.Parallel()
 	unread, pipe, err := os.Pipe()
 	require.NoError(t, err)
-	f := NewForwarder(pipe, 2, slog.New(slog.DiscardHandler))
+	counters := NewCounters(time.Now())
+	f := NewForwarder(pipe, 2, counters, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := run(ctx, f)
 	chunk := []byte(strings.Repeat("x\n", chunkSize/2))
 	for range 50 {
 		f.Forward(chunk)
 	}
-	require.GreaterOrEqual(t, f.Dropped(), uint64(47*chunkSize/2))
+	require.GreaterOrEqual(t, counters.Log().Dropped, uint64(47*chunkSize/2))
 	require.NoError(t, unread.Close()) // the write that waits now fails
 	cancel()
 	<-done
@@ -80,7 +83,8 @@ func TestForwarderCountsFailedWritesAndComplainsOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		f := NewForwarder(halfWriter{}, 4, slog.New(slog.NewTextHandler(&log, nil)))
+		counters := NewCounters(time.Now())
+		f := NewForwarder(halfWriter{}, 4, counters, slog.New(slog.NewTextHandler(&log, nil)))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := run(ctx, f)
 		for range 3 {
@@ -89,7 +93,7 @@ func TestForwarderCountsFailedWritesAndComplainsOnce(t *testing.T) {
 		}
 		cancel()
 		<-done
-		require.Equal(t, uint64(3), f.Dropped())
+		require.Equal(t, uint64(3), counters.Log().Dropped)
 		require.Equal(t, 1, strings.Count(log.String(), "disk full"))
 	})
 }

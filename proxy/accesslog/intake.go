@@ -6,25 +6,28 @@ import (
 	"time"
 )
 
-// Intake is what happens to each chunk that Tail reads: every line is parsed,
-// counted and shown to OnEvent, and the chunk goes on to the Forwarder.
-type Intake struct {
-	Counters *Counters
-	// Forwarder takes the lines as they are; nil to pass none on.
-	Forwarder *Forwarder
-	// OnEvent sees each request after it was counted; it must be quick, keep
-	// nothing of the event, and may be nil.
-	OnEvent func(event *Event, now time.Time)
-	Log     *slog.Logger
-
-	complained time.Time
+// RequestObserver is called for each request in the access log.
+type RequestObserver interface {
+	// ObserveRequest must be quick and keep nothing of the event.
+	ObserveRequest(event *Event, now time.Time)
 }
 
-// complaintPause keeps a format that does not fit from filling the log.
-const complaintPause = time.Minute
+// Intake takes the chunks that Tail reads: each line is parsed, counted and
+// observed, and the chunk goes on to the Forwarder.
+type Intake struct {
+	Counters  *Counters
+	Forwarder *Forwarder      // nil to forward no lines
+	Observer  RequestObserver // nil for none
+	Log       *slog.Logger
 
-// Consume takes whole lines, read at now. Not safe for use from several
-// goroutines: Tail is its only caller.
+	lastWarning time.Time
+}
+
+// warningPause limits the warnings about a format that does not fit.
+const warningPause = time.Minute
+
+// Consume takes whole lines that were read at now. It is not safe for
+// concurrent use: Tail is its only caller.
 func (i *Intake) Consume(lines []byte, now time.Time) {
 	for line := range bytes.Lines(lines) {
 		i.consumeLine(line, now)
@@ -38,21 +41,21 @@ func (i *Intake) consumeLine(line []byte, now time.Time) {
 	event, err := Parse(line)
 	if err != nil {
 		i.Counters.AddNotUnderstood()
-		i.complain(err, now)
+		i.warn(err, now)
 		return
 	}
 	i.Counters.Add(&event, now)
-	if i.OnEvent != nil {
-		i.OnEvent(&event, now)
+	if i.Observer != nil {
+		i.Observer.ObserveRequest(&event, now)
 	}
 }
 
-// complain logs the reason, which quotes some of the line at most: the rest is
-// what clients sent.
-func (i *Intake) complain(err error, now time.Time) {
-	if now.Sub(i.complained) < complaintPause {
+// warn logs the error, which quotes only a part of the line: the rest is what
+// clients sent.
+func (i *Intake) warn(err error, now time.Time) {
+	if now.Sub(i.lastWarning) < warningPause {
 		return
 	}
-	i.complained = now
-	i.Log.Warn("An access log line was not understood and not counted", "error", err)
+	i.lastWarning = now
+	i.Log.Warn("access log line not understood and not counted", "error", err)
 }

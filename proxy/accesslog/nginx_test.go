@@ -129,13 +129,13 @@ func TestTheLinesOfARealNginx(t *testing.T) {
 	var mu sync.Mutex
 	var got []string
 	counters := NewCounters(time.Now())
-	intake := &Intake{Counters: counters, Log: slog.Default(), OnEvent: func(e *Event, _ time.Time) {
+	intake := &Intake{Counters: counters, Log: slog.Default(), Observer: observeFunc(func(e *Event, _ time.Time) {
 		mu.Lock()
 		defer mu.Unlock()
 		got = append(got, fmt.Sprintf("%s %d %s<-%s %s[%d] new=%d/%s old=%d/%s rescued=%t", e.Service, e.Status, e.Answered,
 			e.Decision, e.Reason, e.Rule, e.New.Status, e.New.Failure(), e.Old.Status, e.Old.Failure(), e.Rescued()))
-	}}
-	s.follow(t, &Tail{Consume: intake.Consume, Reopen: func() error { return nil }})
+	})}
+	s.follow(t, &Tail{Consumer: intake, Nginx: reopenFunc(func() error { return nil })})
 	require.Eventually(t, func() bool { return counters.Log().Lines >= 6 }, patience, 10*time.Millisecond)
 	mu.Lock()
 	defer mu.Unlock()
@@ -229,21 +229,21 @@ func TestRotationUnderLoadLosesNoLine(t *testing.T) {
 	s := startNginx(t, "")
 	counters := NewCounters(time.Now())
 	var forwarded lineCounter
-	forwarder := NewForwarder(&forwarded, 1024, slog.Default())
+	forwarder := NewForwarder(&forwarded, 1024, counters, slog.Default())
 	ctx, cancel := context.WithCancel(t.Context())
 	written := run(ctx, forwarder)
 	intake := &Intake{Counters: counters, Forwarder: forwarder, Log: slog.Default()}
 	var reopened atomic.Int32
 	s.follow(t, &Tail{
-		MaxSize: 64 << 10, Interval: 20 * time.Millisecond, Consume: intake.Consume,
-		Reopen: func() error { reopened.Add(1); return s.command.Process.Signal(syscall.SIGUSR1) },
+		MaxSize: 64 << 10, Interval: 20 * time.Millisecond, Consumer: intake,
+		Nginx: reopenFunc(func() error { reopened.Add(1); return s.command.Process.Signal(syscall.SIGUSR1) }),
 	})
 	sent := s.load(t, func() bool { return reopened.Load() >= 3 })
 	require.Eventually(t, func() bool { return counters.Log().Lines >= sent }, patience, 10*time.Millisecond)
 	cancel()
 	<-written
 	require.Equal(t, sent, counters.Log().Lines)
-	require.Zero(t, counters.Log().Dropped+forwarder.Dropped())
+	require.Zero(t, counters.Log().Dropped)
 	require.Equal(t, sent, forwarded.lines.Load())
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(s.log() + rotatedSuffix)
@@ -274,20 +274,20 @@ func (s *server) load(t *testing.T, enough func() bool) uint64 {
 	return sent.Load()
 }
 
-// TestAStoppedReaderDoesNotStopNginx: ten times more lines than any buffer
-// between the two could hold, and the requests go on; then nothing is lost.
+// TestAStoppedReaderDoesNotStopNginx: requests go on for ten times more lines
+// than any buffer between nginx and the reader could hold; no line is lost.
 func TestAStoppedReaderDoesNotStopNginx(t *testing.T) {
 	t.Parallel()
 	s := startNginx(t, "")
 	const requests = 4000
 	counters := NewCounters(time.Now())
 	intake := &Intake{Counters: counters, Log: slog.Default()}
-	stopped, goOn := make(chan struct{}), make(chan struct{})
+	stopped, resume := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	s.follow(t, &Tail{Reopen: func() error { return nil }, Consume: func(lines []byte, now time.Time) {
-		once.Do(func() { close(stopped); <-goOn })
+	s.follow(t, &Tail{Nginx: reopenFunc(func() error { return nil }), Consumer: consumeFunc(func(lines []byte, now time.Time) {
+		once.Do(func() { close(stopped); <-resume })
 		intake.Consume(lines, now)
-	}})
+	})})
 	_, err := s.get("/new")
 	require.NoError(t, err)
 	<-stopped
@@ -296,8 +296,8 @@ func TestAStoppedReaderDoesNotStopNginx(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, status)
 	}
-	require.Zero(t, counters.Log().Lines, "the reader still stands")
-	close(goOn)
+	require.Zero(t, counters.Log().Lines, "the reader is still stopped")
+	close(resume)
 	require.Eventually(t, func() bool { return counters.Log().Lines == requests+1 }, patience, 10*time.Millisecond)
 }
 

@@ -9,7 +9,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// fields are the values of one line before they mean anything.
+// fields are the raw values of one line.
 type fields struct {
 	backend, token, service, requestID        []byte
 	requestTime, addresses                    []byte
@@ -19,7 +19,7 @@ type fields struct {
 
 var (
 	errNoRequest = errors.New(`no quoted request: the line does not begin as 'ADDRESS - USER [TIME] "REQUEST" STATUS BYTES'`)
-	errNoFields  = errors.New("backend, decision or upstream_status is missing: the log_format is not ours")
+	errNoFields  = errors.New("backend, decision or upstream_status is missing: the log_format is not the one of this proxy")
 )
 
 // Parse reads one line, with or without its line break, in the format
@@ -31,13 +31,14 @@ var (
 //	upstream_status="502, 502 : 200" upstream_connect_time="-, 0.001 : 0.000"
 //	host="api.example" request_id="6f1c"
 //
-// (one line in the log). Fields after $body_bytes_sent may come in any order
-// and unknown ones are skipped; upstream_header_time, when there, tells an
-// own 502 from a broken connection.
+// (one line in the log). Fields after $body_bytes_sent may have any order, and
+// unknown ones are skipped. upstream_header_time, if the line has it,
+// distinguishes a backend's own 502 from a broken connection.
 //
-// No client can forge a field: nginx writes `"`, `\` and control characters
-// inside a value as \xHH, so the first raw quote opens the request line and
-// the second ends it. Parse allocates nothing unless it fails.
+// No client can forge a field: nginx writes `"`, `\` and control characters in
+// a value as \xHH, so the first raw quote begins the request line and the
+// second ends it. Parse allocates nothing unless it fails. The error names the
+// field that was not understood.
 func Parse(line []byte) (Event, error) {
 	event := Event{Rule: -1, Bucket: -1}
 	line = bytes.TrimRight(line, "\r\n")
@@ -67,7 +68,7 @@ func afterRequest(line []byte) ([]byte, error) {
 	return line[opening+1+closing+1:], nil
 }
 
-// statusAndBytes reads ` 200 12 ` and gives what follows.
+// statusAndBytes reads ` 200 12 ` and gives the rest of the line.
 func statusAndBytes(rest []byte) (int, []byte, error) {
 	status, rest := word(rest)
 	_, rest = word(rest)
@@ -78,7 +79,7 @@ func statusAndBytes(rest []byte) (int, []byte, error) {
 	return code, rest, nil
 }
 
-// word cuts off the next run of non-blanks.
+// word cuts off the next word.
 func word(text []byte) (first, rest []byte) {
 	text = bytes.TrimLeft(text, " ")
 	end := bytes.IndexByte(text, ' ')
@@ -88,7 +89,7 @@ func word(text []byte) (first, rest []byte) {
 	return text[:end], text[end:]
 }
 
-// read walks over `key="value"` and `key=value` pairs.
+// read reads `key="value"` and `key=value` pairs.
 func (f *fields) read(rest []byte) error {
 	for {
 		rest = bytes.TrimLeft(rest, " ")
@@ -112,9 +113,9 @@ func (f *fields) read(rest []byte) error {
 	return nil
 }
 
-// fieldValue reads a quoted value, or a bare one. A bare value is a list of
-// times ("0.001, - : 0.003") and may hold blanks: it ends where the next
-// key's first letter stands.
+// fieldValue reads a quoted or a bare value. A bare value is a list of times
+// ("0.001, - : 0.003") and may contain blanks: it ends at the first letter of
+// the next key.
 func fieldValue(text []byte) (value, rest []byte, ok bool) {
 	if len(text) > 0 && text[0] == '"' {
 		end := bytes.IndexByte(text[1:], '"')
@@ -158,23 +159,23 @@ func (f *fields) set(key, value []byte) {
 }
 
 func (e *Event) fill(f *fields) error {
-	e.Service, e.RequestID = orNothing(f.service), orNothing(f.requestID)
+	e.Service, e.RequestID = orEmpty(f.service), orEmpty(f.requestID)
 	if elapsed, ok := seconds(f.requestTime); ok {
 		e.RequestTime = elapsed
 	}
 	var err error
-	if e.Answered, err = answered(orNothing(f.backend)); err != nil {
+	if e.Answered, err = answered(orEmpty(f.backend)); err != nil {
 		return err
 	}
-	if err := e.readToken(orNothing(f.token)); err != nil {
+	if err := e.readToken(orEmpty(f.token)); err != nil {
 		return err
 	}
 	e.readTries(f)
 	return nil
 }
 
-// orNothing turns nginx's "-", an unset variable, into an empty value.
-func orNothing(value []byte) []byte {
+// orEmpty turns nginx's "-", which stands for an unset variable, into "".
+func orEmpty(value []byte) []byte {
 	if len(value) == 1 && value[0] == '-' {
 		return nil
 	}
@@ -208,7 +209,7 @@ func number(text []byte) (int, bool) {
 	return n, true
 }
 
-// seconds reads nginx's time: seconds with three decimals, "0.125".
+// seconds reads a time of nginx: seconds with three decimals, "0.125".
 func seconds(text []byte) (time.Duration, bool) {
 	point := bytes.IndexByte(text, '.')
 	if point < 0 || len(text)-point != 4 {

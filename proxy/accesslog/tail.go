@@ -13,21 +13,31 @@ import (
 const (
 	// DefaultMaxSize is the size in bytes at which the log is rotated.
 	DefaultMaxSize = 64 << 20
-	// DefaultInterval is how often the file is looked at.
+	// DefaultInterval is how often the file is read.
 	DefaultInterval = 100 * time.Millisecond
-	// quietTime is how long a rotated file must not grow before it is done
-	// with: ten times nginx's flush=100ms.
+	// quietTime is how long a rotated file must not grow before it is removed:
+	// ten times nginx's flush=100ms.
 	quietTime = time.Second
 	// reopenPause is the time between two requests to nginx to reopen.
 	reopenPause = time.Second
-	// rotatedSuffix is appended to the name of the file being left.
+	// rotatedSuffix is appended to the name of a rotated file.
 	rotatedSuffix = ".1"
 )
 
-// Tail follows the file that nginx writes, from the end of what it has
-// consumed, and rotates it. Where the file stands and who writes:
+// LineConsumer takes one or more whole lines that were read at now. The bytes
+// are only valid during the call.
+type LineConsumer interface {
+	Consume(lines []byte, now time.Time)
+}
+
+// LogReopener makes nginx open its log files again (USR1).
+type LogReopener interface {
+	ReopenLogs() error
+}
+
+// Tail reads the file that nginx writes, and rotates it:
 //
-//	file                     Tail
+//	file                     what Tail does
 //	larger than MaxSize      renames it to .1 and calls Reopen
 //	.1                       is read until nginx writes a new file and .1 has
 //	                         been quiet for a second, then removed
@@ -39,25 +49,22 @@ type Tail struct {
 	Path     string
 	MaxSize  int64         // bytes; 0 means DefaultMaxSize
 	Interval time.Duration // 0 means DefaultInterval
-	// AtEnd skips what the file holds when Run starts: for an agent that
+	// AtEnd skips the content of the file when Run starts, for an agent that
 	// takes over a running nginx.
 	AtEnd bool
-	// Reopen makes nginx open Path anew (USR1). It is called again, a second
-	// later, while there is no file.
-	Reopen func() error
-	// Consume takes one or more whole lines; the bytes are only valid during
-	// the call.
-	Consume func(lines []byte, now time.Time)
-	Log     *slog.Logger
+	// Nginx is called again each second while there is no file.
+	Nginx    LogReopener
+	Consumer LineConsumer
+	Log      *slog.Logger
 
-	current *follower // the file at Path, or what was there
-	retired *follower // a file that was rotated or replaced
-	asked   time.Time // when Reopen was last called
+	current  *follower // the file at Path, or the last one there
+	retired  *follower // a file that was rotated or replaced
+	reopened time.Time // when Nginx was last called
 }
 
-// Run reads until ctx ends and what the file held by then is consumed. Its
-// error is about opening the file at the start; later trouble is logged, and
-// tried again at the next look.
+// Run reads until ctx ends and the content of the file at that time is
+// consumed. It fails when the file cannot be opened at the start; later errors
+// are logged, and the next step tries again.
 func (t *Tail) Run(ctx context.Context) error {
 	t.setDefaults()
 	defer t.close()
@@ -86,8 +93,8 @@ func (t *Tail) setDefaults() {
 	}
 }
 
-// openFirst opens what is there, and a rotated file that an agent which
-// stopped in the middle left behind: nginx may still be writing to it.
+// openFirst opens the file, and a rotated file that a killed agent left
+// behind: nginx may still be writing to it.
 func (t *Tail) openFirst() error {
 	var err error
 	if t.retired, err = openFollower(t.Path+rotatedSuffix, t.AtEnd); err != nil {
@@ -97,7 +104,7 @@ func (t *Tail) openFirst() error {
 	return err
 }
 
-// step is one look at the file.
+// step reads what is new, and rotates or follows the file.
 func (t *Tail) step(now time.Time) {
 	t.drain(now)
 	t.rotateWhenLarge()
@@ -110,24 +117,24 @@ func (t *Tail) drain(now time.Time) {
 		if f == nil {
 			continue
 		}
-		if err := f.drain(t.Consume, now); err != nil {
-			t.Log.Error("Cannot read the access log", "file", f.file.Name(), "error", err)
+		if err := f.drain(t.Consumer, now); err != nil {
+			t.Log.Error("access log not read, trying again", "file", f.file.Name(), "error", err)
 		}
 	}
 }
 
-// rotateWhenLarge only renames: followPath then finds no file and asks nginx
-// for one. nginx writes on into the renamed file until it has reopened.
+// rotateWhenLarge only renames: followPath then finds no file and lets nginx
+// make one. nginx writes to the renamed file until it has reopened Path.
 func (t *Tail) rotateWhenLarge() {
 	if t.current == nil || t.retired != nil || t.current.offset < t.MaxSize || !t.current.isAt(t.Path) {
 		return
 	}
 	if err := os.Rename(t.Path, t.Path+rotatedSuffix); err != nil {
-		t.Log.Error("Cannot rotate the access log", "error", err)
+		t.Log.Error("access log not rotated, trying again", "error", err)
 	}
 }
 
-// followPath makes current the file that is at Path now.
+// followPath makes the file that is at Path now the current one.
 func (t *Tail) followPath(now time.Time) {
 	if t.current != nil && t.current.isAt(t.Path) {
 		return
@@ -135,13 +142,13 @@ func (t *Tail) followPath(now time.Time) {
 	next, err := openFollower(t.Path, false)
 	switch {
 	case err != nil:
-		t.Log.Error("Cannot open the access log", "error", err)
+		t.Log.Error("access log not opened, trying again", "error", err)
 	case next != nil:
 		t.retire(now)
 		t.current = next
 		t.drain(now)
 	case t.current != nil || t.retired != nil:
-		t.askToReopen(now)
+		t.reopen(now)
 	}
 }
 
@@ -156,24 +163,24 @@ func (t *Tail) retire(now time.Time) {
 	t.retired.grew = now
 }
 
-func (t *Tail) askToReopen(now time.Time) {
-	if now.Sub(t.asked) < reopenPause {
+func (t *Tail) reopen(now time.Time) {
+	if now.Sub(t.reopened) < reopenPause {
 		return
 	}
-	t.asked = now
-	if err := t.Reopen(); err != nil {
-		t.Log.Error("Cannot make nginx reopen the access log, trying again", "error", err)
+	t.reopened = now
+	if err := t.Nginx.ReopenLogs(); err != nil {
+		t.Log.Error("nginx did not reopen the access log, trying again", "error", err)
 	}
 }
 
-// dropRetired lets go of the old file once nobody writes to it any more.
+// dropRetired removes the old file when nginx no longer writes to it.
 func (t *Tail) dropRetired(now time.Time) {
 	if t.retired == nil || t.current == nil || now.Sub(t.retired.grew) < quietTime {
 		return
 	}
 	if t.retired.isAt(t.Path + rotatedSuffix) {
 		if err := os.Remove(t.Path + rotatedSuffix); err != nil {
-			t.Log.Error("Cannot remove the rotated access log", "error", err)
+			t.Log.Error("rotated access log not removed", "error", err)
 		}
 	}
 	t.retired.close()
@@ -188,14 +195,14 @@ func (t *Tail) close() {
 	}
 }
 
-// openFollower gives nil when there is no such file.
+// openFollower gives nil when the file does not exist.
 func openFollower(path string, atEnd bool) (*follower, error) {
 	file, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open the access log: %w", err)
+		return nil, fmt.Errorf("open access log: %w", err)
 	}
 	f := &follower{file: file, grew: time.Now()}
 	if atEnd {

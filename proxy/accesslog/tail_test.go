@@ -26,10 +26,10 @@ type bench struct {
 func newBench(t require.TestingT, dir string) *bench {
 	b := &bench{now: time.Now()}
 	b.Tail = &Tail{
-		Path:    filepath.Join(dir, "access.log"),
-		Reopen:  func() error { b.reopens++; return nil },
-		Consume: func(lines []byte, _ time.Time) { b.got.Write(lines) },
-		Log:     slog.New(slog.DiscardHandler),
+		Path:     filepath.Join(dir, "access.log"),
+		Nginx:    reopenFunc(func() error { b.reopens++; return nil }),
+		Consumer: consumeFunc(func(lines []byte, _ time.Time) { b.got.Write(lines) }),
+		Log:      slog.New(slog.DiscardHandler),
 	}
 	b.setDefaults()
 	require.NoError(t, b.openFirst())
@@ -80,7 +80,7 @@ func TestTailBeginsAtTheEndOfARunningNginx(t *testing.T) {
 	require.NoError(t, b.openFirst())
 	defer b.close()
 	var got strings.Builder
-	b.Consume = func(lines []byte, _ time.Time) { got.Write(lines) }
+	b.Consumer = consumeFunc(func(lines []byte, _ time.Time) { got.Write(lines) })
 	appendTo(t, b.Path, "new\n")
 	appendTo(t, b.Path+rotatedSuffix, "late\n")
 	b.step(time.Now())
@@ -117,7 +117,7 @@ func TestTailGoesOnWhenNginxDoesNotReopen(t *testing.T) {
 	b := newBench(t, t.TempDir())
 	defer b.close()
 	b.MaxSize = 1
-	b.Reopen = func() error { b.reopens++; return errors.New("no such process") }
+	b.Nginx = reopenFunc(func() error { b.reopens++; return errors.New("no such process") })
 	appendTo(t, b.Path, "one\n")
 	b.look(0) // opens it
 	for range 3 {
@@ -193,7 +193,7 @@ func TestTailReadsEachLineOnce(t *testing.T) {
 		defer b.close()
 		b.MaxSize = 64
 		writer := b.Path // nginx's open file: follows a rename until it reopens
-		b.Reopen = func() error { writer = b.Path; return nil }
+		b.Nginx = reopenFunc(func() error { writer = b.Path; return nil })
 		want := 0
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
 			for range rapid.IntRange(0, 5).Draw(t, "lines") {
@@ -217,7 +217,7 @@ func TestTailConsumesTheRestWhenStopped(t *testing.T) {
 	b.Interval = time.Hour
 	appendTo(t, b.Path, "one\n")
 	read := make(chan struct{}, 2)
-	b.Consume = func(lines []byte, _ time.Time) { b.got.Write(lines); read <- struct{}{} }
+	b.Consumer = consumeFunc(func(lines []byte, _ time.Time) { b.got.Write(lines); read <- struct{}{} })
 	done := make(chan error)
 	go func() { done <- b.Run(ctx) }()
 	<-read

@@ -9,13 +9,13 @@ import (
 
 // readToken reads the decision:
 //
-//	""                      nobody was asked
-//	"bucket/12/34"          the dice or a user's hash chose bucket 1234
-//	"new/header_rule[0]"   side/reason, with the rule that spoke
+//	""                      no side was asked
+//	"bucket/12/34"          the percentage or a user's hash chose bucket 1234
+//	"new/header_rule[0]"    side/reason, with the rule that decided
 //	"old/strategy"
 //
-// A bucket does not tell the side: the share that it was compared with may
-// have changed since. readTries finds out from what nginx then did.
+// A bucket does not give the side, because the share that it was compared with
+// may have changed. readTries finds it out from what nginx did then.
 func (e *Event) readToken(token []byte) error {
 	if len(token) == 0 {
 		return nil
@@ -49,13 +49,13 @@ func (e *Event) readBucket(tail []byte) error {
 	return nil
 }
 
-// reasons are those that a token may carry.
+// reasons are the reasons that a token may have.
 var reasons = []migration.Code{
 	migration.ReasonHeaderRule, migration.ReasonIPRule, migration.ReasonDirect, migration.ReasonStrategy,
 	migration.ReasonDisabled, migration.ReasonTripped, migration.ReasonWeight, migration.ReasonUserHash,
 }
 
-// reason reads "header_rule[0]" or "direct", as migration.Reason prints it.
+// reason reads "header_rule[0]" or "direct", as migration.Reason writes it.
 func reason(text []byte) (migration.Code, int) {
 	name, index, indexed := bytes.Cut(text, []byte("["))
 	rule := -1

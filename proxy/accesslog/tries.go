@@ -6,21 +6,22 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// tryLists walks over nginx's four lists in step: "," separates tries on one
-// side, " : " the sides. "502, 502 : 200" is two tries on new, one on old.
+// tryLists are nginx's four lists, which are read in parallel. A "," separates
+// tries on one side, " : " separates the sides: "502, 502 : 200" is two tries
+// on new and one on old.
 type tryLists struct {
 	statuses, connects, headers, responses []byte
-	group                                  int // 0 first side, then 1, ...
+	group                                  int // 0 for the first side, then 1
 }
 
-// readTries finds out who was asked, in which order, and how each side did.
+// readTries finds out which sides were asked, in which order, and what each did.
 func (e *Event) readTries(f *fields) {
 	lists := tryLists{f.statuses, f.connects, f.headers, f.responses, 0}
 	if e.Decision == "" && e.Reason != "" {
 		e.Decision = e.firstAsked(f.statuses)
 	}
-	if e.Decision == "" || len(orNothing(f.addresses)) == 0 {
-		return // a 413, say, never gets as far as a side
+	if e.Decision == "" || len(orEmpty(f.addresses)) == 0 {
+		return // for example a 413, which reaches no side
 	}
 	for len(lists.statuses) > 0 {
 		upstream := e.upstreamOf(lists.group)
@@ -28,8 +29,8 @@ func (e *Event) readTries(f *fields) {
 	}
 }
 
-// firstAsked tells whom a bucket chose: new, when a second side was asked
-// (old has no fallback), else the one that answered.
+// firstAsked gives the side that a bucket chose: new when a second side was
+// asked (requests to old are not retried on new), else the side that answered.
 func (e *Event) firstAsked(statuses []byte) migration.Side {
 	if bytes.Contains(statuses, []byte(" : ")) {
 		return migration.New
@@ -37,8 +38,8 @@ func (e *Event) firstAsked(statuses []byte) migration.Side {
 	return e.Answered
 }
 
-// upstreamOf gives the side of a group: the first is the decision's, any
-// other can only be the fallback's, old.
+// upstreamOf gives the side of a group: the first group is the side of the
+// decision, another one can only be the retry on old.
 func (e *Event) upstreamOf(group int) *Upstream {
 	if group == 0 && e.Decision == migration.New {
 		return &e.New
@@ -49,7 +50,7 @@ func (e *Event) upstreamOf(group int) *Upstream {
 // try is one element of each list.
 type try struct{ status, connect, header, response []byte }
 
-// next cuts the next try off the lists.
+// next removes the next try from the lists.
 func (l *tryLists) next() try {
 	var t try
 	var sideEnds bool
@@ -63,7 +64,7 @@ func (l *tryLists) next() try {
 	return t
 }
 
-// cutTry cuts at the first ", " or " : " and tells whether it was the latter.
+// cutTry cuts at the first ", " or " : " and reports whether it was " : ".
 func cutTry(list []byte) (first, rest []byte, sideEnds bool) {
 	for i, c := range list {
 		if c == ',' {

@@ -2,9 +2,9 @@ package accesslog
 
 import "time"
 
-// The window is the last minute in slots of five seconds: 2 KB per service
-// that has traffic, none for one that has not. Slots of one second would be
-// 9 KB, and say nothing more about a minute.
+// The window is the last minute in slots of five seconds. It takes 2 KB for a
+// service with traffic, and nothing for a service without. Slots of one second
+// would take 9 KB and say nothing more about a minute.
 const (
 	slotLength = 5 * time.Second
 	slotCount  = 12
@@ -15,12 +15,12 @@ type window struct {
 	slots [slotCount]slot
 }
 
-// slot counts the requests of one stretch of slotLength.
+// slot counts the requests within one slotLength.
 type slot struct {
-	number   int64 // stretches since 1970
-	decided  uint32
-	forNew   uint32 // of the decided
-	old, new sideSlot
+	number     int64 // slotLengths since 1970
+	decided    uint32
+	decidedNew uint32 // those of decided that went to new first
+	old, new   sideSlot
 }
 
 type sideSlot struct {
@@ -30,7 +30,7 @@ type sideSlot struct {
 
 func slotNumber(now time.Time) int64 { return now.UnixNano() / int64(slotLength) }
 
-// at gives the slot of this moment, emptied when it held an older one.
+// at gives the slot of now, emptied if it held an older time.
 func (w *window) at(now time.Time) *slot {
 	number := slotNumber(now)
 	s := &w.slots[number%slotCount]
@@ -40,8 +40,8 @@ func (w *window) at(now time.Time) *slot {
 	return s
 }
 
-// sum adds up the slots of the last minute. The sum's number is 0 when there
-// was nothing in them.
+// sum adds up the slots of the last minute. The number of the sum is 0 when
+// they are empty.
 func (w *window) sum(now time.Time) slot {
 	var total slot
 	newest := slotNumber(now)
@@ -52,7 +52,7 @@ func (w *window) sum(now time.Time) slot {
 		}
 		total.number = max(total.number, s.number)
 		total.decided += s.decided
-		total.forNew += s.forNew
+		total.decidedNew += s.decidedNew
 		total.old.add(&s.old)
 		total.new.add(&s.new)
 	}
@@ -67,11 +67,10 @@ func (s *sideSlot) add(other *sideSlot) {
 	}
 }
 
-// covered is the length of time that a sum is about: eleven whole slots and
-// the one that runs, but not longer than there was someone counting. At least
-// a second, so that the first request is not a thousand a second.
-func covered(now, since time.Time) time.Duration {
-	running := time.Duration(now.UnixNano() % int64(slotLength))
-	whole := (slotCount-1)*slotLength + running
-	return max(min(whole, now.Sub(since)), time.Second)
+// coveredTime is the length of time that a sum covers: eleven whole slots and
+// the current one, but at most the time since counting began. It is at least a
+// second, so that the first request is not a thousand a second.
+func coveredTime(now, since time.Time) time.Duration {
+	current := time.Duration(now.UnixNano() % int64(slotLength))
+	return max(min((slotCount-1)*slotLength+current, now.Sub(since)), time.Second)
 }

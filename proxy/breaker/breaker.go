@@ -15,56 +15,66 @@ import (
 	"github.com/migration-proxy/migration-proxy/proxy/health"
 )
 
-// Options are a Guard's parts; all are required.
-type Options struct {
-	StateFile string
-	// Verdict hears the phase of a service whenever it changes, once for each
-	// service of a new table, and in New for each that the state file knows: so
-	// it stays fallen back from the first request on. It must not block.
-	Verdict func(service migration.Name, phase status.Phase, reason string)
-	Health  *health.Checker
-	// Broken hears of each answer that broke off after it had begun, of either
-	// side, for the metrics. It must not block.
-	Broken func(service migration.Name, side migration.Side, failure fallback.Failure, now time.Time)
-	// Addresses gives where a backend is now: for the probes, and to know it by.
-	Addresses func(migration.Backend) []netip.AddrPort
-	Log       *slog.Logger
+// Agent directs the traffic. *proxy.Agent implements it.
+type Agent interface {
+	// SetFallback puts the phase of a service in force. It must not block.
+	SetFallback(service migration.Name, phase status.Phase, reason string)
+	// Addresses gives the current addresses of a backend. It must not block.
+	Addresses(backend migration.Backend) []netip.AddrPort
 }
 
-// Guard watches over all services. Its methods may be called from any
-// goroutine.
+// Options are the parts of a Breaker; all but Roots are required.
+type Options struct {
+	// StateFile is the path of the file that holds the states over a restart.
+	StateFile string
+	Agent     Agent
+	// Counters count the answers that broke off.
+	Counters *accesslog.Counters
+	// Roots is a PEM file of the root certificates that nginx trusts; "" for
+	// the system's.
+	Roots string
+	Log   *slog.Logger
+}
+
+// Breaker is the circuit breaker of all services. Its methods may be called
+// from any goroutine.
 type Breaker struct {
 	options Options
+	checker *health.Checker
 
-	mu      sync.Mutex
-	table   *migration.Table // the last of SetTable
-	watched map[migration.Name]*watched
-	stored  map[migration.Name]fallback.State // until the first table
-	saved   []byte                            // what the state file says
-	counts  counts
+	mu       sync.Mutex
+	table    *migration.Table // the last one of SetTable
+	services map[migration.Name]*service
+	stored   map[migration.Name]fallback.State // of the state file; nil after the first table
+	written  []byte                            // content of the state file
+	counts   transitionCounts
 }
 
-// watched is one service under guard.
-type watched struct {
+// service is one service of the table.
+type service struct {
+	name    migration.Name
 	machine *fallback.Machine
 	config  fallback.Config
-	pending pending
+	pending pendingAnswers
 }
 
-// New reads the state file. What cannot be read is reported, and forgotten.
+// New reads the state file and calls Agent.SetFallback for each service that
+// it names, so that a service stays fallen back from the first request on. A
+// state that cannot be read is logged and forgotten.
 func New(options Options) *Breaker {
-	g := &Breaker{options: options, watched: map[migration.Name]*watched{}, counts: counts{}}
+	b := &Breaker{options: options, services: map[migration.Name]*service{}, counts: transitionCounts{}}
+	b.checker = health.New(health.Options{Roots: options.Roots, Resolver: options.Agent, Observer: b})
 	var err error
-	if g.stored, g.saved, err = load(options.StateFile); err != nil {
-		options.Log.Error("fallbacks of before the restart are forgotten, in part at least", "error", err)
+	if b.stored, b.written, err = readStates(options.StateFile); err != nil {
+		options.Log.Error("stored fallback states not read, these services start as Migrating", "error", err)
 	}
-	for name, state := range g.stored {
-		g.tell(name, state)
+	for name, state := range b.stored {
+		b.setPhase(name, state)
 	}
-	return g
+	return b
 }
 
-// configOf is what a service's machine needs to know of it.
+// configOf gives the part of a service's config that its machine uses.
 func configOf(s *migration.Service) fallback.Config {
 	return fallback.Config{
 		Idle:         !s.Enabled || s.EffectiveShare() == 0 && s.Mode != migration.ModeCanary && len(s.RulesTo(migration.New)) == 0,
@@ -78,152 +88,146 @@ func configOf(s *migration.Service) fallback.Config {
 	}
 }
 
-// SetTable puts the services of a table under guard, which is the one in
-// force. A service that it does not name is forgotten, with its fallback.
-func (g *Breaker) SetTable(table *migration.Table, now time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.table = table
-	before := g.watched
-	g.watched = make(map[migration.Name]*watched, len(table.Services()))
+// SetTable takes over the services of the table that is in force. A service
+// that the table does not name is forgotten, with its fallback.
+func (b *Breaker) SetTable(table *migration.Table, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.table = table
+	previous := b.services
+	rows := table.Services()
+	b.services = make(map[migration.Name]*service, len(rows))
 	var targets []health.Target
-	services := table.Services()
-	for i := range services {
-		s := &services[i]
-		targets = append(targets, health.For(s, g.options.Addresses)...)
-		if known := before[s.Name]; known != nil {
-			g.watched[s.Name] = known
-			known.config = configOf(s)
-			g.heed(s.Name, known, known.machine.Configure(known.config, now))
+	for i := range rows {
+		row := &rows[i]
+		targets = append(targets, health.TargetsOf(row)...)
+		s := previous[row.Name]
+		if s == nil {
+			b.services[row.Name] = b.addService(row, now)
 			continue
 		}
-		g.watched[s.Name] = g.begin(s, now)
+		b.services[row.Name] = s
+		s.config = configOf(row)
+		b.apply(s, s.machine.Configure(s.config, now))
 	}
-	g.stored = nil
-	g.store()
-	g.options.Health.Set(targets)
+	b.stored = nil
+	b.writeStates()
+	b.checker.SetTargets(targets)
 }
 
-// begin takes a service up where a state file left it.
-func (g *Breaker) begin(s *migration.Service, now time.Time) *watched {
-	config := configOf(s)
-	w := &watched{config: config, machine: fallback.New(config, g.stored[s.Name])}
-	w.machine.Tick(fallback.Probes{}, now)
-	g.tell(s.Name, w.machine.State())
-	return w
+// addService continues where the state file left the service.
+func (b *Breaker) addService(row *migration.Service, now time.Time) *service {
+	config := configOf(row)
+	s := &service{name: row.Name, config: config, machine: fallback.New(config, b.stored[row.Name])}
+	s.machine.Tick(fallback.Probes{}, now)
+	b.setPhase(s.name, s.machine.State())
+	return s
 }
 
-// Urgent takes the line of a failure, as soon as nginx has it.
-func (g *Breaker) Urgent(event *accesslog.Event, now time.Time) { g.request(event, true, now) }
+// ObserveFailure takes a line that nginx sent at once.
+func (b *Breaker) ObserveFailure(event *accesslog.Event, now time.Time) { b.observe(event, true, now) }
 
-// Batch takes every line.
-func (g *Breaker) Batch(event *accesslog.Event, now time.Time) { g.request(event, false, now) }
+// ObserveRequest takes a line of the access log, which has every request.
+func (b *Breaker) ObserveRequest(event *accesslog.Event, now time.Time) { b.observe(event, false, now) }
 
-// request counts a request to new, and each failure once: see the package
-// comment.
-func (g *Breaker) request(event *accesslog.Event, urgent bool, now time.Time) {
+// observe counts a request to new. A failure is in both logs and is counted
+// once: see the package's documentation.
+func (b *Breaker) observe(event *accesslog.Event, urgent bool, now time.Time) {
 	if event.New.Tries == 0 {
 		return
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	w := g.watched[migration.Name(event.Service)]
-	if w == nil {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.services[migration.Name(event.Service)]
+	if s == nil {
 		return
 	}
 	outcome := event.New.Outcome()
-	failure, _ := fallback.Judge(outcome, w.config.OnStatus)
-	atOnce := w.config.Ratio == 0 && failure != fallback.NoFailure
-	if atOnce != urgent {
+	failure, _ := fallback.Judge(outcome, s.config.OnStatus)
+	countedAtOnce := s.config.Ratio == 0 && failure != fallback.NoFailure
+	if countedAtOnce != urgent {
 		return
 	}
-	g.heed(migration.Name(event.Service), w, w.machine.Request(outcome, event.RequestID, now))
+	b.apply(s, s.machine.Request(outcome, event.RequestID, now))
 }
 
-// heed acts on a transition: first it is written down, then it is told, and
-// then there is time for the log, whose reader may be slow.
-func (g *Breaker) heed(name migration.Name, w *watched, t fallback.Transition) {
+// apply carries out a transition: the state file is written first, then the
+// agent is called, then the log, whose reader may be slow.
+func (b *Breaker) apply(s *service, t fallback.Transition) {
 	if !t.Happened() {
 		return
 	}
-	g.counts.add(name, t.Cause)
-	g.store()
-	g.tell(name, w.machine.State())
-	g.options.Log.Warn("fallback", "service", name, "from", t.From, "to", t.To, "because", t.Reason())
+	b.counts.add(s.name, t.Cause)
+	b.writeStates()
+	b.setPhase(s.name, s.machine.State())
+	b.options.Log.Warn("fallback transition", "service", s.name, "from", t.From, "to", t.To, "reason", t.Reason())
 }
 
-func (g *Breaker) store() {
-	if err := g.save(); err != nil {
-		g.options.Log.Error("a restart will not know how the fallbacks stand now", "error", err)
+// setPhase puts the phase of a service in force.
+func (b *Breaker) setPhase(name migration.Name, state fallback.State) {
+	if state.Phase == status.Migrating {
+		b.options.Agent.SetFallback(name, status.Migrating, "")
+		return
 	}
-}
-
-// tell gives the agent a service's phase.
-func (g *Breaker) tell(name migration.Name, state fallback.State) {
-	reason := ""
-	if state.Phase != status.Migrating {
-		reason = until(state)
+	reason := state.Reason()
+	if !state.Until.IsZero() {
+		reason += "; until " + state.Until.Format(time.TimeOnly) + " at least"
 	}
-	g.options.Verdict(name, state.Phase, reason)
+	b.options.Agent.SetFallback(name, state.Phase, reason)
 }
 
-func until(state fallback.State) string {
-	if state.Until.IsZero() {
-		return state.Reason()
-	}
-	return fmt.Sprintf("%s; until %s at least", state.Reason(), state.Until.Format(time.TimeOnly))
-}
-
-// Command trips a service or clears it by hand. An error says that there is
-// no such service, or nothing to do.
-func (g *Breaker) Command(name migration.Name, command fallback.Command, by string, now time.Time) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	w := g.watched[name]
-	if w == nil {
+// Command trips or clears a service for an operator, whose name is by. It
+// fails when there is no such service, or nothing to do.
+func (b *Breaker) Command(name migration.Name, command fallback.Command, by string, now time.Time) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.services[name]
+	if s == nil {
 		return fmt.Errorf("there is no service %q", name)
 	}
-	t := w.machine.Command(command, by, now)
+	t := s.machine.Command(command, by, now)
 	if !t.Happened() {
-		state := w.machine.State()
-		return fmt.Errorf("service %s: nothing to %s: it is %s, enabled %t", name, command, state.Phase, !w.config.Idle)
+		return fmt.Errorf("service %s: nothing to %s: it is %s, enabled %t", name, command, s.machine.State().Phase, !s.config.Idle)
 	}
-	g.heed(name, w, t)
+	b.apply(s, t)
 	return nil
 }
 
-// tickEvery is how often deadlines are looked at.
-const tickEvery = time.Second
+// tickInterval is how often deadlines are checked.
+const tickInterval = time.Second
 
-// Run lets time pass until ctx ends.
-func (g *Breaker) Run(ctx context.Context) {
-	ticker := time.NewTicker(tickEvery)
+// Run checks deadlines and probes services until ctx ends.
+func (b *Breaker) Run(ctx context.Context) {
+	var probing sync.WaitGroup
+	defer probing.Wait()
+	probing.Go(func() { b.checker.Run(ctx) })
+	ticker := time.NewTicker(tickInterval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-ticker.C:
-			g.tick(now)
+			b.tick(now)
 		}
 	}
 }
 
-func (g *Breaker) tick(now time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for name, w := range g.watched {
-		g.ripen(name, w, now)
-		g.options.Health.Demand(name, w.machine.State().WantsProbes(now))
-		g.heed(name, w, w.machine.Tick(g.options.Health.Probes(name), now))
+func (b *Breaker) tick(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name, s := range b.services {
+		b.countPending(s, now)
+		b.checker.SetDemand(name, s.machine.State().WantsProbes(now))
+		b.apply(s, s.machine.Tick(b.checker.Probes(name), now))
 	}
 }
 
-// Probed hears that the verdict of a probe has changed.
-func (g *Breaker) Probed(key health.Key) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if w := g.watched[key.Service]; w != nil {
-		g.heed(key.Service, w, w.machine.Tick(g.options.Health.Probes(key.Service), time.Now()))
+// ProbesChanged implements health.Observer.
+func (b *Breaker) ProbesChanged(name migration.Name) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s := b.services[name]; s != nil {
+		b.apply(s, s.machine.Tick(b.checker.Probes(name), time.Now()))
 	}
 }

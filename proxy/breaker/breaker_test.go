@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -17,42 +18,62 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
-	"github.com/migration-proxy/migration-proxy/proxy/health"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
-// bench is a guard and what it told the agent.
-type bench struct {
+// fakeAgent is a breaker with an Agent that records the phases.
+type fakeAgent struct {
 	*Breaker
-	dir    string
-	phases map[migration.Name]status.Phase
-	reason string
-	broken []string
+	counters *accesslog.Counters
+	phases   map[migration.Name]status.Phase
+	reason   string // of the last phase
 }
 
-func newBench(dir string) *bench {
-	b := &bench{dir: dir, phases: map[migration.Name]status.Phase{}}
-	b.Breaker = New(Options{
-		StateFile: filepath.Join(dir, "fallback.json"),
-		Verdict: func(name migration.Name, phase status.Phase, reason string) {
-			b.phases[name], b.reason = phase, reason
-		},
-		Health: health.New(health.Options{}),
-		Addresses: func(at migration.Backend) []netip.AddrPort {
-			return []netip.AddrPort{netip.MustParseAddrPort(at.HostPort())}
-		},
-		Broken: func(name migration.Name, side migration.Side, failure fallback.Failure, _ time.Time) {
-			b.broken = append(b.broken, fmt.Sprint(name, " ", side, " ", failure))
-		},
-		Log: slog.New(slog.DiscardHandler),
+func newBreaker(dir string) *fakeAgent {
+	a := &fakeAgent{phases: map[migration.Name]status.Phase{}, counters: accesslog.NewCounters(noon)}
+	a.Breaker = New(Options{
+		StateFile: filepath.Join(dir, "fallback.json"), Agent: a, Counters: a.counters, Log: slog.New(slog.DiscardHandler),
 	})
-	return b
+	return a
 }
 
-func service(name string, change func(*migration.Service)) migration.Service {
+// SetFallback implements Agent.
+func (a *fakeAgent) SetFallback(name migration.Name, phase status.Phase, reason string) {
+	a.phases[name], a.reason = phase, reason
+}
+
+// Addresses implements Agent: the hosts are addresses.
+func (a *fakeAgent) Addresses(backend migration.Backend) []netip.AddrPort {
+	return []netip.AddrPort{netip.MustParseAddrPort(backend.HostPort())}
+}
+
+// failures gives the counted failures, by "SERVICE SIDE KIND".
+func (a *fakeAgent) failures(t *testing.T) map[string]float64 {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(a.counters)
+	families, err := registry.Gather()
+	require.NoError(t, err)
+	found := map[string]float64{}
+	for _, family := range families {
+		if family.GetName() != "migration_proxy_upstream_failures_total" {
+			continue
+		}
+		for _, metric := range family.GetMetric() {
+			label := map[string]string{}
+			for _, pair := range metric.GetLabel() {
+				label[pair.GetName()] = pair.GetValue()
+			}
+			found[label["service"]+" "+label["side"]+" "+label["kind"]] = metric.GetCounter().GetValue()
+		}
+	}
+	return found
+}
+
+func serviceRow(name string, change func(*migration.Service)) migration.Service {
 	s := migration.Service{
 		Name: migration.Name(name), OldHost: migration.Host(name + ".test"), PathPrefix: "/", Enabled: true, Share: 5000,
 		OldBackend: migration.Backend{Scheme: migration.HTTP, Host: "192.0.2.1", Port: 80},
@@ -65,11 +86,20 @@ func service(name string, change func(*migration.Service)) migration.Service {
 	return s
 }
 
-func (b *bench) table(t *testing.T, services ...migration.Service) {
+func (a *fakeAgent) setTable(t *testing.T, services ...migration.Service) {
 	t.Helper()
 	table, err := migration.NewTable(migration.Global{}, services)
 	require.NoError(t, err)
-	b.SetTable(table, noon)
+	a.counters.SetServices(names(services), noon)
+	a.SetTable(table, noon)
+}
+
+func names(services []migration.Service) []string {
+	var all []string
+	for i := range services {
+		all = append(all, string(services[i].Name))
+	}
+	return all
 }
 
 // event is a request that new answered with a status.
@@ -80,60 +110,60 @@ func event(name string, code int) *accesslog.Event {
 	}
 }
 
-func TestFailuresTripOnceEach(t *testing.T) {
+func TestEachFailureCountsOnce(t *testing.T) {
 	t.Parallel()
-	b := newBench(t.TempDir())
-	b.table(t, service("api", nil), service("other", nil))
-	require.Equal(t, status.Migrating, b.phases["api"], "told at the start")
-	for range 10 { // the batch repeats what was told at once
-		b.Batch(event("api", 503), noon)
+	b := newBreaker(t.TempDir())
+	b.setTable(t, serviceRow("api", nil), serviceRow("other", nil))
+	require.Equal(t, status.Migrating, b.phases["api"], "set at the start")
+	for range 10 { // the batch repeats the lines that came at once
+		b.ObserveRequest(event("api", 503), noon)
 	}
 	for range 2 {
-		b.Urgent(event("api", 503), noon)
+		b.ObserveFailure(event("api", 503), noon)
 	}
-	b.Urgent(event("api", 404), noon)
-	b.Urgent(event("unknown", 503), noon)
+	b.ObserveFailure(event("api", 404), noon)
+	b.ObserveFailure(event("unknown", 503), noon)
 	require.Equal(t, status.Migrating, b.phases["api"], "two failures of three")
-	b.Urgent(event("api", 503), noon)
+	b.ObserveFailure(event("api", 503), noon)
 	require.Equal(t, status.FallenBack, b.phases["api"])
 	require.Contains(t, b.reason, "3 of 3 requests to new failed within 1m0s, last: status 503, requests id")
 	require.Equal(t, status.Migrating, b.phases["other"])
 }
 
-func TestARatioIsJudgedByTheBatches(t *testing.T) {
+func TestBatchesJudgeARatio(t *testing.T) {
 	t.Parallel()
-	b := newBench(t.TempDir())
-	b.table(t, service("api", func(s *migration.Service) { s.Fallback.FailureRatio = 0.5 }))
+	b := newBreaker(t.TempDir())
+	b.setTable(t, serviceRow("api", func(s *migration.Service) { s.Fallback.FailureRatio = 0.5 }))
 	for range 10 {
-		b.Urgent(event("api", 503), noon)
-		b.Batch(event("api", 200), noon)
+		b.ObserveFailure(event("api", 503), noon)
+		b.ObserveRequest(event("api", 200), noon)
 	}
-	require.Equal(t, status.Migrating, b.phases["api"], "what comes at once does not count")
+	require.Equal(t, status.Migrating, b.phases["api"], "lines that came at once do not count")
 	for range 9 {
-		b.Batch(event("api", 503), noon)
+		b.ObserveRequest(event("api", 503), noon)
 	}
 	require.Equal(t, status.Migrating, b.phases["api"], "9 of 19")
-	b.Batch(event("api", 503), noon)
+	b.ObserveRequest(event("api", 503), noon)
 	require.Equal(t, status.FallenBack, b.phases["api"], "10 of 20")
 }
 
 func TestARestartForgetsNoFallbackAndStartsNone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	b := newBench(dir)
-	b.table(t, service("api", nil), service("well", nil))
+	b := newBreaker(dir)
+	b.setTable(t, serviceRow("api", nil), serviceRow("well", nil))
 	for range 3 {
-		b.Urgent(event("api", 503), noon)
+		b.ObserveFailure(event("api", 503), noon)
 	}
 	for range 2 {
-		b.Urgent(event("well", 503), noon)
+		b.ObserveFailure(event("well", 503), noon)
 	}
-	until := b.watched["api"].machine.State().Until
-	after := newBench(dir)
+	until := b.services["api"].machine.State().Until
+	after := newBreaker(dir)
 	require.Equal(t, map[migration.Name]status.Phase{"api": status.FallenBack}, after.phases, "before any table is in force")
-	after.table(t, service("api", nil), service("well", nil))
+	after.setTable(t, serviceRow("api", nil), serviceRow("well", nil))
 	require.Equal(t, map[migration.Name]status.Phase{"api": status.FallenBack, "well": status.Migrating}, after.phases)
-	require.True(t, until.Equal(after.watched["api"].machine.State().Until), "the hold-off goes on where it was")
+	require.True(t, until.Equal(after.services["api"].machine.State().Until), "the hold-off goes on where it was")
 }
 
 func TestAUsersEditWins(t *testing.T) {
@@ -145,13 +175,13 @@ func TestAUsersEditWins(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newBench(t.TempDir())
-			b.table(t, service("api", nil))
+			b := newBreaker(t.TempDir())
+			b.setTable(t, serviceRow("api", nil))
 			for range 3 {
-				b.Urgent(event("api", 503), noon)
+				b.ObserveFailure(event("api", 503), noon)
 			}
 			require.Equal(t, status.FallenBack, b.phases["api"])
-			b.table(t, service("api", edit))
+			b.setTable(t, serviceRow("api", edit))
 			require.Equal(t, status.Migrating, b.phases["api"])
 		})
 	}
@@ -160,80 +190,79 @@ func TestAUsersEditWins(t *testing.T) {
 func TestADroppedServiceIsForgotten(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	b := newBench(dir)
+	b := newBreaker(dir)
 	trip := func() {
 		require.NoError(t, b.Command("api", fallback.Trip, "me", noon))
 		require.Equal(t, status.FallenBack, b.phases["api"])
 	}
-	b.table(t, service("api", nil))
+	b.setTable(t, serviceRow("api", nil))
 	trip()
-	b.table(t, service("other", nil))
-	b.table(t, service("api", nil))
+	b.setTable(t, serviceRow("other", nil))
+	b.setTable(t, serviceRow("api", nil))
 	require.Equal(t, status.Migrating, b.phases["api"])
-	b = newBench(dir)
-	b.table(t, service("api", nil))
+	b = newBreaker(dir)
+	b.setTable(t, serviceRow("api", nil))
 	require.Equal(t, status.Migrating, b.phases["api"], "a restart does not bring it back")
 	trip()
-	newBench(dir).table(t, service("other", nil))
-	b = newBench(dir)
-	b.table(t, service("api", nil))
-	require.Equal(t, status.Migrating, b.phases["api"], "it was dropped while nobody looked")
+	newBreaker(dir).setTable(t, serviceRow("other", nil))
+	b = newBreaker(dir)
+	b.setTable(t, serviceRow("api", nil))
+	require.Equal(t, status.Migrating, b.phases["api"], "it was dropped while no breaker ran")
 }
 
-func TestWhatCannotBeReadOrWrittenHoldsNothingUp(t *testing.T) {
+func TestUnusableStateFileDoesNotStopTheBreaker(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	good := `"good": {"version": 1, "phase": "FallenBack", "manual": true, "since": "2026-01-01T00:00:00Z", "code": "operator_trip"}`
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "fallback.json"), []byte(`{"bad": 7, `+good+`}`), 0o600))
-	b := newBench(dir)
-	b.table(t, service("good", nil), service("bad", nil))
+	b := newBreaker(dir)
+	b.setTable(t, serviceRow("good", nil), serviceRow("bad", nil))
 	require.Equal(t, map[migration.Name]status.Phase{"good": status.FallenBack, "bad": status.Migrating}, b.phases)
 	require.NoError(t, os.RemoveAll(dir))
 	for range 3 {
-		b.Urgent(event("bad", 503), noon)
+		b.ObserveFailure(event("bad", 503), noon)
 	}
 	require.Equal(t, status.FallenBack, b.phases["bad"])
 }
 
-// TestTheOperatorsWord goes through the socket, as the CLI does.
-func TestTheOperatorsWord(t *testing.T) {
+// TestOperatorCommands sends commands through the socket, as the CLI does.
+func TestOperatorCommands(t *testing.T) {
 	t.Parallel()
-	dir, err := os.MkdirTemp("", "guard") // short: a unix socket's path has 107 bytes
+	dir, err := os.MkdirTemp("", "breaker") // short: a unix socket's path has 107 bytes
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	b := newBench(dir)
-	b.table(t, service("api", nil))
-	require.ErrorContains(t, Send(t.Context(), dir, fallback.Trip, "api", "me"), "no agent answers")
+	b := newBreaker(dir)
+	b.setTable(t, serviceRow("api", nil))
+	require.ErrorContains(t, SendCommand(t.Context(), dir, fallback.Trip, "api", "me"), "no agent answers")
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- b.Serve(ctx, dir) }()
-	require.Eventually(t, func() bool { return Send(t.Context(), dir, fallback.Trip, "api", "me") == nil }, 5*time.Second, time.Millisecond)
-	info, err := os.Stat(filepath.Join(dir, controlSocket))
+	go func() { done <- b.ServeCommands(ctx, dir) }()
+	require.Eventually(t, func() bool { return SendCommand(t.Context(), dir, fallback.Trip, "api", "me") == nil }, 5*time.Second, time.Millisecond)
+	info, err := os.Stat(filepath.Join(dir, controlFolder))
 	require.NoError(t, err)
-	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	require.Equal(t, os.FileMode(0o700), info.Mode().Perm(), "no other user reaches the socket")
 	b.mu.Lock()
 	require.Equal(t, status.FallenBack, b.phases["api"])
 	require.Contains(t, b.reason, "tripped by me")
 	b.mu.Unlock()
-	require.ErrorContains(t, Send(t.Context(), dir, fallback.Trip, "api", "me"), "nothing to trip")
-	require.ErrorContains(t, Send(t.Context(), dir, fallback.Clear, "none", "me"), `no service "none"`)
-	require.ErrorContains(t, Send(t.Context(), dir, "boom", "api", "me"), "POST /trip/NAME")
-	require.NoError(t, Send(t.Context(), dir, fallback.Clear, "api", "me"))
+	require.ErrorContains(t, SendCommand(t.Context(), dir, fallback.Trip, "api", "me"), "nothing to trip")
+	require.ErrorContains(t, SendCommand(t.Context(), dir, fallback.Clear, "none", "me"), `no service "none"`)
+	require.ErrorContains(t, SendCommand(t.Context(), dir, "boom", "api", "me"), "POST /trip/NAME")
+	require.NoError(t, SendCommand(t.Context(), dir, fallback.Clear, "api", "me"))
 	stop()
 	require.NoError(t, <-done)
 	require.Equal(t, status.Migrating, b.phases["api"])
 }
 
-// FuzzDecode: whatever stands in the state file, reading it ends, and what was
-// read can be gone on from.
-func FuzzDecode(f *testing.F) {
+// FuzzParseStates: a breaker can continue from any state that was read.
+func FuzzParseStates(f *testing.F) {
 	for _, seed := range []string{``, `{}`, `[]`, `{"a":{}}`, `{"a":{"version":1,"phase":"FallenBack"}}`, `{"a":{"version":9}}`, `{"a":null}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		states, _ := decode(text)
+		states, _ := parseStates(text)
 		for name, state := range states {
-			s := service("api", nil)
+			s := serviceRow("api", nil)
 			machine := fallback.New(configOf(&s), state)
 			machine.Tick(fallback.Probes{}, noon)
 			require.NotEmpty(t, machine.State().Phase, fmt.Sprint(name))
@@ -241,89 +270,87 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// complaint is what nginx's error log says of an answer, or a handshake, of
-// the backend that another form has begun with.
-func complaint(words, name, upstream string) string {
-	return fmt.Sprintf(`*1 %s, client: 192.0.2.9, server: %s.test, request: "GET / HTTP/1.1", upstream: "%s/", host: "x"`, words, name, upstream)
+// errorLine is a line of nginx's error log about a request to upstream.
+func errorLine(message, name, upstream string) string {
+	return fmt.Sprintf(`*1 %s, client: 192.0.2.9, server: %s.test, request: "GET / HTTP/1.1", upstream: "%s/", host: "x"`, message, name, upstream)
 }
 
 const (
 	oldAt = "http://192.0.2.1:80"
 	newAt = "https://192.0.2.2:443"
 
-	wordsReset = "recv() failed (104: Connection reset by peer) while reading upstream"
-	wordsStall = "upstream timed out (110: Connection timed out) while reading upstream"
-	wordsTLS   = "upstream SSL certificate verify error: (10:certificate has expired) while SSL handshaking to upstream"
+	messageReset   = "recv() failed (104: Connection reset by peer) while reading upstream"
+	messageTimeout = "upstream timed out (110: Connection timed out) while reading upstream"
+	messageTLS     = "upstream SSL certificate verify error: (10:certificate has expired) while SSL handshaking to upstream"
 )
 
 func TestAnswersThatBreakOffTrip(t *testing.T) {
 	t.Parallel()
-	b := newBench(t.TempDir())
-	b.table(t, service("api", nil), service("other", nil))
+	b := newBreaker(t.TempDir())
+	b.setTable(t, serviceRow("api", nil), serviceRow("other", nil))
 	for range 10 {
-		b.Complaint(complaint(wordsReset, "api", oldAt), noon)
-		b.Complaint(complaint(wordsReset, "api", "https://192.0.2.3:443"), noon)
-		b.Complaint(complaint(wordsReset, "api", "http://192.0.2.2:443"), noon)
-		b.Complaint(complaint(wordsReset, "nobody", newAt), noon)
-		b.Complaint(complaint("upstream timed out (110: Connection timed out) while proxying upgraded connection", "api", newAt), noon)
+		b.ObserveErrorLog(errorLine(messageReset, "api", oldAt), noon)
+		b.ObserveErrorLog(errorLine(messageReset, "api", "https://192.0.2.3:443"), noon)
+		b.ObserveErrorLog(errorLine(messageReset, "api", "http://192.0.2.2:443"), noon)
+		b.ObserveErrorLog(errorLine(messageReset, "nobody", newAt), noon)
+		b.ObserveErrorLog(errorLine("upstream timed out (110: Connection timed out) while proxying upgraded connection", "api", newAt), noon)
 	}
 	require.Equal(t, status.Migrating, b.phases["api"], "not new's failures")
-	b.broken = nil
-	b.Complaint(complaint(wordsReset, "api", newAt), noon)
-	b.Complaint(complaint(wordsReset, "api", newAt), noon)
+	b.ObserveErrorLog(errorLine(messageReset, "api", newAt), noon)
+	b.ObserveErrorLog(errorLine(messageReset, "api", newAt), noon)
 	require.Equal(t, status.Migrating, b.phases["api"], "two of three")
-	b.Complaint(complaint(wordsStall, "api", newAt), noon)
+	b.ObserveErrorLog(errorLine(messageTimeout, "api", newAt), noon)
 	require.Equal(t, status.FallenBack, b.phases["api"])
-	require.Contains(t, b.reason, "last: timeout ("+wordsStall+")")
+	require.Contains(t, b.reason, "last: timeout ("+messageTimeout+")")
 	require.Equal(t, status.Migrating, b.phases["other"])
-	require.Equal(t, []string{"api new reset", "api new reset", "api new timeout"}, b.broken)
+	require.Equal(t, map[string]float64{"api old reset": 10, "api new reset": 2, "api new timeout": 1}, b.failures(t))
 }
 
-func TestNobodyIsBlamedWhereBothSidesHaveTheAddress(t *testing.T) {
+func TestNoSideIsBlamedWhenBothHaveTheAddress(t *testing.T) {
 	t.Parallel()
-	b := newBench(t.TempDir())
-	b.table(t, service("api", func(s *migration.Service) { s.OldBackend = s.NewBackend }))
+	b := newBreaker(t.TempDir())
+	b.setTable(t, serviceRow("api", func(s *migration.Service) { s.OldBackend = s.NewBackend }))
 	for range 10 {
-		b.Complaint(complaint(wordsReset, "api", newAt), noon)
+		b.ObserveErrorLog(errorLine(messageReset, "api", newAt), noon)
 	}
 	require.Equal(t, status.Migrating, b.phases["api"])
-	require.Empty(t, b.broken)
+	require.Empty(t, b.failures(t))
 }
 
-func TestWithARatioBrokenAnswersWaitForTheirRequests(t *testing.T) {
+func TestBrokenAnswersWaitForTheirRequestsWithARatio(t *testing.T) {
 	t.Parallel()
-	b := newBench(t.TempDir())
-	b.table(t, service("api", func(s *migration.Service) { s.Fallback.FailureRatio = 0.5 }))
+	b := newBreaker(t.TempDir())
+	b.setTable(t, serviceRow("api", func(s *migration.Service) { s.Fallback.FailureRatio = 0.5 }))
 	for range 5 {
-		b.Complaint(complaint(wordsReset, "api", newAt), noon)
+		b.ObserveErrorLog(errorLine(messageReset, "api", newAt), noon)
 	}
 	b.tick(noon)
 	for range 11 {
-		b.Batch(event("api", 200), noon) // comes late
+		b.ObserveRequest(event("api", 200), noon) // a late batch
 	}
 	b.tick(noon.Add(time.Second))
 	require.Equal(t, status.Migrating, b.phases["api"], "5 of 11")
-	b.Complaint(complaint(wordsReset, "api", newAt), noon)
+	b.ObserveErrorLog(errorLine(messageReset, "api", newAt), noon)
 	b.tick(noon.Add(2 * time.Second))
 	b.tick(noon.Add(3 * time.Second))
 	require.Equal(t, status.FallenBack, b.phases["api"], "6 of 11")
 }
 
-func TestTheEvidenceTellsWhyTLSFails(t *testing.T) {
+func TestEvidenceHasTheTLSError(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	b := newBench(dir)
-	b.table(t, service("api", nil))
+	b := newBreaker(dir)
+	b.setTable(t, serviceRow("api", nil))
 	refused := event("api", 502)
 	refused.New.Connected, refused.New.Replied = false, false
 	for range 3 {
-		b.Urgent(refused, noon)
+		b.ObserveFailure(refused, noon)
 	}
 	require.Contains(t, b.reason, "last: connect")
-	b.Complaint(complaint(wordsTLS, "api", newAt), noon.Add(50*time.Millisecond))
-	require.Contains(t, b.reason, "last: tls ("+wordsTLS+")")
-	require.Empty(t, b.broken, "the access log counts it")
-	after := newBench(dir)
-	after.table(t, service("api", nil))
+	b.ObserveErrorLog(errorLine(messageTLS, "api", newAt), noon.Add(50*time.Millisecond))
+	require.Contains(t, b.reason, "last: tls ("+messageTLS+")")
+	require.Empty(t, b.failures(t), "the access log counts it")
+	after := newBreaker(dir)
+	after.setTable(t, serviceRow("api", nil))
 	require.Contains(t, after.reason, "certificate has expired", "the state file has it")
 }

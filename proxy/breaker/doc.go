@@ -1,25 +1,39 @@
-// Package guard is the second net at work: it keeps one fallback.Machine for
-// each service, tells it what nginx's log and the probes say, and tells the
-// agent when a service must leave new and when it may come back.
+// Package breaker is the circuit breaker. It holds one fallback.Machine for
+// each service, passes in what nginx's logs and the probes say about new, and
+// directs the agent when a service leaves new and when it comes back.
 //
-// Takes: tables, requests as both access logs tell of them (Urgent, Batch),
-// lines of the error log (Complaint), commands of an operator, a health
-// checker, the time.
-// Gives: verdicts to Options.Verdict, at once; a state file, so that a restart
-// neither forgets a fallback nor starts one; counts for /metrics.
-// Refuses: to hold up traffic. When the state cannot be written it says so and
-// trips all the same.
+// Takes:
+//   - the table that is in force
+//   - requests from the two access logs (ObserveFailure, ObserveRequest) and
+//     lines of the error log (ObserveErrorLog)
+//   - commands of an operator, over a unix socket
+//   - the results of package health, and the time
 //
-// A failure is urgent: nginx sends its line at once, on a datagram socket of
-// its own (accesslog.Urgent), because a service should be off new within
-// milliseconds of its fifth. All else comes in batches. A service with a
-// failure_ratio is judged by the batches alone: they are complete, and both
-// numbers of a ratio must come from one source.
+// Gives:
+//   - the phase of each service to the Agent, at once
+//   - a state file, so that a restart neither forgets a fallback nor starts one
+//   - the number of transitions for /metrics
 //
-// An answer that breaks off after it has begun is a success in the access log.
-// Only the error log tells, which is read ten times a second. A line that is
-// lost there (nginx writes more than 1 MB between two readings, about 3,000
-// failures) leaves enough others.
+// Refuses:
+//   - to delay traffic: when the state file cannot be written, the breaker
+//     logs an error and trips all the same
 //
-// Only cmd imports it.
+// A failure passes through this package as follows:
+//
+//	nginx writes a line        -> accesslog.FailureSocket parses it
+//	Breaker.ObserveFailure     counts it in the fallback.Machine of the service
+//	fallback.Step              decides, and gives a Transition
+//	Breaker.apply              writes the state file, then calls
+//	Agent.SetFallback          which sends the service's traffic to old
+//
+// nginx sends the line of a failure at once, to a datagram socket of its own,
+// because a service must leave new within milliseconds of its last allowed
+// failure. All other lines come in batches. A service with a failure_ratio is
+// judged by the batches alone: they are complete, and both numbers of a ratio
+// must come from one source.
+//
+// The access log calls an answer that breaks off after it has begun a success.
+// Only the error log says that it broke off; it is read ten times a second. A
+// line is lost there when nginx writes more than 1 MB between two readings,
+// about 3,000 failures, and leaves enough others.
 package breaker

@@ -7,33 +7,35 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// counts are the transitions made since the agent started.
-type counts map[transition]uint64
+// transitionCounts are the numbers of transitions since the agent started.
+type transitionCounts map[transition]uint64
 
 type transition struct {
 	service migration.Name
-	code    fallback.Cause
+	cause   fallback.Cause
 }
 
-func (c counts) add(service migration.Name, code fallback.Cause) { c[transition{service, code}]++ }
+func (c transitionCounts) add(service migration.Name, cause fallback.Cause) {
+	c[transition{service, cause}]++
+}
 
 var descTransitions = prometheus.NewDesc("migration_proxy_fallback_transitions_total",
-	"Changes of a service's fallback since the agent started, by reason: failures and unhealthy trip, recovery_started and recovered undo it.",
+	"Transitions of the circuit breaker of a service since the agent started, by reason: failures, unhealthy and operator_trip end the traffic to new; recovery_started, recovered, operator_clear and user_edit let it continue; held_old_down is a trip that was not made because old is down.",
 	[]string{"service", "reason"}, nil)
 
 // Describe implements prometheus.Collector.
-func (g *Breaker) Describe(out chan<- *prometheus.Desc) { out <- descTransitions }
+func (b *Breaker) Describe(out chan<- *prometheus.Desc) { out <- descTransitions }
 
-// Collect implements prometheus.Collector. Services that are gone are not
-// reported.
-func (g *Breaker) Collect(out chan<- prometheus.Metric) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for t, n := range g.counts {
-		if g.watched[t.service] == nil {
-			delete(g.counts, t)
+// Collect implements prometheus.Collector. Services that are not in the table
+// are left out.
+func (b *Breaker) Collect(out chan<- prometheus.Metric) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for t, n := range b.counts {
+		if b.services[t.service] == nil {
+			delete(b.counts, t)
 			continue
 		}
-		out <- prometheus.MustNewConstMetric(descTransitions, prometheus.CounterValue, float64(n), string(t.service), string(t.code))
+		out <- prometheus.MustNewConstMetric(descTransitions, prometheus.CounterValue, float64(n), string(t.service), string(t.cause))
 	}
 }

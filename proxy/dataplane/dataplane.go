@@ -20,7 +20,6 @@ import (
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
 	"github.com/migration-proxy/migration-proxy/proxy/breaker"
 	"github.com/migration-proxy/migration-proxy/proxy/configsync"
-	"github.com/migration-proxy/migration-proxy/proxy/health"
 )
 
 // forwardChunks is how many chunks of the access log, 256 KB each, may wait
@@ -35,7 +34,6 @@ type dataPlane struct {
 	agent     *proxy.Agent
 	sync      *configsync.Sync
 	breaker   *breaker.Breaker
-	probes    *health.Checker
 	counters  *accesslog.Counters
 	forwarder *accesslog.Forwarder // nil: the access log is off
 	server    *httpapi.Server
@@ -108,19 +106,16 @@ func (p *dataPlane) openAccessLog(context.Context) error {
 		}
 		target = file // open until the process ends
 	}
-	p.forwarder = accesslog.NewForwarder(target, forwardChunks, p.log)
-	p.counters.NotForwarded = p.forwarder.Dropped
+	p.forwarder = accesslog.NewForwarder(target, forwardChunks, p.counters, p.log)
 	return nil
 }
 
 // loadBreaker makes the circuit breaker, which reads its state of before a
-// restart, and the health checks that it asks for.
+// restart.
 func (p *dataPlane) loadBreaker(context.Context) error {
-	p.probes = health.New(health.Options{Roots: p.params.CAFile, OnChange: func(key health.Key) { p.breaker.Probed(key) }})
 	p.breaker = breaker.New(breaker.Options{
-		StateFile: p.runtimeFile("fallback.json"),
-		Verdict:   p.agent.SetFallback, Addresses: p.agent.Addresses, Health: p.probes, Log: p.log,
-		Broken: p.counters.AddBroken,
+		StateFile: p.runtimeFile("fallback.json"), Agent: p.agent, Counters: p.counters,
+		Roots: p.params.CAFile, Log: p.log,
 	})
 	return nil
 }

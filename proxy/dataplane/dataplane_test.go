@@ -137,14 +137,14 @@ func TestTrafficWithoutControlSocket(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 0, service("shop", 50, "/healthz"))
 	dir := r.options.RuntimeDir
-	obstacle := filepath.Join(dir, "control.sock", "file")
+	obstacle := filepath.Join(dir, "control", "sock", "file")
 	require.NoError(t, os.MkdirAll(obstacle, 0o755))
 	r.start()
 	r.awaitStatus("in force", inForce)
-	require.ErrorContains(t, breaker.Send(t.Context(), dir, fallback.Trip, "shop", "me"), "no agent answers")
+	require.ErrorContains(t, breaker.SendCommand(t.Context(), dir, fallback.Trip, "shop", "me"), "no agent answers")
 	require.NoError(t, os.Remove(obstacle))
 	r.eventually("a command is obeyed", func() bool {
-		return breaker.Send(t.Context(), dir, fallback.Trip, "shop", "me") == nil
+		return breaker.SendCommand(t.Context(), dir, fallback.Trip, "shop", "me") == nil
 	})
 }
 

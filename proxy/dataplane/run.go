@@ -29,7 +29,6 @@ func (p *dataPlane) run(ctx context.Context) error {
 	group.Go(func() error { return p.server.Run(lasting, p.listener) })
 	group.Go(func() error { p.readAccessLog(lasting); return nil })
 	group.Go(func() error { return p.sync.Run(running) })
-	group.Go(func() error { p.probes.Run(running); return nil })
 	group.Go(func() error { p.runBreaker(running); return nil })
 	group.Go(func() error { return p.receiveFailures(running) })
 	group.Go(func() error { p.serveOperator(running); return nil })
@@ -45,7 +44,7 @@ func (o breakerObserver) ConfigApplied(table *migration.Table) {
 }
 
 // NginxLogged implements proxy.Observer.
-func (o breakerObserver) NginxLogged(line string) { o.breaker.Complaint(line, time.Now()) }
+func (o breakerObserver) NginxLogged(line string) { o.breaker.ObserveErrorLog(line, time.Now()) }
 
 // awaitRuntimeDir waits until the agent has the runtime directory for itself.
 // It reports false when ctx ends first: the agent has failed, and reports why.
@@ -67,10 +66,10 @@ func (p *dataPlane) readAccessLog(ctx context.Context) {
 	if p.forwarder != nil {
 		defer p.startForwarder(ctx)()
 	}
-	intake := &accesslog.Intake{Counters: p.counters, Forwarder: p.forwarder, OnEvent: p.breaker.Batch, Log: p.log}
+	intake := &accesslog.Intake{Counters: p.counters, Forwarder: p.forwarder, Observer: p.breaker, Log: p.log}
 	tail := &accesslog.Tail{
 		Path: p.runtimeFile("access.log"), AtEnd: true,
-		Reopen: p.agent.ReopenLogs, Consume: intake.Consume, Log: p.log,
+		Nginx: p.agent, Consumer: intake, Log: p.log,
 	}
 	p.retry(ctx, "access log", tail.Run)
 }
@@ -92,7 +91,7 @@ func (p *dataPlane) receiveFailures(ctx context.Context) error {
 	if !p.awaitRuntimeDir(ctx) {
 		return nil
 	}
-	failures := &accesslog.Urgent{Path: p.runtimeFile("failures.sock"), OnEvent: p.breaker.Urgent, Log: p.log}
+	failures := &accesslog.FailureSocket{Path: p.runtimeFile("failures.sock"), Observer: p.breaker, Log: p.log}
 	return failures.Run(ctx)
 }
 
@@ -109,7 +108,7 @@ func (p *dataPlane) serveOperator(ctx context.Context) {
 		return
 	}
 	p.retry(ctx, "control socket", func(ctx context.Context) error {
-		return p.breaker.Serve(ctx, p.options.RuntimeDir)
+		return p.breaker.ServeCommands(ctx, p.options.RuntimeDir)
 	})
 }
 

@@ -9,22 +9,22 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// Stage is where in a request it happened.
+// Stage is the part of a request that failed.
 type Stage string
 
-// The stages of which the access log says less, or nothing.
+// The stages about which the access log says too little.
 const (
 	Body      Stage = "body"
 	Handshake Stage = "handshake"
 )
 
-// Complaint is one request's trouble with one backend.
+// Complaint is a failure of one backend in one request.
 type Complaint struct {
 	Stage   Stage
 	Failure fallback.Failure
-	Words   string // nginx's own, without anything of the client's
-	Server  string // the old_host of the service, "*.example.com" as it stands
-	Path    string // normalized, as migration.Table routes it
+	Message string // nginx's message, which has nothing from the client
+	Server  string // the old_host of the service, also "*.example.com"
+	Path    string // normalized, for migration.Table.Route
 	Scheme  migration.Scheme
 	Address netip.AddrPort
 }
@@ -41,11 +41,11 @@ func Parse(line string) (Complaint, bool) {
 	if !ok || !strings.HasPrefix(number, "*") {
 		return Complaint{}, false
 	}
-	words, line, ok := strings.Cut(line, ", client: ")
+	message, line, ok := strings.Cut(line, ", client: ")
 	if !ok {
 		return Complaint{}, false
 	}
-	c, ok := said(words)
+	c, ok := parseMessage(message)
 	if !ok {
 		return Complaint{}, false
 	}
@@ -57,16 +57,16 @@ func Parse(line string) (Complaint, bool) {
 	return c, ok && c.Server != "" && c.readRequest(line)
 }
 
-// form is the beginning of a message, and what it means.
+// form is the beginning of a message, and its meaning.
 type form struct {
 	begins  string
-	whole   bool // nothing follows
+	whole   bool // the message ends there
 	failure fallback.Failure
 }
 
-// brokenOff are the ends of an answer that are none. nginx passes an answer on
-// as it comes: when it notices that there is no more, it has just been reading
-// or just been sending, as chance will have it.
+// brokenOff are the messages about an answer that broke off. nginx passes an
+// answer on while it reads it, so it may be reading or sending when it notices
+// the end.
 var brokenOff = []form{
 	{"upstream prematurely closed connection", true, fallback.FailureReset},
 	{"upstream sent invalid chunked response", true, fallback.FailureReset},
@@ -75,8 +75,9 @@ var brokenOff = []form{
 	{"SSL_read() failed (", false, fallback.FailureReset},
 }
 
-// doing is what nginx was at, the forms that it then may say, and the stage.
-var doing = map[string]struct {
+// activities are what nginx was doing, with the stage and the messages that
+// belong to it.
+var activities = map[string]struct {
 	stage Stage
 	forms []form
 }{
@@ -91,16 +92,16 @@ var doing = map[string]struct {
 	}},
 }
 
-// said reads "MESSAGE while DOING".
-func said(words string) (Complaint, bool) {
-	at := strings.LastIndex(words, " while ")
+// parseMessage reads "MESSAGE while ACTIVITY".
+func parseMessage(text string) (Complaint, bool) {
+	at := strings.LastIndex(text, " while ")
 	if at < 0 {
 		return Complaint{}, false
 	}
-	message, found := words[:at], doing[words[at+len(" while "):]]
-	for _, f := range found.forms {
+	message, activity := text[:at], activities[text[at+len(" while "):]]
+	for _, f := range activity.forms {
 		if message == f.begins || !f.whole && strings.HasPrefix(message, f.begins) {
-			return Complaint{Stage: found.stage, Failure: f.failure, Words: words}, true
+			return Complaint{Stage: activity.stage, Failure: f.failure, Message: text}, true
 		}
 	}
 	return Complaint{}, false
@@ -120,7 +121,7 @@ func (c *Complaint) readRequest(line string) bool {
 	return c.readUpstream(line)
 }
 
-// pathOf leaves scheme and host out of a target in absolute form.
+// pathOf removes scheme and host from a target in absolute form.
 func pathOf(target string) string {
 	if strings.HasPrefix(target, "/") {
 		return target
@@ -132,8 +133,8 @@ func pathOf(target string) string {
 	return "/"
 }
 
-// readUpstream reads `https://192.0.2.7:443/path"`. A backend without an
-// address is a unix socket of ours, and no address.
+// readUpstream reads `https://192.0.2.7:443/path"`. A backend without
+// an address is a unix socket of the proxy itself.
 func (c *Complaint) readUpstream(text string) bool {
 	scheme, text, _ := strings.Cut(text, "://")
 	c.Scheme = migration.Scheme(scheme)

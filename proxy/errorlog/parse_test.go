@@ -28,8 +28,8 @@ func files(t testing.TB, pattern string) map[string]string {
 	return texts
 }
 
-// TestParseReadsEachLine: testdata/lines/CASE.txt is a line, CASE.json what
-// it means.
+// TestParseReadsEachLine: testdata/lines/CASE.txt is a line, CASE.json its
+// Complaint.
 func TestParseReadsEachLine(t *testing.T) {
 	t.Parallel()
 	for path, line := range files(t, "testdata/lines/*.txt") {
@@ -44,9 +44,9 @@ func TestParseReadsEachLine(t *testing.T) {
 	}
 }
 
-// TestParseLeavesOthersAlone: what is in testdata/others is nobody's failure,
-// or surely not the backend's, or not the whole line.
-func TestParseLeavesOthersAlone(t *testing.T) {
+// TestParseRefusesOtherLines: the lines in testdata/others are no failure of a
+// backend, or incomplete.
+func TestParseRefusesOtherLines(t *testing.T) {
 	t.Parallel()
 	for path, line := range files(t, "testdata/others/*.txt") {
 		_, ok := Parse(line)
@@ -54,8 +54,8 @@ func TestParseLeavesOthersAlone(t *testing.T) {
 	}
 }
 
-// TestParseCannotBeForged: whatever path, host and referrer a client sends,
-// server and address are nginx's.
+// TestParseCannotBeForged: no path, host or referrer of a client changes the
+// server and the address.
 func TestParseCannotBeForged(t *testing.T) {
 	t.Parallel()
 	const format = `*1 recv() failed (104: Connection reset by peer) while reading upstream, client: 192.0.2.1, ` +
@@ -67,14 +67,14 @@ func TestParseCannotBeForged(t *testing.T) {
 		target := strings.ReplaceAll(hostile.Draw(t, "target"), " ", "")
 		c, ok := Parse(fmt.Sprintf(format, target, target, hostile.Draw(t, "host"), hostile.Draw(t, "referrer")))
 		if !ok {
-			return // a path that nginx would not take either
+			return // nginx refuses such a path too
 		}
 		require.Equal(t, "api.example.com", c.Server)
 		require.Equal(t, "198.51.100.7:80", c.Address.String())
 	})
 }
 
-// FuzzParse: no line makes Parse panic; what it understands is whole.
+// FuzzParse: no line makes Parse panic, and a Complaint is complete.
 func FuzzParse(f *testing.F) {
 	for _, pattern := range []string{"testdata/lines/*.txt", "testdata/others/*.txt"} {
 		for _, line := range files(f, pattern) {
@@ -90,6 +90,6 @@ func FuzzParse(f *testing.F) {
 		require.NotEmpty(t, c.Server)
 		require.True(t, strings.HasPrefix(c.Path, "/"))
 		require.True(t, c.Address.IsValid())
-		require.Contains(t, line, c.Words)
+		require.Contains(t, line, c.Message)
 	})
 }

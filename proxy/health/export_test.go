@@ -1,7 +1,6 @@
 package health
 
-// Result gives what is known of a target now; the zero Result of an unknown
-// one.
+// Result gives the result of a target; the zero result of an unknown one.
 func (c *Checker) Result(key Key) result {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -11,8 +10,8 @@ func (c *Checker) Result(key Key) result {
 	return result{}
 }
 
-// Snapshot gives all results.
-func (c *Checker) Snapshot() map[Key]result {
+// Results gives the results of all targets.
+func (c *Checker) Results() map[Key]result {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	results := make(map[Key]result, len(c.entries))

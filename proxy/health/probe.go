@@ -17,55 +17,55 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// longestHeader is how much of a response is read, in bytes, to find a status.
-const longestHeader = 64 << 10
+// maxHeaderBytes is how much of a response is read to find its status.
+const maxHeaderBytes = 64 << 10
 
 // prober makes real probes.
 type prober struct {
 	dialer net.Dialer
-	trust  *trust
+	certs  *certFiles
 }
 
 func newProber(roots string) *prober {
-	return &prober{trust: newTrust(roots)}
+	return &prober{certs: newCertFiles(roots)}
 }
 
-// probe asks an address once; ctx must have a deadline.
+// probe probes an address once; ctx must have a deadline.
 func (p *prober) probe(ctx context.Context, spec Spec, addr netip.AddrPort) error {
 	conn, err := p.dialer.DialContext(ctx, "tcp", addr.String())
 	if err != nil {
-		return blame(ctx, fallback.FailureConnect, err)
+		return classify(ctx, fallback.FailureConnect, err)
 	}
-	// Reading and writing know no context; this ends them with it.
+	// Reads and writes have no context: closing the connection ends them.
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer func() {
 		stop()
 		_ = conn.Close()
 	}()
-	stream, err := p.secure(ctx, spec, conn)
+	stream, err := p.handshake(ctx, spec, conn)
 	if err != nil || spec.Check.Path == "" {
 		return err
 	}
 	return get(ctx, stream, spec)
 }
 
-// secure shakes hands with https.
-func (p *prober) secure(ctx context.Context, spec Spec, conn net.Conn) (net.Conn, error) {
+// handshake makes the TLS connection of an https backend.
+func (p *prober) handshake(ctx context.Context, spec Spec, conn net.Conn) (net.Conn, error) {
 	if spec.Backend.Scheme != migration.HTTPS {
 		return conn, nil
 	}
-	config, err := p.trust.config(spec)
+	config, err := p.certs.tlsConfig(spec)
 	if err != nil {
 		return nil, fmt.Errorf("not probed: %w", err)
 	}
 	stream := tls.Client(conn, config)
 	if err := stream.HandshakeContext(ctx); err != nil {
-		return nil, blame(ctx, fallback.FailureTLS, err)
+		return nil, classify(ctx, fallback.FailureTLS, err)
 	}
 	return stream, nil
 }
 
-// get asks for the path and judges the status.
+// get requests the path and checks the status.
 func get(ctx context.Context, conn net.Conn, spec Spec) error {
 	request, err := http.NewRequest(http.MethodGet, "http://"+spec.Host+spec.Check.Path, nil)
 	if err != nil {
@@ -74,19 +74,19 @@ func get(ctx context.Context, conn net.Conn, spec Spec) error {
 	request.Header.Set("User-Agent", "migration-proxy")
 	request.Close = true
 	if err := request.Write(conn); err != nil {
-		return blame(ctx, fallback.FailureReset, err)
+		return classify(ctx, fallback.FailureReset, err)
 	}
-	status, err := readStatus(bufio.NewReader(io.LimitReader(conn, longestHeader)), request)
+	status, err := readStatus(bufio.NewReader(io.LimitReader(conn, maxHeaderBytes)), request)
 	if err != nil {
-		return blame(ctx, fallback.FailureReset, err)
+		return classify(ctx, fallback.FailureReset, err)
 	}
 	if status < spec.Check.StatusMin || status > spec.Check.StatusMax {
-		return &failed{fallback.FailureStatus, fmt.Errorf("%d is not %d to %d", status, spec.Check.StatusMin, spec.Check.StatusMax)}
+		return &failedProbe{fallback.FailureStatus, fmt.Errorf("%d is not %d to %d", status, spec.Check.StatusMin, spec.Check.StatusMax)}
 	}
 	return nil
 }
 
-// readStatus passes over 1xx. The body is nobody's business.
+// readStatus skips informational responses (1xx). The body is not read.
 func readStatus(reader *bufio.Reader, request *http.Request) (int, error) {
 	for {
 		response, err := http.ReadResponse(reader, request)
@@ -99,20 +99,20 @@ func readStatus(reader *bufio.Reader, request *http.Request) (int, error) {
 	}
 }
 
-// ours are errors of a machine without descriptors, ports or memory.
-var ours = []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL}
+// localErrors mean that this machine has no descriptors, ports or memory left.
+var localErrors = []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EADDRNOTAVAIL}
 
-// blame finds out whose failure an error is: this machine's, when it has run
-// out of something or is about to stop; else the other side's, of this kind
-// unless it was just too slow. Too slow to connect is failing to connect, as
-// in nginx's log.
-func blame(ctx context.Context, kind fallback.Failure, err error) error {
-	is := func(own error) bool { return errors.Is(err, own) }
-	if slices.ContainsFunc(ours, is) || errors.Is(ctx.Err(), context.Canceled) {
+// classify gives a *failedProbe when the other side is at fault, and another
+// error when this machine has run out of something or the checker ends. The
+// failure has the given kind, or is a timeout; a timeout while connecting is a
+// failure to connect, as in nginx's log.
+func classify(ctx context.Context, kind fallback.Failure, err error) error {
+	isLocal := func(local error) bool { return errors.Is(err, local) }
+	if slices.ContainsFunc(localErrors, isLocal) || errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("not probed: %w", err)
 	}
 	if ctx.Err() != nil && kind != fallback.FailureConnect {
-		return &failed{fallback.FailureTimeout, ctx.Err()}
+		return &failedProbe{fallback.FailureTimeout, ctx.Err()}
 	}
-	return &failed{kind, err}
+	return &failedProbe{kind, err}
 }

@@ -26,23 +26,23 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// ask probes once, with a second for it.
-func ask(t *testing.T, spec Spec, addr string) error {
+// probeOnce probes once within a second.
+func probeOnce(t *testing.T, spec Spec, addr string) error {
 	t.Helper()
-	return askWith(t, newProber(""), spec, addr)
+	return probeWith(t, newProber(""), spec, addr)
 }
 
-func askWith(t *testing.T, p *prober, spec Spec, addr string) error {
+func probeWith(t *testing.T, p *prober, spec Spec, addr string) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	return p.probe(ctx, spec, netip.MustParseAddrPort(addr))
 }
 
-// kindOf is how a probe says that the other side failed.
-func kindOf(t *testing.T, err error) fallback.Failure {
+// failureOf gives the failure that a probe blames on the other side.
+func failureOf(t *testing.T, err error) fallback.Failure {
 	t.Helper()
-	var failure *failed
+	var failure *failedProbe
 	require.ErrorAs(t, err, &failure)
 	return failure.kind
 }
@@ -88,12 +88,12 @@ func TestPlain(t *testing.T) {
 	} {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
-			err := ask(t, plain(path), backend.Addr())
+			err := probeOnce(t, plain(path), backend.Addr())
 			if want == "" {
 				require.NoError(t, err)
 				return
 			}
-			require.Equal(t, want, kindOf(t, err))
+			require.Equal(t, want, failureOf(t, err))
 		})
 	}
 }
@@ -111,11 +111,11 @@ func TestAsksAsTrafficDoes(t *testing.T) {
 	require.NoError(t, err)
 	backend := start(t, testbed.Options{Certificate: certificate, ClientCAs: authority.Pool()})
 	spec := secure("/healthz?deep=%2F1", caFile)
-	require.Error(t, ask(t, spec, backend.Addr()), "without the client certificate")
+	require.Error(t, probeOnce(t, spec, backend.Addr()), "without the client certificate")
 	spec.TLS.ClientCertFile, spec.TLS.ClientKeyFile, err = testbed.WritePair(dir, "client", client)
 	require.NoError(t, err)
 
-	require.NoError(t, ask(t, spec, backend.Addr()))
+	require.NoError(t, probeOnce(t, spec, backend.Addr()))
 	requests := backend.Requests()
 	require.Len(t, requests, 1)
 	require.Equal(t, "GET", requests[0].Method)
@@ -125,20 +125,20 @@ func TestAsksAsTrafficDoes(t *testing.T) {
 	require.Equal(t, "proxy", requests[0].Client)
 
 	spec.TLS.ClientKeyFile = filepath.Join(dir, "gone.pem")
-	err = ask(t, spec, backend.Addr())
+	err = probeOnce(t, spec, backend.Addr())
 	require.ErrorContains(t, err, "not probed: client certificate")
-	var failure *failed
+	var failure *failedProbe
 	require.False(t, errors.As(err, &failure), "an unreadable file of ours is not new's failure")
 }
 
 func TestConnectOnly(t *testing.T) {
 	t.Parallel()
 	backend := start(t, testbed.Options{})
-	require.NoError(t, ask(t, plain(""), backend.Addr()))
+	require.NoError(t, probeOnce(t, plain(""), backend.Addr()))
 	backend.Kill()
-	require.Equal(t, fallback.FailureConnect, kindOf(t, ask(t, plain(""), backend.Addr())))
+	require.Equal(t, fallback.FailureConnect, failureOf(t, probeOnce(t, plain(""), backend.Addr())))
 	require.Zero(t, backend.Total())
-	require.Equal(t, fallback.FailureTLS, kindOf(t, ask(t, secure("", ""), start(t, testbed.Options{}).Addr())), "plain HTTP is no TLS")
+	require.Equal(t, fallback.FailureTLS, failureOf(t, probeOnce(t, secure("", ""), start(t, testbed.Options{}).Addr())), "plain HTTP is no TLS")
 }
 
 // TestSilence: a side that accepts and says nothing.
@@ -147,8 +147,8 @@ func TestSilence(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
-	require.Equal(t, fallback.FailureTimeout, kindOf(t, ask(t, plain("/"), listener.Addr().String())))
-	require.Equal(t, fallback.FailureTimeout, kindOf(t, ask(t, secure("", ""), listener.Addr().String())))
+	require.Equal(t, fallback.FailureTimeout, failureOf(t, probeOnce(t, plain("/"), listener.Addr().String())))
+	require.Equal(t, fallback.FailureTimeout, failureOf(t, probeOnce(t, secure("", ""), listener.Addr().String())))
 }
 
 func TestEndlessHeaderIsGivenUp(t *testing.T) {
@@ -165,7 +165,7 @@ func TestEndlessHeaderIsGivenUp(t *testing.T) {
 			_, err = conn.Write([]byte("X-Again: and again\r\n"))
 		}
 	}))
-	require.Equal(t, fallback.FailureReset, kindOf(t, ask(t, plain("/"), backend.Addr())))
+	require.Equal(t, fallback.FailureReset, failureOf(t, probeOnce(t, plain("/"), backend.Addr())))
 }
 
 func TestCertificates(t *testing.T) {
@@ -198,12 +198,12 @@ func TestCertificates(t *testing.T) {
 			if c.trusted {
 				spec.TLS.CAFile, _, _ = testbed.WritePair(t.TempDir(), "ca", certificate)
 			}
-			err := ask(t, spec, backend.Addr())
+			err := probeOnce(t, spec, backend.Addr())
 			if c.well {
 				require.NoError(t, err)
 				return
 			}
-			require.Equal(t, fallback.FailureTLS, kindOf(t, err))
+			require.Equal(t, fallback.FailureTLS, failureOf(t, err))
 			require.Zero(t, backend.Total(), "nothing is sent to a stranger")
 		})
 	}
@@ -238,17 +238,17 @@ func TestFilesAreReadAgain(t *testing.T) {
 	require.NoError(t, err)
 	backend := start(t, testbed.Options{Certificate: second})
 	p, spec := newProber(file), secure("/", "") // as roots, for the services without a file
-	require.Equal(t, fallback.FailureTLS, kindOf(t, askWith(t, p, spec, backend.Addr())))
+	require.Equal(t, fallback.FailureTLS, failureOf(t, probeWith(t, p, spec, backend.Addr())))
 
 	next, _, err := testbed.WritePair(dir, "next", second)
 	require.NoError(t, err)
 	require.NoError(t, os.Rename(next, file))
-	require.NoError(t, askWith(t, p, spec, backend.Addr()))
+	require.NoError(t, probeWith(t, p, spec, backend.Addr()))
 	require.NoError(t, os.WriteFile(file, []byte("broken"), 0o600))
-	require.NoError(t, askWith(t, p, spec, backend.Addr()))
+	require.NoError(t, probeWith(t, p, spec, backend.Addr()))
 	require.NoError(t, os.Remove(file))
-	require.NoError(t, askWith(t, p, spec, backend.Addr()))
-	require.ErrorContains(t, askWith(t, newProber(file), spec, backend.Addr()), "not probed: trusted certificates")
+	require.NoError(t, probeWith(t, p, spec, backend.Addr()))
+	require.ErrorContains(t, probeWith(t, newProber(file), spec, backend.Addr()), "not probed: trusted certificates")
 }
 
 func TestBlame(t *testing.T) {
@@ -258,12 +258,12 @@ func TestBlame(t *testing.T) {
 	stop()
 	late, cancel := context.WithTimeout(live, 0)
 	defer cancel()
-	var failure *failed
-	require.False(t, errors.As(blame(live, fallback.FailureConnect, &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}), &failure))
-	require.False(t, errors.As(blame(stopped, fallback.FailureReset, net.ErrClosed), &failure))
-	require.Equal(t, fallback.FailureConnect, kindOf(t, blame(late, fallback.FailureConnect, os.ErrDeadlineExceeded)))
-	require.Equal(t, fallback.FailureTimeout, kindOf(t, blame(late, fallback.FailureTLS, net.ErrClosed)))
-	require.Equal(t, fallback.FailureReset, kindOf(t, blame(live, fallback.FailureReset, net.ErrClosed)))
+	var failure *failedProbe
+	require.False(t, errors.As(classify(live, fallback.FailureConnect, &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}), &failure))
+	require.False(t, errors.As(classify(stopped, fallback.FailureReset, net.ErrClosed), &failure))
+	require.Equal(t, fallback.FailureConnect, failureOf(t, classify(late, fallback.FailureConnect, os.ErrDeadlineExceeded)))
+	require.Equal(t, fallback.FailureTimeout, failureOf(t, classify(late, fallback.FailureTLS, net.ErrClosed)))
+	require.Equal(t, fallback.FailureReset, failureOf(t, classify(live, fallback.FailureReset, net.ErrClosed)))
 }
 
 // TestEndsAtOnce: a probe under way does not hold up the end, and blames nobody.
@@ -305,13 +305,27 @@ func BenchmarkProbeTLS(b *testing.B) {
 	}
 }
 
-// TestRealProbesEndToEnd: a backend that dies and comes back, seen by a
-// Checker with real sockets.
+// realBackend resolves to one address and passes changes on.
+type realBackend struct {
+	address netip.AddrPort
+	changes chan migration.Name
+}
+
+// Addresses implements Resolver.
+func (b realBackend) Addresses(migration.Backend) []netip.AddrPort {
+	return []netip.AddrPort{b.address}
+}
+
+// ProbesChanged implements Observer.
+func (b realBackend) ProbesChanged(service migration.Name) { b.changes <- service }
+
+// TestRealProbesEndToEnd: a Checker with real sockets sees a backend die and
+// come back.
 func TestRealProbesEndToEnd(t *testing.T) {
 	t.Parallel()
 	backend := start(t, testbed.Options{})
-	changes := make(chan Key, 10)
-	c := New(Options{OnChange: func(key Key) { changes <- key }})
+	real := realBackend{netip.MustParseAddrPort(backend.Addr()), make(chan migration.Name, 10)}
+	c := New(Options{Resolver: real, Observer: real})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -320,12 +334,12 @@ func TestRealProbesEndToEnd(t *testing.T) {
 	}()
 	spec := plain("/healthz")
 	spec.Check.Interval, spec.Check.Timeout, spec.Check.Healthy, spec.Check.Unhealthy = 10*time.Millisecond, 5*time.Second, 2, 3
-	c.Set([]Target{{Key: api, Spec: spec, Addresses: func() []netip.AddrPort { return []netip.AddrPort{netip.MustParseAddrPort(backend.Addr())} }}})
+	c.SetTargets([]Target{{Key: api, Spec: spec}})
 	expect := func(health fallback.Health) {
 		t.Helper()
 		select {
-		case key := <-changes:
-			require.Equal(t, health, c.Result(key).Health)
+		case <-real.changes:
+			require.Equal(t, health, c.Result(api).Health)
 		case <-time.After(10 * time.Second):
 			require.Fail(t, "no change", "%+v", c.Result(api))
 		}
@@ -333,12 +347,12 @@ func TestRealProbesEndToEnd(t *testing.T) {
 	expect(fallback.Healthy)
 	backend.Kill()
 	expect(fallback.Unhealthy)
-	require.True(t, c.Result(api).Down())
+	require.True(t, c.Result(api).down())
 	require.NoError(t, backend.Revive())
 	expect(fallback.Healthy)
 	backend.Answer(testbed.Do("status/503"))
 	expect(fallback.Unhealthy)
-	require.False(t, c.Result(api).Down())
+	require.False(t, c.Result(api).down())
 	cancel()
 	<-ended
 }

@@ -3,66 +3,66 @@ package health
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/migration-proxy/migration-proxy/fallback"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// result is what probing one target has shown.
+// result is what the probes of one target have shown.
 type result struct {
 	Health fallback.Health
-	Since  time.Time // when Health became what it is; zero while Unknown
-	// Streak is how many probes in a row ended like the last one: positive
-	// for successes, negative for failures.
+	// Streak is how many probes in a row ended like the last one: positive for
+	// successes, negative for failures.
 	Streak int
-	// LastFailure is how the last probe that failed did; empty after a success.
+	// LastFailure is how the last probe failed; "" after a success.
 	LastFailure fallback.Failure
-	// LastError is why the last probe failed or could not be made; empty
-	// after a success.
+	// LastError is why the last probe failed or could not be made; "" after a
+	// success.
 	LastError string
-	LastAt    time.Time // of the last probe's end
 }
 
-// Down tells whether nobody is there: unhealthy, as not even a connection is
-// made. A status, a slow answer or a certificate may be the probe's fault (old
-// need not have new's health path), and trips are held back by this.
-func (r result) Down() bool {
+// down reports whether the target is unhealthy because it does not even accept
+// connections. A status, a slow answer or a certificate may be the fault of
+// the probe (old may lack the health path of new), and down holds back trips.
+func (r result) down() bool {
 	return r.Health == fallback.Unhealthy && r.LastFailure == fallback.FailureConnect
 }
 
-// failed is a probe's failure by the other side's doing.
-type failed struct {
+// failedProbe is a probe that the other side failed.
+type failedProbe struct {
 	kind fallback.Failure
 	err  error
 }
 
-func (f *failed) Error() string { return fmt.Sprintf("%s: %v", f.kind, f.err) }
-func (f *failed) Unwrap() error { return f.err }
+// Error implements error.
+func (f *failedProbe) Error() string { return fmt.Sprintf("%s: %v", f.kind, f.err) }
 
-// add takes in how a probe ended and tells whether the verdict changed. An
-// error that is not failed says nothing about the other side.
-func (r *result) add(err error, check migration.HealthCheck, now time.Time) bool {
-	r.LastAt, r.LastError = now, ""
+// Unwrap gives the cause, for errors.Is.
+func (f *failedProbe) Unwrap() error { return f.err }
+
+// add adds the result of a probe and reports whether Health changed. An error that is not a *failedProbe says nothing about the other
+// side.
+func (r *result) add(err error, check migration.HealthCheck) bool {
+	r.LastError = ""
 	if err != nil {
 		r.LastError = err.Error()
 	}
-	var failure *failed
+	var failure *failedProbe
 	switch {
 	case err == nil:
 		r.Streak, r.LastFailure = max(r.Streak, 0)+1, fallback.NoFailure
-		return r.judge(fallback.Healthy, r.Streak >= check.Healthy, now)
+		return r.setHealth(fallback.Healthy, r.Streak >= check.Healthy)
 	case errors.As(err, &failure):
 		r.Streak, r.LastFailure = min(r.Streak, 0)-1, failure.kind
-		return r.judge(fallback.Unhealthy, -r.Streak >= check.Unhealthy, now)
+		return r.setHealth(fallback.Unhealthy, -r.Streak >= check.Unhealthy)
 	}
 	return false
 }
 
-func (r *result) judge(verdict fallback.Health, reached bool, now time.Time) bool {
-	if !reached || r.Health == verdict {
+func (r *result) setHealth(health fallback.Health, reached bool) bool {
+	if !reached || r.Health == health {
 		return false
 	}
-	r.Health, r.Since = verdict, now
+	r.Health = health
 	return true
 }

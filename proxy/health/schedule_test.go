@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -21,86 +20,98 @@ import (
 var (
 	here    = netip.MustParseAddrPort("127.0.0.1:1")
 	there   = netip.MustParseAddrPort("127.0.0.1:2")
-	refused = &failed{fallback.FailureConnect, errors.New("refused")}
+	refused = &failedProbe{fallback.FailureConnect, errors.New("refused")}
 	check   = migration.HealthCheck{Interval: 5 * time.Second, Timeout: 2 * time.Second, Healthy: 2, Unhealthy: 3}
 	api     = Key{"api", migration.New}
 )
 
-func target(key Key) Target {
-	return Target{
-		Key: key, Spec: Spec{Check: check},
-		Addresses: func() []netip.AddrPort { return []netip.AddrPort{here, there} },
-	}
-}
+func target(key Key) Target { return Target{Key: key, Spec: Spec{Check: check}} }
 
-func demanded(key Key) Target {
+func onDemand(key Key) Target {
 	t := target(key)
 	t.OnDemand = true
 	return t
 }
 
-// script is a side that a test makes well or ill, and that notes who asks.
-type script struct {
-	mu       sync.Mutex
-	answer   error
-	dead     netip.AddrPort // refuses, whatever the answer
-	hangs    bool
-	times    []time.Time
-	asked    []netip.AddrPort
-	underWay map[Spec]int
-	most     int // under way at once, for one Spec
+// fakeBackend is a backend whose health a test sets. It records the probes.
+type fakeBackend struct {
+	mu        sync.Mutex
+	addresses []netip.AddrPort
+	err       error          // of each probe
+	dead      netip.AddrPort // refuses connections, whatever err is
+	hangs     bool
+	times     []time.Time
+	probed    []netip.AddrPort
+	underWay  map[Spec]int
+	maxOfSpec int // probes of one Spec under way at once
+	maxInAll  int // probes under way at once
+	changes   atomic.Int32
 }
 
-func (s *script) probe(ctx context.Context, spec Spec, addr netip.AddrPort) error {
-	answer, hangs := s.begin(spec, addr)
+// Addresses implements Resolver.
+func (s *fakeBackend) Addresses(migration.Backend) []netip.AddrPort { return s.addresses }
+
+// ProbesChanged implements Observer.
+func (s *fakeBackend) ProbesChanged(migration.Name) { s.changes.Add(1) }
+
+func (s *fakeBackend) probe(ctx context.Context, spec Spec, addr netip.AddrPort) error {
+	err, hangs := s.begin(spec, addr)
 	if hangs {
 		<-ctx.Done()
-		answer = blame(ctx, fallback.FailureReset, ctx.Err())
+		err = classify(ctx, fallback.FailureReset, ctx.Err())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.underWay[spec]--
-	return answer
+	return err
 }
 
-func (s *script) begin(spec Spec, addr netip.AddrPort) (error, bool) {
+func (s *fakeBackend) begin(spec Spec, addr netip.AddrPort) (error, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.underWay == nil {
 		s.underWay = map[Spec]int{}
 	}
-	s.times, s.asked = append(s.times, time.Now()), append(s.asked, addr)
+	s.times, s.probed = append(s.times, time.Now()), append(s.probed, addr)
 	s.underWay[spec]++
-	s.most = max(s.most, s.underWay[spec])
+	s.maxOfSpec = max(s.maxOfSpec, s.underWay[spec])
+	inAll := 0
+	for _, n := range s.underWay {
+		inAll += n
+	}
+	s.maxInAll = max(s.maxInAll, inAll)
 	if addr == s.dead {
 		return refused, false
 	}
-	return s.answer, s.hangs
+	return s.err, s.hangs
 }
 
-func (s *script) becomes(answer error) {
+func (s *fakeBackend) setError(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.answer = answer
+	s.err = err
 }
 
-func (s *script) hang() {
+func (s *fakeBackend) hang() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hangs = true
 }
 
-func (s *script) count() int {
+func (s *fakeBackend) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.times)
 }
 
-// running runs a checker in a bubble of its own time, and ends it.
-func running(t *testing.T, options Options, s *script, body func(c *Checker)) {
+// withChecker runs a checker against the backend, in a synctest bubble.
+func withChecker(t *testing.T, s *fakeBackend, body func(c *Checker)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := newChecker(options, s.probe)
+		if s.addresses == nil {
+			s.addresses = []netip.AddrPort{here, there}
+		}
+		c := newChecker(Options{Resolver: s, Observer: s}, s.probe)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {
@@ -123,16 +134,16 @@ func pass(d time.Duration) {
 func TestOneLivingAddressIsEnough(t *testing.T) {
 	t.Parallel()
 	for _, dead := range []netip.AddrPort{here, there} {
-		s := &script{dead: dead}
-		running(t, Options{}, s, func(c *Checker) {
-			c.Set([]Target{demanded(api)})
-			c.Demand("api", true)
+		s := &fakeBackend{dead: dead}
+		withChecker(t, s, func(c *Checker) {
+			c.SetTargets([]Target{onDemand(api)})
+			c.SetDemand("api", true)
 			pass(4 * check.Interval)
 			require.Equal(t, fallback.Healthy, c.Result(api).Health, "dead: %s", dead)
-			s.becomes(refused)
+			s.setError(refused)
 			pass(4 * check.Interval)
 			require.Equal(t, fallback.Unhealthy, c.Result(api).Health, "both are dead")
-			s.becomes(nil)
+			s.setError(nil)
 			pass(4 * check.Interval)
 			require.Equal(t, fallback.Healthy, c.Result(api).Health)
 			pass(20 * check.Interval)
@@ -143,10 +154,9 @@ func TestOneLivingAddressIsEnough(t *testing.T) {
 
 func TestThresholds(t *testing.T) {
 	t.Parallel()
-	s := &script{}
-	var changes atomic.Int32
-	running(t, Options{OnChange: func(key Key) { changes.Add(1) }}, s, func(c *Checker) {
-		c.Set([]Target{target(api)})
+	s := &fakeBackend{}
+	withChecker(t, s, func(c *Checker) {
+		c.SetTargets([]Target{target(api)})
 		seen := map[int]result{}
 		watch := func(until int) {
 			for s.count() < until {
@@ -158,33 +168,31 @@ func TestThresholds(t *testing.T) {
 		require.Equal(t, fallback.Unknown, seen[1].Health, "one success is not two")
 		require.Equal(t, fallback.Healthy, seen[2].Health)
 		require.Equal(t, 2, seen[2].Streak)
-		since := seen[2].Since
-		s.becomes(refused)
+		s.setError(refused)
 		watch(5)
 		require.Equal(t, fallback.Healthy, seen[4].Health, "two failures are not three")
-		require.Equal(t, since, seen[4].Since)
 		require.Equal(t, -3, seen[5].Streak)
 		require.Equal(t, fallback.Unhealthy, seen[5].Health)
 		require.Equal(t, "connect: refused", seen[5].LastError)
-		require.True(t, seen[5].Down())
+		require.True(t, seen[5].down())
 		require.Equal(t, fallback.Probes{New: fallback.Unhealthy, Error: "connect: refused"}, c.Probes("api"))
-		s.becomes(errors.New("no descriptors left"))
+		s.setError(errors.New("no descriptors left"))
 		watch(9)
 		require.Equal(t, -3, seen[9].Streak, "our own trouble says nothing about new")
 		require.Equal(t, "no descriptors left", seen[9].LastError)
-		s.becomes(nil)
+		s.setError(nil)
 		watch(11)
 		require.Equal(t, fallback.Healthy, seen[11].Health)
 		require.Empty(t, seen[11].LastError)
-		require.EqualValues(t, 3, changes.Load())
+		require.EqualValues(t, 3, s.changes.Load())
 	})
 }
 
 func TestIntervalHasJitterAndFailingAddressesTakeTurns(t *testing.T) {
 	t.Parallel()
-	s := &script{answer: refused}
-	running(t, Options{}, s, func(c *Checker) {
-		c.Set([]Target{target(api)})
+	s := &fakeBackend{err: refused}
+	withChecker(t, s, func(c *Checker) {
+		c.SetTargets([]Target{target(api)})
 		pass(10 * time.Minute)
 	})
 	pauses := map[time.Duration]bool{}
@@ -192,7 +200,7 @@ func TestIntervalHasJitterAndFailingAddressesTakeTurns(t *testing.T) {
 		pause := s.times[i].Sub(s.times[i-1])
 		require.InDelta(t, check.Interval, pause, float64(check.Interval/10))
 		pauses[pause.Round(time.Millisecond)] = true
-		require.NotEqual(t, s.asked[i-1], s.asked[i])
+		require.NotEqual(t, s.probed[i-1], s.probed[i])
 	}
 	require.InDelta(t, 120, len(s.times), 5)
 	require.Greater(t, len(pauses), 20, "jitter")
@@ -200,65 +208,64 @@ func TestIntervalHasJitterAndFailingAddressesTakeTurns(t *testing.T) {
 
 func TestNeverTwoProbesOfOneTarget(t *testing.T) {
 	t.Parallel()
-	s := &script{}
+	s := &fakeBackend{}
 	s.hang()
-	running(t, Options{}, s, func(c *Checker) {
-		one := demanded(api)
-		one.Check.Interval = 10 * time.Millisecond // far below the timeout
+	withChecker(t, s, func(c *Checker) {
+		frequent := onDemand(api)
+		frequent.Check.Interval = 10 * time.Millisecond // far below the timeout
 		for range 200 {
-			c.Set([]Target{one})
-			c.Demand("api", true)
+			c.SetTargets([]Target{frequent})
+			c.SetDemand("api", true)
 			pass(50 * time.Millisecond)
-			c.Demand("api", false)
-			c.Set(nil)
+			c.SetDemand("api", false)
+			c.SetTargets(nil)
 		}
 		require.Greater(t, s.count(), 3)
-		require.Equal(t, 1, s.most)
+		require.Equal(t, 1, s.maxOfSpec)
 		pass(check.Timeout)
 		require.Empty(t, c.entries, "what was taken away is forgotten")
-		require.Empty(t, c.queue)
 	})
 }
 
 func TestOnDemandIsProbedOnlyOnDemand(t *testing.T) {
 	t.Parallel()
-	s := &script{}
-	running(t, Options{}, s, func(c *Checker) {
-		c.Set([]Target{demanded(api)})
+	s := &fakeBackend{}
+	withChecker(t, s, func(c *Checker) {
+		c.SetTargets([]Target{onDemand(api)})
 		pass(time.Hour)
 		require.Zero(t, s.count())
-		c.Demand("api", true)
+		c.SetDemand("api", true)
 		pass(time.Millisecond)
 		require.Equal(t, 1, s.count(), "at once")
 		pass(6 * time.Second)
 		require.Equal(t, fallback.Healthy, c.Result(api).Health)
-		c.Demand("api", true)
+		c.SetDemand("api", true)
 		require.Equal(t, fallback.Healthy, c.Result(api).Health)
-		c.Demand("api", false)
+		c.SetDemand("api", false)
 		require.Equal(t, result{}, c.Result(api))
 		asked := s.count()
 		pass(time.Hour)
 		require.Equal(t, asked, s.count())
-		c.Demand("nobody", true)
+		c.SetDemand("nobody", true)
 	})
 }
 
 func TestSetKeepsWhatIsKnown(t *testing.T) {
 	t.Parallel()
-	s := &script{}
-	running(t, Options{}, s, func(c *Checker) {
-		c.Set([]Target{target(api)})
+	s := &fakeBackend{}
+	withChecker(t, s, func(c *Checker) {
+		c.SetTargets([]Target{target(api)})
 		pass(15 * time.Second)
 		before := c.Result(api)
 		require.Equal(t, fallback.Healthy, before.Health)
-		c.Set([]Target{target(api), target(Key{"web", migration.New})})
+		c.SetTargets([]Target{target(api), target(Key{"web", migration.New})})
 		require.Equal(t, before, c.Result(api))
-		require.Len(t, c.Snapshot(), 2)
+		require.Len(t, c.Results(), 2)
 		other := target(api)
 		other.Host = "other.example.com"
-		c.Set([]Target{other})
+		c.SetTargets([]Target{other})
 		require.Equal(t, result{}, c.Result(api), "another question")
-		require.Len(t, c.Snapshot(), 1)
+		require.Len(t, c.Results(), 1)
 		pass(15 * time.Second)
 		require.Equal(t, fallback.Healthy, c.Result(api).Health)
 	})
@@ -266,15 +273,15 @@ func TestSetKeepsWhatIsKnown(t *testing.T) {
 
 func TestAnswersToAnOldQuestionDoNotCount(t *testing.T) {
 	t.Parallel()
-	s := &script{}
+	s := &fakeBackend{}
 	s.hang()
-	running(t, Options{}, s, func(c *Checker) {
-		one := demanded(api)
-		c.Set([]Target{one})
-		c.Demand("api", true)
+	withChecker(t, s, func(c *Checker) {
+		changed := onDemand(api)
+		c.SetTargets([]Target{changed})
+		c.SetDemand("api", true)
 		pass(time.Second)
-		one.Host = "other.example.com"
-		c.Set([]Target{one})
+		changed.Host = "other.example.com"
+		c.SetTargets([]Target{changed})
 		pass(1100 * time.Millisecond) // the first probe has timed out
 		require.Equal(t, result{}, c.Result(api))
 		pass(2 * time.Second)
@@ -285,17 +292,17 @@ func TestAnswersToAnOldQuestionDoNotCount(t *testing.T) {
 
 func TestTakenAwayWhileBusyIsForgotten(t *testing.T) {
 	t.Parallel()
-	s := &script{}
-	running(t, Options{}, s, func(c *Checker) {
-		c.Set([]Target{target(api)})
+	s := &fakeBackend{}
+	withChecker(t, s, func(c *Checker) {
+		c.SetTargets([]Target{target(api)})
 		pass(15 * time.Second)
 		s.hang()
 		for asked := s.count(); s.count() == asked; {
 			pass(100 * time.Millisecond)
 		}
-		c.Set(nil)
-		require.Empty(t, c.Snapshot())
-		c.Set([]Target{target(api)})
+		c.SetTargets(nil)
+		require.Empty(t, c.Results())
+		c.SetTargets([]Target{target(api)})
 		require.Equal(t, result{}, c.Result(api))
 	})
 }
@@ -303,40 +310,34 @@ func TestTakenAwayWhileBusyIsForgotten(t *testing.T) {
 func TestNoAddressIsDown(t *testing.T) {
 	t.Parallel()
 	nowhere := target(Key{"api", migration.Old})
-	nowhere.Addresses = func() []netip.AddrPort { return nil }
-	running(t, Options{}, &script{}, func(c *Checker) {
-		c.Set([]Target{nowhere})
+	withChecker(t, &fakeBackend{addresses: []netip.AddrPort{}}, func(c *Checker) {
+		c.SetTargets([]Target{nowhere})
 		pass(30 * time.Second)
 		require.Equal(t, "connect: the name has no address", c.Result(nowhere.Key).LastError)
 		require.True(t, c.Probes("api").OldDown)
 	})
 }
 
-// TestThousandsOfTargetsThatHang: late probes, not many goroutines; and no
-// target is left out.
+// TestThousandsOfTargetsThatHang: their probes come late, and not all at once;
+// no target is left out.
 func TestThousandsOfTargetsThatHang(t *testing.T) {
 	t.Parallel()
-	const services, workers = 5000, 32
-	s := &script{}
+	const services = 5000
+	s := &fakeBackend{}
 	s.hang()
-	running(t, Options{Workers: workers}, s, func(c *Checker) {
-		before := runtime.NumGoroutine()
+	withChecker(t, s, func(c *Checker) {
 		targets := make([]Target, services)
 		for i := range targets {
 			targets[i] = target(Key{migration.Name(fmt.Sprintf("service-%d", i)), migration.New})
 			targets[i].Host = string(targets[i].Service)
 		}
-		c.Set(targets)
-		most := 0
-		for range 400 { // 5000 targets at 16 a second take 313 s
-			pass(time.Second)
-			most = max(most, runtime.NumGoroutine()-before)
-		}
-		require.LessOrEqual(t, most, 2*workers+100, "other tests run beside this one")
-		for key, result := range c.Snapshot() {
+		c.SetTargets(targets)
+		pass(400 * time.Second) // 5000 targets at 16 a second take 313 s
+		require.Equal(t, maxProbes, s.maxInAll)
+		for key, result := range c.Results() {
 			require.NotZero(t, result.Streak, key)
 		}
-		require.Equal(t, 1, s.most)
+		require.Equal(t, 1, s.maxOfSpec)
 	})
 }
 
@@ -348,12 +349,12 @@ func TestDown(t *testing.T) {
 		fallback.FailureConnect: true, fallback.FailureTLS: false, fallback.FailureTimeout: false,
 		fallback.FailureReset: false, fallback.FailureStatus: false,
 	} {
-		require.Equal(t, down, result{Health: fallback.Unhealthy, LastFailure: failure}.Down(), failure)
-		require.False(t, result{LastFailure: failure}.Down())
+		require.Equal(t, down, result{Health: fallback.Unhealthy, LastFailure: failure}.down(), failure)
+		require.False(t, result{LastFailure: failure}.down())
 	}
 }
 
-func TestFor(t *testing.T) {
+func TestTargetsOf(t *testing.T) {
 	t.Parallel()
 	service := &migration.Service{
 		Name: "api", OldHost: "api.old", NewHost: "api.new",
@@ -361,16 +362,13 @@ func TestFor(t *testing.T) {
 		NewBackend: migration.Backend{Scheme: migration.HTTPS, Host: "new.lb", Port: 443},
 		TLS:        migration.TLS{Verify: true, ServerName: "sni.new", ClientCertFile: "/c.pem"},
 	}
-	addresses := func(b migration.Backend) []netip.AddrPort {
-		return map[string][]netip.AddrPort{"old.svc": {here}, "new.lb": {there}}[b.Host]
-	}
-	targets := For(service, addresses)
+	targets := TargetsOf(service)
 	require.Len(t, targets, 1)
 	require.True(t, targets[0].OnDemand)
-	require.Equal(t, []netip.AddrPort{there}, targets[0].Addresses())
+	require.Equal(t, service.NewBackend, targets[0].Backend)
 
 	service.HealthCheck = &migration.HealthCheck{Path: "/healthz"}
-	targets = For(service, addresses)
+	targets = TargetsOf(service)
 	require.Len(t, targets, 2)
 	require.Equal(t, "api.new", targets[0].Host)
 	require.Equal(t, "sni.new", targets[0].ServerName)
@@ -379,10 +377,10 @@ func TestFor(t *testing.T) {
 	require.Equal(t, Key{"api", migration.Old}, targets[1].Key)
 	require.Equal(t, "api.old", targets[1].Host)
 	require.Empty(t, targets[1].TLS.ClientCertFile, "old is not new's")
-	require.Equal(t, []netip.AddrPort{here}, targets[1].Addresses())
+	require.Equal(t, service.OldBackend, targets[1].Backend)
 
 	service.OldHost = "*.old"
-	targets = For(service, addresses)
+	targets = TargetsOf(service)
 	require.Empty(t, targets[1].Check.Path)
 	require.Equal(t, migration.HTTP, targets[1].Backend.Scheme)
 }

@@ -1,69 +1,60 @@
 package health
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// Key names what is probed: one side of one service.
+// Key names a target: one side of one service.
 type Key struct {
 	Service migration.Name
 	Side    migration.Side
 }
 
-// Spec is how to probe. Two equal ones are the same question; another one
-// makes the answers so far meaningless.
+// Spec says how to probe. The result of another Spec says nothing about this
+// one.
 type Spec struct {
 	Backend    migration.Backend
 	Host       string // Host header
 	ServerName string // SNI, and the name in the certificate
 	TLS        migration.TLS
 	Check      migration.HealthCheck
-	// OnDemand: probed only while Demand says so.
+	// OnDemand targets are probed only while SetDemand says so.
 	OnDemand bool
 }
 
-// Target is one thing to probe.
+// Target is one side of one service, and how to probe it.
 type Target struct {
 	Key
 	Spec
-	// Addresses gives where the backend is now, in a stable order; none is a
-	// failure to connect. It is called for each probe and must not block.
-	Addresses func() []netip.AddrPort
 }
 
-// onDemand is how a service without health_check is asked whether it can be
-// connected to.
-var onDemand = migration.HealthCheck{Interval: 5 * time.Second, Timeout: 2 * time.Second, Healthy: 2, Unhealthy: 3}
+// onDemandCheck is the check of a service without health_check: whether it
+// accepts connections.
+var onDemandCheck = migration.HealthCheck{Interval: 5 * time.Second, Timeout: 2 * time.Second, Healthy: 2, Unhealthy: 3}
 
-// For gives a service's targets: new, on demand when the service has no
-// health check, and old when it has one.
-func For(s *migration.Service, addresses func(migration.Backend) []netip.AddrPort) []Target {
-	of := func(side migration.Side, spec Spec) Target {
-		return Target{
-			Key: Key{s.Name, side}, Spec: spec,
-			Addresses: func() []netip.AddrPort { return addresses(spec.Backend) },
-		}
-	}
+// TargetsOf gives the targets of a service: new and old when it has a health
+// check, else new on demand.
+func TargetsOf(s *migration.Service) []Target {
 	spec := Spec{
 		Backend: s.NewBackend, Host: string(s.NewHost), ServerName: string(s.ServerName()), TLS: s.TLS,
-		Check: onDemand, OnDemand: s.HealthCheck == nil,
+		Check: onDemandCheck, OnDemand: s.HealthCheck == nil,
 	}
 	if s.HealthCheck == nil {
-		return []Target{of(migration.New, spec)}
+		return []Target{{Key{s.Name, migration.New}, spec}}
 	}
 	spec.Check = *s.HealthCheck
-	return []Target{of(migration.New, spec), of(migration.Old, oldSpec(s))}
+	return []Target{{Key{s.Name, migration.New}, spec}, {Key{s.Name, migration.Old}, oldSpec(s)}}
 }
 
-// oldSpec asks old with the Host that clients use. Behind a wildcard that is
-// not known, and old is only connected to.
+// oldSpec probes old with the Host that clients send. The Host is unknown for
+// a wildcard: old is then only connected to. The certificate of old is not
+// verified, as for traffic.
 func oldSpec(s *migration.Service) Spec {
 	spec := Spec{
 		Backend: s.OldBackend, Host: string(s.OldHost), ServerName: string(s.OldHost),
-		Check: *s.HealthCheck, // its certificate is not verified for traffic, either
+		Check: *s.HealthCheck,
 	}
 	if s.OldHost.Wildcard() {
 		spec.Backend.Scheme, spec.Check.Path = migration.HTTP, ""

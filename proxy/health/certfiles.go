@@ -11,28 +11,28 @@ import (
 	"sync"
 )
 
-// trust holds what was read from certificate files, shared by all services
-// that name the same ones.
-type trust struct {
+// certFiles holds the content of certificate files, shared by all services
+// that name the same files.
+type certFiles struct {
 	roots string
 	pools cache[*x509.CertPool]
 	pairs cache[*tls.Certificate]
 }
 
-func newTrust(roots string) *trust {
-	return &trust{
+func newCertFiles(roots string) *certFiles {
+	return &certFiles{
 		roots: roots,
-		pools: cache[*x509.CertPool]{parse: parsePool, read: map[string]*reading[*x509.CertPool]{}},
-		pairs: cache[*tls.Certificate]{parse: parsePair, read: map[string]*reading[*tls.Certificate]{}},
+		pools: cache[*x509.CertPool]{parse: parsePool, contents: map[string]*content[*x509.CertPool]{}},
+		pairs: cache[*tls.Certificate]{parse: parsePair, contents: map[string]*content[*tls.Certificate]{}},
 	}
 }
 
-// config is TLS as the traffic has it: see commonTLS and serviceTLS of
-// package nginxgen.
-func (t *trust) config(spec Spec) (*tls.Config, error) {
+// tlsConfig gives the TLS settings that nginx has for traffic: see commonTLS
+// and serviceTLS in package nginxgen.
+func (t *certFiles) tlsConfig(spec Spec) (*tls.Config, error) {
 	config := &tls.Config{
 		ServerName: spec.ServerName, MinVersion: tls.VersionTLS12,
-		// Go does not look at common names and nginx does, so verify does all of it.
+		// Go ignores common names and nginx does not, so verify checks everything.
 		InsecureSkipVerify: true, //nolint:gosec // see VerifyConnection
 	}
 	if spec.TLS.ClientCertFile != "" {
@@ -50,8 +50,8 @@ func (t *trust) config(spec Spec) (*tls.Config, error) {
 	return config, err
 }
 
-// pool is nil for the system's roots.
-func (t *trust) pool(file string) (*x509.CertPool, error) {
+// pool gives nil for the system's root certificates.
+func (t *certFiles) pool(file string) (*x509.CertPool, error) {
 	if file == "" {
 		file = t.roots
 	}
@@ -95,51 +95,52 @@ func parsePair(texts [][]byte) (*tls.Certificate, error) {
 
 // cache reads files once, and again when one of them has changed.
 type cache[T any] struct {
-	parse func(texts [][]byte) (T, error)
-	mu    sync.Mutex
-	read  map[string]*reading[T]
+	parse    func(texts [][]byte) (T, error)
+	mu       sync.Mutex
+	contents map[string]*content[T]
 }
 
-type reading[T any] struct {
+type content[T any] struct {
 	value T
-	infos []fs.FileInfo // as they were when value was read
-	err   error         // why nothing newer was read
-	good  bool
+	infos []fs.FileInfo // of the files when value was read
+	err   error         // of the last reading
+	valid bool          // value was read at least once
 }
 
-// get gives what the files hold, or held when they could be read last.
+// get gives the parsed content of the files. While they cannot be read, it
+// gives the last content.
 func (c *cache[T]) get(files ...string) (T, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	name := strings.Join(files, "\x00")
-	r := c.read[name]
-	if r == nil {
-		r = &reading[T]{}
-		c.read[name] = r
+	current := c.contents[name]
+	if current == nil {
+		current = &content[T]{}
+		c.contents[name] = current
 	}
 	infos, err := stat(files)
-	if err != nil || !same(infos, r.infos) {
-		r.refresh(files, infos, c.parse)
+	if err != nil || !same(infos, current.infos) {
+		current.read(files, infos, c.parse)
 	}
-	if r.good {
-		return r.value, nil
+	if current.valid {
+		return current.value, nil
 	}
-	return r.value, r.err
+	return current.value, current.err
 }
 
-func (r *reading[T]) refresh(files []string, infos []fs.FileInfo, parse func([][]byte) (T, error)) {
+func (c *content[T]) read(files []string, infos []fs.FileInfo, parse func([][]byte) (T, error)) {
 	texts := make([][]byte, len(files))
 	for i, file := range files {
-		if texts[i], r.err = os.ReadFile(file); r.err != nil {
+		if texts[i], c.err = os.ReadFile(file); c.err != nil {
 			return
 		}
 	}
 	value, err := parse(texts)
-	if r.err = err; err != nil {
-		r.err = fmt.Errorf("read %s: %w", files[0], err)
+	if err != nil {
+		c.err = fmt.Errorf("read %s: %w", files[0], err)
 		return
 	}
-	r.value, r.infos, r.good = value, infos, true
+	c.value, c.infos, c.valid = value, infos, true
 }
 
 func stat(files []string) ([]fs.FileInfo, error) {
