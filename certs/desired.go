@@ -14,26 +14,26 @@ import (
 
 // The names of the objects.
 const (
-	Certificate = names.Webhook          // the Certificate, which cert-manager's injector is pointed at
+	Certificate = names.Webhook          // of the webhook; cert-manager's injector takes the CA from it
 	Secret      = names.Webhook + "-tls" // with tls.crt, tls.key and ca.crt
 	authority   = names.Webhook + "-ca"  // Certificate, Issuer and Secret of the CA
 	selfSigned  = names.Webhook + "-self-signed"
 )
 
-// How long certificates live. A certificate is renewed when a third of its
-// life is left, so cert-manager may be away for a month. The CA outlives many
-// of them: with a new CA, what the injector wrote and what is served differ
+// The lifetimes of certificates. A certificate is renewed when a third of its
+// lifetime is left, so cert-manager may be away for a month. The CA lives much
+// longer: when it changes, the injected CA and the served certificate do not match
 // for a moment.
 const (
-	life          = 90 * 24 * time.Hour
+	lifetime      = 90 * 24 * time.Hour
 	renewBefore   = 30 * 24 * time.Hour
-	caLife        = 10 * 365 * 24 * time.Hour
+	caLifetime    = 10 * 365 * 24 * time.Hour
 	caRenewBefore = 365 * 24 * time.Hour
 )
 
-// Desired is what cert-manager needs: an issuer that signs itself, the CA it
-// makes, an issuer of that CA, and the certificate of Service
-// migration-proxy-webhook in the namespace. In the order of creation.
+// Desired gives the objects for cert-manager, in the order of creation: a
+// self-signed issuer, the CA that it issues, an issuer with this CA, and the
+// certificate of Service migration-proxy-webhook in the namespace.
 func Desired(namespace string) []client.Object {
 	return []client.Object{
 		issuer(namespace, selfSigned, certmanagerv1.IssuerConfig{SelfSigned: &certmanagerv1.SelfSignedIssuer{}}),
@@ -41,7 +41,7 @@ func Desired(namespace string) []client.Object {
 			IsCA:        true,
 			CommonName:  authority,
 			SecretName:  authority,
-			Duration:    &metav1.Duration{Duration: caLife},
+			Duration:    &metav1.Duration{Duration: caLifetime},
 			RenewBefore: &metav1.Duration{Duration: caRenewBefore},
 			PrivateKey:  privateKey(certmanagerv1.RotationPolicyNever),
 			IssuerRef:   issuedBy(selfSigned),
@@ -50,7 +50,7 @@ func Desired(namespace string) []client.Object {
 		certificate(namespace, Certificate, certmanagerv1.CertificateSpec{
 			SecretName:  Secret,
 			DNSNames:    DNSNames(namespace),
-			Duration:    &metav1.Duration{Duration: life},
+			Duration:    &metav1.Duration{Duration: lifetime},
 			RenewBefore: &metav1.Duration{Duration: renewBefore},
 			PrivateKey:  privateKey(certmanagerv1.RotationPolicyAlways),
 			Usages:      []certmanagerv1.KeyUsage{certmanagerv1.UsageDigitalSignature, certmanagerv1.UsageServerAuth},
@@ -59,8 +59,8 @@ func Desired(namespace string) []client.Object {
 	}
 }
 
-// DNSNames are the names that the certificate must carry. The first is the one
-// that the API server asks for.
+// DNSNames are the names that the certificate must have. The API server verifies
+// the first one.
 func DNSNames(namespace string) []string {
 	name := fmt.Sprintf("%s.%s.svc", names.Webhook, namespace)
 	return []string{name, name + ".cluster.local"}

@@ -1,16 +1,21 @@
-// Package certs is the webhook's certificate: the cert-manager objects that
-// make and renew it, and the certificate at work, read again whenever it
-// changes.
+// Package certs has the certificate of the webhook: the cert-manager objects that
+// issue and renew it, and a Reloader that serves the newest one.
 //
-// Takes: a namespace, or the directory that the Secret is mounted at. Gives:
-// the objects that must exist; the certificate for each new connection; what
-// is wrong with it; when it ends, as a metric. Refuses: to read Secrets by the
-// API (the pod needs no right to), and to make certificates itself.
+// Takes:
+//   - a namespace
+//   - the directory where the Secret is mounted
 //
-// A new certificate reaches the pod by itself: cert-manager writes the Secret,
-// the kubelet the files, and the next handshake uses it. Connections that are
-// open stay open.
+// Gives:
+//   - the cert-manager objects that must exist
+//   - the certificate for each new connection
+//   - the reason why the API server would not accept it
+//   - the time when it expires, as a metric
 //
-// It imports cert-manager's and Kubernetes' API types and controller-runtime.
-// Only the composition root may import it.
+// Refuses:
+//   - to read Secrets through the API: the pod needs no right to
+//   - to issue certificates itself
+//
+// A new certificate takes this way: cert-manager writes the Secret, the kubelet
+// writes the files, and the next handshake uses them. Open connections stay
+// open.
 package certs

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,27 +21,28 @@ type alert struct {
 	Annotations map[string]string `json:"annotations"`
 }
 
+// alerts are the alerts of the chart.
 func alerts(t *testing.T) []alert {
 	t.Helper()
 	text, err := os.ReadFile("chart/alerts.yaml")
 	require.NoError(t, err)
-	var found []alert
-	require.NoError(t, yaml.UnmarshalStrict(text, &found))
-	require.NotEmpty(t, found)
-	return found
+	var alerts []alert
+	require.NoError(t, yaml.UnmarshalStrict(text, &alerts))
+	require.NotEmpty(t, alerts)
+	return alerts
 }
 
 var metricName = regexp.MustCompile(`migration_proxy_([a-z_]+)`)
 
-// TestAlerts: they are about metrics that exist, and the handbook says what to
-// do about each.
+// TestAlerts: each alert uses metrics that exist, and docs/operations.md says what
+// to do about it.
 func TestAlerts(t *testing.T) {
 	t.Parallel()
-	handbook, err := os.ReadFile("../docs/operations.md")
+	operations, err := os.ReadFile("../docs/operations.md")
 	require.NoError(t, err)
 	code := source(t)
 	for _, alert := range alerts(t) {
-		require.Contains(t, string(handbook), "`"+alert.Alert+"`")
+		require.Contains(t, string(operations), "`"+alert.Alert+"`")
 		require.Contains(t, []string{"critical", "warning"}, alert.Labels["severity"])
 		require.NotEmpty(t, alert.Annotations["summary"])
 		require.NotEmpty(t, alert.Annotations["description"])
@@ -50,22 +52,23 @@ func TestAlerts(t *testing.T) {
 	}
 }
 
-// TestNothingIsSilent: what can be wrong for ever has an alert.
-func TestNothingIsSilent(t *testing.T) {
+// TestLastingFaultsHaveAlerts: every fault that does not end by itself has an
+// alert.
+func TestLastingFaultsHaveAlerts(t *testing.T) {
 	t.Parallel()
-	var all strings.Builder
+	var expressions strings.Builder
 	for _, alert := range alerts(t) {
-		all.WriteString(alert.Expr + "\n")
+		expressions.WriteString(alert.Expr + "\n")
 	}
 	for _, metric := range []string{
 		"ready == 1", "config_in_sync == 0", "watcher_config_valid == 0", "watcher_replica_config_in_sync == 0",
 		"watcher_paused == 1", "watcher_failing > 0",
 	} {
-		require.Regexp(t, `migration_proxy_`+strings.Replace(metric, " ", `\)? `, 1), all.String())
+		require.Regexp(t, `migration_proxy_`+strings.Replace(metric, " ", `\)? `, 1), expressions.String())
 	}
 }
 
-// TestAlertsAreRendered: Helm's braces do not eat those of Prometheus.
+// TestAlertsAreRendered: Helm leaves the template braces of Prometheus alone.
 func TestAlertsAreRendered(t *testing.T) {
 	t.Parallel()
 	text, err := template(t, "monitoring.prometheusRule.enabled=true", "monitoring.podMonitor.enabled=true", "monitoring.podMonitor.labels.a=b")
@@ -77,35 +80,37 @@ func TestAlertsAreRendered(t *testing.T) {
 	}
 }
 
-// TestHandbookKnowsTheEvents: what a user finds in kubectl describe, he finds
-// there.
-func TestHandbookKnowsTheEvents(t *testing.T) {
+// TestEventsAreDocumented: docs/operations.md has every reason of an Event.
+func TestEventsAreDocumented(t *testing.T) {
 	t.Parallel()
-	handbook, err := os.ReadFile("../docs/operations.md")
+	operations, err := os.ReadFile("../docs/operations.md")
 	require.NoError(t, err)
 	text, err := os.ReadFile("../watcher/events.go")
 	require.NoError(t, err)
 	reasons := regexp.MustCompile(`(?m)^\tEvent\w+ += "(\w+)"`).FindAllStringSubmatch(string(text), -1)
 	require.NotEmpty(t, reasons)
 	for _, reason := range reasons {
-		require.Contains(t, string(handbook), "`"+reason[1]+"`")
+		require.Contains(t, string(operations), "`"+reason[1]+"`")
 	}
 }
 
-// source is the text of the program.
+// source is the text of all Go files of the module that are no tests.
 func source(t *testing.T) string {
 	t.Helper()
-	var all strings.Builder
-	for _, room := range []string{"api", "proxy", "webhook", "watcher", "certs", "cmd"} {
-		err := filepath.WalkDir(filepath.Join("..", room), func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || filepath.Ext(path) != ".go" {
-				return err
-			}
-			text, err := os.ReadFile(path)
-			all.Write(text)
+	var text strings.Builder
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
 			return err
-		})
-		require.NoError(t, err)
-	}
-	return all.String()
+		case entry.IsDir() && slices.Contains([]string{".git", "bin", "bench", "e2e", "hack", "testdata"}, entry.Name()):
+			return filepath.SkipDir
+		case entry.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go"):
+			return nil
+		}
+		file, err := os.ReadFile(path)
+		text.Write(file)
+		return err
+	})
+	require.NoError(t, err)
+	return text.String()
 }

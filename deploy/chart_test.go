@@ -55,7 +55,7 @@ func TestInstallYAMLIsFresh(t *testing.T) {
 	}
 }
 
-// TestValues: everything that can be switched renders to what the API server
+// TestValues: every value of the chart renders to objects that the API server
 // knows.
 func TestValues(t *testing.T) {
 	t.Parallel()
@@ -91,7 +91,9 @@ func TestValues(t *testing.T) {
 	}
 }
 
-func TestNonsenseIsRefused(t *testing.T) {
+// TestInvalidValuesAreRefused: values.schema.json and the templates refuse values
+// that cannot work.
+func TestInvalidValuesAreRefused(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{
 		"proxy.replica=3":                       "replica",
@@ -134,12 +136,12 @@ func TestNonsenseIsRefused(t *testing.T) {
 	}
 }
 
-// TestNames: the chart and the program mean the same objects.
+// TestNames: the chart and the programs use the same names.
 func TestNames(t *testing.T) {
 	t.Parallel()
 	objects := render(t)
-	require.Empty(t, one[*corev1.ConfigMap](t, objects, names.StateMap).Data, "helm would take away what the watcher wrote")
-	one[*corev1.ServiceAccount](t, objects, names.Webhook) // whose requests admission lets pass
+	require.Empty(t, one[*corev1.ConfigMap](t, objects, names.StateMap).Data, "helm would remove the data that the watcher wrote")
+	one[*corev1.ServiceAccount](t, objects, names.Webhook) // admission does not change its requests
 	require.Equal(t, namespace, names.Namespace)
 
 	proxy := one[*corev1.Service](t, objects, names.ProxyService)
@@ -164,7 +166,7 @@ func withoutProtocols(service *corev1.Service) []corev1.ServicePort {
 	return ports
 }
 
-// TestSelectors: what selects pods selects those of one Deployment.
+// TestSelectors: each Service selects the pods of one Deployment.
 func TestSelectors(t *testing.T) {
 	t.Parallel()
 	objects := render(t)
@@ -187,7 +189,8 @@ func TestReplicas(t *testing.T) {
 	require.Empty(t, all[*autoscalingv2.HorizontalPodAutoscaler](objects))
 }
 
-func TestWebhooksAreThoseOfTheRoomWebhook(t *testing.T) {
+// TestWebhookConfigurations: the chart has the webhooks of package webhook.
+func TestWebhookConfigurations(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		values  []string
@@ -211,7 +214,8 @@ func TestWebhooksAreThoseOfTheRoomWebhook(t *testing.T) {
 	}
 }
 
-func TestCertificatesAreThoseOfTheRoomCerts(t *testing.T) {
+// TestCertificates: the chart has the issuers and certificates of package certs.
+func TestCertificates(t *testing.T) {
 	t.Parallel()
 	desired := certs.Desired(namespace)
 	rendered := slices.Concat(asObjects(all[*certmanagerv1.Issuer](render(t))), asObjects(all[*certmanagerv1.Certificate](render(t))))
@@ -233,8 +237,8 @@ func asObjects[T client.Object](typed []T) []client.Object {
 	return objects
 }
 
-// TestRuntimeDirectoryIsInTheEnvironment: whoever types a command in the pod
-// means the directory of the proxy that runs there.
+// TestRuntimeDirectoryIsInTheEnvironment: a command that a user types in the pod
+// uses the runtime directory of the proxy in it.
 func TestRuntimeDirectoryIsInTheEnvironment(t *testing.T) {
 	t.Parallel()
 	const variable, dir = "MIGRATION_PROXY_RUNTIME_DIR", "/run/migration-proxy"
@@ -247,7 +251,8 @@ func TestRuntimeDirectoryIsInTheEnvironment(t *testing.T) {
 	require.Contains(t, string(image), "\nENV "+variable+"="+dir+"\n")
 }
 
-// TestTempVolume takes the place of the emptyDir, and our user may write to it.
+// TestTempVolume: tempVolume replaces the emptyDir, and the user of the pod may
+// write to it.
 func TestTempVolume(t *testing.T) {
 	t.Parallel()
 	volume := func(values ...string) (corev1.Volume, *int64) {
@@ -276,7 +281,8 @@ func TestNobodyIsToldToApplyTheConfig(t *testing.T) {
 	}
 }
 
-// TestExampleConfigMap: what users copy is what the proxies read, and loads.
+// TestExampleConfigMap: the ConfigMap that users copy has the name that the proxies
+// read, and loads.
 func TestExampleConfigMap(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("migration-configmap.yaml")

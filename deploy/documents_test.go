@@ -13,12 +13,11 @@ import (
 var (
 	link    = regexp.MustCompile(`\]\(([^)#:\s]*)(?:#([^)\s]+))?\)`)
 	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
-	dropped = regexp.MustCompile("[^a-z0-9 _-]")
+	ignored = regexp.MustCompile("[^a-z0-9 _-]")
 )
 
-// TestDocumentsLinkToWhatIsThere: each file exists, and each #part of it is a
-// heading.
-func TestDocumentsLinkToWhatIsThere(t *testing.T) {
+// TestLinksOfDocuments: each linked file exists, and each #part of it is a heading.
+func TestLinksOfDocuments(t *testing.T) {
 	t.Parallel()
 	for _, document := range documentFiles(t) {
 		text, err := os.ReadFile(document)
@@ -49,14 +48,14 @@ func documentFiles(t *testing.T) []string {
 	return all
 }
 
-// anchors are the headings of a document as GitHub links to them.
+// anchors are the anchors that GitHub makes from the headings of a document.
 func anchors(t *testing.T, document string) []string {
 	t.Helper()
 	text, err := os.ReadFile(document)
 	require.NoError(t, err)
 	var all []string
 	for _, found := range heading.FindAllStringSubmatch(string(text), -1) {
-		all = append(all, strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(found[1]), ""), " ", "-"))
+		all = append(all, strings.ReplaceAll(ignored.ReplaceAllString(strings.ToLower(found[1]), ""), " ", "-"))
 	}
 	return all
 }

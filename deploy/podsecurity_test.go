@@ -10,7 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// podSpecs are those of all rendered workloads, by name.
+// podSpecs are the pods of all rendered workloads, by name.
 func podSpecs(objects []client.Object) map[string]corev1.PodSpec {
 	specs := map[string]corev1.PodSpec{}
 	for _, deployment := range all[*appsv1.Deployment](objects) {
@@ -22,8 +22,8 @@ func podSpecs(objects []client.Object) map[string]corev1.PodSpec {
 	return specs
 }
 
-// TestPodSecurity: what Pod Security's level "restricted" asks for, and what
-// we ask of ourselves beyond it.
+// TestPodSecurity: the pods meet Pod Security level "restricted", and some stricter
+// rules.
 func TestPodSecurity(t *testing.T) {
 	t.Parallel()
 	specs := podSpecs(render(t))
@@ -31,7 +31,7 @@ func TestPodSecurity(t *testing.T) {
 	for name, spec := range specs {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			restricted(t, spec)
+			requireRestricted(t, spec)
 			require.Equal(t, new(int64(65532)), spec.SecurityContext.RunAsUser)
 			require.Equal(t, new(true), spec.AutomountServiceAccountToken, "all three talk to the API server")
 			require.NotEqual(t, "default", spec.ServiceAccountName)
@@ -45,7 +45,8 @@ func TestPodSecurity(t *testing.T) {
 	}
 }
 
-func restricted(t *testing.T, spec corev1.PodSpec) {
+// requireRestricted checks the level "restricted".
+func requireRestricted(t *testing.T, spec corev1.PodSpec) {
 	t.Helper()
 	require.False(t, spec.HostNetwork || spec.HostPID || spec.HostIPC)
 	require.Equal(t, new(true), spec.SecurityContext.RunAsNonRoot)
@@ -71,9 +72,9 @@ func restricted(t *testing.T, spec corev1.PodSpec) {
 	}
 }
 
-// TestEnd: a proxy serves on until everybody knows that it ends, and has time
-// for its last requests then.
-func TestEnd(t *testing.T) {
+// TestShutdownTime: a proxy serves until no client opens connections to it, and has
+// time for its last requests after that.
+func TestShutdownTime(t *testing.T) {
 	t.Parallel()
 	proxy := podSpecs(render(t))["migration-proxy"]
 	linger := proxy.Containers[0].Lifecycle.PreStop.Sleep.Seconds

@@ -26,7 +26,7 @@ const (
 	namespace = "migration-proxy"
 )
 
-// helmBinary finds helm: $HELM, the one that we build, the one in PATH.
+// helmBinary finds helm: $HELM, the one of make controlplane, or the one in PATH.
 var helmBinary = sync.OnceValues(func() (string, error) {
 	built := filepath.Join("..", "bin", "controlplane", "helm")
 	for _, candidate := range []string{os.Getenv("HELM"), built, "helm"} {
@@ -37,18 +37,18 @@ var helmBinary = sync.OnceValues(func() (string, error) {
 	return "", errors.New("no helm: run make controlplane, or name one with $HELM")
 })
 
-// helm runs it and gives what it wrote, and its complaints as an error.
+// helm runs helm and gives its standard output; its standard error is the error.
 func helm(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	binary, err := helmBinary()
 	require.NoError(t, err)
 	command := exec.CommandContext(t.Context(), binary, args...)
-	var out, complaints bytes.Buffer
-	command.Stdout, command.Stderr = &out, &complaints
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
 	if err := command.Run(); err != nil {
-		return "", errors.New(strings.TrimSpace(complaints.String()))
+		return "", errors.New(strings.TrimSpace(stderr.String()))
 	}
-	return out.String(), nil
+	return stdout.String(), nil
 }
 
 // template renders the chart with --set arguments.
@@ -69,8 +69,8 @@ func render(t *testing.T, values ...string) []client.Object {
 	return decode(t, text)
 }
 
-// decode is strict: an unknown field, a field twice or a wrong type fails, as
-// it would (or as a warning would) at the API server.
+// decode is strict: it fails on an unknown field, a duplicate field and a wrong
+// type, where the API server fails or warns.
 func decode(t *testing.T, text string) []client.Object {
 	t.Helper()
 	known := runtime.NewScheme()

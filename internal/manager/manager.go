@@ -40,7 +40,7 @@ type Options struct {
 type manager struct {
 	options     Options
 	log         *slog.Logger
-	certificate *certs.Served
+	certificate *certs.Reloader
 	configCache *webhook.ConfigCache
 	admission   *webhook.Admission
 	server      ctrlwebhook.Server

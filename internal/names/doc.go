@@ -3,10 +3,10 @@
 // the labels that mark them, and the environment variables that set flags.
 //
 // Takes:
-//   - nothing, or the name of a flag
+//   - the name of a flag
 //
 // Gives:
-//   - constants
+//   - constants, and the name of an environment variable
 //
 // Refuses:
 //   - values that need a config or a cluster

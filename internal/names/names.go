@@ -6,15 +6,15 @@ const (
 	ConfigMap    = "migration-config"        // the users' migration config
 	ConfigKey    = "migration.yaml"          // its key
 	StateMap     = "migration-state"         // status.Cluster, written by the watcher
-	Webhook      = "migration-proxy-webhook" // Service, service account, certificate and registrations of admission
-	Lease        = "migration-proxy-watcher" // the leader's
-	ProxyService = "migration-proxy"         // the data plane: what Ingresses are pointed at, in every namespace that has such
+	Webhook      = "migration-proxy-webhook" // Service, service account, certificate and webhook configurations
+	Lease        = "migration-proxy-watcher" // of the leader election
+	ProxyService = "migration-proxy"         // the data plane; rewritten Ingresses point at the Service of this name in their namespace
 )
 
-// The ports of Service ProxyService, by name and number. PortStatus is in the
-// proxy's namespace only.
+// The ports of Service ProxyService, by name and number. Only the Service in the
+// proxy's namespace has PortStatus.
 const (
-	PortTraffic = "http"   // decided by the migration config
+	PortTraffic = "http"   // old or new, as the migration config says
 	PortNew     = "new"    // always new, for mode canary
 	PortStatus  = "status" // /health /ready /metrics /status
 
@@ -25,15 +25,15 @@ const (
 // The ports of the processes.
 const (
 	TrafficTargetPort = 8000 // of a proxy, behind TrafficPort; NewPort is the same on both
-	HTTPPort          = 8080 // /health /ready /metrics, of both processes
-	AdmissionPort     = 9443 // of the webhook, by TLS
+	HTTPPort          = 8080 // /health /ready /metrics, of the proxy and the webhook
+	AdmissionPort     = 9443 // of the webhook, with TLS
 )
 
-// Group is the domain of our annotations, labels and webhooks.
+// Group is the domain in the names of annotations, labels and webhooks.
 const Group = "migration-proxy.io"
 
-// What all objects carry that we make besides those of the chart.
+// The label of all objects that the programs create, and its value.
 const (
 	ManagedByLabel = "app.kubernetes.io/managed-by"
-	Manager        = "migration-proxy" // also the field manager of what we change
+	Manager        = "migration-proxy" // also the field manager of their changes
 )

@@ -50,7 +50,7 @@ func newCA(t *testing.T) *ca {
 	return &ca{certificate: certificate, key: key}
 }
 
-// secret is what the Secret of a new certificate has, by file name.
+// secret gives the content of the Secret of a new certificate, by file name.
 func (c *ca) secret(t *testing.T, name string, from, to time.Time) map[string][]byte {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -69,7 +69,8 @@ func (c *ca) secret(t *testing.T, name string, from, to time.Time) map[string][]
 	}
 }
 
-func (c *ca) fresh(t *testing.T) map[string][]byte {
+// newSecret is the Secret of a valid certificate.
+func (c *ca) newSecret(t *testing.T) map[string][]byte {
 	t.Helper()
 	return c.secret(t, DNSNames("mp")[0], time.Now().Add(-time.Minute), time.Now().Add(time.Hour))
 }
@@ -78,8 +79,8 @@ func block(kind string, der []byte) []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
 
-// volume is a directory that is written as the kubelet writes a Secret: the
-// files are links into a directory that one rename swaps.
+// volume is a directory that is written as the kubelet writes a mounted Secret: the
+// files are links into a directory that one rename replaces.
 type volume struct {
 	dir     string
 	version int
@@ -106,29 +107,31 @@ func (v *volume) write(t *testing.T, files map[string][]byte) {
 	}
 }
 
-// serve runs a Served over the directory until the test ends.
-func serve(t *testing.T, dir string) *Served {
+// runReloader runs a Reloader for the directory until the test ends.
+func runReloader(t *testing.T, dir string) *Reloader {
 	t.Helper()
-	served := New(dir, "mp", quiet)
+	reloader := New(dir, "mp", quiet)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { _ = served.Run(ctx) })
+	running.Go(func() { _ = reloader.Run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
-	return served
+	return reloader
 }
 
-func soon(t *testing.T, condition func() bool, what string) {
+// waitFor fails with the message if the condition does not become true.
+func waitFor(t *testing.T, condition func() bool, message string) {
 	t.Helper()
-	require.Eventually(t, condition, 20*time.Second, 5*time.Millisecond, what)
+	require.Eventually(t, condition, 20*time.Second, 5*time.Millisecond, message)
 }
 
+// TestCheck: Check accepts what the API server accepts.
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	authority, other := newCA(t), newCA(t)
+	authority, otherCA := newCA(t), newCA(t)
 	now, name := time.Now(), DNSNames("mp")[0]
 	day := 24 * time.Hour
 	foreign := authority.secret(t, name, now.Add(-day), now.Add(day))
-	foreign["ca.crt"] = block("CERTIFICATE", other.certificate.Raw)
+	foreign["ca.crt"] = block("CERTIFICATE", otherCA.certificate.Raw)
 	alone := authority.secret(t, name, now.Add(-day), now.Add(day))
 	delete(alone, "ca.crt")
 	cases := []struct {
@@ -140,83 +143,85 @@ func TestCheck(t *testing.T) {
 		{"no ca.crt", alone, ""},
 		{"expired", authority.secret(t, name, now.Add(-2*day), now.Add(-day)), "expired"},
 		{"not yet", authority.secret(t, name, now.Add(day), now.Add(2*day)), "not yet valid"},
-		{"of another Service", authority.secret(t, "web.mp.svc", now.Add(-day), now.Add(day)), "migration-proxy-webhook.mp.svc"},
-		{"of another CA", foreign, "unknown authority"},
+		{"another Service", authority.secret(t, "web.mp.svc", now.Add(-day), now.Add(day)), "migration-proxy-webhook.mp.svc"},
+		{"another CA", foreign, "unknown authority"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			dir := &volume{dir: t.TempDir()}
 			dir.write(t, c.files)
-			served := serve(t, dir.dir)
-			soon(t, func() bool { _, err := served.GetCertificate(nil); return err == nil }, "read")
+			reloader := runReloader(t, dir.dir)
+			waitFor(t, func() bool { _, err := reloader.GetCertificate(nil); return err == nil }, "the certificate is not read")
 			if c.want == "" {
-				require.NoError(t, served.Check(now))
+				require.NoError(t, reloader.Check(now))
 				return
 			}
-			require.ErrorContains(t, served.Check(now), c.want)
-			require.ErrorContains(t, served.Check(now), dir.dir)
+			require.ErrorContains(t, reloader.Check(now), c.want)
+			require.ErrorContains(t, reloader.Check(now), dir.dir)
 		})
 	}
 }
 
-// A pod may start before its certificate is there.
-func TestServedWaits(t *testing.T) {
+// TestReloaderWaits: a pod may start before its certificate exists.
+func TestReloaderWaits(t *testing.T) {
 	t.Parallel()
 	dir := &volume{dir: t.TempDir()}
-	served := serve(t, dir.dir)
-	_, err := served.GetCertificate(nil)
+	reloader := runReloader(t, dir.dir)
+	_, err := reloader.GetCertificate(nil)
 	require.Error(t, err)
-	require.Error(t, served.Check(time.Now()))
-	require.Zero(t, testutil.CollectAndCount(served))
-	dir.write(t, newCA(t).fresh(t))
-	soon(t, func() bool { return served.Check(time.Now()) == nil }, "the certificate is read once it is there")
+	require.Error(t, reloader.Check(time.Now()))
+	require.Zero(t, testutil.CollectAndCount(reloader))
+	dir.write(t, newCA(t).newSecret(t))
+	waitFor(t, func() bool { return reloader.Check(time.Now()) == nil }, "the certificate is not read")
 }
 
-// A certificate that is replaced is seen without being asked for.
-func TestServedSeesTheNext(t *testing.T) {
+// TestReloaderReadsTheNext: a replaced certificate is read by itself.
+func TestReloaderReadsTheNext(t *testing.T) {
 	t.Parallel()
 	authority, dir := newCA(t), &volume{dir: t.TempDir()}
-	dir.write(t, authority.fresh(t))
-	served := serve(t, dir.dir)
-	soon(t, func() bool { return served.Check(time.Now()) == nil }, "first")
-	before, err := served.GetCertificate(nil)
+	dir.write(t, authority.newSecret(t))
+	reloader := runReloader(t, dir.dir)
+	waitFor(t, func() bool { return reloader.Check(time.Now()) == nil }, "the first certificate is not valid")
+	before, err := reloader.GetCertificate(nil)
 	require.NoError(t, err)
-	dir.write(t, authority.fresh(t))
-	soon(t, func() bool {
-		after, err := served.GetCertificate(nil)
+	dir.write(t, authority.newSecret(t))
+	waitFor(t, func() bool {
+		after, err := reloader.GetCertificate(nil)
 		return err == nil && string(after.Certificate[0]) != string(before.Certificate[0])
-	}, "second")
+	}, "the second certificate is not served")
 }
 
-// A pair that does not match leaves the one before at work.
-func TestServedKeepsTheGoodPair(t *testing.T) {
+// TestReloaderKeepsTheGoodPair: a key that does not match leaves the last good
+// certificate in use.
+func TestReloaderKeepsTheGoodPair(t *testing.T) {
 	t.Parallel()
 	authority, dir := newCA(t), &volume{dir: t.TempDir()}
-	first := authority.fresh(t)
+	first := authority.newSecret(t)
 	dir.write(t, first)
-	served := serve(t, dir.dir)
-	soon(t, func() bool { return served.Check(time.Now()) == nil }, "first")
-	before, err := served.GetCertificate(nil)
+	reloader := runReloader(t, dir.dir)
+	waitFor(t, func() bool { return reloader.Check(time.Now()) == nil }, "the first certificate is not valid")
+	before, err := reloader.GetCertificate(nil)
 	require.NoError(t, err)
-	broken := authority.fresh(t)
+	broken := authority.newSecret(t)
 	broken["tls.key"] = first["tls.key"]
 	dir.write(t, broken)
-	served.read()
-	after, err := served.GetCertificate(nil)
+	reloader.read()
+	after, err := reloader.GetCertificate(nil)
 	require.NoError(t, err)
 	require.Equal(t, before.Certificate, after.Certificate)
 }
 
+// TestExpiryMetric: the metric is the end of the certificate.
 func TestExpiryMetric(t *testing.T) {
 	t.Parallel()
 	dir := &volume{dir: t.TempDir()}
 	end := time.Unix(1_900_000_000, 0)
 	dir.write(t, newCA(t).secret(t, DNSNames("mp")[0], time.Now(), end))
-	served := serve(t, dir.dir)
-	soon(t, func() bool { _, err := served.GetCertificate(nil); return err == nil }, "read")
+	reloader := runReloader(t, dir.dir)
+	waitFor(t, func() bool { _, err := reloader.GetCertificate(nil); return err == nil }, "the certificate is not read")
 	registry := prometheus.NewPedanticRegistry()
-	require.NoError(t, registry.Register(served))
+	require.NoError(t, registry.Register(reloader))
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
 # HELP migration_proxy_certificate_expiry_timestamp_seconds When the webhook's certificate ends, in seconds since 1970; absent when none is served.
 # TYPE migration_proxy_certificate_expiry_timestamp_seconds gauge
@@ -224,16 +229,16 @@ migration_proxy_certificate_expiry_timestamp_seconds 1.9e+09
 `)))
 }
 
-// TestRotationUnderLoad: clients with open connections and clients that shake
-// hands each time go on while the certificate is replaced five times; no
-// request fails, and new handshakes see the newest certificate.
+// TestRotationUnderLoad: while the certificate is replaced five times, no request
+// fails, neither on open connections nor on new ones, and new handshakes get the
+// newest certificate.
 func TestRotationUnderLoad(t *testing.T) {
 	t.Parallel()
 	authority, dir := newCA(t), &volume{dir: t.TempDir()}
-	dir.write(t, authority.fresh(t))
-	served := serve(t, dir.dir)
-	soon(t, func() bool { return served.Check(time.Now()) == nil }, "first")
-	address := listenTLS(t, served)
+	dir.write(t, authority.newSecret(t))
+	reloader := runReloader(t, dir.dir)
+	waitFor(t, func() bool { return reloader.Check(time.Now()) == nil }, "the first certificate is not valid")
+	address := listenTLS(t, reloader)
 
 	roots := x509.NewCertPool()
 	roots.AddCert(authority.certificate)
@@ -241,22 +246,22 @@ func TestRotationUnderLoad(t *testing.T) {
 	load := &load{url: "https://" + address, config: trusted}
 	load.start(t, 4)
 	for range 5 {
-		secret := authority.fresh(t)
+		secret := authority.newSecret(t)
 		dir.write(t, secret)
-		served.read() // it would soon be
+		reloader.read() // instead of waiting for the next poll
 		want, _ := pem.Decode(secret["tls.crt"])
-		soon(t, func() bool { return string(handshake(t, address, trusted)) == string(want.Bytes) }, "the new certificate is served")
+		waitFor(t, func() bool { return string(handshake(t, address, trusted)) == string(want.Bytes) }, "the new certificate is not served")
 		kept, fresh := load.kept.Load()+20, load.fresh.Load()+20
-		soon(t, func() bool { return load.kept.Load() > kept && load.fresh.Load() > fresh || load.failed.Load() != "" }, "requests go on")
+		waitFor(t, func() bool { return load.kept.Load() > kept && load.fresh.Load() > fresh || load.failed.Load() != "" }, "requests stopped")
 	}
 	load.stop()
 	require.Empty(t, load.failed.Load())
 	require.EqualValues(t, 4, load.dialled.Load(), "open connections stay open")
 }
 
-func listenTLS(t *testing.T, served *Served) string {
+func listenTLS(t *testing.T, reloader *Reloader) string {
 	t.Helper()
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetCertificate: served.GetCertificate})
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetCertificate: reloader.GetCertificate})
 	require.NoError(t, err)
 	server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})}
 	go func() { _ = server.Serve(listener) }()
@@ -272,19 +277,19 @@ func handshake(t *testing.T, address string, config *tls.Config) []byte {
 	return conn.ConnectionState().PeerCertificates[0].Raw
 }
 
-// load asks without a pause.
+// load sends requests without a pause, on kept connections and on fresh ones.
 type load struct {
 	url                  string
 	config               *tls.Config
 	kept, fresh, dialled atomic.Int64
 	failed               atomic.Value
-	ending               chan struct{}
+	stopping             chan struct{}
 	clients              sync.WaitGroup
 }
 
 func (l *load) start(t *testing.T, clients int) {
 	t.Helper()
-	l.ending = make(chan struct{})
+	l.stopping = make(chan struct{})
 	l.failed.Store("")
 	for range clients {
 		dialer := &net.Dialer{}
@@ -293,31 +298,31 @@ func (l *load) start(t *testing.T, clients int) {
 			return dialer.DialContext(ctx, network, address)
 		}}
 		fresh := &http.Transport{TLSClientConfig: l.config, DisableKeepAlives: true}
-		l.clients.Go(func() { l.ask(kept, &l.kept) })
-		l.clients.Go(func() { l.ask(fresh, &l.fresh) })
+		l.clients.Go(func() { l.send(kept, &l.kept) })
+		l.clients.Go(func() { l.send(fresh, &l.fresh) })
 		t.Cleanup(kept.CloseIdleConnections)
 	}
 }
 
-func (l *load) ask(transport http.RoundTripper, count *atomic.Int64) {
+func (l *load) send(transport http.RoundTripper, count *atomic.Int64) {
 	client := &http.Client{Transport: transport, Timeout: 10 * time.Second}
 	for {
 		select {
-		case <-l.ending:
+		case <-l.stopping:
 			return
 		default:
 		}
-		answer, err := client.Get(l.url)
+		response, err := client.Get(l.url)
 		if err != nil {
 			l.failed.Store(err.Error())
 			return
 		}
-		_ = answer.Body.Close()
+		_ = response.Body.Close()
 		count.Add(1)
 	}
 }
 
 func (l *load) stop() {
-	close(l.ending)
+	close(l.stopping)
 	l.clients.Wait()
 }
