@@ -1,17 +1,17 @@
-# make help says what there is. Programs that are not built here (nginx, wrk,
-# haproxy) are looked for, and installed where that is possible, by hack/need.sh.
+# make help lists the targets. hack/need.sh checks for programs that are not built here
+# (nginx, wrk, haproxy) and installs them where that is possible.
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME  ?= 20s
 PREFIX    ?= /usr/local
 BINARY    := bin/migration-proxy
 GO        ?= go
-# Debian keeps nginx and haproxy where only root's PATH looks.
+# On Debian nginx and haproxy are in a directory that only root's PATH has.
 export PATH := $(PATH):/usr/sbin:/usr/local/sbin
-# The module of the product, and those of what only developers need.
+# The module of the product, and the modules of test clusters and measurements.
 MODULES   := ./... ./e2e/... ./bench/...
-# In a clone that another user owns (CI containers) git refuses to speak, and
-# go build with it. The version above is stamped without.
+# In a clone of another user (CI containers) git fails, and so would go build. The version
+# above is set without git information in the build.
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
@@ -33,15 +33,15 @@ demo: build need-nginx ## Watch a migration on this machine: two backends, nginx
 	$(BINARY) demo
 
 demo-cluster: need-go need-nginx need-namespaces ## Watch a migration in a cluster: real control plane, pods as processes, kubectl, Helm
-	@echo "make demo-cluster: an Ingress opts in, moves to new and back, new dies, the chart goes; about 45 s"
-	@echo "make demo-cluster: the first time the control plane is built before, about 15 minutes more"
+	@echo "make demo-cluster: an Ingress opts in, moves to new and back, new dies, the chart is uninstalled; about 45 s"
+	@echo "make demo-cluster: the first time the control plane is built too, about 15 minutes more"
 	@$(MAKE) --no-print-directory controlplane
 	@mkdir -p bin/e2e
 	$(GO) build -o bin/e2e/demo ./e2e/demo
-	@exec bin/e2e/demo # so that it hears what ends make
+	@exec bin/e2e/demo # exec: the demo gets the signals of make
 
 e2e: need-go need-nginx need-namespaces ## Run only the scenarios in a cluster (docs/e2e.md)
-	@echo "make e2e: about 5 minutes; the first time the control plane is built before, about 15 minutes more"
+	@echo "make e2e: about 5 minutes; the first time the control plane is built too, about 15 minutes more"
 	@$(MAKE) --no-print-directory controlplane
 	$(GO) test -count=1 -v -timeout 20m ./e2e
 
@@ -51,13 +51,12 @@ e2e-figures: need-go need-nginx need-namespaces controlplane ## Measure how fast
 e2e-kind: need-go ## Run the scenarios on a kind cluster (needs docker, kind, kubectl, helm, internet)
 	deploy/kind.sh
 
-# -count=1, because go's test cache does not see that the product has changed
-# where a test starts it as a program. The room that takes longest goes
-# first. They wait for Pods and failures more than they compute: one room more
-# than there are CPUs.
+# -count=1, because go's test cache does not notice a change of the product where a test
+# starts it as a program. The slowest package comes first. The tests wait more than they
+# compute, so one package more than there are CPUs runs at a time.
 test: need-go need-nginx need-namespaces ## Vet and run all tests, against the real nginx and control plane (8 minutes on 2 cores, 25 the first time)
-	@echo "make test: go vet, then the tests of all rooms against $$($(NGINX_VERSION)) and a real control plane:"
-	@echo "make test: about 8 minutes on 2 cores; the first time the control plane is built before, about 15 minutes more"
+	@echo "make test: go vet, then the tests of all packages against $$($(NGINX_VERSION)) and a real control plane:"
+	@echo "make test: about 8 minutes on 2 cores; the first time the control plane is built too, about 15 minutes more"
 	@$(MAKE) --no-print-directory controlplane
 	$(GO) vet $(MODULES)
 	$(GO) test -count=1 -timeout 20m -p $$(($$(nproc) + 1)) ./e2e $(MODULES)

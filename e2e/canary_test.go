@@ -58,7 +58,7 @@ func waitForCanary(s *world.App, weight, header string) {
 	s.WaitForIngress(companion, fmt.Sprintf("weight %s, header %q", weight, header), func(ingress *networkingv1.Ingress) error {
 		got := ingress.Annotations
 		if got[nginx+"canary"] != "true" || got[nginx+"canary-weight"] != weight || got[nginx+"canary-by-header"] != header {
-			return fmt.Errorf("it says %v", got)
+			return fmt.Errorf("its annotations are %v", got)
 		}
 		return nil
 	})

@@ -26,10 +26,10 @@ func sprint(value any) string { return fmt.Sprint(value) }
 func everySecond(t *testing.T) (address string, asked *atomic.Int64) {
 	t.Helper()
 	asked = &atomic.Int64{}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(testbed.BackendHeader, "new")
 		if asked.Add(1)%2 == 0 {
-			reset(w)
+			testbed.Do("reset").ServeHTTP(w, r)
 		}
 	}))
 	t.Cleanup(server.Close)

@@ -174,23 +174,8 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case wire.Hang:
 		<-r.Context().Done()
 	case wire.Reset:
-		reset(w)
+		testbed.Do("reset").ServeHTTP(w, r)
 	}
-}
-
-// reset closes the connection with a TCP reset; with TLS, without an alert.
-func reset(w http.ResponseWriter) {
-	conn, _, err := http.NewResponseController(w).Hijack()
-	if err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	if encrypted, ok := conn.(*tls.Conn); ok {
-		conn = encrypted.NetConn()
-	}
-	if plain, ok := conn.(*net.TCPConn); ok {
-		_ = plain.SetLinger(0)
-	}
-	_ = conn.Close()
 }
 
 // seen is what the backend records of a request.

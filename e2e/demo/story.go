@@ -18,7 +18,7 @@ var story = []struct {
 	{"An application in the old cluster, a copy of it in the new one, and clients", (*demo).begin},
 	{"Opt in: one annotation", (*demo).optIn},
 	{"A few percent, then half", (*demo).firstHalf},
-	{"A typo: somebody edits 50 into 500", (*demo).slip},
+	{"A typo: an edit changes 50 to 500", (*demo).slip},
 	{"The new cluster dies, under load", (*demo).newDies},
 	{"It is back, and recovery needs no command", (*demo).newReturns},
 	{"All of it", (*demo).all},
@@ -59,7 +59,7 @@ func (d *demo) optIn() {
 	d.app.WaitForPhase(ingress, "Migrating")
 	now := d.app.GetIngress(ingress)
 	d.claim(world.Backend(now, 0, 0) == world.Rewritten, "path / of the Ingress leads to Service %s now", world.Backend(now, 0, 0))
-	d.claim(world.Annotation(now, "original") != "", "and says what it replaced: %s", world.Annotation(now, "original"))
+	d.claim(world.Annotation(now, "original") != "", "and its annotation has the original backend: %s", world.Annotation(now, "original"))
 	d.split(0)
 }
 

@@ -57,7 +57,7 @@ func (b *table) write(file string) error {
 	for _, r := range b.rows {
 		if r.group != group {
 			group = r.group
-			fmt.Fprintf(&text, "\n%s\n\n| case | failed GET | failed POST | duplicated POST | time to timeToSafety | what status says |\n|---|---|---|---|---|---|\n", group)
+			fmt.Fprintf(&text, "\n%s\n\n| case | failed GET | failed POST | duplicated POST | time to safety | what status says |\n|---|---|---|---|---|---|\n", group)
 		}
 		fmt.Fprintln(&text, r)
 	}

@@ -22,7 +22,7 @@ const (
 	Deployment   = "migration-proxy"
 	Webhook      = "migration-proxy-webhook"
 	Lease        = "migration-proxy-watcher"
-	// Annotations is the prefix of ours.
+	// Annotations is the prefix of our annotations.
 	Annotations = "migration-proxy.io/"
 )
 
