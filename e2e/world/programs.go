@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/migration-proxy/migration-proxy/internal/controlplane"
 )
 
@@ -41,15 +39,17 @@ func findPrograms(ctx context.Context, root string) (programs, error) {
 	if err := errors.Join(err[:]...); err != nil {
 		return found, err
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	for _, one := range []struct{ program, source, version string }{
+	// One after the other: the second build finds all packages in Go's cache.
+	for _, binary := range []struct{ path, source, version string }{
 		{found.current, "./cmd/migration-proxy", currentVersion},
 		{found.older, "./cmd/migration-proxy", olderVersion},
 		{found.actor, "./e2e/actor", currentVersion},
 	} {
-		group.Go(func() error { return build(ctx, root, one.source, one.program, one.version) })
+		if err := build(ctx, root, binary.source, binary.path, binary.version); err != nil {
+			return found, err
+		}
 	}
-	return found, group.Wait()
+	return found, nil
 }
 
 func build(ctx context.Context, root, source, program, version string) error {
