@@ -194,7 +194,7 @@ var table = map[string]Package{
 	"e2e/wire": {},
 	"e2e/world": {
 		Imports: slices.Concat([]string{
-			"e2e/localcluster", "e2e/wire", "internal/controlplane", clientGo, "sigs.k8s.io/yaml", "golang.org/x/sync",
+			"e2e/localcluster", "e2e/wire", "internal/controlplane", clientGo, "sigs.k8s.io/yaml",
 		}, kubernetes),
 		Tests: testLibraries,
 	},
