@@ -1,0 +1,163 @@
+package update
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/internal/cli/oneproxy"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/status"
+)
+
+const shop = `services:
+- {name: shop, old_host: shop.example.com, old_backend: 'a:80', new_host: b, new_backend: 'b:80', migration: {enabled: true, percentage: 20}}
+`
+
+func planned(t *testing.T, value string) change {
+	t.Helper()
+	goal, err := ParseGoal("shop", value)
+	require.NoError(t, err)
+	made, err := plan(goal, "c.yaml", []byte(shop))
+	require.NoError(t, err)
+	return made
+}
+
+func TestParseGoalRefuses(t *testing.T) {
+	t.Parallel()
+	for _, c := range [][3]string{{"Shop", "1", "is not a name"}, {"shop", "101", "a percentage goes from 0 to 100"}, {"shop", "of", "or write on or off"}} {
+		_, err := ParseGoal(c[0], c[1])
+		require.ErrorContains(t, err, c[2])
+	}
+}
+
+func TestChangeAsText(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		"50": "shop: 20 % -> 50 %", "0.25%": "shop: 20 % -> 0.25 %", "off": "shop: on (20 %) -> off", "on": "shop: on (20 %) -> on (20 %)",
+	} {
+		require.Equal(t, want, planned(t, value).String())
+	}
+}
+
+// TestNoteAboutThePhase: a change towards new has no effect while the service
+// does not migrate; a change towards old has.
+func TestNoteAboutThePhase(t *testing.T) {
+	t.Parallel()
+	fallenBack := status.Service{Phase: status.FallenBack, Reason: "five failures"}
+	require.Equal(t, "note: the service is FallenBack: five failures\n", planned(t, "50").note(fallenBack))
+	require.Empty(t, planned(t, "0").note(fallenBack))
+	require.Empty(t, planned(t, "50").note(status.Service{Phase: status.Migrating}))
+	require.Empty(t, planned(t, "50").note(status.Service{}))
+}
+
+// TestDivide: only ready replicas count; a rejection is final if it is new.
+func TestDivide(t *testing.T) {
+	t.Parallel()
+	replica := func(pod string, ready bool, own status.Config, err error) kube.Replica {
+		return kube.Replica{Endpoint: kube.Endpoint{Pod: pod, Ready: ready}, Status: status.Status{Config: own}, Err: err}
+	}
+	old, recent := &status.Rejected{At: time.Unix(1, 0)}, &status.Rejected{At: time.Unix(2, 0), Stage: "test", Problems: []string{"wrong"}}
+	serving, missing := divide([]kube.Replica{
+		replica("serves", true, status.Config{Digest: "new"}, nil),
+		replica("starting", false, status.Config{}, nil),
+		replica("silent", true, status.Config{}, errors.New("no route")),
+		replica("late", true, status.Config{Digest: "old", Source: "ns/cm", Rejected: old}, nil),
+		replica("rejects", true, status.Config{Digest: "old", Rejected: recent}, nil),
+	}, "new", rejections{"late": old, "rejects": old})
+	require.Len(t, serving, 1)
+	require.Equal(t, "serves", serving[0].Pod)
+	require.EqualError(t, errors.Join(missing...), "no route\nlate still serves old of ns/cm\nrejects rejected it (test):\nwrong")
+	require.False(t, isFinal(missing[1]))
+	require.True(t, isFinal(missing[2]))
+}
+
+// steps gives the next error at each check, and then nil.
+type steps []error
+
+func (s *steps) check(context.Context) error {
+	if len(*s) == 0 {
+		return nil
+	}
+	next := (*s)[0]
+	*s = (*s)[1:]
+	return next
+}
+
+func TestWaitFor(t *testing.T) {
+	t.Parallel()
+	notYet, final := errors.New("not yet"), finalError{errors.New("rejected")}
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		require.NoError(t, waitFor(t.Context(), &steps{notYet, notYet}, time.Second, time.Minute))
+		require.Equal(t, 2*time.Second, time.Since(began))
+		require.Equal(t, final, waitFor(t.Context(), &steps{notYet, final}, time.Second, time.Minute))
+		require.Equal(t, notYet, waitFor(t.Context(), &steps{notYet, notYet, notYet, notYet}, time.Second, 2*time.Second))
+	})
+}
+
+// proxyServing is a proxy that serves the file, or rejects it.
+func proxyServing(t *testing.T, file string, rejects bool) oneproxy.Proxy {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		now := status.Status{StartedAt: time.Unix(1, 0)}
+		text, _ := os.ReadFile(file)
+		table, err := config.Load(file, text)
+		if err == nil {
+			now.Config.Digest = table.Digest()
+		}
+		if rejects && string(text) != shop {
+			now.Config = status.Config{Digest: "before", Rejected: &status.Rejected{At: time.Unix(2, 0), Stage: "test", Problems: []string{"wrong"}}}
+		}
+		_ = json.NewEncoder(w).Encode(now)
+	}))
+	t.Cleanup(server.Close)
+	proxy, err := oneproxy.New(strings.TrimPrefix(server.URL, "http://"))
+	require.NoError(t, err)
+	return proxy
+}
+
+func TestInFile(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name         string
+		rejects      bool
+		options      Options
+		output, says string
+		changed      bool
+	}{
+		{"in force", false, Options{Timeout: time.Minute}, "shop: 20 % -> 50 %, in force after ", "", true},
+		{"rejected", true, Options{Timeout: time.Minute}, "", "has the change, but it is not in force: the proxy rejected it (test):\nwrong", true},
+		{"no wait", true, Options{NoWait: true}, "shop: 20 % -> 50 %, written to ", "", true},
+		{"dry run", true, Options{DryRun: true}, "shop: 20 % -> 50 % would change; nothing was written\n", "", false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "c.yaml")
+			require.NoError(t, os.WriteFile(path, []byte(shop), 0o600))
+			var output bytes.Buffer
+			err := InFile(t.Context(), &output, planned(t, "50").goal, File{path, proxyServing(t, path, c.rejects)}, c.options)
+			if c.says == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, c.says)
+			}
+			require.Contains(t, output.String(), c.output)
+			text, err := os.ReadFile(path)
+			require.NoError(t, err)
+			require.Equal(t, c.changed, strings.Contains(string(text), "percentage: 50"))
+		})
+	}
+}
