@@ -32,9 +32,6 @@ func completeFile(_ *cobra.Command, args []string, _ string) ([]string, cobra.Sh
 // hosts are the old hosts of a config, for completion. A config that cannot be
 // loaded has none.
 func hosts(cmd *cobra.Command, args []string, cluster clusterOptions) []string {
-	if fromEnvironment(cmd) != nil {
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
 	defer cancel()
 	table, err := cluster.table(ctx, args, cmd.InOrStdin())

@@ -50,9 +50,14 @@ func (o *explainOptions) flags(cmd *cobra.Command) {
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")
 	o.cluster.flags(cmd)
 	completeWords(cmd, "output", "text", "json")
-	must(cmd.RegisterFlagCompletionFunc("host", func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return hosts(cmd, args, o.cluster), noFiles
-	}))
+	must(cmd.RegisterFlagCompletionFunc("host", o.completeHost))
+}
+
+func (o *explainOptions) completeHost(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if fromEnvironment(cmd) != nil {
+		return nil, noFiles
+	}
+	return hosts(cmd, args, o.cluster), noFiles
 }
 
 func runExplain(cmd *cobra.Command, args []string, options explainOptions) error {
