@@ -132,7 +132,7 @@ func TestTheLastGoodConfigIsServedWhileTheNewestIsRejected(t *testing.T) {
 }
 
 // TestRetriesSlowDown: an invalid last good config is tried again after one
-// second, then two.
+// second, then two, then four.
 func TestRetriesSlowDown(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
@@ -144,8 +144,8 @@ func TestRetriesSlowDown(t *testing.T) {
 	}
 	rejections(1)
 	began := time.Now()
-	rejections(3)
-	require.Greater(t, time.Since(began), 2500*time.Millisecond)
+	rejections(4)
+	require.Greater(t, time.Since(began), 6500*time.Millisecond)
 }
 
 // TestTheNewestConfigIsTriedAgain: the reason for its rejection passes.
