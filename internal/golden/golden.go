@@ -18,8 +18,8 @@ type T interface {
 	Fatalf(format string, args ...any)
 }
 
-// Updating tells whether this run rewrites golden files: a test may then
-// delete the ones it no longer makes.
+// Updating reports whether this run rewrites golden files: a test may then
+// delete files that it no longer makes.
 func Updating() bool { return *update }
 
 // Check compares got with the golden file, byte for byte, and stops the test

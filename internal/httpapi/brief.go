@@ -2,9 +2,9 @@ package httpapi
 
 import "github.com/migration-proxy/migration-proxy/internal/status"
 
-// briefStatus is a status.Status whose services say no more than what the
-// watcher judges by. It is asked for once a second: with 5,000 services it is
-// a quarter of the whole.
+// briefStatus is a status.Status whose services have only the fields that the
+// watcher uses. The watcher requests it once a second: with 5,000 services it
+// has a quarter of the size of the full document.
 type briefStatus struct {
 	status.Status
 	Services []briefService `json:"services"` // instead of the embedded one
@@ -20,7 +20,7 @@ type briefService struct {
 	Old        briefSide    `json:"old"`
 }
 
-// briefSide tells whether the replica knows where the side is.
+// briefSide has the addresses of a side, or why they are unknown.
 type briefSide struct {
 	Addresses  []string `json:"addresses"`
 	Unresolved string   `json:"unresolved,omitempty"`

@@ -1,12 +1,16 @@
-// Package api is the read-only HTTP interface of one proxy replica: /health,
-// /ready, /metrics and /status.
+// Package httpapi is the read-only HTTP interface of a process: /health, /ready
+// and /metrics, and /status of a proxy replica.
 //
-// Takes: functions that tell whether the replica lives and is ready, one that
-// gives its status.Status, and Prometheus collectors.
-// Gives: a Server to run on a listener, and the metrics that follow from
-// status.Status.
-// Refuses: every method but GET and HEAD (405): nothing here changes anything,
-// and so nothing here needs a password.
+// Takes:
+//   - functions that report whether the process is alive and ready
+//   - for a proxy replica, a function that gives its status.Status
+//   - Prometheus collectors
 //
-// It may be imported by cmd only.
+// Gives:
+//   - a Server to run on a listener
+//   - the metrics that follow from status.Status
+//
+// Refuses:
+//   - every method but GET and HEAD (405): a request changes nothing, so the
+//     interface needs no password
 package httpapi

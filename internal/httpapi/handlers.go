@@ -22,7 +22,7 @@ const indexText = `migration proxy
 const indexStatus = `/status   the whole state as JSON; ?service=NAME for one service, ?brief without figures
 `
 
-// readOnly refuses whatever could be meant to change something, on any path.
+// readOnly refuses all methods but GET and HEAD, on any path.
 func readOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -54,25 +54,25 @@ func condition(name string, check func() error) http.Handler {
 }
 
 func statusHandler(options Options) http.Handler {
-	whole, short := options.Status, options.Brief
+	full, short := options.Status, options.Brief
 	if short == nil {
-		short = whole
+		short = full
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		current, isBrief := whole, r.URL.Query().Has("brief")
+		current, isBrief := full, r.URL.Query().Has("brief")
 		if isBrief {
 			current = short
 		}
 		document := current()
 		if query := r.URL.Query(); query.Has("service") {
-			document.Services = named(document.Services, query.Get("service"))
+			document.Services = rowsNamed(document.Services, query.Get("service"))
 			if len(document.Services) == 0 {
 				notFound(w, query.Get("service"))
 				return
 			}
 		}
 		if document.Services == nil {
-			document.Services = []status.Service{} // [] for those who loop over it, not null
+			document.Services = []status.Service{} // [] and not null, for clients that loop over it
 		}
 		if isBrief {
 			writeJSON(w, http.StatusOK, brief(document))
@@ -88,15 +88,15 @@ func notFound(w http.ResponseWriter, name string) {
 	})
 }
 
-// named copies the rows of that name: the rows may be shared.
-func named(rows []status.Service, name string) []status.Service {
+// rowsNamed copies the rows with the name: the document may be shared.
+func rowsNamed(rows []status.Service, name string) []status.Service {
 	return slices.DeleteFunc(slices.Clone(rows), func(row status.Service) bool { return row.Name != name })
 }
 
 func writeJSON(w http.ResponseWriter, code int, document any) {
 	text, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
-		http.Error(w, "the answer cannot be written as JSON: "+err.Error(), http.StatusInternalServerError)
+		http.Error(w, "write JSON: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -105,8 +105,8 @@ func writeJSON(w http.ResponseWriter, code int, document any) {
 	_, _ = w.Write(append(text, '\n'))
 }
 
-// metricsHandler has a registry of its own: what a library registers globally
-// is not part of this interface.
+// metricsHandler uses a registry of its own, without the metrics that libraries
+// register globally.
 func metricsHandler(options Options) (http.Handler, error) {
 	registry := prometheus.NewRegistry()
 	all := append([]prometheus.Collector{
@@ -118,8 +118,8 @@ func metricsHandler(options Options) (http.Handler, error) {
 	}
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {
-			return nil, fmt.Errorf("register the metrics: %w", err)
+			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: mostScrapes}), nil
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry, MaxRequestsInFlight: maxScrapes}), nil
 }

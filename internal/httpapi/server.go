@@ -17,38 +17,37 @@ const (
 	headerTimeout  = 5 * time.Second
 	requestTimeout = 30 * time.Second // the metrics of 5,000 services take about one
 	idleTimeout    = 2 * time.Minute
-	mostScrapes    = 4 // at a time; more must not keep the probes waiting
-	// shutdownTime is what a running answer gets to finish; Kubernetes kills
-	// 30 s after it asked.
+	maxScrapes     = 4 // at once, so that the probes of Kubernetes need not wait
+	// shutdownTime is the time for answers under way when the process ends;
+	// Kubernetes kills it after 30 s.
 	shutdownTime = 5 * time.Second
 )
 
-// Options are what the server tells about.
+// Options are what the server shows. Alive, Ready and Log are required.
 type Options struct {
-	// Alive returns nil while the process does its work; an error is shown by
-	// /health, and makes Kubernetes restart the container.
+	// Alive gives nil while the process works. /health shows its error, and
+	// Kubernetes then restarts the container.
 	Alive func() error
-	// Ready returns nil when traffic may come; an error is shown by /ready.
+	// Ready gives nil while traffic may come. /ready shows its error.
 	Ready func() error
-	// Status gives the replica's state now; nil: there is no /status and none
-	// of its metrics.
+	// Status gives the current state of a proxy replica; nil for another
+	// process, which has no /status and none of its metrics.
 	Status func() status.Status
-	// Brief gives what /status?brief tells of it, and need not know more; nil:
-	// Status.
+	// Brief gives at least the fields of /status?brief; nil means Status.
 	Brief func() status.Status
-	// Collectors are scraped besides those of the process, the Go runtime and
-	// the status.
+	// Collectors add to the metrics of the process, the Go runtime and the
+	// status.
 	Collectors []prometheus.Collector
 	Log        *slog.Logger
 }
 
-// Server answers on one listener.
+// Server serves the interface on one listener.
 type Server struct {
 	handler http.Handler
 	log     *slog.Logger
 }
 
-// New prepares a server. It fails when two collectors claim the same metric.
+// New makes a Server. It fails when two collectors have the same metric.
 func New(options Options) (*Server, error) {
 	metrics, err := metricsHandler(options)
 	if err != nil {
@@ -67,8 +66,8 @@ func New(options Options) (*Server, error) {
 	return &Server{handler: readOnly(mux), log: options.Log}, nil
 }
 
-// Run answers on the listener, which it closes, until ctx ends and the
-// answers under way are given or five seconds are over.
+// Run serves on the listener, which it closes, until ctx ends. Answers under
+// way then have five seconds.
 func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler:           s.handler,

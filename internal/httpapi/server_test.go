@@ -197,7 +197,7 @@ func TestTwoCollectorsOfOneMetricAreRefused(t *testing.T) {
 	twice := prometheus.NewGauge(prometheus.GaugeOpts{Name: "twice"})
 	o.Collectors = []prometheus.Collector{twice, twice}
 	_, err := New(o)
-	require.ErrorContains(t, err, "register the metrics")
+	require.ErrorContains(t, err, "register metrics")
 }
 
 // TestShutdownFinishesAnswers: an answer under way when the server is told to

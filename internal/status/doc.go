@@ -1,12 +1,17 @@
-// Package status holds the two documents by which processes tell one another
-// how things are: Status, one proxy replica's (the data plane fills it, /status
-// serves it, the CLI prints it, the watcher reads it), and Cluster, what all
-// replicas together serve (the watcher writes it to ConfigMap migration-state,
-// admission and the CLI read it).
+// Package status has the two documents with which processes share their state:
 //
-// Takes and gives: plain values.
-// Refuses: a text of Cluster that is no JSON, with an error that names the key.
+//   - Status is the state of one proxy replica. The data plane fills it in,
+//     /status serves it, the CLI prints it and the watcher reads it.
+//   - Cluster is what all replicas together serve. The watcher writes it to
+//     the ConfigMap migration-state; admission and the CLI read it.
 //
-// Field names are an interface: they are only ever added to. The package is
+// Takes and gives:
+//   - plain values
+//
+// Refuses:
+//   - a text of Cluster that is not JSON: the error names the key
+//
+// The JSON names of the fields are published: fields are added, but never
+// renamed or removed. The package is
 // pure: standard library only. Every room but migration may import it.
 package status
