@@ -15,10 +15,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/internal/cli/installation"
 	"github.com/migration-proxy/migration-proxy/internal/cli/oneproxy"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
@@ -159,5 +164,67 @@ func TestInFile(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, c.changed, strings.Contains(string(text), "percentage: 50"))
 		})
+	}
+}
+
+// slowAnswer answers once, and then hangs until the waiting is over.
+type slowAnswer struct{ checks int }
+
+func (s *slowAnswer) check(ctx context.Context) error {
+	s.checks++
+	if s.checks == 1 {
+		return errors.New("late still serves old")
+	}
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// TestWaitForSaysWhy: that the time is over is not the reason.
+func TestWaitForSaysWhy(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		require.EqualError(t, waitFor(t.Context(), &slowAnswer{}, time.Second, time.Minute), "late still serves old")
+	})
+}
+
+// TestNoteAboutRules: 0 % leaves the rules, which off does not.
+func TestNoteAboutRules(t *testing.T) {
+	t.Parallel()
+	withRules := strings.Replace(shop, "percentage: 20}", "percentage: 20}, canary: {ip_rules: [{cidr: 10.0.0.0/8, target: new_cluster}]}", 1)
+	for text, want := range map[string]string{
+		withRules: "note: ip_rules[0] come before the percentage and send requests to new; 'migration-proxy update shop off' sends all to old\n",
+		strings.Replace(withRules, "enabled: true", "enabled: false", 1): "",
+	} {
+		goal, err := ParseGoal("shop", "0")
+		require.NoError(t, err)
+		made, err := plan(goal, "c.yaml", []byte(text))
+		require.NoError(t, err)
+		require.Equal(t, want, made.note(status.Service{}))
+	}
+}
+
+// TestFollowConfig: the newest config is waited for as long as it has this
+// change.
+func TestFollowConfig(t *testing.T) {
+	t.Parallel()
+	changed := planned(t, "50")
+	for text, says := range map[string]string{
+		string(changed.after): "",
+		string(changed.after) + "# somebody else's comment\n": "",
+		shop: "somebody else has changed shop meanwhile",
+		strings.Replace(string(changed.after), "name: shop", "name: shoe", 1): "somebody else has changed shop meanwhile",
+		"services: [": "",
+	} {
+		client := fake.NewClientset(&corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: names.ConfigMap}, Data: map[string]string{names.ConfigKey: text},
+		})
+		served := servedByReplicas{in: installation.New(&kube.Cluster{Interface: client, Namespace: "ns"}), wanted: changed}
+		err := served.followConfig(t.Context())
+		if says == "" {
+			require.NoError(t, err, text)
+			continue
+		}
+		require.ErrorContains(t, err, says)
+		require.True(t, isFinal(err))
 	}
 }
