@@ -210,7 +210,7 @@ func TestWebhookWithoutAPIServer(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: names.ConfigMap}, Data: map[string]string{names.ConfigKey: "services: 1"},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	p.eventually(t, "the config is seen", func() bool { return strings.Contains(p.output.String(), "The migration config is invalid") })
+	p.eventually(t, "the config is seen", func() bool { return strings.Contains(p.output.String(), "migration config is invalid") })
 }
 
 // lockedBuffer collects the output of a process, and can be read while it runs.
