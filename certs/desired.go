@@ -5,7 +5,7 @@ import (
 	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	cmmeta "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	certmanagermetav1 "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -95,6 +95,6 @@ func privateKey(rotation certmanagerv1.PrivateKeyRotationPolicy) *certmanagerv1.
 	}
 }
 
-func issuedBy(issuer string) cmmeta.IssuerReference {
-	return cmmeta.IssuerReference{Group: certmanagerv1.SchemeGroupVersion.Group, Kind: certmanagerv1.IssuerKind, Name: issuer}
+func issuedBy(issuer string) certmanagermetav1.IssuerReference {
+	return certmanagermetav1.IssuerReference{Group: certmanagerv1.SchemeGroupVersion.Group, Kind: certmanagerv1.IssuerKind, Name: issuer}
 }

@@ -300,7 +300,7 @@ func (env *testEnv) waitForPhase(name string, phase status.Phase, backend string
 
 func (env *testEnv) eventually(condition func() bool, message string, args ...any) {
 	env.Helper()
-	require.Eventually(env, condition, maxWait, 5*time.Millisecond, fmt.Sprintf(message, args...))
+	require.Eventually(env, condition, maxWait, 5*time.Millisecond, append([]any{message}, args...)...)
 }
 
 // waitForPolls waits until the state loop has what the proxies report now: the
@@ -376,31 +376,4 @@ func (env *testEnv) getStatus(ctx context.Context, endpoint kube.Endpoint) ([]by
 		return io.ReadAll(answer.Body)
 	}
 	return nil, fmt.Errorf("no proxy has address %s", endpoint.Address)
-}
-
-// startWatcher runs a watcher until stop is called, or the test ends.
-func (env *testEnv) startWatcher() (stop func()) {
-	env.Helper()
-	_, stop = env.startWith(env.options())
-	return stop
-}
-
-func (env *testEnv) startWith(options watcher.Options) (started *watcher.Watcher, stop func()) {
-	env.Helper()
-	started, err := watcher.New(options)
-	require.NoError(env, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- started.Start(ctx) }()
-	stop = sync.OnceFunc(func() {
-		cancel()
-		select {
-		case err := <-ended:
-			require.NoError(env, err)
-		case <-time.After(maxWait):
-			require.Fail(env, "the watcher does not end")
-		}
-	})
-	env.Cleanup(stop)
-	return started, stop
 }

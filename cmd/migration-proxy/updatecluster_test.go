@@ -15,7 +15,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sync/errgroup"
-	admissionv1 "k8s.io/api/admissionregistration/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -70,29 +70,29 @@ func TestUpdatesAtOnce(t *testing.T) {
 }
 
 // object lets admission say something about one percentage.
-func (s *site) object(t *testing.T, percentage, message string, action admissionv1.ValidationAction) {
+func (s *site) object(t *testing.T, percentage, message string, action admissionregistrationv1.ValidationAction) {
 	t.Helper()
 	name := fmt.Sprintf("says-%s-%s", percentage, s.namespace)
 	policies := s.client.AdmissionregistrationV1()
-	_, err := policies.ValidatingAdmissionPolicies().Create(t.Context(), &admissionv1.ValidatingAdmissionPolicy{
+	_, err := policies.ValidatingAdmissionPolicies().Create(t.Context(), &admissionregistrationv1.ValidatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: admissionv1.ValidatingAdmissionPolicySpec{
-			MatchConstraints: &admissionv1.MatchResources{ResourceRules: []admissionv1.NamedRuleWithOperations{{RuleWithOperations: admissionv1.RuleWithOperations{
-				Operations: []admissionv1.OperationType{admissionv1.Update},
-				Rule:       admissionv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"configmaps"}},
+		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
+			MatchConstraints: &admissionregistrationv1.MatchResources{ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{RuleWithOperations: admissionregistrationv1.RuleWithOperations{
+				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Update},
+				Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"configmaps"}},
 			}}}},
-			Validations: []admissionv1.Validation{{
+			Validations: []admissionregistrationv1.Validation{{
 				Expression: fmt.Sprintf("!object.data['%s'].contains('percentage: %s')", names.ConfigKey, percentage),
 				Message:    message, Reason: new(metav1.StatusReasonForbidden),
 			}},
 		},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	_, err = policies.ValidatingAdmissionPolicyBindings().Create(t.Context(), &admissionv1.ValidatingAdmissionPolicyBinding{
+	_, err = policies.ValidatingAdmissionPolicyBindings().Create(t.Context(), &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
-			PolicyName: name, ValidationActions: []admissionv1.ValidationAction{action},
-			MatchResources: &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.namespace}}},
+		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: name, ValidationActions: []admissionregistrationv1.ValidationAction{action},
+			MatchResources: &admissionregistrationv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": s.namespace}}},
 		},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
@@ -103,8 +103,8 @@ func (s *site) object(t *testing.T, percentage, message string, action admission
 func TestUpdateThatAdmissionRefuses(t *testing.T) {
 	t.Parallel()
 	s := manyServices(t, 1)
-	s.object(t, "77", "not on a Friday", admissionv1.Deny)
-	s.object(t, "66", "are you sure", admissionv1.Warn)
+	s.object(t, "77", "not on a Friday", admissionregistrationv1.Deny)
+	s.object(t, "66", "are you sure", admissionregistrationv1.Warn)
 	var output string
 	for percentage, says := range map[string]string{"77": "not on a Friday", "66": "Warning: .*are you sure"} {
 		require.True(t, poll(t.Context(), patienceOfPolicies, func() bool { // the API server compiles it by and by

@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -40,7 +40,7 @@ func newForwarder() *forwarder {
 	}}
 	f.proxy = &httputil.ReverseProxy{
 		Rewrite: rewrite, Transport: f, FlushInterval: -1,
-		ErrorLog: log.Default(),
+		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelError),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			refuse(w, r, http.StatusBadGateway, err.Error())
 		},

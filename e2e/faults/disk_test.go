@@ -2,7 +2,6 @@ package faults
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -100,7 +99,7 @@ func (w *proxyRun) smallDisk() func(full bool) {
 		require.NoError(w.t, err)
 		defer file.Close()
 		_, err = io.Copy(file, zeros{})
-		require.True(w.t, errors.Is(err, syscall.ENOSPC), "%v", err)
+		require.ErrorIs(w.t, err, syscall.ENOSPC)
 	}
 }
 

@@ -76,7 +76,7 @@ func TestKills(t *testing.T) {
 	}
 	p.killAtRandom(shortOrLong(6*time.Second, 3*time.Minute))
 	p.requireNoLeak(before)
-	require.Equal(t, 50.0, p.row("api").Share)
+	require.InDelta(t, 50, p.row("api").Share, 0)
 }
 
 // killOnce kills once and waits for the end of the effects.

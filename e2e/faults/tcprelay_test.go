@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"errors"
 	"io"
 	"net"
 	"sync"
@@ -44,7 +45,8 @@ func (w *tcpRelay) addr() string { return w.listener.Addr().String() }
 func (w *tcpRelay) accept() {
 	for {
 		conn, err := w.listener.Accept()
-		if timeout, ok := err.(net.Error); ok && timeout.Timeout() {
+		var timeout net.Error
+		if errors.As(err, &timeout) && timeout.Timeout() {
 			w.waitUntilAccepting()
 			continue
 		}

@@ -4,8 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -48,7 +47,7 @@ func (c *cluster) start() error {
 func (c *cluster) serve(listener net.Listener) {
 	server := &http.Server{
 		Handler:  http.HandlerFunc(c.handle),
-		ErrorLog: log.New(io.Discard, "", 0), // connections that break when the cluster is killed
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // connections that break when the cluster is killed
 	}
 	if c.certificate != nil {
 		listener = tls.NewListener(listener, &tls.Config{

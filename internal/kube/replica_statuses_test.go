@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
@@ -78,8 +79,8 @@ func TestFromPodAddress(t *testing.T) {
 	require.NoError(t, err)
 	var connections atomic.Int64
 	good := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		require.Equal(t, "/status", r.URL.Path)
-		require.True(t, r.URL.Query().Has("brief"))
+		assert.Equal(t, "/status", r.URL.Path)
+		assert.True(t, r.URL.Query().Has("brief"))
 		_, _ = w.Write(document)
 	}))
 	good.Config.ConnState = func(_ net.Conn, state http.ConnState) {

@@ -5,8 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"slices"
@@ -62,7 +61,7 @@ func (b *Backend) serve(listener net.Listener) *serverRun {
 	server := &http.Server{
 		Handler:     http.HandlerFunc(b.handle),
 		BaseContext: func(net.Listener) context.Context { return ctx },
-		ErrorLog:    log.New(io.Discard, "", 0), // tests cause failed handshakes on purpose
+		ErrorLog:    slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), // tests cause failed handshakes on purpose
 	}
 	tracking := &trackingListener{Listener: listener, open: map[net.Conn]bool{}}
 	begun := &serverRun{server: server, listener: tracking, end: end, served: make(chan struct{})}

@@ -15,7 +15,7 @@ const pace = 20 * time.Millisecond
 
 func drain(r *http.Request) { _, _ = io.Copy(io.Discard, r.Body) }
 
-func closeUnanswered(w http.ResponseWriter, r *http.Request, _ string) {
+func closeUnanswered(_ http.ResponseWriter, r *http.Request, _ string) {
 	drain(r)
 	panic(http.ErrAbortHandler) // net/http closes the connection without an answer
 }

@@ -2,6 +2,7 @@ package behaviour
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -190,7 +191,7 @@ func nginxAccepts(t testing.TB, table *migration.Table, params nginxgen.Params) 
 	require.NoError(t, os.WriteFile(conf, generated.Text, 0o644))
 	out, err := exec.Command(testbed.Nginx(), "-t", "-q", "-p", params.RuntimeDir, "-e", "stderr", "-c", conf).CombinedOutput()
 	if err != nil || len(out) > 0 {
-		return fmt.Errorf("nginx -t: %v: %s\n%s", err, out, generated.Text)
+		return errors.Join(err, fmt.Errorf("nginx -t: %s\n%s", out, generated.Text))
 	}
 	return nil
 }

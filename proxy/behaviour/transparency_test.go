@@ -162,14 +162,14 @@ func (l comparison) compare(t *testing.T) {
 	require.Equal(t, want.Start, got.Start, context)
 	require.Equal(t, want.without(perHop...), got.without(perHop...), context)
 	require.Equal(t, want.Framing, got.Framing, context)
-	require.True(t, want.Body == got.Body, "%s: the body is %.200q and not %.200q", context, got.Body, want.Body)
+	require.Equal(t, want.Body, got.Body, context)
 	require.Equal(t, want.Trailer, got.Trailer, context)
 
 	require.Equal(t, wantAtBackend.Start, gotAtBackend.Start, context)
 	require.Equal(t, wantAtBackend.without(added...), gotAtBackend.without(added...), context)
 	require.Equal(t, wantAtBackend.Framing, gotAtBackend.Framing, context)
 	require.Equal(t, wantAtBackend.Trailer, gotAtBackend.Trailer, context)
-	require.True(t, wantAtBackend.Body == gotAtBackend.Body, "%s: the backend got another body", context)
+	require.Equal(t, wantAtBackend.Body, gotAtBackend.Body, context)
 	require.Equal(t, []string{l.wantHost(wantAtBackend)}, gotAtBackend.values("Host"), context)
 }
 

@@ -25,7 +25,7 @@ func TestExplain(t *testing.T) {
 
 	admission := apierrors.NewForbidden(resource, "x", errors.New("not on a Friday"))
 	err = installation.Right{Verb: "patch", Resource: installation.ConfigMaps, Namespace: "ns"}.Explain(admission)
-	require.False(t, errors.As(err, new(installation.MissingRightError)), "admission refuses, not RBAC")
+	require.NotErrorAs(t, err, new(installation.MissingRightError), "admission refuses, not RBAC")
 	require.True(t, apierrors.IsForbidden(err))
 	require.ErrorContains(t, err, "patch configmaps in namespace ns: ")
 }

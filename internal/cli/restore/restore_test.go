@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	admissionv1 "k8s.io/api/admissionregistration/v1"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -320,28 +320,28 @@ func (c *cluster) protect(name string) (end func()) {
 	c.Helper()
 	own := name + "-" + c.apps
 	policies := c.AdmissionregistrationV1()
-	_, err := policies.ValidatingAdmissionPolicies().Create(c.Context(), &admissionv1.ValidatingAdmissionPolicy{
+	_, err := policies.ValidatingAdmissionPolicies().Create(c.Context(), &admissionregistrationv1.ValidatingAdmissionPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: own},
-		Spec: admissionv1.ValidatingAdmissionPolicySpec{
-			MatchConstraints: &admissionv1.MatchResources{
+		Spec: admissionregistrationv1.ValidatingAdmissionPolicySpec{
+			MatchConstraints: &admissionregistrationv1.MatchResources{
 				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": c.apps}},
-				ResourceRules: []admissionv1.NamedRuleWithOperations{{
+				ResourceRules: []admissionregistrationv1.NamedRuleWithOperations{{
 					ResourceNames: []string{name},
-					RuleWithOperations: admissionv1.RuleWithOperations{
-						Operations: []admissionv1.OperationType{admissionv1.Update},
-						Rule:       admissionv1.Rule{APIGroups: []string{"networking.k8s.io"}, APIVersions: []string{"v1"}, Resources: []string{"ingresses"}},
+					RuleWithOperations: admissionregistrationv1.RuleWithOperations{
+						Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Update},
+						Rule:       admissionregistrationv1.Rule{APIGroups: []string{"networking.k8s.io"}, APIVersions: []string{"v1"}, Resources: []string{"ingresses"}},
 					},
 				}},
 			},
-			Validations: []admissionv1.Validation{{Expression: "false", Message: "hands off", Reason: new(metav1.StatusReasonForbidden)}},
+			Validations: []admissionregistrationv1.Validation{{Expression: "false", Message: "hands off", Reason: new(metav1.StatusReasonForbidden)}},
 		},
 	}, metav1.CreateOptions{})
 	require.NoError(c, err)
 	bindings := policies.ValidatingAdmissionPolicyBindings()
-	_, err = bindings.Create(c.Context(), &admissionv1.ValidatingAdmissionPolicyBinding{
+	_, err = bindings.Create(c.Context(), &admissionregistrationv1.ValidatingAdmissionPolicyBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: own},
-		Spec: admissionv1.ValidatingAdmissionPolicyBindingSpec{
-			PolicyName: own, ValidationActions: []admissionv1.ValidationAction{admissionv1.Deny},
+		Spec: admissionregistrationv1.ValidatingAdmissionPolicyBindingSpec{
+			PolicyName: own, ValidationActions: []admissionregistrationv1.ValidationAction{admissionregistrationv1.Deny},
 		},
 	}, metav1.CreateOptions{})
 	require.NoError(c, err)

@@ -7,6 +7,9 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/watcher"
 )
@@ -78,4 +81,31 @@ func (b *gated) Read(into []byte) (int, error) {
 	case <-b.ctx.Done():
 	}
 	return n, err
+}
+
+// startWatcher runs a watcher until stop is called, or the test ends.
+func (env *testEnv) startWatcher() (stop func()) {
+	env.Helper()
+	_, stop = env.startWith(env.options())
+	return stop
+}
+
+func (env *testEnv) startWith(options watcher.Options) (started *watcher.Watcher, stop func()) {
+	env.Helper()
+	started, err := watcher.New(options)
+	require.NoError(env, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- started.Start(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		select {
+		case err := <-ended:
+			require.NoError(env, err)
+		case <-time.After(maxWait):
+			require.Fail(env, "the watcher does not end")
+		}
+	})
+	env.Cleanup(stop)
+	return started, stop
 }
