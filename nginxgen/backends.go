@@ -9,15 +9,16 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// What most services have, written once; a location repeats only what differs.
+// The values of most services are written once, in the http block; a location
+// repeats only what differs.
 const (
 	commonTimeout = 30 * time.Second
 	commonTries   = 3
 )
 
-// towardsBackends is how both sides are spoken to, unless a location says
-// otherwise.
-func (d *draft) towardsBackends() directives {
+// proxyDefaults gives the proxy_* directives of both sides. A location overrides
+// some of them.
+func (d *draft) proxyDefaults() directives {
 	lines := directives{
 		line("proxy_http_version", "1.1"),
 		line("proxy_buffering", "off"),
@@ -30,7 +31,7 @@ func (d *draft) towardsBackends() directives {
 			"X-Accel-Buffering", "X-Accel-Charset", "Expires", "Cache-Control", "Set-Cookie", "Vary"),
 		line("proxy_next_upstream", "error", "timeout"),
 		// Only websockets are upgraded: an h2c upgrade would let a client
-		// speak to a backend past us.
+		// reach a backend past the rules of the proxy.
 		mapping("$http_upgrade", "$mp_upgrade", `~*\Awebsocket\z`, "$http_upgrade", "default", ""),
 		mapping("$mp_upgrade", "$mp_connection", "", "", "default", "upgrade"),
 		volatileMapping("$mp_backend", "$mp_forwarded_host", "new_backend", "$mp_client_authority", "default", "$http_x_forwarded_host"),
@@ -49,12 +50,12 @@ func (d *draft) towardsBackends() directives {
 	lines = append(lines, timeouts(commonTimeout)...)
 	lines = append(lines, line("proxy_next_upstream_tries", strconv.Itoa(commonTries)))
 	lines = append(lines, d.requestHeaders()...)
-	lines = append(lines, d.commonTLS()...)
+	lines = append(lines, d.tlsDefaults()...)
 	return append(lines, d.compression()...)
 }
 
-// timeouts bounds one try; no further try begins after the same time, so that
-// a backend that hangs costs one timeout and not one for each try.
+// timeouts limits the time of one try. No further try begins after the same
+// time, so a backend that hangs costs one timeout and not one per try.
 func timeouts(timeout time.Duration) directives {
 	text := milliseconds(timeout)
 	return directives{
@@ -72,9 +73,9 @@ func milliseconds(d time.Duration) string {
 	return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
 }
 
-// commonTLS is for every backend that is https; nginx's own defaults are SNI
-// off and verification off.
-func (d *draft) commonTLS() directives {
+// tlsDefaults gives the directives for all https backends. The defaults of
+// nginx are SNI off and verification off.
+func (d *draft) tlsDefaults() directives {
 	lines := directives{
 		line("proxy_ssl_server_name", "on"),
 		line("proxy_ssl_name", "$mp_server_name"),
@@ -88,7 +89,7 @@ func (d *draft) commonTLS() directives {
 	return append(lines, line("proxy_ssl_trusted_certificate", d.params.AnchorFile))
 }
 
-// serviceTLS is what differs from commonTLS in one service.
+// serviceTLS gives the directives of one service that differ from tlsDefaults.
 func (d *draft) serviceTLS(s *migration.Service) directives {
 	var lines directives
 	if s.NewBackend.Scheme != migration.HTTPS {
@@ -110,7 +111,8 @@ func (d *draft) serviceTLS(s *migration.Service) directives {
 	return lines
 }
 
-// compression prepares for the services that ask for it.
+// compression configures gzip if some service has it on; the location of the
+// service switches it on.
 func (d *draft) compression() directives {
 	if !d.any(func(s *migration.Service) bool { return s.Gzip }) {
 		return nil
@@ -120,46 +122,55 @@ func (d *draft) compression() directives {
 		"application/json", "application/xml", "image/svg+xml")}
 }
 
-// upstreams are the two groups of a service. Kept connections are told apart
-// by address only, so none is kept where each is for one of several names.
+// upstreams gives the two upstream blocks of a service. nginx reuses an idle
+// connection by address only, whatever the TLS server name was. So where the old
+// host is a wildcard and the backend is https, each connection serves one request.
 func (d *draft) upstreams(s *migration.Service) directives {
 	var limit directives
 	if s.OldHost.Wildcard() && s.OldBackend.Scheme == migration.HTTPS {
-		limit = directives{line("keepalive_requests", "1")} // "keepalive 0" only newer nginx knows
+		limit = directives{line("keepalive_requests", "1")} // older nginx does not know "keepalive 0"
 	}
 	return directives{
-		block("upstream", []string{group(s, migration.Old)}, d.addresses(s.OldBackend, s.Tries), keepalive(), limit),
-		block("upstream", []string{group(s, migration.New)}, d.addresses(s.NewBackend, s.Tries), keepalive()),
+		block("upstream", []string{upstreamName(s, migration.Old)}, d.addresses(s.OldBackend, s.Tries), keepalive(), limit),
+		block("upstream", []string{upstreamName(s, migration.New)}, d.addresses(s.NewBackend, s.Tries), keepalive()),
 	}
 }
 
-// group names an upstream, with a hash in front: nginx looks a name up by
-// comparing it with all others from the first character on, and names of
-// services tend to begin alike. With 5,000 services that halves nginx -t.
-func group(s *migration.Service, side migration.Side) string {
+// upstreamName gives the name of an upstream. It begins with a hash: nginx finds
+// a name by comparing it with all others from the first character on, and names
+// of services often begin alike. With 5,000 services this halves the time of
+// nginx -t.
+func upstreamName(s *migration.Service, side migration.Side) string {
 	hash := fnv.New32a()
 	hash.Write([]byte(s.Name))
 	return fmt.Sprintf("%03x.%s.%s", hash.Sum32()&0xfff, s.Name, side)
 }
 
-// addresses lists a backend's, again and again until there are at least as many
-// as tries: nginx gives each entry one try. All are listed equally often, so
-// that each gets as much. None is set aside after a failure (max_fails=0) where
-// the tries find the others: when all refused for a moment, nobody would be left.
-// Where there are more than tries, the dead ones are, for a second.
+// addresses gives the server lines of a backend. nginx tries each line once per
+// request, so the list repeats until it has at least as many lines as tries. Each
+// address is listed equally often and gets an equal part of the requests.
+//
+//	addresses  tries  lines of each  max_fails
+//	1          3      3              0
+//	2          3      2              0
+//	4          3      1              1, for 1 s
+//
+// With max_fails=0 nginx never sets an address aside: the tries reach the others
+// anyway, and if all addresses refuse for a moment, none would be left. With more
+// addresses than tries, nginx sets a failed address aside for one second.
 func (d *draft) addresses(backend migration.Backend, tries int) directives {
 	addresses := d.endpoints[backend]
 	if len(addresses) == 0 {
 		return directives{line("server", "unix:"+d.path("unresolved.sock"), "down")}
 	}
-	aside := []string{"max_fails=0"}
+	failureParams := []string{"max_fails=0"}
 	if len(addresses) > tries {
-		aside = []string{"max_fails=1", "fail_timeout=1s"}
+		failureParams = []string{"max_fails=1", "fail_timeout=1s"}
 	}
 	lines := directives{}
 	for len(lines) < max(tries, 1) {
 		for _, address := range addresses {
-			lines = append(lines, line("server", append([]string{address.String()}, aside...)...))
+			lines = append(lines, line("server", append([]string{address.String()}, failureParams...)...))
 		}
 	}
 	return lines
@@ -168,8 +179,8 @@ func (d *draft) addresses(backend migration.Backend, tries int) directives {
 func keepalive() directives {
 	return directives{
 		line("keepalive", "32"),
-		// Shorter than any common backend's (Node.js closes after 5 s): a
-		// request must not meet the backend closing the connection.
+		// Shorter than the timeout of common backends (Node.js closes after
+		// 5 s): otherwise a request is sent while the backend closes.
 		line("keepalive_timeout", "4s"),
 	}
 }

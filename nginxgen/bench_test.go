@@ -16,7 +16,7 @@ func BenchmarkGenerate(b *testing.B) {
 	for _, services := range []int{100, 1000, 5000} {
 		b.Run(fmt.Sprint(services), func(b *testing.B) {
 			table := manyServices(b, services)
-			endpoints, params := standIns(table), standardParams(debian)
+			endpoints, params := testEndpoints(table), standardParams(debian)
 			for b.Loop() {
 				generated, err := nginxgen.Generate(table, endpoints, params)
 				require.NoError(b, err)
@@ -26,13 +26,13 @@ func BenchmarkGenerate(b *testing.B) {
 	}
 }
 
-// BenchmarkTest is nginx -t, which every reload repeats: parsing is nginx's
-// part of the time until a change is served.
-func BenchmarkTest(b *testing.B) {
+// BenchmarkNginxTest measures nginx -t, which every reload repeats: parsing is
+// nginx's part of the time until a change is in force.
+func BenchmarkNginxTest(b *testing.B) {
 	for _, services := range []int{100, 1000, 5000} {
 		b.Run(fmt.Sprint(services), func(b *testing.B) {
 			table, machine := manyServices(b, services), newMachine(b)
-			generated, err := nginxgen.Generate(table, standIns(table), standardParams(nginxVersion(b)))
+			generated, err := nginxgen.Generate(table, testEndpoints(table), standardParams(nginxVersion(b)))
 			require.NoError(b, err)
 			for b.Loop() {
 				machine.requireAccepted(b, generated.Text)
@@ -41,8 +41,8 @@ func BenchmarkTest(b *testing.B) {
 	}
 }
 
-// manyServices have hosts and new hosts of their own, https towards new, and
-// one of four sets of rules.
+// manyServices gives a table of n services with distinct old and new hosts, https
+// to new, and one of four sets of rules.
 func manyServices(tb testing.TB, n int) *migration.Table {
 	var text strings.Builder
 	text.WriteString("services:\n")

@@ -1,21 +1,22 @@
 package nginxgen
 
-// clientFacts says what is believed about the client, and under which names
-// the backends are told.
-func (d *draft) clientFacts() directives {
+// clientMaps gives the maps with the facts about the client: the form of the
+// target, the host, the scheme and port, and the request ID.
+func (d *draft) clientMaps() directives {
 	lines := directives{
-		// "" for the usual target; "absolute" for "http://a/", and "absolute?"
-		// for "http://a?q": of that one nginx forgets the bytes, and would ask
-		// the backend for the file that try_files found.
+		// The form of the request target: "" for "/path", "absolute" for
+		// "http://a/", and "absolute?" for "http://a?q". nginx does not keep
+		// the bytes of the last form, and would ask the backend for the file
+		// that try_files found.
 		mapping("$request", "$mp_target", `~\A[^ ]+ +[^/ ][^/]*(?://[^/? ]*(?<mp_pathless>\?)?)?`, "absolute$mp_pathless", "default", ""),
-		// The Host header as the client wrote it, unless an absolute target
-		// made it count for nothing: a service must not be asked for by another
-		// name than the one it was found by.
+		// The Host header as the client wrote it. With an absolute target,
+		// nginx ignores the header and selects the service by the host of the
+		// target; the backend must see that host too.
 		mapping("$mp_target", "$mp_called_host", "", "$http_host", "default", "$host"),
 		mapping("$http_x_request_id", "$mp_request_id", "", "$request_id", "default", "$http_x_request_id"),
 	}
 	proto, port := "$http_x_forwarded_proto", "$http_x_forwarded_port"
-	if d.trusts() {
+	if d.trustsProxies() {
 		lines = append(lines, d.trustedProxies()...)
 		proto, port = "$mp_given_proto", "$mp_given_port"
 	} else {
@@ -23,25 +24,27 @@ func (d *draft) clientFacts() directives {
 	}
 	return append(lines,
 		mapping(proto, "$mp_forwarded_proto", "", "$scheme", "default", proto),
-		// Who says https and no port means 443: our own port would lead the
-		// application's redirects to https://host:8000/.
+		// A request with X-Forwarded-Proto: https and no port was sent to port
+		// 443. With the port of the proxy, the application would redirect to
+		// https://host:8000/.
 		mapping(proto, "$mp_usual_port", "", "$server_port", `~*\A(?:https|wss)\b`, "443", "default", "80"),
 		mapping(port, "$mp_forwarded_port", "", "$mp_usual_port", "default", port),
-		// What redirects lead to, and new is told that the client asked for:
-		// what stands after the colon in a Host header ("a:80@evil") nginx
-		// never looked at.
+		// The host and port for redirects and for the X-Forwarded-Host of new.
+		// nginx does not check what follows the colon of a Host header
+		// ("a:80@evil"), so this map does.
 		mapping("$mp_called_host", "$mp_client_authority", `~\A[^:@]+(?::[0-9]+)?\z`, "$mp_called_host", "default", "$host"),
-		// For our own use the scheme is one of two words, whatever was sent.
+		// In redirects the scheme is http or https, whatever the client sent.
 		mapping("$mp_forwarded_proto", "$mp_client_scheme", `~*\Ahttps\z`, "https", `~*\Ahttp\z`, "http", "default", "$scheme"),
 	)
 }
 
-func (d *draft) trusts() bool { return len(d.table.Global().TrustedProxies) > 0 }
+// trustsProxies tells whether the config names trusted proxies.
+func (d *draft) trustsProxies() bool { return len(d.table.Global().TrustedProxies) > 0 }
 
-// trustedProxies believes X-Forwarded-For from them, and then what they say in
-// X-Forwarded-Proto and -Port; nobody else is believed. Without any the
-// headers are passed on as they came: whoever stands before us set them, and
-// nothing of ours depends on them.
+// trustedProxies takes X-Forwarded-For, -Proto and -Port from the trusted proxies
+// and ignores these headers from all other clients. A config without trusted
+// proxies passes the headers on unchanged: the load balancer in front of the
+// proxy set them, and no decision of the proxy depends on them.
 func (d *draft) trustedProxies() directives {
 	lines := directives{line("real_ip_header", "X-Forwarded-For"), line("real_ip_recursive", "on")}
 	networks := directives{line("default", "0")}
@@ -53,18 +56,18 @@ func (d *draft) trustedProxies() directives {
 		block("geo", []string{"$realip_remote_addr", "$mp_trusted"}, networks),
 		mapping("$mp_trusted", "$mp_given_proto", "1", "$http_x_forwarded_proto", "default", ""),
 		mapping("$mp_trusted", "$mp_given_port", "1", "$http_x_forwarded_port", "default", ""),
-		// Not $proxy_add_x_forwarded_for: that would append the client again.
+		// $proxy_add_x_forwarded_for would append the client's address again.
 		mapping("$http_x_forwarded_for", "$mp_forwarded_for",
 			"", "$realip_remote_addr", "default", "$http_x_forwarded_for, $realip_remote_addr"),
 	)
 }
 
-// requestHeaders is what backends get besides the client's own headers. The
-// names with underscores reach some applications as the same header, so a
-// client must not be able to send them past ours.
+// requestHeaders gives the headers that the proxy sets. Some applications read a
+// name with underscores as the same header, so those names are removed: a client
+// must not override the headers of the proxy.
 func (d *draft) requestHeaders() directives {
 	forwardedFor, realIP := "$proxy_add_x_forwarded_for", "$mp_real_ip"
-	if d.trusts() {
+	if d.trustsProxies() {
 		forwardedFor, realIP = "$mp_forwarded_for", "$remote_addr"
 	}
 	lines := directives{
@@ -84,6 +87,6 @@ func (d *draft) requestHeaders() directives {
 			lines = append(lines, line("proxy_set_header", name, ""))
 		}
 	}
-	// Some servers take these for their framing, which nginx does not.
+	// Some servers read these as the headers that frame the body; nginx does not.
 	return append(lines, line("proxy_set_header", "Transfer_Encoding", ""), line("proxy_set_header", "Content_Length", ""))
 }

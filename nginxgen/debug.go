@@ -1,7 +1,7 @@
 package nginxgen
 
-// debugHeaders adds X-Migration-Side and X-Migration-Reason to answers, with
-// the reason that migration.Decide gives.
+// debugHeaders adds X-Migration-Side and X-Migration-Reason to responses. The
+// reason is the one of migration.Decide.
 func debugHeaders() directives {
 	return directives{
 		mapping("$mp_token", "$mp_spoke", `~\Abucket/`, "$mp_strategy", `~\A(?:new|old)/(?<mp_rule>.+)\z`, "$mp_rule", "default", ""),
@@ -12,9 +12,8 @@ func debugHeaders() directives {
 	}
 }
 
-// stateOfService tells why old answers although the token may say new: the
-// directory that the service points at then carries a file of the reason's
-// name.
+// stateOfService sets the reason why old answers although the token may say new.
+// The weights directory of the service then has a file "disabled" or "tripped".
 func stateOfService() directives {
 	return directives{
 		block("if", []string{"-f", "$document_root/disabled"}, directives{line("set", "$mp_state", "disabled")}),

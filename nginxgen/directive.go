@@ -7,16 +7,15 @@ import (
 	crossplane "github.com/nginxinc/nginx-go-crossplane"
 )
 
-// directives is a piece of nginx config: a list of directives with their
-// blocks.
+// directives is a list of nginx directives with their blocks.
 type directives = crossplane.Directives
 
-// line is a directive that ends in a semicolon.
+// line makes a directive that ends with a semicolon.
 func line(name string, args ...string) *crossplane.Directive {
 	return &crossplane.Directive{Directive: name, Args: args}
 }
 
-// block is a directive that holds others.
+// block makes a directive that holds other directives.
 func block(name string, args []string, body ...directives) *crossplane.Directive {
 	all := directives{}
 	for _, part := range body {
@@ -25,13 +24,13 @@ func block(name string, args []string, body ...directives) *crossplane.Directive
 	return &crossplane.Directive{Directive: name, Args: args, Block: all}
 }
 
-// mapping is a map from source to variable; pairs alternate key and value.
+// mapping makes a map from source to variable; pairs alternate key and value.
 func mapping(source, variable string, pairs ...string) *crossplane.Directive {
 	return block("map", []string{source, variable}, pairLines(pairs))
 }
 
-// volatileMapping is evaluated at each use: its source changes when a request
-// moves from new to old.
+// volatileMapping makes a map that nginx evaluates at each use: its source
+// changes when a request moves from new to old.
 func volatileMapping(source, variable string, pairs ...string) *crossplane.Directive {
 	return block("map", []string{source, variable}, directives{line("volatile")}, pairLines(pairs))
 }
@@ -49,12 +48,12 @@ func comment(text string) *crossplane.Directive {
 	return &crossplane.Directive{Directive: "#", Comment: &text, Line: 1}
 }
 
-// render writes the directives as nginx reads them.
+// render writes the directives as the text of a config file.
 func render(config directives) ([]byte, error) {
 	var out bytes.Buffer
 	err := crossplane.Build(&out, crossplane.Config{Parsed: config}, &crossplane.BuildOptions{Indent: 4})
 	if err != nil {
-		return nil, fmt.Errorf("print the nginx config: %w", err)
+		return nil, fmt.Errorf("write the nginx config: %w", err)
 	}
 	out.WriteByte('\n')
 	return out.Bytes(), nil

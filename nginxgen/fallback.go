@@ -7,19 +7,21 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// clientGone is nginx's own word for a client that left. error_page refuses
-// it, so new's 499 reaches the client; as a failure it counts all the same.
-const clientGone = 499
+// clientClosedRequest is the status that nginx logs when the client closed the
+// connection. error_page refuses it, so a 499 that new sends reaches the client;
+// the circuit breaker counts it as a failure nevertheless.
+const clientClosedRequest = 499
 
-// ownErrors are what nginx itself says of a request's body, before new is
-// asked: malformed, too large, not to be kept (the disk is full).
-var ownErrors = []int{400, 413, 500}
+// bodyErrors are the statuses that nginx itself gives because of the request's
+// body, before it asks new: malformed (400), too large (413), the disk is full (500).
+var bodyErrors = []int{400, 413, 500}
 
-// fallToOld sends a request that new failed to old, whatever stage it failed
-// in; only for methods that may be sent twice. nginx cannot tell its own 502
-// and 504 from new's, so both count as soon as any status does. Where it has
-// not asked new the body is not whole, and old must not be asked with it.
-func (d *draft) fallToOld(s *migration.Service) directives {
+// retryOnOld sends a request that failed at new to old. It is used only for
+// methods that may be sent twice. nginx cannot distinguish its own 502 and 504
+// from those of new, so both count as soon as on_status has any status. For
+// bodyErrors nginx may not have asked new; then the body is incomplete, and the
+// request must not go to old either.
+func (d *draft) retryOnOld(s *migration.Service) directives {
 	codes := slices.Concat([]int{502, 504}, s.Fallback.OnStatus)
 	slices.Sort(codes)
 	var args []string
@@ -27,10 +29,10 @@ func (d *draft) fallToOld(s *migration.Service) directives {
 	for _, code := range slices.Compact(codes) {
 		text := strconv.Itoa(code)
 		switch {
-		case slices.Contains(ownErrors, code):
-			after := d.share("after", "map", "$upstream_status", directives{line("", "@own_"+text), line("default", "@old")})
+		case slices.Contains(bodyErrors, code):
+			after := d.intern("after", "map", "$upstream_status", directives{line("", "@own_"+text), line("default", "@old")})
 			lines = append(lines, line("error_page", text, "=", after+"."+string(s.Name)))
-		case code != clientGone:
+		case code != clientClosedRequest:
 			args = append(args, text)
 		}
 	}
@@ -41,26 +43,29 @@ func (d *draft) fallToOld(s *migration.Service) directives {
 	return lines
 }
 
-// once is entry for requests that new may see at most once: to old only if
-// new never saw them, else the client gets new's own answer, or 502 or 504.
-func (d *draft) once(s *migration.Service) directives {
+// onceLocation is entryLocation for requests that a backend may receive only
+// once. They go to old only if new never received them; otherwise the client gets
+// the response of new, or 502 or 504.
+func (d *draft) onceLocation(s *migration.Service) directives {
 	lines := directives{line("try_files", "/safe/$mp_token", "@old."+string(s.Name))}
-	lines = append(lines, d.towardsNew(s)...)
+	lines = append(lines, d.proxyToNew(s)...)
 	return append(lines, line("error_page", "502", "504", "=", "$mp_after_once."+string(s.Name)))
 }
 
-// giveUp is where a request ends that new may have acted upon and that must
-// not be repeated, and one that cannot be sent to anybody, see ownErrors.
-func giveUp(s *migration.Service) directives {
-	lines := directives{end("@failed", 502, s), end("@timeout", 504, s)}
-	for _, code := range ownErrors {
+// finalErrors gives the locations that end a request with an error: @failed and
+// @timeout for a request that new may have processed and that must not be
+// repeated, and @own_CODE for each status of bodyErrors.
+func finalErrors(s *migration.Service) directives {
+	lines := directives{returnLocation("@failed", 502, s), returnLocation("@timeout", 504, s)}
+	for _, code := range bodyErrors {
 		if slices.Contains(s.Fallback.OnStatus, code) {
-			lines = append(lines, end("@own_"+strconv.Itoa(code), code, s))
+			lines = append(lines, returnLocation("@own_"+strconv.Itoa(code), code, s))
 		}
 	}
 	return lines
 }
 
-func end(name string, status int, s *migration.Service) *directive {
+// returnLocation makes a named location that answers with a status.
+func returnLocation(name string, status int, s *migration.Service) *directive {
 	return block("location", []string{name + "." + string(s.Name)}, directives{line("return", strconv.Itoa(status))})
 }

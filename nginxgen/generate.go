@@ -10,47 +10,49 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// Params say where and on which nginx the config runs. Paths are absolute.
+// Params says where and on which nginx the config runs. Paths are absolute.
 type Params struct {
-	RuntimeDir string         // the one directory that nginx writes to
+	RuntimeDir string         // the only directory that nginx writes to
 	Listen     netip.AddrPort // traffic
-	ListenNew  netip.AddrPort // traffic that goes to new, always
+	ListenNew  netip.AddrPort // traffic that always goes to new
 	IPv6       bool           // listen on IPv6 too where the address is 0.0.0.0
 	Workers    int            // worker processes
-	OpenFiles  int            // that one worker may have; 0 is 65536
-	User       string         // whose rights workers take; "" when not started by root
+	OpenFiles  int            // the limit of one worker; 0 means 65536
+	User       string         // the user of the workers; "" when nginx is not started by root
 	ErrorLog   string         // a file, or "stderr"
 	Version    Version
-	// CAFile holds the system's trusted certificates, for backends that name
-	// none of their own.
+	// CAFile holds the trusted certificates of the system, for services without
+	// a ca_file.
 	CAFile string
-	// CADir and AnchorFile stand in for CAFile where nginx cannot share TLS
-	// contexts: OpenSSL's directory of hashed certificates, looked into when
-	// needed, and a file with any one certificate, which nginx insists on.
+	// CADir and AnchorFile replace CAFile for an nginx that does not share TLS
+	// contexts (before 1.23.2). CADir is OpenSSL's directory of hashed
+	// certificates, which is read only when needed. AnchorFile holds any one
+	// certificate, as nginx requires a file.
 	CADir, AnchorFile string
 }
 
-// Endpoints holds the addresses that each backend resolved to. A backend
-// that is missing or has none is down; nginx starts all the same.
+// Endpoints holds the addresses that each backend resolved to. A backend that is
+// missing or has no address is marked down; nginx starts nevertheless.
 type Endpoints map[migration.Backend][]netip.AddrPort
 
-// Config is what Generate gives.
+// Config is the result of Generate.
 type Config struct {
+	// Text is the content of nginx.conf.
 	Text []byte
-	// Digest names the text, 16 hex digits; nginx serves it at /digest on
-	// admin.sock, so that what is served can be told from what was asked for.
+	// Digest identifies the text: 16 hex digits of its SHA-256. nginx serves it
+	// at /digest on admin.sock, so that the agent sees which text is in force.
 	Digest string
-	// Rules are the names below new/ that some token may use.
+	// Rules are the names below new/ that tokens of this text may have, sorted.
 	Rules []string
 }
 
-// digestMark stands for the digest until the text is complete. No alphabet
-// has its arrows, so nothing of the user's is ever taken for it.
+// digestMark is the placeholder of the digest until the text is complete. No
+// alphabet of package migration has its arrows, so no value of a user equals it.
 const digestMark = "→digest←"
 
 // Generate writes the nginx config for a table. The same arguments give the
-// same bytes; shares and enabled have no influence. An error is a defect, not
-// a user's mistake.
+// same bytes; share and enabled have no influence. An error means a defect of
+// this package, not a wrong config.
 func Generate(table *migration.Table, endpoints Endpoints, params Params) (Config, error) {
 	draft := newDraft(table, endpoints, params)
 	text, err := render(draft.tree())
@@ -63,32 +65,32 @@ func Generate(table *migration.Table, endpoints Endpoints, params Params) (Confi
 	return Config{Text: text, Digest: digest, Rules: sortedKeys(draft.rules)}, nil
 }
 
-// draft is a config while it is being written.
+// draft is a config under construction.
 type draft struct {
 	params    Params
 	endpoints Endpoints
 	table     *migration.Table
-	userKeys  map[migration.HashKey]string // how a key's variables are named
-	maps      directives                   // what tokens are made of, each written once
-	shared    map[string]string            // content of a map -> its variable
+	userKeys  map[migration.HashKey]string // name of a key's variables
+	maps      directives                   // the maps of the tokens, see intern
+	interned  map[string]string            // content of a map -> its variable
 	rules     map[string]bool              // see Config.Rules
 }
 
 func newDraft(table *migration.Table, endpoints Endpoints, params Params) *draft {
 	return &draft{
 		params: params, endpoints: endpoints, table: table,
-		userKeys: userKeys(table), shared: map[string]string{}, rules: map[string]bool{},
+		userKeys: userKeys(table), interned: map[string]string{}, rules: map[string]bool{},
 	}
 }
 
-// tree is the whole config.
+// tree gives the whole config.
 func (d *draft) tree() directives {
-	servers := d.servers() // first: it fills maps and rules
-	return append(d.process(), block("http", nil,
-		d.basics(),
+	servers := d.servers() // before the rest: it fills d.maps and d.rules
+	return append(d.mainContext(), block("http", nil,
+		d.httpDefaults(),
 		d.logging(),
-		d.clientFacts(),
-		d.towardsBackends(),
+		d.clientMaps(),
+		d.proxyDefaults(),
 		d.routing(),
 		d.maps,
 		d.adminServer(),
@@ -97,12 +99,12 @@ func (d *draft) tree() directives {
 	))
 }
 
-// path is a file or directory below the runtime directory.
+// path gives the path of a file or directory below the runtime directory.
 func (d *draft) path(elements ...string) string {
 	return filepath.Join(append([]string{d.params.RuntimeDir}, elements...)...)
 }
 
-// any tells whether some service has a property.
+// any tells whether at least one service has a property.
 func (d *draft) any(has func(*migration.Service) bool) bool {
 	services := d.table.Services()
 	for i := range services {

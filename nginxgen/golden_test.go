@@ -20,20 +20,21 @@ import (
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
 
-// debian is the nginx that goldens are made for, unless a case names more.
+// debian is the nginx version of Debian 12: goldens are for it unless a case
+// names other versions.
 var debian = nginxgen.Version{Major: 1, Minor: 22, Patch: 1}
 
-// goldenCase is a folder below testdata: input.yaml, want-VERSION.conf and,
-// where the defaults do not do, params.json.
+// goldenCase is a folder below testdata: input.yaml, want-VERSION.conf and, for
+// params other than the defaults, params.json.
 type goldenCase struct {
 	dir   string
 	table *migration.Table
-	// Below is params.json.
+	// The fields below are read from params.json.
 	Versions  []string            // nginx versions; default debian's
 	IPv6      bool                // as in Params
 	User      string              // as in Params
 	NoCADir   bool                // no directory of hashed certificates
-	Endpoints map[string][]string // backend -> addresses, instead of the stand-ins
+	Endpoints map[string][]string // backend -> addresses, instead of testEndpoints
 }
 
 // baseCase is the case whose golden, for debian's nginx, is a whole text;
@@ -150,7 +151,7 @@ func (c goldenCase) generate(t *testing.T, version nginxgen.Version) nginxgen.Co
 	if c.NoCADir {
 		params.CADir, params.AnchorFile = "", ""
 	}
-	endpoints := standIns(c.table)
+	endpoints := testEndpoints(c.table)
 	for name, addresses := range c.Endpoints {
 		backend, err := migration.ParseBackend(name)
 		require.NoError(t, err)
@@ -165,8 +166,8 @@ func (c goldenCase) generate(t *testing.T, version nginxgen.Version) nginxgen.Co
 	return config
 }
 
-// TestSameTableSameText: a hundred times, and whatever order the services
-// were written in, as Go's maps are walked in another order each time.
+// TestSameTableSameText generates a hundred times, as Go iterates over maps in a
+// random order, and with the services in every order.
 func TestSameTableSameText(t *testing.T) {
 	t.Parallel()
 	c := loadCase(t, "testdata/services-on-one-host")
@@ -178,30 +179,30 @@ func TestSameTableSameText(t *testing.T) {
 		order := rapid.Permutation(slices.Clone(c.table.Services())).Draw(rt, "order")
 		shuffled, err := migration.NewTable(c.table.Global(), order)
 		require.NoError(rt, err)
-		got, err := nginxgen.Generate(shuffled, standIns(shuffled), standardParams(debian))
+		got, err := nginxgen.Generate(shuffled, testEndpoints(shuffled), standardParams(debian))
 		require.NoError(rt, err)
 		require.Equal(rt, want.Digest, got.Digest)
 	})
 }
 
-// TestNumbersAreNotInTheText: a share, enabled and what trips are no reason
-// to reload; everything else that differs is.
-func TestNumbersAreNotInTheText(t *testing.T) {
+// TestDigestChangesOnlyForReloads asserts that a change of share, enabled, health
+// check or the circuit breaker keeps the digest, and any other change does not.
+func TestDigestChangesOnlyForReloads(t *testing.T) {
 	t.Parallel()
 	c := loadCase(t, "testdata/every-key")
 	want := c.generate(t, debian)
-	changed := func(change func(*migration.Service)) string {
+	digestWith := func(change func(*migration.Service)) string {
 		services := slices.Clone(c.table.Services())
 		for i := range services {
 			change(&services[i])
 		}
 		table, err := migration.NewTable(c.table.Global(), services)
 		require.NoError(t, err)
-		got, err := nginxgen.Generate(table, standIns(table), standardParams(debian))
+		got, err := nginxgen.Generate(table, testEndpoints(table), standardParams(debian))
 		require.NoError(t, err)
 		return got.Digest
 	}
-	require.Equal(t, want.Digest, changed(func(s *migration.Service) {
+	require.Equal(t, want.Digest, digestWith(func(s *migration.Service) {
 		s.Share, s.Enabled = 10000-s.Share, !s.Enabled
 		s.Fallback.MaxFailures++
 		s.Fallback.Window *= 2
@@ -216,6 +217,6 @@ func TestNumbersAreNotInTheText(t *testing.T) {
 		"fallback": func(s *migration.Service) { s.Fallback.Enabled = !s.Fallback.Enabled },
 		"rules":    func(s *migration.Service) { s.HeaderRules = nil },
 	} {
-		require.NotEqual(t, want.Digest, changed(change), name)
+		require.NotEqual(t, want.Digest, digestWith(change), name)
 	}
 }

@@ -19,7 +19,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
 
-// hostile has what is special to nginx, YAML, PCRE, shells or file systems.
+// hostile has values that are special to nginx, YAML, PCRE, shells or file
+// systems.
 var hostile = []string{
 	"", " ", "a b", " a", "a ", "'", "\"", "it's", `say "x"`, "`", "{", "}", "{}", "a{b}", ";", "a;b", "a; }", "x;}server{listen 1;}#",
 	"$", "$host", "${host}", "${x}", "a$", "$1", "$$", "\n", "a\nb", "a\n", "\r", "a\r\nb", "\x00", "a\x00b", "\t", "a\tb", "\x01", "\x7f", "\x1b[2J",
@@ -35,8 +36,8 @@ var hostile = []string{
 	"\xff", "a\xffb", "\xc0\xaf", "\xed\xa0\x80",
 }
 
-// harmless values, one for each of the shapes that a field's values give the
-// text. Fields that are not here have one shape, the document's own.
+// harmless has a value for each shape that a field can give the text. A field that
+// is not listed has one shape, that of the document.
 var harmless = map[string][]string{
 	"name":             {"other"},
 	"old_backend":      {"https://other.example.net"},
@@ -54,9 +55,9 @@ var harmless = map[string][]string{
 }
 
 // TestHostileStrings puts every hostile string into every place of a full
-// document, keys too, one at a time. Either the config is refused, with the
-// place; or the text has the directives and blocks that a harmless value
-// gives, and nginx takes it.
+// document, keys too, one at a time. Either config refuses it and names the place,
+// or the text has the same directives and blocks as with a harmless value, and
+// nginx accepts it.
 func TestHostileStrings(t *testing.T) {
 	t.Parallel()
 	document, machine := loadDocument(t), newMachine(t)
@@ -66,18 +67,17 @@ func TestHostileStrings(t *testing.T) {
 			accepted = append(accepted, unique(place, table.Services()[0], len(accepted)))
 		}
 	}
-	require.Greater(t, len(accepted), 300, "hardly anything was accepted, so hardly anything was tried")
+	require.Greater(t, len(accepted), 300, "too few values were accepted for nginx -t")
 	for i := range accepted {
 		machine.provide(t, &accepted[i].TLS)
 	}
 	table := merge(t, accepted)
-	generated, err := nginxgen.Generate(table, standIns(table), standardParams(nginxVersion(t)))
+	generated, err := nginxgen.Generate(table, testEndpoints(table), standardParams(nginxVersion(t)))
 	require.NoError(t, err)
 	machine.requireAccepted(t, generated.Text)
 }
 
-// attack gives the tables of the hostile values that config accepts in a
-// place.
+// attack gives the tables of the hostile values that config accepts in a place.
 func (d *document) attack(t *testing.T, p place) []*migration.Table {
 	shapes := []string{}
 	for _, value := range append(harmless[p.name], p.original()) {
@@ -86,7 +86,7 @@ func (d *document) attack(t *testing.T, p place) []*migration.Table {
 		}
 	}
 	values := hostile
-	if p.isKey { // one check refuses them all, so a few will do
+	if p.isKey { // one check refuses all unknown keys, so a few suffice
 		values = []string{"", "a b", "<<", "$host", "a;b", "\x00", "\n", "\xff", "include", strings.Repeat("x", 10000)}
 	}
 	var accepted []*migration.Table
@@ -103,7 +103,7 @@ func (d *document) attack(t *testing.T, p place) []*migration.Table {
 	return accepted
 }
 
-// document is a JSON text, which is YAML too, as a tree.
+// document is the tree of a JSON text, which is also YAML.
 type document struct{ root any }
 
 func loadDocument(t *testing.T) *document {
@@ -116,8 +116,8 @@ func loadDocument(t *testing.T) *document {
 	return d
 }
 
-// place is a value, or the key of a value. set changes it and gives the way
-// back.
+// place is a value or a key in the document. set changes it and gives a function
+// that undoes the change.
 type place struct {
 	name  string
 	isKey bool
@@ -162,8 +162,8 @@ func renamer(mapping map[string]any, key string) func(string) func() {
 	}
 }
 
-// with is the document's text with one place changed. Go's encoder does not
-// write bytes that are not UTF-8, so a mark stands for them first.
+// with gives the document's text with one place changed. Go's encoder does not
+// write bytes that are not UTF-8, so it writes a mark, which is replaced.
 func (d *document) with(t *testing.T, p place, value string) []byte {
 	const mark = "-the-hostile-value-"
 	undo := p.set(mark)
@@ -182,10 +182,10 @@ func quoted(t *testing.T, value string) []byte {
 	return text
 }
 
-// shape is the text's directives and blocks without any argument. The lines
-// of a table are counted only: what they begin with is data.
+// shape gives the directives and blocks of the text without their arguments. The
+// entries of a table are only counted, as their first word is data.
 func shape(t *testing.T, table *migration.Table) string {
-	generated, err := nginxgen.Generate(table, standIns(table), standardParams(debian))
+	generated, err := nginxgen.Generate(table, testEndpoints(table), standardParams(debian))
 	require.NoError(t, err)
 	payload, err := crossplane.Parse("nginx.conf", &crossplane.ParseOptions{
 		SingleFile: true, ParseComments: true, StopParsingOnError: true,
@@ -213,8 +213,8 @@ func writeShape(out *strings.Builder, all crossplane.Directives) {
 	}
 }
 
-// unique gives a service a name and a host of its own, unless these are what
-// is tried, so that one nginx can look at all of them.
+// unique gives a service a unique name and host, so that one config can hold all
+// services. A name or host that is the hostile value stays.
 func unique(p place, s migration.Service, n int) migration.Service {
 	if p.name != "name" {
 		s.Name = migration.Name(fmt.Sprintf("s%d", n))
@@ -225,7 +225,8 @@ func unique(p place, s migration.Service, n int) migration.Service {
 	return s
 }
 
-// merge makes one table. Two hostile values may be one to us, as A.b and a.b.
+// merge makes one table. It drops services whose names or hosts are equal after
+// normalization, as A.b and a.b.
 func merge(t *testing.T, services []migration.Service) *migration.Table {
 	names, hosts := map[migration.Name]bool{}, map[migration.Host]bool{}
 	services = slices.DeleteFunc(services, func(s migration.Service) bool {
@@ -238,19 +239,19 @@ func merge(t *testing.T, services []migration.Service) *migration.Table {
 	return table
 }
 
-// provide puts certificates where a service looks for them, below the
-// machine's own directory.
+// provide writes the certificates that a service names, below the directory of
+// the machine.
 func (m machine) provide(t *testing.T, files *migration.TLS) {
 	for from, to := range map[string]*string{m.ca: &files.CAFile, m.cert: &files.ClientCertFile, m.key: &files.ClientKeyFile} {
 		if strings.HasPrefix(*to, "/etc/migration-proxy/") {
-			continue // requireAccepted knows the document's own
+			continue // requireAccepted replaces these paths
 		}
 		path := filepath.Join(m.dir, "files", filepath.Base(from)) + *to
 		content, err := os.ReadFile(from)
 		require.NoError(t, err)
 		*to = from
 		if os.MkdirAll(filepath.Dir(path), 0o755) == nil && os.WriteFile(path, content, 0o600) == nil {
-			*to = path // not a directory, as "/.." is
+			*to = path // this fails for a path that is a directory, as "/.."
 		}
 	}
 }

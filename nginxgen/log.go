@@ -7,31 +7,31 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// logFormat is the access log line. The first half, up to request_time, is
-// the original product's; fields are only ever appended. accesslog.Parse reads
-// it back.
+// logFormat is the format of an access log line; package accesslog parses it. The
+// fields up to request_time are those of the original product. New fields are
+// only appended.
 const logFormat = `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent ` +
 	`backend="$mp_backend" upstream_response_time=$upstream_response_time request_time=$request_time ` +
 	`service="$mp_service" decision="$mp_token" upstream_addr="$upstream_addr" upstream_status="$upstream_status" ` +
 	`upstream_connect_time="$upstream_connect_time" upstream_header_time="$upstream_header_time" host="$host" request_id="$mp_request_id"`
 
-// logging writes one line a request to a file, in batches: a datagram or a
-// pipe would cost a wake-up a line, and a full pipe would stop the worker. The
-// line of a request that new failed is sent at once as well, so that a trip
-// need not wait for the batch.
+// logging writes one line per request to a file, in batches: a datagram or a pipe
+// would cost a wake-up per line, and a full pipe would stop the worker. The line
+// of a request that failed at new is also sent at once to failures.sock, so that
+// the circuit breaker does not wait for the batch.
 func (d *draft) logging() directives {
 	return directives{
 		line("log_format", "migration", logFormat),
 		line("access_log", d.path("access.log"), "migration", "buffer=64k", "flush=100ms"),
 		line("access_log", "syslog:server=unix:"+d.path("failures.sock")+",nohostname,tag=migration", "migration", "if=$mp_urgent"),
-		d.urgent(),
+		d.urgentMap(),
 	}
 }
 
-// urgent finds the requests that new may have failed; the reader judges them.
-// The first lines are literals, found by hash, for what nearly all requests
-// are. A " : " says that old was asked after new.
-func (d *draft) urgent() *directive {
+// urgentMap selects the requests that may have failed at new; package accesslog
+// decides which did. The first entries are literals, which nginx finds by hash:
+// they cover nearly all requests. A " : " says that nginx asked old after new.
+func (d *draft) urgentMap() *directive {
 	var pairs []string
 	for _, status := range []string{"200", "201", "202", "204", "206", "301", "302", "303", "304", "307", "308", "401", "403", "404"} {
 		if d.failsOn(status) {
@@ -52,7 +52,7 @@ func (d *draft) urgent() *directive {
 
 func below500(status int) bool { return status < 500 }
 
-// failsOn tells whether some service takes a status for a failure.
+// failsOn tells whether some service counts a status as a failure.
 func (d *draft) failsOn(status string) bool {
 	return d.any(func(s *migration.Service) bool {
 		return slices.ContainsFunc(s.Fallback.OnStatus, func(code int) bool { return strconv.Itoa(code) == status })

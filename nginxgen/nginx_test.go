@@ -23,7 +23,8 @@ func nginxVersion(t testing.TB) nginxgen.Version {
 	return version
 }
 
-// standardParams are a pod's, so that goldens read like what users will see.
+// standardParams gives the params of a pod, so that goldens look like the configs
+// of users.
 func standardParams(version nginxgen.Version) nginxgen.Params {
 	return nginxgen.Params{
 		RuntimeDir: "/run/migration-proxy",
@@ -38,9 +39,9 @@ func standardParams(version nginxgen.Version) nginxgen.Params {
 	}
 }
 
-// standIns gives each backend an address: its own if it is one, else the next
-// of 192.0.2.0/24 (for documentation).
-func standIns(table *migration.Table) nginxgen.Endpoints {
+// testEndpoints gives each backend an address: the backend's own if it is a
+// literal address, else the next of 192.0.2.0/24 (for documentation).
+func testEndpoints(table *migration.Table) nginxgen.Endpoints {
 	endpoints := nginxgen.Endpoints{}
 	next := netip.MustParseAddr("192.0.2.1")
 	for _, s := range table.Services() {
@@ -58,11 +59,11 @@ func standIns(table *migration.Table) nginxgen.Endpoints {
 	return endpoints
 }
 
-// machine is a pod's file system below a temporary directory.
+// machine is the file system of a pod below a temporary directory.
 type machine struct{ dir, ca, cert, key string }
 
 func newMachine(t testing.TB) machine {
-	dir, err := os.MkdirTemp("", "mp") // short: a unix socket's path has 107 bytes
+	dir, err := os.MkdirTemp("", "mp") // short: the path of a unix socket has at most 107 bytes
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "temp"), 0o755))
@@ -78,8 +79,8 @@ func newMachine(t testing.TB) machine {
 	return machine{dir, ca, cert, key}
 }
 
-// requireAccepted runs nginx -t on a text made with standardParams; a warning
-// is a refusal.
+// requireAccepted runs nginx -t on a text made with standardParams. A warning
+// fails the test too.
 func (m machine) requireAccepted(t testing.TB, text []byte) {
 	t.Helper()
 	moved := strings.NewReplacer(

@@ -11,15 +11,15 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// deepest is how many maps may ask one another: nginx gives up at 100.
-const deepest = 50
+// maxMapDepth limits how many maps refer to one another: nginx fails at 100.
+const maxMapDepth = 50
 
-// token gives the expression that a service's requests are looked up by, as
-// the last of steps that have to be set one after another. It is built from
-// the last to the first who may speak: strategy, IP rules, header rules, the
-// always-new listener. Services with equal rules share the maps. More steps
-// than one come from many header rules: a map that was set is known, and asks
-// no further.
+// token gives the values that a location assigns to $mp_token, one after another;
+// the last is the token of the request. The expression is built from the last to
+// the first in precedence: strategy, IP rules, header rules, the always-new
+// listener. Services with equal rules share the maps. There is more than one
+// value only with many header rules: nginx keeps the value of a map that it
+// evaluated, so a later map refers to it without going deeper.
 func (d *draft) token(s *migration.Service) []string {
 	var steps []string
 	expression := d.strategyToken(s)
@@ -33,23 +33,24 @@ func (d *draft) token(s *migration.Service) []string {
 		}
 		expression = d.headerToken(s.HeaderRules[first:i], first, expression)
 		i = first
-		if depth%deepest == 0 {
+		if depth%maxMapDepth == 0 {
 			steps = append(steps, expression)
 		}
 	}
 	usual, port := strconv.Itoa(int(d.params.Listen.Port())), strconv.Itoa(int(d.params.ListenNew.Port()))
 	direct := d.ruleToken(migration.New, string(migration.ReasonDirect))
 	onlyOld := d.ruleToken(migration.Old, string(migration.ReasonStrategy))
-	return append(steps, d.share("token", "map", "$mp_target$server_port", directives{
+	return append(steps, d.intern("token", "map", "$mp_target$server_port", directives{
 		line(port, direct),
 		line("absolute"+port, direct),
-		// Only old gets these as they were sent, see clientFacts.
+		// Only old gets these targets unchanged, see clientMaps.
 		line("absolute?"+usual, onlyOld),
 		line("absolute?"+port, onlyOld),
 		line("default", expression),
 	}))
 }
 
+// strategyToken gives the token of a request that no rule matches.
 func (d *draft) strategyToken(s *migration.Service) string {
 	digits := ""
 	switch s.Strategy {
@@ -63,7 +64,7 @@ func (d *draft) strategyToken(s *migration.Service) string {
 	return "bucket/$mp_" + digits + "_high/$mp_" + digits + "_low"
 }
 
-// ipToken asks geo, which finds the most specific network by itself.
+// ipToken makes a geo block, as geo finds the most specific network itself.
 func (d *draft) ipToken(rules []migration.IPRule, otherwise string) string {
 	body := directives{line("default", "")}
 	order := make([]int, len(rules))
@@ -78,12 +79,12 @@ func (d *draft) ipToken(rules []migration.IPRule, otherwise string) string {
 			body = append(body, line(network.String(), token))
 		}
 	}
-	found := d.share("network", "geo", "$remote_addr", body)
-	return d.share("rule", "map", found, directives{line("", otherwise), line("default", found)})
+	network := d.intern("network", "geo", "$remote_addr", body)
+	return d.intern("rule", "map", network, directives{line("", otherwise), line("default", network)})
 }
 
-// geoNetworks halves a network of all addresses: to geo it would be a second
-// default. A half that has a rule of its own is left to that.
+// geoNetworks splits a network of all addresses in two halves: geo would read the
+// whole as a second default. A half with a rule of its own is left out.
 func geoNetworks(network netip.Prefix, rules []migration.IPRule) []netip.Prefix {
 	if network.Bits() > 0 {
 		return []netip.Prefix{network}
@@ -98,18 +99,20 @@ func geoNetworks(network netip.Prefix, rules []migration.IPRule) []netip.Prefix 
 	})
 }
 
-// matchLimit bounds what a client's header may cost: a pattern like (a*)*b
-// backtracks without end. PCRE's own limit is a hundred times this, a quarter
-// of a second of the worker. Beyond it the map gives its default, so no later
-// rule on this header is asked either: explain cannot tell.
+// matchLimit limits the CPU time that a client's header may cost: a pattern like
+// (a*)*b backtracks without end. The default limit of PCRE is a hundred times
+// this, a quarter of a second of the worker. Beyond the limit the map gives its
+// default, so nginx tests no later rule on this header either; the command
+// explain does not know this case.
 const matchLimit = "(*LIMIT_MATCH=100000)"
 
-// tooLong matches what no pattern looks at, see migration.LongestMatched.
+// tooLong matches values that are too long for patterns, see
+// migration.LongestMatched.
 var tooLong = fmt.Sprintf(`~\A[\x00-\xff]{%d}`, migration.LongestMatched+1)
 
-// headerToken is one map for consecutive rules on one header; nginx tries the
-// expressions in the order written. The first lines keep absent and overlong
-// headers from all of them; a plain value is shorter.
+// headerToken makes one map for consecutive rules on one header. nginx tests the
+// expressions in the order of the text. The first lines handle absent and too
+// long headers before any expression; an exact value is never too long.
 func (d *draft) headerToken(rules []migration.HeaderRule, first int, otherwise string) string {
 	body := directives{line("", otherwise)}
 	if slices.ContainsFunc(rules, func(r migration.HeaderRule) bool { return r.Pattern != nil }) {
@@ -124,9 +127,10 @@ func (d *draft) headerToken(rules []migration.HeaderRule, first int, otherwise s
 		body = append(body, line("~"+expression, d.ruleToken(rule.Target, reason.String())))
 	}
 	source := "$http_" + rules[0].Header.Key()
-	return d.share("rule", "map", source, append(body, line("default", otherwise)))
+	return d.intern("rule", "map", source, append(body, line("default", otherwise)))
 }
 
+// ruleToken gives the token of a rule and records the names of rules for new.
 func (d *draft) ruleToken(target migration.Side, name string) string {
 	if target == migration.New {
 		d.rules[name] = true
@@ -134,19 +138,19 @@ func (d *draft) ruleToken(target migration.Side, name string) string {
 	return string(target) + "/" + name
 }
 
-// share writes a map or geo once for all services that need the same, and
+// intern writes a map or geo once for all services that need the same, and
 // gives its variable.
-func (d *draft) share(kind, directive, source string, body directives) string {
+func (d *draft) intern(kind, directive, source string, body directives) string {
 	var content strings.Builder
 	fmt.Fprintf(&content, "%s %s %s", kind, directive, source)
 	for _, entry := range body {
 		fmt.Fprintf(&content, "\n%q %q", entry.Directive, entry.Args)
 	}
-	if variable, ok := d.shared[content.String()]; ok {
+	if variable, ok := d.interned[content.String()]; ok {
 		return variable
 	}
 	variable := fmt.Sprintf("$mp_%s_%d", kind, len(d.maps))
-	d.shared[content.String()] = variable
+	d.interned[content.String()] = variable
 	d.maps = append(d.maps, block(directive, []string{source, variable}, body))
 	return variable
 }

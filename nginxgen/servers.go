@@ -10,10 +10,11 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
+// directive is one nginx directive with its block.
 type directive = crossplane.Directive
 
-// adminServer tells which config the workers serve. It listens on a unix
-// socket in the runtime directory, out of any client's reach.
+// adminServer answers which config the workers serve. It listens on a unix socket
+// in the runtime directory, which no client can reach.
 func (d *draft) adminServer() directives {
 	return directives{block("server", nil, directives{
 		line("listen", "unix:"+d.path("admin.sock")),
@@ -23,15 +24,15 @@ func (d *draft) adminServer() directives {
 	})}
 }
 
-// unknownHostServer answers for hosts that no service has. It also names
-// every variable that locations set: nginx refuses a config that reads a
-// variable which nothing sets, and a table may have no service that does.
+// unknownHostServer answers 421 for hosts that no service has. It also sets every
+// variable that locations set: nginx refuses a config that reads a variable
+// which no directive sets, and a table may have no service.
 func (d *draft) unknownHostServer() directives {
 	variables := directives{}
 	for _, name := range []string{"service", "salt", "token", "backend", "host", "server_name", "strategy", "state", "drain"} {
 		variables = append(variables, line("set", "$mp_"+name, ""))
 	}
-	// No server_name: even "_" may be some service's host.
+	// There is no server_name: even "_" may be the host of a service.
 	return directives{block("server", nil, d.listen("default_server"), variables,
 		directives{line("return", "421", "migration-proxy: no service has this host\n")})}
 }
@@ -49,9 +50,9 @@ func (d *draft) listen(options ...string) directives {
 	return lines
 }
 
-// servers gives one server for each old host, after the upstreams of its
-// services: nginx looks an upstream up by walking over all that were written
-// before, so early ones are found sooner.
+// servers gives one server per old host, after the upstreams of its services:
+// nginx searches an upstream in all those written before, from the first on, so
+// the order makes nginx -t faster.
 func (d *draft) servers() directives {
 	all := directives{}
 	for _, services := range d.byHost() {
@@ -81,6 +82,7 @@ func (d *draft) byHost() [][]*migration.Service {
 	return groups
 }
 
+// server gives the server block of one old host.
 func (d *draft) server(services []*migration.Service) *directive {
 	body := append(d.listen(), line("server_name", string(services[0].OldHost)))
 	if d.params.Version.NeedsDrain() {
@@ -98,18 +100,21 @@ func (d *draft) server(services []*migration.Service) *directive {
 	return block("server", nil, body)
 }
 
-// drain makes this config's workers ask their clients to reconnect while the
-// agent is about to replace them, see Version.NeedsDrain.
+// drain makes the workers of this config send "Connection: close" while the agent
+// is about to replace them, see Version.NeedsDrain.
 func (d *draft) drain() *directive {
 	return block("if", []string{"!-f", d.path("serving", digestMark)}, directives{line("set", "$mp_drain", "close")})
 }
 
-// locations are a service's: where requests enter and go to new if their
-// token's file exists; @once, the same for methods that must not be repeated,
-// with the ends of what fails there; and @old. Named locations carry the
-// service's name, as several services may share a host.
+// locations gives the locations of a service. Named locations end with the name of
+// the service, as several services may share a host.
+//
+//	/ or the path prefix   requests enter and go to new if the token's file exists
+//	@once.NAME             the same for methods that must not be repeated
+//	@failed, @timeout...   the errors of @once, see finalErrors
+//	@old.NAME              requests go to old
 func (d *draft) locations(s *migration.Service) directives {
-	entry := d.entry(s)
+	entry := d.entryLocation(s)
 	all := directives{}
 	if s.PathPrefix == "/" {
 		all = append(all, block("location", []string{"/"}, entry))
@@ -119,14 +124,14 @@ func (d *draft) locations(s *migration.Service) directives {
 			block("location", []string{string(s.PathPrefix) + "/"}, entry))
 	}
 	if s.Fallback.Enabled {
-		all = append(all, block("location", []string{"@once." + string(s.Name)}, d.once(s)))
-		all = append(all, giveUp(s)...)
+		all = append(all, block("location", []string{"@once." + string(s.Name)}, d.onceLocation(s)))
+		all = append(all, finalErrors(s)...)
 	}
-	return append(all, block("location", []string{"@old." + string(s.Name)}, d.old(s)))
+	return append(all, block("location", []string{"@old." + string(s.Name)}, d.oldLocation(s)))
 }
 
-// entry is where every request of a service begins.
-func (d *draft) entry(s *migration.Service) directives {
+// entryLocation gives the body of the location where requests of a service enter.
+func (d *draft) entryLocation(s *migration.Service) directives {
 	lines := directives{line("set", "$mp_service", string(s.Name))}
 	if s.Strategy == migration.StrategyUserHash {
 		lines = append(lines, line("set", "$mp_salt", s.Salt()))
@@ -139,16 +144,16 @@ func (d *draft) entry(s *migration.Service) directives {
 	}
 	if !s.Fallback.Enabled {
 		lines = append(lines, line("try_files", "/safe/$mp_token", "@old."+string(s.Name)), line("proxy_request_buffering", "off"))
-		return append(lines, d.towardsNew(s)...)
+		return append(lines, d.proxyToNew(s)...)
 	}
 	lines = append(lines, line("try_files", "/$mp_class/$mp_token", "$mp_otherwise."+string(s.Name)))
-	lines = append(lines, d.towardsNew(s)...)
-	return append(lines, d.fallToOld(s)...)
+	lines = append(lines, d.proxyToNew(s)...)
+	return append(lines, d.retryOnOld(s)...)
 }
 
-// towardsNew is a location that asks new, and translates what new says about
-// its own name back to the name the client knows.
-func (d *draft) towardsNew(s *migration.Service) directives {
+// proxyToNew sends the request to new, and translates the name of new in the
+// response (redirects, cookies) to the name that the client knows.
+func (d *draft) proxyToNew(s *migration.Service) directives {
 	lines := directives{
 		line("set", "$mp_backend", "new_backend"),
 		line("set", "$mp_host", string(s.NewHost)),
@@ -157,7 +162,7 @@ func (d *draft) towardsNew(s *migration.Service) directives {
 		lines = append(lines, line("set", "$mp_server_name", string(s.ServerName())))
 	}
 	lines = append(lines,
-		line("proxy_pass", string(s.NewBackend.Scheme)+"://"+group(s, migration.New)),
+		line("proxy_pass", string(s.NewBackend.Scheme)+"://"+upstreamName(s, migration.New)),
 		line("proxy_redirect", `~*\A(?:https?:)?//`+regexp.QuoteMeta(string(s.NewHost))+`(?::[0-9]+)?(?<mp_rest>[/?#].*)?\z`,
 			"$mp_client_scheme://$mp_client_authority$mp_rest"),
 		line("proxy_cookie_domain", string(s.NewHost), "$host"))
@@ -165,27 +170,29 @@ func (d *draft) towardsNew(s *migration.Service) directives {
 	return append(lines, limits(s)...)
 }
 
-// old is a location that asks old: as it would be asked without us.
-func (d *draft) old(s *migration.Service) directives {
+// oldLocation gives the body of @old: the request goes to old as it would without
+// the proxy.
+func (d *draft) oldLocation(s *migration.Service) directives {
 	lines := directives{
 		line("set", "$mp_backend", "old_backend"),
 		line("set", "$mp_host", "$mp_called_host"),
 	}
 	if s.OldBackend.Scheme == migration.HTTPS {
-		// Not verified, as ingress controllers do not: a certificate inside
-		// the old cluster is rarely one that anybody could verify.
+		// The certificate is not verified, as in ingress controllers: inside
+		// the old cluster it is rarely signed by a known authority.
 		lines = append(lines, line("set", "$mp_server_name", "$host"), line("proxy_ssl_verify", "off"))
 	}
 	if d.table.Global().DebugHeaders {
 		lines = append(lines, stateOfService()...)
 	}
 	lines = append(lines,
-		line("proxy_pass", string(s.OldBackend.Scheme)+"://"+group(s, migration.Old)),
+		line("proxy_pass", string(s.OldBackend.Scheme)+"://"+upstreamName(s, migration.Old)),
 		line("proxy_request_buffering", "off"))
 	return append(lines, limits(s)...)
 }
 
-// limits are a service's own numbers, where they differ from the common ones.
+// limits gives the timeout, tries, body size and gzip of a service where they
+// differ from the defaults.
 func limits(s *migration.Service) directives {
 	var lines directives
 	if s.Timeout != commonTimeout {

@@ -10,31 +10,31 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// routing is what every service's token is made of: the kind of request, and
-// the dice.
+// routing gives the maps that all tokens use: the class of the method, and the
+// bucket of the request.
 func (d *draft) routing() directives {
 	lines := directives{
-		// Methods that may be sent twice. What is not listed may have been
-		// acted upon by new, so old must not see it again.
+		// The methods that may be sent twice. New may have processed a request
+		// with any other method, so it must not be sent to old again.
 		mapping("$request_method", "$mp_class",
 			"GET", "safe", "HEAD", "safe", "OPTIONS", "safe", "PUT", "safe", "DELETE", "safe",
 			"PROPFIND", "safe", "REPORT", "safe", "SEARCH", "safe", "default", "once"),
 		mapping("$mp_class", "$mp_otherwise", "safe", "@old", "default", "@once"),
-		// A request that may go only once: no connect time on any try means
-		// that new never saw it.
+		// For a request that may be sent only once: without a connect time of
+		// any try, new never received it.
 		mapping("$upstream_connect_time;$upstream_status", "$mp_after_once",
 			`~\A[-, ]*;`, "@old", `~504\z`, "@timeout", "default", "@failed"),
 	}
 	if d.table.Global().DebugHeaders {
 		lines = append(lines, debugHeaders()...)
 	}
-	return append(lines, d.keys()...)
+	return append(lines, d.bucketMaps()...)
 }
 
-// keys is one pair of split_clients for the dice and for each kind of user
-// key. The services' salt is a variable, so the number does not grow with the
-// number of services.
-func (d *draft) keys() directives {
+// bucketMaps gives a pair of split_clients for the dice, and one for each kind of
+// user key. The salt of a service is a variable, so the number of pairs does not
+// grow with the number of services.
+func (d *draft) bucketMaps() directives {
 	lines := buckets("dice", "$request_id")
 	for _, key := range slices.SortedFunc(maps.Keys(d.userKeys), compareKeys) {
 		name := d.userKeys[key]
@@ -44,7 +44,7 @@ func (d *draft) keys() directives {
 	return lines
 }
 
-// userKeys names the kinds of user key that the services hash by.
+// userKeys gives a variable name to each kind of user key that services hash by.
 func userKeys(table *migration.Table) map[migration.HashKey]string {
 	names := map[migration.HashKey]string{}
 	for _, s := range table.Services() {
@@ -60,8 +60,8 @@ func userKeys(table *migration.Table) map[migration.HashKey]string {
 
 func compareKeys(a, b migration.HashKey) int { return strings.Compare(a.String(), b.String()) }
 
-// userKey reads a user's key; without one the client's address stands in,
-// because an empty key would be bucket 0, and so on new, for everybody.
+// userKey makes the map that reads a user's key. A request without a key uses the
+// client's address: all empty keys would share one bucket.
 func userKey(variable string, key migration.HashKey) *directive {
 	const address = "$binary_remote_addr"
 	switch key.Source {
@@ -69,7 +69,7 @@ func userKey(variable string, key migration.HashKey) *directive {
 		source := "$http_" + migration.HeaderName(key.Name).Key()
 		return mapping(source, variable, "", address, "default", source)
 	case migration.KeyCookie:
-		// Not $cookie_NAME: that ends at the first '-' of the name.
+		// $cookie_NAME does not work: nginx ends the name at the first '-'.
 		capture := strings.TrimPrefix(variable, "$") + "_value"
 		expression := `~(?:\A|;\s*)` + migration.LiteralPCRE(key.Name) + `=(?<` + capture + `>[^;]+)`
 		return mapping("$http_cookie", variable, expression, "$"+capture, "default", address)
@@ -77,15 +77,16 @@ func userKey(variable string, key migration.HashKey) *directive {
 	return mapping("$remote_addr", variable, "default", address)
 }
 
-// buckets are the two base-100 digits of migration.BucketOf(source).
+// buckets gives the two base-100 digits of migration.BucketOf(source).
 func buckets(name, source string) directives {
 	return directives{
-		hundred("$mp_"+name+"_high", source),
-		hundred("$mp_"+name+"_low", migration.LowKey(source)),
+		digitSplit("$mp_"+name+"_high", source),
+		digitSplit("$mp_"+name+"_low", migration.LowKey(source)),
 	}
 }
 
-func hundred(variable, source string) *directive {
+// digitSplit maps the hash of a source to a number from 0 to 99.
+func digitSplit(variable, source string) *directive {
 	body := directives{}
 	for i := range 99 {
 		body = append(body, line("1%", strconv.Itoa(i)))

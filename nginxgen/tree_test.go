@@ -19,9 +19,9 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// known is every directive that may occur, but for the lines of tables: map,
-// geo and split_clients hold keys. A new one is added here by hand, so that
-// somebody thought about it.
+// known lists every directive that may occur, except the entries of tables: the
+// entries of map, geo and split_clients are keys. A new directive is added here by
+// hand, so that its safety is considered.
 var known = strings.Fields(`
 	#
 	access_log add_header
@@ -59,8 +59,8 @@ var known = strings.Fields(`
 
 var tables = []string{"map", "geo", "split_clients"}
 
-// TestTextIsTheTree: what is printed and read again is what was built, so no
-// value ever became a directive, a block or a second argument.
+// TestTextIsTheTree asserts that the text, parsed again, is the tree that was
+// built: no value became a directive, a block or a second argument.
 func TestTextIsTheTree(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
@@ -81,11 +81,11 @@ func TestTextIsTheTree(t *testing.T) {
 	require.Equal(t, slices.Sorted(slices.Values(known)), slices.Sorted(maps.Keys(seen)))
 }
 
-// TestRenderQuotes: whatever characters an argument has, it stays one
-// argument; no alphabet lets most of these through, this is the second wall.
-// It has one hole: crossplane does not quote an argument that begins with '#',
-// so no argument may begin with a user's text unless its alphabet says how it
-// begins.
+// TestRenderQuotes asserts that an argument with any characters stays one
+// argument. The alphabets of package migration allow few of these characters;
+// quoting is the second protection. It has one gap: crossplane does not quote an
+// argument that begins with '#', so an argument may begin with a user's text only
+// if its alphabet excludes '#' there.
 func TestRenderQuotes(t *testing.T) {
 	t.Parallel()
 	for _, arg := range []string{"", " ", "a b", "a;b", "a{b", "a}b", "}", "{", ";", `"`, `a"b`, `'`, `a'b c`, "a#b", "~x", `\x5c`, "$x"} {
@@ -96,7 +96,7 @@ func TestRenderQuotes(t *testing.T) {
 	}
 }
 
-// FuzzTextIsTheTree: so it is for every config that loads.
+// FuzzTextIsTheTree asserts the same for every config that loads.
 func FuzzTextIsTheTree(f *testing.F) {
 	inputs, err := filepath.Glob("testdata/*/input.yaml")
 	require.NoError(f, err)
@@ -162,7 +162,8 @@ func parse(t *testing.T, text []byte) directives {
 	return newlines(payload.Config[0].Parsed)
 }
 
-// outline is what of a tree must survive, a line each.
+// outline gives one line per directive: its name, its arguments and whether it is
+// a block.
 func outline(all directives, depth string) []string {
 	lines := []string{}
 	for _, d := range all {
@@ -185,7 +186,7 @@ func requireSame(t *testing.T, built directives, text []byte) {
 	require.Len(t, got, len(want))
 }
 
-// newlines: nginx reads \n in an argument as a newline, crossplane does not.
+// newlines replaces \n in arguments by a newline: nginx does, crossplane does not.
 func newlines(all directives) directives {
 	for _, d := range all {
 		for i := range d.Args {

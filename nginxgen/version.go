@@ -6,20 +6,21 @@ import (
 	"strconv"
 )
 
-// Version is nginx's version; versions compare with Before.
+// Version is the version of nginx. Before compares two versions.
 type Version struct{ Major, Minor, Patch int }
 
 var versionPattern = regexp.MustCompile(`nginx/(\d+)\.(\d+)\.(\d+)`)
 
-// ParseVersion reads what `nginx -v` prints: "nginx version: nginx/1.22.1".
+// ParseVersion reads the output of nginx -v: "nginx version: nginx/1.22.1". It
+// fails if the text has no version.
 func ParseVersion(text string) (Version, error) {
-	found := versionPattern.FindStringSubmatch(text)
-	if found == nil {
+	match := versionPattern.FindStringSubmatch(text)
+	if match == nil {
 		return Version{}, fmt.Errorf("no nginx version in %q", text)
 	}
 	var number [3]int
 	for i := range number {
-		n, err := strconv.Atoi(found[i+1])
+		n, err := strconv.Atoi(match[i+1])
 		if err != nil {
 			return Version{}, fmt.Errorf("nginx version in %q: %w", text, err)
 		}
@@ -28,7 +29,7 @@ func ParseVersion(text string) (Version, error) {
 	return Version{number[0], number[1], number[2]}, nil
 }
 
-// String is "1.22.1".
+// String gives the version as text, as in "1.22.1".
 func (v Version) String() string { return fmt.Sprintf("%d.%d.%d", v.Major, v.Minor, v.Patch) }
 
 // Before tells whether v is older than w.
@@ -42,15 +43,14 @@ func (v Version) Before(w Version) bool {
 	return v.Patch < w.Patch
 }
 
-// NeedsDrain tells whether a reload loses requests on idle keep-alive
-// connections unless clients are told to reconnect first: before
-// keepalive_min_timeout (1.27.4).
+// NeedsDrain tells whether a reload loses requests on idle keep-alive connections
+// unless a "Connection: close" is sent first: so before 1.27.4, which has
+// keepalive_min_timeout.
 func (v Version) NeedsDrain() bool { return v.Before(Version{1, 27, 4}) }
 
-// sharesTLS tells whether locations share one TLS context when they redefine
-// nothing (from 1.23.2 on). Before, each location parses the trusted
-// certificates again: 1,000 services with Debian's bundle took nginx -t 50 s
-// and 1.7 GB.
+// sharesTLS tells whether locations with equal TLS directives share one TLS
+// context (from 1.23.2 on). Before, each location parses the trusted certificates
+// again: with 1,000 services and Debian's bundle, nginx -t took 50 s and 1.7 GB.
 func (v Version) sharesTLS() bool { return !v.Before(Version{1, 23, 2}) }
 
 // passesTrailers tells whether a backend's trailers can reach the client (from
@@ -58,6 +58,6 @@ func (v Version) sharesTLS() bool { return !v.Before(Version{1, 23, 2}) }
 func (v Version) passesTrailers() bool { return !v.Before(Version{1, 27, 2}) }
 
 // passesHints tells whether nginx knows "103 Early Hints" (from 1.29.0 on).
-// Before, it takes 103 for the whole answer: the client gets both, but its
-// connection then serves no more requests until the backend closes its own.
+// Before, nginx takes 103 for the final response: the client gets both, but its
+// connection serves no more requests until the backend closes its connection.
 func (v Version) passesHints() bool { return !v.Before(Version{1, 29, 0}) }
