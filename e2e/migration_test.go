@@ -128,7 +128,7 @@ func TestAnEditConcernsOneService(t *testing.T) {
 	s.Ingress("shop")
 	s.Ingress("other", func(ingress *networkingv1.Ingress) { ingress.Spec.Rules[0].Host = "other." + s.Host })
 	s.Configure(10)
-	s.ConfigureAs(s.Service+"-other", s.TextOf(s.Service+"-other", "by."+s.Host, 10))
+	s.ConfigureAs(s.Service+"-other", s.TextOf(s.Service+"-other", "other."+s.Host, 10))
 	s.OptIn("shop")
 	s.OptIn("other")
 	s.WaitForPhase("shop", migrating)
