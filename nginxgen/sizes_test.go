@@ -69,3 +69,14 @@ func TestVersionBefore(t *testing.T) {
 		require.Equal(t, i < 4, v.NeedsDrain(), "%s", v)
 	}
 }
+
+// TestAsManyAddressesAsTries asserts that nginx sets no address aside while the
+// tries reach all of them.
+func TestAsManyAddressesAsTries(t *testing.T) {
+	t.Parallel()
+	c := loadCase(t, "testdata/minimal")
+	c.Endpoints = map[string][]string{"api.team.svc.cluster.local:8080": {"192.0.2.11:80", "192.0.2.12:80", "192.0.2.13:80"}}
+	text := string(c.generate(t, debian).Text)
+	require.Contains(t, text, "server 192.0.2.13:80 max_fails=0;")
+	require.NotContains(t, text, "max_fails=1")
+}
