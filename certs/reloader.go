@@ -25,7 +25,7 @@ const (
 )
 
 var expiryDesc = prometheus.NewDesc("migration_proxy_certificate_expiry_timestamp_seconds",
-	"When the webhook's certificate ends, in seconds since 1970; absent when none is served.", nil, nil)
+	"Time at which the webhook's certificate expires, in seconds since 1970; absent without a certificate.", nil, nil)
 
 // Reloader serves the certificate in a directory (tls.crt and tls.key, as a
 // Secret is mounted), and reads it again every second. While the files cannot be

@@ -62,12 +62,12 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	descPhase     = desc("cluster_phase", "1 for the phase that a service is in over all replicas, 0 for the others.", "service", "phase")
 	descIngresses = desc("ingresses", "Opted-in Ingresses by phase.", "phase")
-	descReplicas  = desc("watcher_replicas", "Replicas of the data plane: known, ready, and those that answered when asked last.", "state")
+	descReplicas  = desc("watcher_replicas", "Replicas of the data plane, by state: known, ready, and answered (the last status request succeeded).", "state")
 	descSynced    = desc("watcher_replica_config_in_sync", "1 when the replica serves the newest valid config.", "pod")
 	descValid     = desc("watcher_config_valid", "1 when the newest config is valid.")
-	descPaused    = desc("watcher_paused", "1 while nothing is rewritten, by restore --all.")
-	descFailing   = desc("watcher_failing", "Objects whose last write failed; each is tried again.")
-	descSuccess   = desc("watcher_last_success_timestamp_seconds", "When config, replicas and state were last looked at and recorded, in seconds since 1970.")
+	descPaused    = desc("watcher_paused", "1 while the migration is paused by restore --all and no Ingress is rewritten.")
+	descFailing   = desc("watcher_failing", "Objects whose last write failed; each write is tried again.")
+	descSuccess   = desc("watcher_last_success_timestamp_seconds", "Time of the last check of config, replicas and state that was saved, in seconds since 1970.")
 
 	clusterPhases = []status.Phase{status.Migrating, status.FallenBack, status.Bypassed}
 )

@@ -21,7 +21,7 @@ func newMetrics() metrics {
 		}, []string{"kind", "result"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "migration_proxy_admission_duration_seconds",
-			Help:    "What admission requests took to decide, without the network.",
+			Help:    "Time to decide an admission request, without the network.",
 			Buckets: prometheus.ExponentialBuckets(0.00005, 3, 10), // 50 us to 1 s
 		}, []string{"kind"}),
 	}

@@ -114,7 +114,7 @@ func metricsHandler(options Options) (http.Handler, error) {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	}, options.Collectors...)
 	if options.Status != nil {
-		all = append(all, statusCollector{options.Status})
+		all = append(all, StatusCollector{options.Status})
 	}
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {

@@ -12,16 +12,16 @@ var (
 	descInfo = desc("build_info", "1, with the version as label.", "version")
 	descUp   = desc("nginx_up", "1 while nginx runs.")
 
-	descResults  = desc("config_reloads_total", "Configs read, by result: applied, or the stage that refused it (load, generate, test, apply).", "result")
-	descReady    = desc("ready", "1 when traffic may come to this replica.")
-	descInSync   = desc("config_in_sync", "1 when the newest config is the one that is served, 0 when it was refused or none is served.")
-	descSince    = desc("config_last_success_timestamp_seconds", "When the config that is served was put in force, in seconds since 1970; 0 when none is.")
+	descResults  = desc("config_reloads_total", "Configs read, by result: applied, or the stage that rejected the config (load, generate, test, apply).", "result")
+	descReady    = desc("ready", "1 when this replica can take traffic.")
+	descInSync   = desc("config_in_sync", "1 when the newest config is in force, 0 when it was rejected or no config is in force.")
+	descSince    = desc("config_last_success_timestamp_seconds", "Time at which the current config was put in force, in seconds since 1970; 0 without a config.")
 	descReloads  = desc("nginx_reloads_total", "Reloads of nginx since the agent started.")
 	descRestarts = desc("nginx_restarts_total", "Unplanned restarts of nginx since the agent started.")
 	descPhase    = desc("phase", "1 for the phase a service is in, 0 for the others.", "service", "phase")
-	descDesired  = desc("share_desired_ratio", "Part of the traffic, 0 to 1, that the config wants on new.", "service")
+	descDesired  = desc("share_desired_ratio", "Part of the traffic, 0 to 1, that the config sends to new.", "service")
 	descObserved = desc("share_observed_ratio", "Part of the last minute's requests, 0 to 1, that the decision sent to new; absent without requests.", "service")
-	descUnres    = desc("backend_unresolved", "1 when the backend's name has no (new) address.", "service", "side")
+	descUnres    = desc("backend_unresolved", "1 when the last DNS lookup of the backend failed; the last known addresses stay in use.", "service", "side")
 )
 
 var phases = []status.Phase{status.Disabled, status.Migrating, status.FallenBack, status.Recovering}
@@ -30,12 +30,12 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("migration_proxy_"+name, help, labels, nil)
 }
 
-// statusCollector turns the status document into metrics, so that /status and
-// /metrics cannot disagree.
-type statusCollector struct{ current func() status.Status }
+// StatusCollector turns the status document into metrics, so that /status and
+// /metrics agree. New registers it for a proxy replica.
+type StatusCollector struct{ Current func() status.Status }
 
 // Describe implements prometheus.Collector.
-func (c statusCollector) Describe(out chan<- *prometheus.Desc) {
+func (c StatusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descInfo, descUp, descResults, descReady, descInSync, descSince, descReloads, descRestarts,
 		descPhase, descDesired, descObserved, descUnres,
@@ -45,8 +45,8 @@ func (c statusCollector) Describe(out chan<- *prometheus.Desc) {
 }
 
 // Collect implements prometheus.Collector.
-func (c statusCollector) Collect(out chan<- prometheus.Metric) {
-	now := c.current()
+func (c StatusCollector) Collect(out chan<- prometheus.Metric) {
+	now := c.Current()
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}

@@ -159,7 +159,7 @@ func TestStatusWithoutServices(t *testing.T) {
 
 func TestMetricsOfTheStatus(t *testing.T) {
 	t.Parallel()
-	collector := statusCollector{example}
+	collector := StatusCollector{example}
 	want, err := os.ReadFile("testdata/metrics.txt")
 	require.NoError(t, err)
 	require.NoError(t, testutil.CollectAndCompare(collector, strings.NewReader(string(want))))

@@ -132,7 +132,7 @@ func (m *manager) prepareLeader() (err error) {
 func (m *manager) listenHTTP() (err error) {
 	m.api, err = httpapi.New(httpapi.Options{
 		Alive: func() error { return nil }, Ready: m.ready, Log: m.log,
-		Collectors: []prometheus.Collector{m.admission, m.watcher, m.certificate, m.leaderGauge()},
+		Collectors: []prometheus.Collector{m.admission, m.watcher, m.certificate, LeaderGauge(m.leader.Elected())},
 	})
 	if err != nil {
 		return err
@@ -141,12 +141,14 @@ func (m *manager) listenHTTP() (err error) {
 	return err
 }
 
-func (m *manager) leaderGauge() prometheus.Collector {
+// LeaderGauge is the metric migration_proxy_watcher_leader: 1 after elected was
+// closed.
+func LeaderGauge(elected <-chan struct{}) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "migration_proxy_watcher_leader", Help: "1 while this replica runs the watcher.",
 	}, func() float64 {
 		select {
-		case <-m.leader.Elected():
+		case <-elected:
 			return 1
 		default:
 			return 0

@@ -29,10 +29,10 @@ func newMetrics() *metrics {
 	}
 	m := &metrics{
 		requests: counters("requests_total",
-			"Requests by service, side whose answer the client got (old, new, or none if no side was asked), class of the status that the client got, and reason of the decision.",
+			"Requests by service, side that answered the client (old, new, or none if the request went to no side), class of the status code, and reason of the decision.",
 			labelService, "side", "code_class", "reason"),
 		failures: counters("upstream_failures_total",
-			"Requests that a side failed, whatever the client got, by kind: connect (TLS too), timeout, reset (also in the middle of an answer), or status (500 and above).",
+			"Failed requests of a side, also when the client got an answer from the other side, by kind: connect (TLS too), timeout, reset (also in the middle of an answer), or status (500 and above).",
 			labelService, "side", "kind"),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "migration_proxy_upstream_latency_seconds",
@@ -40,7 +40,7 @@ func newMetrics() *metrics {
 			Buckets: latencyBounds[:],
 		}, []string{labelService, "side"}),
 		rescued: counters("rescued_total",
-			"Requests that new failed and old then answered, by the failure of new: connect, timeout, reset or status.",
+			"Requests that failed on new and that old then answered, by the failure of new: connect, timeout, reset or status.",
 			labelService, "reason"),
 		lines: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "migration_proxy_log_lines_total", Help: "Lines of the access log that were read.",
