@@ -223,7 +223,7 @@ func TestExpiryMetric(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
 	require.NoError(t, registry.Register(reloader))
 	require.NoError(t, testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP migration_proxy_certificate_expiry_timestamp_seconds When the webhook's certificate ends, in seconds since 1970; absent when none is served.
+# HELP migration_proxy_certificate_expiry_timestamp_seconds Time at which the webhook's certificate expires, in seconds since 1970; absent without a certificate.
 # TYPE migration_proxy_certificate_expiry_timestamp_seconds gauge
 migration_proxy_certificate_expiry_timestamp_seconds 1.9e+09
 `)))
