@@ -22,22 +22,6 @@ func BenchmarkLoad(b *testing.B) {
 	}
 }
 
-// BenchmarkLoader changes one percentage at a time, as most edits do.
-func BenchmarkLoader(b *testing.B) {
-	for _, services := range []int{1000, 5000} {
-		b.Run(fmt.Sprint(services), func(b *testing.B) {
-			text := manyServices(services)
-			at := bytes.LastIndex(text, []byte("percentage: ")) + len("percentage: ")
-			var loader config.Loader
-			for i := 0; b.Loop(); i++ {
-				text[at] = '1' + byte(i%9)
-				_, err := loader.Load("many.yaml", text)
-				require.NoError(b, err)
-			}
-		})
-	}
-}
-
 func BenchmarkSetPercentage(b *testing.B) {
 	text := manyServices(5000)
 	for b.Loop() {

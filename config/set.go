@@ -173,3 +173,13 @@ func lineLength(text []byte) int {
 	_, size := utf8.DecodeRune(text[end:])
 	return end + size
 }
+
+// columns is the number of bytes that some characters take.
+func columns(text []byte, characters int) int {
+	at := 0
+	for ; characters > 0 && at < len(text); characters-- {
+		_, size := utf8.DecodeRune(text[at:])
+		at += size
+	}
+	return at
+}

@@ -19,7 +19,6 @@ type configState struct {
 	store  *stateStore // with the config that the last leader found valid
 	events *eventWriter
 	log    *slog.Logger
-	loader config.Loader
 
 	known     bool              // the API server has answered once
 	configMap *corev1.ConfigMap // the newest version; nil: it does not exist
@@ -45,7 +44,7 @@ func (c *configState) load() {
 	text, err := c.source.ConfigText(c.configMap)
 	var table *migration.Table
 	if err == nil {
-		table, err = c.loader.Load(c.source.String(), text)
+		table, err = config.Load(c.source.String(), text)
 	}
 	if err != nil {
 		c.reject(err)

@@ -15,7 +15,7 @@
 //
 // A change of a percentage takes this way:
 //
-//	source.Run -> Sync.apply -> config.Loader.Load -> Agent.ApplyTable
+//	source.Run -> Sync.apply -> config.Load -> Agent.ApplyTable
 //
 // and an invalid config this one:
 //

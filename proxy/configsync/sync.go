@@ -54,7 +54,6 @@ type Sync struct {
 	Options
 
 	// What follows belongs to the goroutine of loop.
-	loader          config.Loader
 	offered         *migration.Table // the newest table that was offered
 	unsaved         []byte           // the text of offered; nil once it is stored
 	seen            *migration.Table // the table in force at the last check
@@ -132,7 +131,7 @@ func (s *Sync) load(newest version) (*migration.Table, error) {
 	if newest.err != nil {
 		return nil, newest.err
 	}
-	return s.loader.Load(s.Source.String(), newest.text)
+	return config.Load(s.Source.String(), newest.text)
 }
 
 func (s *Sync) offer(table *migration.Table) {
