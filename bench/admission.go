@@ -61,14 +61,14 @@ var writes = []write{
 
 // The first 100 Ingresses of a namespace get dry runs only, so that each one has
 // to be rewritten. The next 100 are really written: the first round rewrites them.
-const labelled = 100
+const labeled = 100
 
 func tryLabel(ctx context.Context, c *admissionCluster, g *group, n int) error {
-	return label(ctx, c, g, n, n%labelled, "All")
+	return label(ctx, c, g, n, n%labeled, "All")
 }
 
 func setLabel(ctx context.Context, c *admissionCluster, g *group, n int) error {
-	return label(ctx, c, g, n, labelled+n%labelled, "")
+	return label(ctx, c, g, n, labeled+n%labeled, "")
 }
 
 func label(ctx context.Context, c *admissionCluster, g *group, value, ingress int, dryRun string) error {

@@ -256,7 +256,7 @@ func TestRotationUnderLoad(t *testing.T) {
 	}
 	load.stop()
 	require.Empty(t, load.failed.Load())
-	require.EqualValues(t, 4, load.dialled.Load(), "open connections stay open")
+	require.EqualValues(t, 4, load.dialed.Load(), "open connections stay open")
 }
 
 func listenTLS(t *testing.T, reloader *Reloader) string {
@@ -279,12 +279,12 @@ func handshake(t *testing.T, address string, config *tls.Config) []byte {
 
 // load sends requests without a pause, on kept connections and on fresh ones.
 type load struct {
-	url                  string
-	config               *tls.Config
-	kept, fresh, dialled atomic.Int64
-	failed               atomic.Value
-	stopping             chan struct{}
-	clients              sync.WaitGroup
+	url                 string
+	config              *tls.Config
+	kept, fresh, dialed atomic.Int64
+	failed              atomic.Value
+	stopping            chan struct{}
+	clients             sync.WaitGroup
 }
 
 func (l *load) start(t *testing.T, clients int) {
@@ -294,7 +294,7 @@ func (l *load) start(t *testing.T, clients int) {
 	for range clients {
 		dialer := &net.Dialer{}
 		kept := &http.Transport{TLSClientConfig: l.config, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			l.dialled.Add(1)
+			l.dialed.Add(1)
 			return dialer.DialContext(ctx, network, address)
 		}}
 		fresh := &http.Transport{TLSClientConfig: l.config, DisableKeepAlives: true}

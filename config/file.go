@@ -61,7 +61,7 @@ func (f *File) Run(ctx context.Context, emit func(text []byte, err error)) error
 	}
 	w := &watch{path: path, emit: emit}
 	if watcher, err := f.notify(); err != nil {
-		slog.Warn("The config file is only looked at now and then; raise fs.inotify.max_user_instances", "path", path, "every", f.poll, "error", err)
+		slog.Warn("config file is not watched, reading it at intervals (fs.inotify.max_user_instances may be too low)", "path", path, "every", f.poll, "error", err)
 	} else {
 		defer func() { _ = watcher.Close() }() // nothing is written through it
 		w.watcher, w.events, w.errors = watcher, watcher.Events, watcher.Errors
@@ -97,7 +97,7 @@ func (w *watch) loop(ctx context.Context, f *File) {
 			}
 			continue
 		case err := <-w.errors:
-			slog.Warn("Watching the config file failed, reading it anyway", "path", w.path, "error", err)
+			slog.Warn("watch of the config file failed, reading the file", "path", w.path, "error", err)
 		case <-f.again:
 			w.emitted = false
 		case <-settled:

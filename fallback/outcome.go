@@ -15,7 +15,7 @@ const (
 	FailureStatus  Failure = "status"
 )
 
-// Outcome is how one request to new ended, by new's own behaviour: the client
+// Outcome is how one request to new ended, by new's own behavior: the client
 // may have got the answer of old.
 type Outcome struct {
 	// Finished is true when new was asked and the client waited for it.

@@ -40,10 +40,10 @@
 //	checkIngress      ingressChecks: refuse the whole one    checks.go
 //	matchServices     pathChecks: the service of each path   pathchecks.go
 //	resolveStates     the phase of each service              rewrite.go
-//	checkAnnotations  table: annotations of ingress-nginx    catalogue.go
+//	checkAnnotations  table: annotations of ingress-nginx    catalog.go
 //	waitForService    the proxy Service must exist           rewrite.go
 //	planCanary        mode canary: the companion             canary.go
-//	checkAdjusted     adjusted annotations hold for all      catalogue.go
+//	checkAdjusted     adjusted annotations hold for all      catalog.go
 //	summarize         phase and reason of the Ingress        rewrite.go
 //	finish            the edits                              patch.go
 //

@@ -51,7 +51,8 @@ func TestOrderOfPrecedence(t *testing.T) {
 		spoken = append(spoken, drawStrategy(t, &service))
 
 		decision := service.Decide(request)
-		require.Equal(t, spoken[0], outcome{decision.Reason.Code, decision.Reason.Rule, decision.Side})
+		got := outcome{decision.Reason.Code, decision.Reason.Rule, decision.Side}
+		require.Equal(t, spoken[0], got)
 		require.Same(t, &service, decision.Service)
 		require.NotEmpty(t, decision.Reason.Text)
 	})

@@ -122,7 +122,7 @@ func (i Install) ingressConditions() []admissionregistrationv1.MatchCondition {
 const notBeingDeleted = "!has(object.metadata.deletionTimestamp)"
 
 // config is the webhook for the ConfigMap that the proxies read, with or without
-// the label, and for other labelled ones. It fails closed: an unchecked bad config
+// the label, and for other labeled ones. It fails closed: an unchecked bad config
 // would go unnoticed.
 func (i Install) config() admissionregistrationv1.ValidatingWebhook {
 	hook := i.configMaps()
@@ -130,7 +130,7 @@ func (i Install) config() admissionregistrationv1.ValidatingWebhook {
 	hook.Rules = rules("", "configmaps", admissionregistrationv1.Create, admissionregistrationv1.Update)
 	hook.FailurePolicy = new(admissionregistrationv1.Fail)
 	hook.MatchConditions = []admissionregistrationv1.MatchCondition{
-		{Name: "migration-config", Expression: named + " || " + labelled("object") + " || (oldObject != null && " + labelled("oldObject") + ")"},
+		{Name: "migration-config", Expression: named + " || " + labeled("object") + " || (oldObject != null && " + labeled("oldObject") + ")"},
 		{Name: "not-being-deleted", Expression: notBeingDeleted},
 	}
 	return hook
@@ -161,7 +161,7 @@ func (i Install) configMaps() admissionregistrationv1.ValidatingWebhook {
 
 const named = "request.name == '" + names.ConfigMap + "'"
 
-func labelled(object string) string {
+func labeled(object string) string {
 	return fmt.Sprintf(`(has(%[1]s.metadata.labels) && '%[2]s' in %[1]s.metadata.labels && %[1]s.metadata.labels['%[2]s'] == 'true')`,
 		object, ingressgen.LabelConfig)
 }

@@ -33,9 +33,9 @@ func TestConfigEdits(t *testing.T) {
 	require.ErrorContains(t, err, `migration.yaml:4:5: services[0].old_hots: unknown key; did you mean "old_host"?`)
 	require.ErrorContains(t, err, `migration.yaml:8:44: services[0].migration.percentage`)
 
-	unlabelled := bad.DeepCopy()
-	unlabelled.Labels = nil
-	_, err = configMaps.Update(t.Context(), unlabelled, metav1.UpdateOptions{})
+	unlabeled := bad.DeepCopy()
+	unlabeled.Labels = nil
+	_, err = configMaps.Update(t.Context(), unlabeled, metav1.UpdateOptions{})
 	require.True(t, apierrors.IsInvalid(err), "also without the label: the proxies read it by name")
 
 	good := own.DeepCopy()

@@ -188,7 +188,7 @@ func seen(r *http.Request) *wire.Request {
 }
 
 // selfSigned makes a certificate that no client trusts: the services of the scenarios
-// do not verify it. proxy/behaviour tests the verification.
+// do not verify it. proxy/behavior tests the verification.
 func selfSigned() (*tls.Config, error) {
 	authority, err := testbed.NewAuthority()
 	if err != nil {

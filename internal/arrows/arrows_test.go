@@ -62,7 +62,7 @@ var table = map[string]Package{
 		},
 		Tests: otherTests,
 	},
-	"proxy/behaviour": {Tests: otherTests},
+	"proxy/behavior": {Tests: otherTests},
 	"proxy/configsync": {
 		Imports: []string{
 			"migration", "config", "internal/atomicfile", "internal/kube", "internal/status", "golang.org/x/sync", "k8s.io/api",

@@ -19,7 +19,7 @@ func TestBinaryHasNoTestCode(t *testing.T) {
 	for _, name := range packages {
 		for _, forbidden := range []string{
 			"testing", Module + "/internal/arrows", Module + "/internal/controlplane", Module + "/internal/golden",
-			Module + "/internal/testbed", Module + "/e2e", Module + "/bench", Module + "/proxy/behaviour",
+			Module + "/internal/testbed", Module + "/e2e", Module + "/bench", Module + "/proxy/behavior",
 			"github.com/stretchr/testify", "github.com/rogpeppe/go-internal", "github.com/gorilla/websocket",
 			"pgregory.net/rapid", "go.uber.org/goleak", "sigs.k8s.io/controller-runtime/pkg/envtest",
 		} {

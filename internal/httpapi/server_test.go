@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
@@ -215,7 +216,12 @@ func TestShutdownFinishesAnswers(t *testing.T) {
 	done, code := make(chan error, 1), make(chan int, 1)
 	go func() { done <- server.Run(ctx, listener) }()
 	go func() {
-		response, _ := ask(t, "GET", "http://"+listener.Addr().String()+"/ready")
+		response, err := http.Get("http://" + listener.Addr().String() + "/ready")
+		if !assert.NoError(t, err) {
+			close(code)
+			return
+		}
+		_ = response.Body.Close()
 		code <- response.StatusCode
 	}()
 	<-asked

@@ -26,7 +26,7 @@ func Run(ctx context.Context, options Options) error {
 	if err != nil {
 		return err
 	}
-	// When run fails, this is cancelled before stop is called: nothing is logged.
+	// When run fails, this is canceled before stop is called: nothing is logged.
 	defer context.AfterFunc(ctx, func() {
 		m.log.Info("shutting down, admission answers until the drain time is over", "drain", options.Drain)
 		stop() // from now on a second signal ends the process at once

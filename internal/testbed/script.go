@@ -33,10 +33,10 @@ type Echo struct {
 // Page is the content that "range" serves.
 const Page = "0123456789abcdefghijklmnopqrstuvwxyz"
 
-type behaviour func(w http.ResponseWriter, r *http.Request, argument string)
+type behavior func(w http.ResponseWriter, r *http.Request, argument string)
 
 // scripts are the answers that a path can select; see Do.
-var scripts = map[string]behaviour{
+var scripts = map[string]behavior{
 	"":           func(w http.ResponseWriter, r *http.Request, _ string) { echo(w, r, http.StatusOK) },
 	"status":     status,
 	"close":      closeUnanswered,

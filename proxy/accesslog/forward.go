@@ -57,7 +57,7 @@ func (f *Forwarder) Run(ctx context.Context) {
 	<-ctx.Done()
 	select {
 	case <-written:
-	case <-time.After(flushTimeout): // a write(2) that blocks cannot be cancelled
+	case <-time.After(flushTimeout): // a write(2) that blocks cannot be canceled
 		f.log.Warn("last lines of the access log not written in time")
 	}
 }

@@ -89,7 +89,7 @@ func get(ctx context.Context, conn net.Conn, spec Spec) error {
 // readStatus skips informational responses (1xx). The body is not read.
 func readStatus(reader *bufio.Reader, request *http.Request) (int, error) {
 	for {
-		response, err := http.ReadResponse(reader, request)
+		response, err := http.ReadResponse(reader, request) //nolint:bodyclose // the connection is closed instead
 		if err != nil {
 			return 0, err
 		}

@@ -128,7 +128,7 @@ func TestAsksAsTrafficDoes(t *testing.T) {
 	err = probeOnce(t, spec, backend.Addr())
 	require.ErrorContains(t, err, "not probed: client certificate")
 	var failure *failedProbe
-	require.False(t, errors.As(err, &failure), "an unreadable file of ours is not new's failure")
+	require.NotErrorAs(t, err, &failure, "an unreadable file of ours is not new's failure")
 }
 
 func TestConnectOnly(t *testing.T) {
@@ -259,8 +259,8 @@ func TestBlame(t *testing.T) {
 	late, cancel := context.WithTimeout(live, 0)
 	defer cancel()
 	var failure *failedProbe
-	require.False(t, errors.As(classify(live, fallback.FailureConnect, &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}), &failure))
-	require.False(t, errors.As(classify(stopped, fallback.FailureReset, net.ErrClosed), &failure))
+	require.NotErrorAs(t, classify(live, fallback.FailureConnect, &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}), &failure)
+	require.NotErrorAs(t, classify(stopped, fallback.FailureReset, net.ErrClosed), &failure)
 	require.Equal(t, fallback.FailureConnect, failureOf(t, classify(late, fallback.FailureConnect, os.ErrDeadlineExceeded)))
 	require.Equal(t, fallback.FailureTimeout, failureOf(t, classify(late, fallback.FailureTLS, net.ErrClosed)))
 	require.Equal(t, fallback.FailureReset, failureOf(t, classify(live, fallback.FailureReset, net.ErrClosed)))

@@ -55,7 +55,7 @@ func (s *fakeBackend) Addresses(migration.Backend) []netip.AddrPort { return s.a
 func (s *fakeBackend) ProbesChanged(migration.Name) { s.changes.Add(1) }
 
 func (s *fakeBackend) probe(ctx context.Context, spec Spec, addr netip.AddrPort) error {
-	err, hangs := s.begin(spec, addr)
+	hangs, err := s.begin(spec, addr)
 	if hangs {
 		<-ctx.Done()
 		err = classify(ctx, fallback.FailureReset, ctx.Err())
@@ -66,7 +66,7 @@ func (s *fakeBackend) probe(ctx context.Context, spec Spec, addr netip.AddrPort)
 	return err
 }
 
-func (s *fakeBackend) begin(spec Spec, addr netip.AddrPort) (error, bool) {
+func (s *fakeBackend) begin(spec Spec, addr netip.AddrPort) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.underWay == nil {
@@ -81,9 +81,9 @@ func (s *fakeBackend) begin(spec Spec, addr netip.AddrPort) (error, bool) {
 	}
 	s.maxInAll = max(s.maxInAll, inAll)
 	if addr == s.dead {
-		return refused, false
+		return false, refused
 	}
-	return s.err, s.hangs
+	return s.hangs, s.err
 }
 
 func (s *fakeBackend) setError(err error) {

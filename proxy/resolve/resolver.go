@@ -61,7 +61,7 @@ func orDefault(d, defaultValue time.Duration) time.Duration {
 
 // usableNetwork leaves IPv6 out where there is no route: nginx would try those
 // addresses in turn, and each failure would count against the backend.
-// Dialling UDP sends nothing; it only looks for a route.
+// Dialing UDP sends nothing; it only looks for a route.
 func usableNetwork() string {
 	conn, err := net.Dial("udp6", "[2001:db8::1]:9")
 	if err != nil {

@@ -356,9 +356,9 @@ func TestRestoreAllWaitsForControllers(t *testing.T) {
 	c.createGenerated()
 	require.NoError(t, c.NetworkingV1().Ingresses(c.apps).Delete(t.Context(), "blog-migration", metav1.DeleteOptions{}))
 	c.wantOne("blog")
-	labelled := userIngress("theirs-migration", "theirs.example.com")
-	labelled.Labels = map[string]string{names.ManagedByLabel: names.Manager}
-	_, err := c.NetworkingV1().Ingresses(c.apps).Create(t.Context(), labelled, metav1.CreateOptions{})
+	labeled := userIngress("theirs-migration", "theirs.example.com")
+	labeled.Labels = map[string]string{names.ManagedByLabel: names.Manager}
+	_, err := c.NetworkingV1().Ingresses(c.apps).Create(t.Context(), labeled, metav1.CreateOptions{})
 	require.NoError(t, err)
 
 	begun := time.Now()

@@ -24,7 +24,7 @@ const (
 	Warned   Class = "warned"   // the Ingress is rewritten with a warning about what changes
 )
 
-// Annotation is one line of the catalogue.
+// Annotation is one line of the catalog.
 type Annotation struct {
 	Name         string // without nginx.ingress.kubernetes.io/
 	Class        Class  // in mode proxy
@@ -99,11 +99,11 @@ func (a Annotation) Condition() string {
 	return a.when.text
 }
 
-// Catalogue gives every known annotation of ingress-nginx, sorted by name.
-func Catalogue() []Annotation { return table }
+// Catalog gives every known annotation of ingress-nginx, sorted by name.
+func Catalog() []Annotation { return table }
 
-// catalogue is the table by full name.
-var catalogue = func() map[string]*Annotation {
+// catalog is the table by full name.
+var catalog = func() map[string]*Annotation {
 	all := make(map[string]*Annotation, len(table))
 	for i := range table {
 		all[nginx+table[i].Name] = &table[i]
@@ -120,7 +120,7 @@ var unknownAnnotation = &Annotation{
 // adjustedValue is the value of an annotation while paths are rewritten; false if
 // it is never adjusted.
 func adjustedValue(name string) (string, bool) {
-	entry, ok := catalogue[name]
+	entry, ok := catalog[name]
 	if !ok || entry.Class != Adjusted {
 		return "", false
 	}
@@ -134,7 +134,7 @@ func (r *rewriter) checkAnnotations() {
 		if len(r.services) == 0 || !strings.HasPrefix(name, nginx) {
 			continue
 		}
-		entry, known := catalogue[name]
+		entry, known := catalog[name]
 		if !known {
 			entry = unknownAnnotation
 		}

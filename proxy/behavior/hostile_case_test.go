@@ -1,4 +1,4 @@
-package behaviour
+package behavior
 
 import (
 	"fmt"
@@ -182,9 +182,9 @@ func (c hostileCase) parse() (request migration.Request, forwardedFor string, ok
 // isWanted reports whether the file expects these requests at the backends.
 func (c hostileCase) isWanted(w *way, arrived string) bool {
 	return slices.ContainsFunc(c.wanted, func(line string) bool {
-		label, _, labelled := strings.Cut(line, ": ")
+		label, _, labeled := strings.Cut(line, ": ")
 		forThisWay := label == w.label || label == "proxy" && w.side != ""
-		return strings.HasSuffix(line, " closed"+arrived) && (forThisWay || !labelled || strings.Contains(label, " closed"))
+		return strings.HasSuffix(line, " closed"+arrived) && (forThisWay || !labeled || strings.Contains(label, " closed"))
 	})
 }
 

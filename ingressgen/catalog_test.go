@@ -14,16 +14,16 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/golden"
 )
 
-// TestCatalogueIsComplete: every annotation of the newest ingress-nginx, aliases
+// TestCatalogIsComplete: every annotation of the newest ingress-nginx, aliases
 // included, has a class. The list is from its table of annotations and risks.
-func TestCatalogueIsComplete(t *testing.T) {
+func TestCatalogIsComplete(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("testdata/ingress-nginx-v1.15.1.txt")
 	require.NoError(t, err)
 	names := strings.Fields(string(text))
 	require.Len(t, names, 138)
 	listed := map[string]bool{}
-	for _, a := range ingressgen.Catalogue() {
+	for _, a := range ingressgen.Catalog() {
 		listed[a.Name] = true
 		require.Equal(t, slices.Contains(names, a.Name), !a.Retired, "%s: Retired", a.Name)
 	}
@@ -32,11 +32,11 @@ func TestCatalogueIsComplete(t *testing.T) {
 	}
 }
 
-// TestCatalogueIsConsistent: the table is sorted, and each entry has the fields
+// TestCatalogIsConsistent: the table is sorted, and each entry has the fields
 // that its class needs.
-func TestCatalogueIsConsistent(t *testing.T) {
+func TestCatalogIsConsistent(t *testing.T) {
 	t.Parallel()
-	table := ingressgen.Catalogue()
+	table := ingressgen.Catalog()
 	require.True(t, slices.IsSortedFunc(table, func(a, b ingressgen.Annotation) int { return strings.Compare(a.Name, b.Name) }))
 	for i, a := range table {
 		require.True(t, i == 0 || table[i-1].Name != a.Name, "%s is listed twice", a.Name)
@@ -62,7 +62,7 @@ func TestDocument(t *testing.T) {
 		{ingressgen.Safe, "Safe: acts as before"},
 	} {
 		fmt.Fprintf(&page, "\n## %s\n\n| annotation | why | in mode canary |\n|---|---|---|\n", class.head)
-		for _, a := range ingressgen.Catalogue() {
+		for _, a := range ingressgen.Catalog() {
 			if a.Class == class.class {
 				page.WriteString(documentLine(a))
 			}
