@@ -19,11 +19,11 @@ type shape struct {
 }
 
 type field struct {
-	name     string
-	doc      string
-	fallback string // default
-	required bool
-	blank    bool
+	name        string
+	doc         string
+	defaultText string // as in the tag
+	required    bool
+	blank       bool
 }
 
 // shapes has every struct of the format.
@@ -47,14 +47,14 @@ func compile(t reflect.Type) {
 		f := readField(t.Field(i))
 		s.byName[f.name] = i
 		s.fields = append(s.fields, f)
-		setDefault(s.template.Field(i), f.fallback)
+		setDefault(s.template.Field(i), f.defaultText)
 	}
 	shapes[t] = s
 }
 
 func readField(f reflect.StructField) field {
 	return field{
-		name: f.Tag.Get("yaml"), doc: f.Tag.Get("doc"), fallback: f.Tag.Get("default"),
+		name: f.Tag.Get("yaml"), doc: f.Tag.Get("doc"), defaultText: f.Tag.Get("default"),
 		required: f.Tag.Get("required") != "", blank: f.Tag.Get("blank") != "",
 	}
 }

@@ -1,18 +1,24 @@
-// Package config reads the migration config: the YAML of key migration.yaml
-// in the ConfigMap, or of a local file.
+// Package config reads the migration config: the YAML text under key migration.yaml
+// of the ConfigMap, or of a local file.
 //
-// Takes: bytes and the name to call them by in messages.
-// Gives: a migration.Table, the same bytes with one setting of one service
-// changed (SetPercentage, SetEnabled), a stream of a file's contents (File),
-// and the JSON Schema of the format.
-// Refuses: all that the format does not say: unknown and repeated keys, wrong
-// types, values outside their alphabets and ranges, combinations without
-// meaning, anchors, tags and second documents. Every problem of a text is
-// reported at once, with file, line and column.
+// Takes:
+//   - a text, and the name of its source for messages
 //
-// This is the only room that knows YAML. It imports migration. The CLI, the
-// data plane's composition, webhook and watcher may import it.
+// Gives:
+//   - a migration.Table ([Load])
+//   - the same text with one setting of one service changed ([SetPercentage], [SetEnabled])
+//   - the contents of a file, each time it changes ([File])
+//   - the JSON Schema of the format ([Schema])
 //
-// The structs in format.go are the one description of the format: the decoder
-// (decode.go) and the schema (schema.go) both read them.
+// Refuses everything that the format does not define:
+//   - unknown and repeated keys, wrong types
+//   - values outside their alphabets and ranges
+//   - combinations of keys that have no meaning
+//   - anchors, tags and second documents
+//
+// All problems of a text are reported at once, each with file, line and column.
+//
+// No other package parses or writes the YAML of the migration config. The structs in
+// format.go are the only description of the format: the decoder (decode.go) and the schema
+// (schema.go) both read them, and docs/config.md is made from the schema.
 package config

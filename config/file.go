@@ -17,9 +17,9 @@ const (
 	// settle is how long a change may go on before it is read: an editor's
 	// truncate and write arrive as two events.
 	settle = 5 * time.Millisecond
-	// pollEvery finds what the kernel does not tell: network file systems,
-	// directories that were not there when they should be watched, and all
-	// that happens where inotify has no instance left for us.
+	// pollEvery finds changes that inotify does not report: on network file
+	// systems, in directories that did not exist when the watch began, and where
+	// no inotify instance is left.
 	pollEvery = time.Second
 	// maxLinks is Linux's own limit.
 	maxLinks = 40
@@ -40,20 +40,20 @@ func NewFile(path string) *File {
 	return &File{path: path, poll: pollEvery, notify: fsnotify.NewWatcher, again: make(chan struct{}, 1)}
 }
 
-// Reread makes Run emit what the file holds once more, be it new or not.
+// Reread makes Run emit the content of the file once more, changed or not.
 func (f *File) Reread() {
 	select {
 	case f.again <- struct{}{}:
-	default: // it will
+	default: // a reread is pending already
 	}
 }
 
 // Run calls emit with the file's content, at once and after each change, from
-// one goroutine and never twice in a row with the same content, but for
-// Reread. A file that cannot be read is emitted as an error, once for each
-// different error, and watched on. A slow edit in place may be seen half done;
-// it is followed by the whole. Run blocks until the context ends and then
-// returns nil; its error is that a relative path leads nowhere.
+// one goroutine. It never emits the same content twice in a row, except after
+// Reread. If the file cannot be read, it emits the error, once for each
+// different error, and keeps watching. A slow edit in place may be emitted in
+// part first; the whole follows. Run blocks until the context ends and then
+// returns nil. It fails only if a relative path cannot be made absolute.
 func (f *File) Run(ctx context.Context, emit func(text []byte, err error)) error {
 	path, err := filepath.Abs(f.path)
 	if err != nil {
@@ -70,11 +70,11 @@ func (f *File) Run(ctx context.Context, emit func(text []byte, err error)) error
 	return nil
 }
 
-// watch is one Run.
+// watch is the state of one Run.
 type watch struct {
 	path    string
 	emit    func(text []byte, err error)
-	watcher *fsnotify.Watcher // nil, as its channels: only the poll looks
+	watcher *fsnotify.Watcher // nil, like its channels: only the poll reads the file
 	events  <-chan fsnotify.Event
 	errors  <-chan error
 	emitted bool
@@ -108,8 +108,8 @@ func (w *watch) loop(ctx context.Context, f *File) {
 	}
 }
 
-// look reads the file and emits it if it is news. The directories are watched
-// first, so that a change after the reading is seen.
+// look reads the file and emits its content if that is new. It watches the
+// directories first, so that no change after the reading is missed.
 func (w *watch) look() {
 	if w.watcher != nil {
 		w.follow()

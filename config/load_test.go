@@ -1,17 +1,15 @@
 package config_test
 
 import (
-	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/internal/golden"
 	"github.com/stretchr/testify/require"
 )
-
-var update = flag.Bool("update", false, "rewrite the expected files under testdata, and schema.json")
 
 func TestExamplesLoad(t *testing.T) {
 	t.Parallel()
@@ -43,7 +41,7 @@ func TestBad(t *testing.T) {
 				require.Positive(t, problem.Line)
 				require.Positive(t, problem.Col)
 			}
-			golden(t, strings.TrimSuffix(file, ".yaml")+".err", err.Error()+"\n")
+			golden.Check(t, strings.TrimSuffix(file, ".yaml")+".err", []byte(err.Error()+"\n"))
 		})
 	}
 }
@@ -60,16 +58,6 @@ func TestTooLarge(t *testing.T) {
 	require.EqualError(t, err, "big.yaml:1:1: the text is larger than 4 MiB; a ConfigMap holds 1 MiB")
 	_, err = config.Load("big.yaml", []byte(text[:4<<20]))
 	require.NoError(t, err)
-}
-
-// golden compares with a file, or rewrites it with -update.
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if *update {
-		require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
-		return
-	}
-	require.Equal(t, string(readFile(t, file)), got)
 }
 
 func glob(t testing.TB, pattern string) []string {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// probably is `; did you mean "x"?` for the known name that the text may be a
-// misspelling of, else "".
+// probably gives `; did you mean "x"?` if the text may be a misspelling of the
+// known name x, else "".
 func probably(text string, known []string) string {
 	if name, ok := nearest(text, known); ok {
 		return fmt.Sprintf("; did you mean %q?", name)
@@ -15,7 +15,7 @@ func probably(text string, known []string) string {
 	return ""
 }
 
-// meant is probably, or the list of the known names when they are few.
+// meant gives the hint of probably or, if there is none, the known names when they are few.
 func meant(text string, known []string) string {
 	if hint := probably(text, known); hint != "" || len(known) > 20 {
 		return hint
@@ -24,8 +24,9 @@ func meant(text string, known []string) string {
 	return "; known are " + strings.Join(sorted, ", ")
 }
 
-// nearest finds the known name with the least edit distance, if that is at
-// most a third of the text, or two.
+// nearest finds the known name with the least edit distance. The distance may be
+// at most 2, or a third of the text's length if that is more, and must be less
+// than the length of the name.
 func nearest(text string, known []string) (string, bool) {
 	if len(text) > 64 { // no name is that long; and distance is quadratic
 		return "", false

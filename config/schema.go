@@ -68,16 +68,16 @@ func fieldSchema(f field, t reflect.Type) map[string]any {
 // shownDefault is a default as JSON: a number, true or false, a list of
 // numbers, else a text.
 func shownDefault(f field, t reflect.Type) any {
-	if f.fallback == "" {
+	if f.defaultText == "" {
 		return nil
 	}
-	text := f.fallback
+	text := f.defaultText
 	if t.Kind() == reflect.Slice {
 		text = "[" + text + "]"
 	}
 	var value any
 	if err := json.Unmarshal([]byte(text), &value); err != nil {
-		return f.fallback // a text, as "30s"
+		return f.defaultText // a text, as "30s"
 	}
 	return value
 }

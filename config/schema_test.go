@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/internal/golden"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v3"
@@ -14,7 +15,7 @@ func TestSchemaFileIsFresh(t *testing.T) {
 	t.Parallel()
 	text, err := config.Schema()
 	require.NoError(t, err)
-	golden(t, "schema.json", string(text))
+	golden.Check(t, "schema.json", text)
 }
 
 func TestExamplesFollowTheSchema(t *testing.T) {
@@ -38,7 +39,7 @@ func TestSchemaSeesBadCases(t *testing.T) {
 		}
 	}
 	require.Greater(t, len(seen), 40)
-	golden(t, "testdata/schema-sees.txt", strings.Join(seen, "\n")+"\n")
+	golden.Check(t, "testdata/schema-sees.txt", []byte(strings.Join(seen, "\n")+"\n"))
 }
 
 func compileSchema(t *testing.T) *jsonschema.Schema {

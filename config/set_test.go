@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/internal/golden"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/stretchr/testify/require"
 )
@@ -37,7 +38,7 @@ func TestSet(t *testing.T) {
 				t.Parallel()
 				changed, err := edit(filepath.Base(file), readFile(t, file), "api")
 				require.NoError(t, err)
-				golden(t, strings.TrimSuffix(file, ".yaml")+".want", string(changed.Text))
+				golden.Check(t, strings.TrimSuffix(file, ".yaml")+".want", changed.Text)
 			})
 		}
 	}

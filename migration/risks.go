@@ -5,21 +5,21 @@ import (
 	"strings"
 )
 
-// Risks are what is allowed in the table and may surprise, a sentence each. What
-// was so before is not told again; nil: nothing was before.
+// Risks gives one sentence for each setting that is allowed and may surprise. A
+// risk that the table before already had is left out; before may be nil.
 func (t *Table) Risks(before *Table) []string {
 	var found []string
 	services := t.Services()
 	for i := range services {
 		found = append(found, t.newRisks(&services[i], before)...)
 	}
-	if gone := t.removedFrom(before); len(gone) > 0 {
-		found = append(found, fmt.Sprintf("no longer in the config, their Ingresses go back to old: %s", strings.Join(gone, ", ")))
+	if removed := t.removedFrom(before); len(removed) > 0 {
+		found = append(found, fmt.Sprintf("no longer in the config, their Ingresses go back to old: %s", strings.Join(removed, ", ")))
 	}
 	return found
 }
 
-// risk is one that a service has or has not.
+// risk is a setting that a service may have, and the sentence about it.
 type risk struct {
 	text string
 	of   func(*Table, *Service) bool
@@ -42,9 +42,9 @@ func (t *Table) newRisks(s *Service, before *Table) []string {
 		old = before.Service(s.Name)
 	}
 	var found []string
-	for _, one := range risks {
-		if one.of(t, s) && (old == nil || !one.of(before, old)) {
-			found = append(found, fmt.Sprintf("service %s: %s", s.Name, one.text))
+	for _, risk := range risks {
+		if risk.of(t, s) && (old == nil || !risk.of(before, old)) {
+			found = append(found, fmt.Sprintf("service %s: %s", s.Name, risk.text))
 		}
 	}
 	return found
@@ -54,11 +54,11 @@ func (t *Table) removedFrom(before *Table) []string {
 	if before == nil {
 		return nil
 	}
-	var gone []string
+	var removed []string
 	for _, service := range before.Services() {
 		if t.Service(service.Name) == nil {
-			gone = append(gone, string(service.Name))
+			removed = append(removed, string(service.Name))
 		}
 	}
-	return gone
+	return removed
 }

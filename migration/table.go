@@ -113,18 +113,18 @@ func (t *Table) with(name Name, change func(*Service)) *Table {
 	return &next
 }
 
-// Keeping is the table with those services of before besides that it no longer
-// has, switched off: whoever has not heard yet that they are gone still reaches
-// old. It has this table's digest. A service whose host and path now belong to
-// another one is not kept; before may be nil.
-func (t *Table) Keeping(before *Table) *Table {
+// WithRemovedServices adds the services that the table before had and this one
+// lacks, disabled: a proxy or a controller that has not seen the removal yet still
+// reaches old. The result has this table's digest. A service whose host and path
+// now belong to another one is left out; before may be nil.
+func (t *Table) WithRemovedServices(before *Table) *Table {
 	leaving := t.leaving(before)
 	if len(leaving) == 0 {
 		return t
 	}
 	kept, err := NewTable(t.global, slices.Concat(t.services, leaving))
 	if err != nil {
-		return t // it would have to be a defect: names and routes were looked at
+		return t // only a defect leads here: leaving has checked names and routes
 	}
 	kept.digest = t.digest
 	return kept

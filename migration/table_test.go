@@ -115,8 +115,8 @@ func TestWith(t *testing.T) {
 	require.Nil(t, before.WithEnabled("b", true))
 }
 
-// TestKeeping: what is no longer there is still answered, by old.
-func TestKeeping(t *testing.T) {
+// TestWithRemovedServices checks that old still answers for a removed service.
+func TestWithRemovedServices(t *testing.T) {
 	t.Parallel()
 	on := func(s migration.Service) migration.Service {
 		s.Enabled, s.Share = true, 1250
@@ -124,7 +124,7 @@ func TestKeeping(t *testing.T) {
 	}
 	before := newTable(t, on(routes("stays", "a", "/")), on(routes("leaves", "b", "/x")), on(routes("renamed", "c", "/")))
 	after := newTable(t, on(routes("stays", "a", "/")), on(routes("another", "c", "/")))
-	kept := after.Keeping(before)
+	kept := after.WithRemovedServices(before)
 	require.Equal(t, after.Digest(), kept.Digest())
 	require.Len(t, kept.Services(), 3)
 	require.False(t, kept.Service("leaves").Enabled)
@@ -133,9 +133,9 @@ func TestKeeping(t *testing.T) {
 	require.Equal(t, migration.Name("another"), kept.Route("c", "/").Name, "its route belongs to another one now")
 	require.True(t, before.Service("leaves").Enabled, "a table does not change")
 
-	require.Equal(t, kept.Services(), after.Keeping(kept).Services(), "also what is leaving already")
-	require.Same(t, after, after.Keeping(after))
-	require.Same(t, after, after.Keeping(nil))
+	require.Equal(t, kept.Services(), after.WithRemovedServices(kept).Services(), "also what is leaving already")
+	require.Same(t, after, after.WithRemovedServices(after))
+	require.Same(t, after, after.WithRemovedServices(nil))
 }
 
 func TestTakesPeerForClient(t *testing.T) {

@@ -118,7 +118,7 @@ func (s *Sync) apply(newest version) {
 	}
 	s.unsaved, s.removed = newest.text, nil
 	if linger := s.Source.Linger(); linger > 0 {
-		withRemoved := table.Keeping(s.Agent.Table())
+		withRemoved := table.WithRemovedServices(s.Agent.Table())
 		if withRemoved != table {
 			s.removed = &removal{table: table, at: time.Now().Add(linger)}
 		}
