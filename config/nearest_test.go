@@ -14,6 +14,7 @@ func TestNearest(t *testing.T) {
 		known []string
 		want  string
 	}{
+		{"gzpi", []string{"gzip"}, "gzip"},          // 2, however short the text
 		{"tiemout", []string{"timeout"}, "timeout"}, // 2 replaced
 		{"timxyzt", []string{"timeout"}, ""},        // 3 replaced of 7: too far
 		{"percntge", []string{"percentage"}, "percentage"},
