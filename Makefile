@@ -120,4 +120,4 @@ need-bench:
 
 NGINX_VERSION = "$${MIGRATION_PROXY_NGINX:-nginx}" -v 2>&1 | sed 's/^nginx version: //'
 # The packages whose tests compare with golden files, and so know -update.
-GOLDEN_PACKAGES = $$(grep -rlE --include='*_test.go' '/internal/golden"|flag.Bool\("update"' . | xargs -n1 dirname | sort -u)
+GOLDEN_PACKAGES = $$(grep -rl --include='*_test.go' 'migration-proxy/internal/golden"' . | xargs -n1 dirname | sort -u)
