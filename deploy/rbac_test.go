@@ -78,6 +78,9 @@ var needs = []need{
 		"watcher/ingress_reconciler.go": "NetworkingV1().Ingresses(ingress.Namespace).Patch(",
 		"watcher/object_writer.go":      "w.client.Update(ctx, object",
 	}},
+	{webhookAccount, everywhere, "ingressclasses.networking.k8s.io", nil, "list watch", map[string]string{
+		"watcher/object_stores.go": "NetworkingV1().IngressClasses()",
+	}},
 	{webhookAccount, everywhere, "services", nil, "get list watch create update delete", map[string]string{
 		"watcher/object_stores.go":   "CoreV1().Services(\"\")",
 		"watcher/service_objects.go": "CoreV1().Services(key.Namespace).Get(",

@@ -44,6 +44,9 @@ type View struct {
 	// Blocked is the reason why the Service or the companion cannot be created,
 	// such as that its name is taken; "" if there is none.
 	Blocked string
+	// Controller is the controller of the Ingress's class, see ControllerOf. ""
+	// when there is no such class, and for admission, which reads no classes.
+	Controller string
 	// Ports looks named ports up. Nil: no named port is known.
 	Ports PortLookup
 }

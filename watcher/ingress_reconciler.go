@@ -111,6 +111,7 @@ func (r *ingressReconciler) reconcileVersion(ctx context.Context, ingress *netwo
 func (r *ingressReconciler) rewrite(ctx context.Context, ingress *networkingv1.Ingress, view ingressgen.View) (ingressgen.Report, error) {
 	ports := &namedPorts{ctx: ctx, client: r.client, namespace: ingress.Namespace}
 	view.Ports = ports
+	view.Controller = ingressgen.ControllerOf(ingress, r.stores.classes.List())
 	report := ingressgen.Rewrite(ingress, view)
 	if ports.missing {
 		r.queue.AddAfter(kube.KeyOf(ingress), portRetryDelay(ingress, time.Now()))

@@ -57,6 +57,19 @@ func (c ingressChanges) announce(before, after *networkingv1.Ingress) {
 	}
 }
 
+type classChanges struct{ *objectChanges }
+
+// Changed implements kube.Observer: the Ingresses of the class may have another
+// controller now.
+func (c classChanges) Changed(before, after *networkingv1.IngressClass) {
+	name := latest(before, after).Name
+	for _, ingress := range c.stores.ingresses.List() {
+		if isRelevant(ingress) && ingressgen.UsesClass(ingress, name) {
+			c.ingresses.Add(kube.KeyOf(ingress))
+		}
+	}
+}
+
 type proxyServiceChanges struct{ *objectChanges }
 
 // Changed implements kube.Observer: ours is repaired. When a foreign Service

@@ -20,6 +20,7 @@ import (
 // objectStores has the objects of the cluster that the watcher follows.
 type objectStores struct {
 	ingresses         *kube.Store[*networkingv1.Ingress]
+	classes           *kube.Store[*networkingv1.IngressClass]
 	proxyServices     *kube.Store[*corev1.Service]            // those with the name migration-proxy, also foreign ones
 	companionServices *kube.Store[*corev1.Service]            // ours with other names
 	chartSlices       *kube.Store[*discoveryv1.EndpointSlice] // of the chart's Service, in the home namespace
@@ -29,6 +30,7 @@ type objectStores struct {
 func newObjectStores(failures *kube.FailureLog) *objectStores {
 	return &objectStores{
 		ingresses:         kube.NewStore("ingresses", trimIngress, failures),
+		classes:           kube.NewStore("ingressclasses", trimClass, failures),
 		proxyServices:     kube.NewStore("services", trimService, failures),
 		companionServices: kube.NewStore("services of companions", trimService, failures),
 		chartSlices:       kube.NewStore("the proxy's endpointslices", trimSlice, failures),
@@ -43,6 +45,10 @@ func (s *objectStores) follow(ctx context.Context, client kubernetes.Interface, 
 	running.Go(func() {
 		source := kube.Source[*networkingv1.IngressList]{Client: client.NetworkingV1().Ingresses("")}
 		kube.Follow(ctx, s.ingresses, source, ingressChanges{changes})
+	})
+	running.Go(func() {
+		source := kube.Source[*networkingv1.IngressClassList]{Client: client.NetworkingV1().IngressClasses()}
+		kube.Follow(ctx, s.classes, source, classChanges{changes})
 	})
 	services, slices := client.CoreV1().Services(""), client.DiscoveryV1().EndpointSlices("")
 	running.Go(func() {
@@ -70,7 +76,7 @@ func (s *objectStores) follow(ctx context.Context, client kubernetes.Interface, 
 // listed are closed when all stores have their first list.
 func (s *objectStores) listed() []<-chan struct{} {
 	return []<-chan struct{}{
-		s.ingresses.Listed(), s.proxyServices.Listed(), s.companionServices.Listed(), s.chartSlices.Listed(), s.ownSlices.Listed(),
+		s.ingresses.Listed(), s.classes.Listed(), s.proxyServices.Listed(), s.companionServices.Listed(), s.chartSlices.Listed(), s.ownSlices.Listed(),
 	}
 }
 
@@ -102,6 +108,8 @@ func trimIngress(ingress *networkingv1.Ingress) {
 		Namespace: ingress.Namespace, Name: ingress.Name, UID: ingress.UID, ResourceVersion: ingress.ResourceVersion,
 	}}
 }
+
+func trimClass(class *networkingv1.IngressClass) { class.ManagedFields = nil }
 
 func trimService(service *corev1.Service) { service.ManagedFields = nil }
 
