@@ -114,7 +114,7 @@ var catalog = func() map[string]*Annotation {
 // unknownAnnotation stands for annotations that are not in the table.
 var unknownAnnotation = &Annotation{
 	Class: Warned, Canary: Warned,
-	Reason: "It is not known here, so nobody has judged what it does on the hop to the proxy.",
+	Reason: "This version does not know it, so its effect on requests to the proxy is unknown.",
 }
 
 // adjustedValue is the value of an annotation while paths are rewritten; false if

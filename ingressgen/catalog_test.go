@@ -58,8 +58,8 @@ func TestDocument(t *testing.T) {
 	}{
 		{ingressgen.Refused, "Refused: the Ingress stays as it is"},
 		{ingressgen.Adjusted, "Adjusted: another value while the Ingress is rewritten"},
-		{ingressgen.Warned, "Warned: rewritten, and admission says what changes"},
-		{ingressgen.Safe, "Safe: acts as before"},
+		{ingressgen.Warned, "Warned: the Ingress is rewritten with a warning"},
+		{ingressgen.Safe, "Safe: no change"},
 	} {
 		fmt.Fprintf(&page, "\n## %s\n\n| annotation | why | in mode canary |\n|---|---|---|\n", class.head)
 		for _, a := range ingressgen.Catalog() {
@@ -79,15 +79,15 @@ func documentLine(a ingressgen.Annotation) string {
 	why := a.Reason
 	switch condition := a.Condition(); {
 	case condition != "" && a.Class == ingressgen.Adjusted:
-		why += " Admission says so if " + condition + "."
+		why += " There is a warning if " + condition + "."
 	case condition != "":
 		why += " Only if " + condition + "."
 	}
 	if a.Idle != "" {
-		why += " Not with `" + a.Idle + "`."
+		why += " With `" + a.Idle + "` it has no effect."
 	}
 	if a.Set != "" {
-		why += " Becomes `" + a.Set + "`."
+		why += " The adjusted value is `" + a.Set + "`."
 	}
 	canary := string(a.Canary)
 	if a.CanaryReason != "" {
@@ -98,33 +98,36 @@ func documentLine(a ingressgen.Annotation) string {
 
 const documentHead = `# Annotations of ingress-nginx
 
-Once an Ingress points at the proxy, the annotations of the old controller act
-on the hop to the proxy, no longer on the hop to the old Service. This page
-says for each annotation of ingress-nginx what that means. It is made from
-` + "`ingressgen/table.go`" + ` (` + "`make golden`" + `), and lists what controller v1.15.1 knows and
-what older versions knew. All names begin with ` + "`nginx.ingress.kubernetes.io/`" + `.
+While an Ingress points at the proxy, its annotations apply to the controller's
+requests to the proxy, no longer to its requests to the old Service. This page
+says for each annotation of ingress-nginx what that means. A test generates it
+from ` + "`ingressgen/table.go`" + ` (` + "`make golden`" + `). It lists the annotations of controller
+v1.15.1 and those of older versions. All names begin with
+` + "`nginx.ingress.kubernetes.io/`" + `.
 
 * **refused**: it would break the Host header, the path or the TLS that the
   proxy relies on. The Ingress stays as the user wrote it; annotation
   ` + "`migration-proxy.io/reason`" + ` and an admission warning say why.
-* **adjusted**: it would break the hop too, but another value mends it. The
-  user's value is kept in ` + "`migration-proxy.io/original`" + ` and comes back with
-  everything else. It holds for all paths of an Ingress, so an Ingress of which
-  a part stays on its backends is refused. One thing cannot be told apart: if you
-  change the annotation to the very value that it already has now, the recorded
-  one comes back later; opt out first.
-* **warned**: the Ingress is rewritten, and admission says what changes.
-* **safe**: it acts in front of the proxy, as it did before.
+* **adjusted**: it would break requests to the proxy too, but another value
+  avoids that. The user's value is kept in ` + "`migration-proxy.io/original`" + ` and is
+  restored together with the paths. An annotation applies to all paths of an
+  Ingress, so an Ingress is refused if some of its paths keep their backends. There
+  is one limit: if you set the annotation to the adjusted value yourself, the
+  proxy cannot see that change, and later restores the value before it. Opt the
+  Ingress out first.
+* **warned**: the Ingress is rewritten, and an admission warning says what changes.
+* **safe**: it acts before the proxy, in the same way as without it.
 
-Names that are not listed are warned about. An annotation without a value does
-nothing. Those of other controllers are not judged: read their documentation
-for what they do to the Host header, the path, the client's address and TLS
-towards backends.
+An annotation that is not listed causes a warning. An annotation without a value
+does nothing. Annotations of other controllers are not checked: read their
+documentation for what they do to the Host header, the path, the client's
+address and TLS to backends.
 
-In mode canary old traffic does not cross the proxy, so less can break; but what
-the annotation does to old it does to new as well.
+In mode canary the traffic to old does not pass through the proxy, so fewer
+annotations can break it; but each annotation then affects new in the same way
+as old.
 
-ingress-nginx keeps a canary with the old Service and port, not with the host
+ingress-nginx identifies a canary by the old Service and port, not by the host
 and path. Another Ingress that points at the same Service and port gets the
-canary too: give it a Service of its own, or use mode proxy.
+canary too: give it its own Service, or use mode proxy.
 `

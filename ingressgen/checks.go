@@ -77,7 +77,7 @@ func (r *rewriter) isCanary() string {
 	if !strings.EqualFold(strings.TrimSpace(r.ingress.Annotations[nginx+"canary"]), "true") {
 		return ""
 	}
-	return "it is itself a canary; opt in the Ingress that it is the canary of"
+	return "it is itself a canary; opt in the main Ingress instead"
 }
 
 func (r *rewriter) modeUnknown() string {

@@ -2,31 +2,31 @@ package ingressgen
 
 // Reasons that several annotations share.
 const (
-	authenticatesFirst = "The controller asks the authentication service before it asks any backend; headers it adds reach both sides."
-	recordsOnly        = "It is about the controller's own records; tracing headers pass the proxy unchanged."
-	needsAffinity      = "Does nothing without affinity, which is judged itself."
-	countsFirst        = "The controller counts by client before it asks any backend."
-	shapesRedirects    = "It shapes redirects that the controller answers itself; the proxy passes on the scheme that the client used."
-	splitsAlready      = "A canary is a split of its own, on the same traffic; opt in the Ingress that it is the canary of."
-	answersPreflights  = "The controller answers preflights, and replaces the CORS headers of whichever side answered."
-	speaksToOld        = "It no longer applies to the old Service: the proxy speaks to old_backend with its own TLS settings, and does not verify its certificate."
-	checksCertificate  = "The controller checks the client's certificate on the client's own connection."
-	actsFirst          = "It acts on the request before any backend is asked, or on no HTTP traffic at all."
-	checksPassword     = "The controller checks the password; the Authorization header reaches both sides, as it reached the old one."
-	redirectsAll       = "With a redirect here the controller answers every request itself, and there is no traffic to migrate."
-	handsOn            = "It shapes how the controller hands an answer on; the proxy itself holds none back."
-	checksAddress      = "The controller checks the client address before it asks any backend."
-	shapesAnswer       = "It shapes the controller's answer to the client, whichever side it came from."
-	copiesPastProxy    = "The controller sends the copies itself, past the proxy."
+	authenticatesFirst = "The controller calls the authentication service before it chooses a backend; the headers that it adds reach old and new."
+	recordsOnly        = "It only affects the controller's own logs and traces; tracing headers pass through the proxy unchanged."
+	needsAffinity      = "It has no effect without affinity, which has its own entry."
+	countsFirst        = "The controller counts requests per client before it chooses a backend."
+	shapesRedirects    = "It affects redirects that the controller itself sends; the proxy passes on the scheme that the client used."
+	splitsAlready      = "A canary Ingress already splits the same traffic; opt in the main Ingress instead."
+	answersPreflights  = "The controller answers preflight requests, and it replaces the CORS headers in responses of old and of new."
+	speaksToOld        = "It no longer applies to the old Service: the proxy connects to old_backend with its own TLS settings and does not verify the certificate."
+	checksCertificate  = "The controller checks the client's certificate on the connection between client and controller."
+	actsFirst          = "It acts on the request before the controller chooses a backend, or it does not concern HTTP traffic."
+	checksPassword     = "The controller checks the password; the Authorization header reaches old as before, and new too."
+	redirectsAll       = "With this redirect the controller itself answers every request, so there is no traffic to migrate."
+	handsOn            = "It affects how the controller passes a response on; the proxy does not buffer responses."
+	checksAddress      = "The controller checks the client's address before it chooses a backend."
+	shapesAnswer       = "It changes the controller's response to the client in the same way for old and for new."
+	copiesPastProxy    = "The controller itself sends the copies; they do not pass through the proxy."
 )
 
 // table is every annotation of ingress-nginx, by name: those of controller
 // v1.15.1, and those that older versions had (Retired).
 var table = []Annotation{
 	{Name: "add-base-url", Class: Warned, Canary: Warned, Retired: true, Idle: "false",
-		Reason: "It changes the HTML of new as well as of old."},
-	{Name: "affinity", Class: Warned, Canary: Refused, CanaryReason: "The controller keeps a client where its cookie says whatever the weight, also after a fallback.",
-		Reason: "The controller's cookie picks a pod of the proxy, no longer a pod of the old Service: sessions that live in one pod's memory break."},
+		Reason: "It changes the HTML of new as well as the HTML of old."},
+	{Name: "affinity", Class: Warned, Canary: Refused, CanaryReason: "The controller follows the client's affinity cookie and ignores the weight, also after a fallback.",
+		Reason: "The controller's cookie now selects a pod of the proxy, not a pod of the old Service: sessions that are kept in one pod's memory break."},
 	{Name: "affinity-canary-behavior", Class: Safe, Canary: Safe, Reason: needsAffinity},
 	{Name: "affinity-mode", Class: Safe, Canary: Safe, Reason: needsAffinity},
 	{Name: "allowlist-source-range", Class: Safe, Canary: Safe, Reason: checksAddress},
@@ -51,16 +51,16 @@ var table = []Annotation{
 	{Name: "auth-tls-error-page", Class: Safe, Canary: Safe, Reason: checksCertificate},
 	{Name: "auth-tls-match-cn", Class: Safe, Canary: Safe, Reason: checksCertificate},
 	{Name: "auth-tls-pass-certificate-to-upstream", Class: Warned, Canary: Warned, Idle: "false",
-		Reason: "The client's certificate reaches new as a header from the proxy; new must be told to believe it, or to ignore it."},
+		Reason: "The client's certificate reaches new as a header from the proxy; configure new to trust that header or to ignore it."},
 	{Name: "auth-tls-secret", Class: Safe, Canary: Safe, Reason: checksCertificate},
 	{Name: "auth-tls-verify-client", Class: Safe, Canary: Safe, Reason: checksCertificate},
 	{Name: "auth-tls-verify-depth", Class: Safe, Canary: Safe, Reason: checksCertificate},
 	{Name: "auth-type", Class: Safe, Canary: Safe, Reason: checksPassword},
 	{Name: "auth-url", Class: Safe, Canary: Safe, Reason: authenticatesFirst},
-	{Name: "backend-protocol", Class: Adjusted, Canary: Refused, CanaryReason: "One value holds for old and new, and the proxy speaks plain HTTP.", Set: "HTTP", Idle: "HTTP", refuse: backendProtocol, when: usesHTTPS,
-		Reason: "The proxy speaks plain, unencrypted HTTP to the controller, and to the old Service as old_backend says."},
+	{Name: "backend-protocol", Class: Adjusted, Canary: Refused, CanaryReason: "One value applies to old and to the proxy, and the proxy accepts plain HTTP only.", Set: "HTTP", Idle: "HTTP", refuse: backendProtocol, when: usesHTTPS,
+		Reason: "The controller uses plain, unencrypted HTTP to the proxy; the scheme in old_backend decides how the proxy connects to the old Service."},
 	{Name: "base-url-scheme", Class: Warned, Canary: Warned, Retired: true, Idle: "false",
-		Reason: "It changes the HTML of new as well as of old."},
+		Reason: "It changes the HTML of new as well as the HTML of old."},
 	{Name: "canary", Class: Refused, Canary: Refused, Idle: "false", Reason: splitsAlready},
 	{Name: "canary-by-cookie", Class: Refused, Canary: Refused, Idle: "false", Reason: splitsAlready},
 	{Name: "canary-by-header", Class: Refused, Canary: Refused, Idle: "false", Reason: splitsAlready},
@@ -69,11 +69,11 @@ var table = []Annotation{
 	{Name: "canary-weight", Class: Refused, Canary: Refused, Idle: "false", Reason: splitsAlready},
 	{Name: "canary-weight-total", Class: Refused, Canary: Refused, Idle: "false", Reason: splitsAlready},
 	{Name: "client-body-buffer-size", Class: Safe, Canary: Safe,
-		Reason: "It shapes how the controller takes a request in; the proxy takes both forms."},
+		Reason: "It affects how the controller receives a request; the proxy accepts buffered and unbuffered requests."},
 	{Name: "configuration-snippet", Class: Warned, Canary: Warned,
-		Reason: "It is applied to the hop to the proxy; headers and rewrites in it reach new as well as old."},
+		Reason: "It applies to requests to the proxy; its headers and rewrites reach new as well as old."},
 	{Name: "connection-proxy-header", Class: Safe, Canary: Safe,
-		Reason: "The proxy decides itself what a connection to a backend is kept open for."},
+		Reason: "The proxy sets the Connection header of its own requests to the backends."},
 	{Name: "cors-allow-credentials", Class: Safe, Canary: Safe, Reason: answersPreflights},
 	{Name: "cors-allow-headers", Class: Safe, Canary: Safe, Reason: answersPreflights},
 	{Name: "cors-allow-methods", Class: Safe, Canary: Safe, Reason: answersPreflights},
@@ -82,9 +82,9 @@ var table = []Annotation{
 	{Name: "cors-max-age", Class: Safe, Canary: Safe, Reason: answersPreflights},
 	{Name: "custom-headers", Class: Safe, Canary: Safe, Reason: shapesAnswer},
 	{Name: "custom-http-errors", Class: Warned, Canary: Warned,
-		Reason: "The controller replaces the error pages of new too; the fallback still judges what new itself said."},
+		Reason: "The controller also replaces the error pages of new; the fallback still counts the status that new sent."},
 	{Name: "default-backend", Class: Warned, Canary: Safe,
-		Reason: "The proxy has endpoints when the old Service has none, so this backend is no longer asked then; the client gets the 502 of the proxy."},
+		Reason: "When the old Service has no endpoints, the proxy still has some, so the controller no longer uses this backend; the client gets the proxy's 502."},
 	{Name: "denylist-source-range", Class: Safe, Canary: Safe, Reason: checksAddress},
 	{Name: "disable-proxy-intercept-errors", Class: Safe, Canary: Safe, Reason: shapesAnswer},
 	{Name: "enable-access-log", Class: Safe, Canary: Safe, Reason: recordsOnly},
@@ -97,9 +97,9 @@ var table = []Annotation{
 	{Name: "enable-owasp-core-rules", Class: Safe, Canary: Safe, Reason: actsFirst},
 	{Name: "enable-rewrite-log", Class: Safe, Canary: Safe, Reason: recordsOnly},
 	{Name: "fastcgi-index", Class: Refused, Canary: Refused,
-		Reason: "It is for FastCGI backends, and the proxy speaks HTTP to both sides."},
+		Reason: "It is for FastCGI backends, and the proxy uses HTTP to old and new."},
 	{Name: "fastcgi-params-configmap", Class: Refused, Canary: Refused,
-		Reason: "It is for FastCGI backends, and the proxy speaks HTTP to both sides."},
+		Reason: "It is for FastCGI backends, and the proxy uses HTTP to old and new."},
 	{Name: "force-ssl-redirect", Class: Safe, Canary: Safe, Reason: shapesRedirects},
 	{Name: "from-to-www-redirect", Class: Safe, Canary: Safe, Reason: shapesRedirects},
 	{Name: "global-rate-limit", Class: Safe, Canary: Safe, Retired: true, Reason: countsFirst},
@@ -107,7 +107,7 @@ var table = []Annotation{
 	{Name: "global-rate-limit-key", Class: Safe, Canary: Safe, Retired: true, Reason: countsFirst},
 	{Name: "global-rate-limit-window", Class: Safe, Canary: Safe, Retired: true, Reason: countsFirst},
 	{Name: "grpc-backend", Class: Refused, Canary: Refused, Retired: true, Idle: "false",
-		Reason: "The proxy does not speak gRPC."},
+		Reason: "The proxy does not support gRPC."},
 	{Name: "http2-push-preload", Class: Safe, Canary: Safe, Reason: shapesAnswer},
 	{Name: "influxdb-host", Class: Safe, Canary: Safe, Retired: true, Reason: recordsOnly},
 	{Name: "influxdb-measurement", Class: Safe, Canary: Safe, Retired: true, Reason: recordsOnly},
@@ -122,7 +122,7 @@ var table = []Annotation{
 	{Name: "limit-rps", Class: Safe, Canary: Safe, Reason: countsFirst},
 	{Name: "limit-whitelist", Class: Safe, Canary: Safe, Reason: countsFirst},
 	{Name: "load-balance", Class: Warned, Canary: Safe,
-		Reason: "It balances over the proxy's pods; the old Service's pods are balanced by the cluster's Service network."},
+		Reason: "It now balances over the pods of the proxy; the cluster's Service network balances over the pods of the old Service."},
 	{Name: "mirror-host", Class: Safe, Canary: Safe, Reason: copiesPastProxy},
 	{Name: "mirror-request-body", Class: Safe, Canary: Safe, Reason: copiesPastProxy},
 	{Name: "mirror-target", Class: Safe, Canary: Safe, Reason: copiesPastProxy},
@@ -136,59 +136,59 @@ var table = []Annotation{
 	{Name: "permanent-redirect-code", Class: Warned, Canary: Warned, Reason: redirectsAll},
 	{Name: "preserve-trailing-slash", Class: Safe, Canary: Safe, Reason: shapesRedirects},
 	{Name: "proxy-body-size", Class: Warned, Canary: Safe, when: biggerBody,
-		Reason: "The service's max_body_size is smaller, so the proxy refuses bodies that the controller takes."},
+		Reason: "The service's max_body_size is smaller, so the proxy refuses bodies that the controller accepts."},
 	{Name: "proxy-buffer-size", Class: Warned, Canary: Safe, when: biggerHeaders,
-		Reason: "The proxy takes answers with at most 16k of headers; longer ones become a 502."},
+		Reason: "The proxy accepts responses with at most 16k of headers; a response with more headers becomes a 502."},
 	{Name: "proxy-buffering", Class: Safe, Canary: Safe, Reason: handsOn},
 	{Name: "proxy-buffers-number", Class: Safe, Canary: Safe, Reason: handsOn},
 	{Name: "proxy-busy-buffers-size", Class: Safe, Canary: Safe, Reason: handsOn},
 	{Name: "proxy-connect-timeout", Class: Safe, Canary: Safe,
-		Reason: "It bounds connecting to the proxy; connecting to both sides is bounded by the timeout of the service."},
+		Reason: "It limits the time to connect to the proxy; the service's timeout limits the time to connect to old and new."},
 	{Name: "proxy-cookie-domain", Class: Warned, Canary: Warned,
-		Reason: "It also changes the cookies of new, whose domain the proxy has already translated to the old host."},
+		Reason: "It also changes the cookies of new, and the proxy has already replaced new's domain in them with the old host."},
 	{Name: "proxy-cookie-path", Class: Warned, Canary: Warned,
-		Reason: "It also changes the cookies of new, whose domain the proxy has already translated to the old host."},
+		Reason: "It also changes the cookies of new, and the proxy has already replaced new's domain in them with the old host."},
 	{Name: "proxy-http-version", Class: Warned, Canary: Safe, Idle: "1.1",
-		Reason: "With 1.0 the hop to the proxy has no websockets and no kept connections."},
+		Reason: "With 1.0 the connection to the proxy supports neither websockets nor keepalive."},
 	{Name: "proxy-max-temp-file-size", Class: Safe, Canary: Safe, Reason: handsOn},
 	{Name: "proxy-next-upstream", Class: Warned, Canary: Warned, Idle: "off",
-		Reason: "The controller repeats at another pod of the proxy what the proxy has already tried at both sides; with non_idempotent a POST may be sent twice."},
+		Reason: "The controller retries at another pod of the proxy a request that the proxy has already tried at new and old; with non_idempotent a POST may be sent twice."},
 	{Name: "proxy-next-upstream-timeout", Class: Safe, Canary: Safe,
-		Reason: "It bounds how often the controller tries the proxy's pods; tries at both sides are bounded by retry_attempts."},
+		Reason: "It limits the controller's attempts at the proxy's pods; retry_attempts limits the proxy's attempts at old and new."},
 	{Name: "proxy-next-upstream-tries", Class: Safe, Canary: Safe,
-		Reason: "It bounds how often the controller tries the proxy's pods; tries at both sides are bounded by retry_attempts."},
+		Reason: "It limits the controller's attempts at the proxy's pods; retry_attempts limits the proxy's attempts at old and new."},
 	{Name: "proxy-read-timeout", Class: Warned, Canary: Safe, when: longerTimeout,
-		Reason: "The service's timeout is shorter, so the proxy ends a silence that the controller would wait through."},
+		Reason: "The service's timeout is shorter, so the proxy gives up on a silent backend before the controller would."},
 	{Name: "proxy-redirect-from", Class: Warned, Canary: Warned, Idle: "off",
-		Reason: "It also changes the redirects of new, which the proxy has already translated to the old host."},
+		Reason: "It also changes the redirects of new, and the proxy has already replaced new's host in them with the old host."},
 	{Name: "proxy-redirect-to", Class: Warned, Canary: Warned, Idle: "off",
-		Reason: "It also changes the redirects of new, which the proxy has already translated to the old host."},
+		Reason: "It also changes the redirects of new, and the proxy has already replaced new's host in them with the old host."},
 	{Name: "proxy-request-buffering", Class: Safe, Canary: Safe,
-		Reason: "It shapes how the controller takes a request in; the proxy takes both forms."},
+		Reason: "It affects how the controller receives a request; the proxy accepts buffered and unbuffered requests."},
 	{Name: "proxy-send-timeout", Class: Warned, Canary: Safe, when: longerTimeout,
-		Reason: "The service's timeout is shorter, so the proxy ends a silence that the controller would wait through."},
+		Reason: "The service's timeout is shorter, so the proxy gives up on a silent backend before the controller would."},
 	{Name: "proxy-ssl-ciphers", Class: Warned, Canary: Safe, Reason: speaksToOld},
 	{Name: "proxy-ssl-name", Class: Warned, Canary: Safe, Reason: speaksToOld},
 	{Name: "proxy-ssl-protocols", Class: Warned, Canary: Safe, Reason: speaksToOld},
 	{Name: "proxy-ssl-secret", Class: Refused, Canary: Safe,
-		Reason: "The old Service may ask for the certificate in this Secret, and the proxy has none to show it."},
+		Reason: "The old Service may require the client certificate in this Secret, and the proxy has no client certificate for old."},
 	{Name: "proxy-ssl-server-name", Class: Warned, Canary: Safe, Reason: speaksToOld},
 	{Name: "proxy-ssl-verify", Class: Warned, Canary: Safe, Reason: speaksToOld},
 	{Name: "proxy-ssl-verify-depth", Class: Warned, Canary: Safe, Reason: speaksToOld},
 	{Name: "relative-redirects", Class: Safe, Canary: Safe, Reason: shapesRedirects},
 	{Name: "rewrite-target", Class: Refused, Canary: Refused,
-		Reason: "The proxy, and new behind it, would get the rewritten path, which no path_prefix is for."},
+		Reason: "The proxy, and new behind it, would get the rewritten path, and path_prefix does not match rewritten paths."},
 	{Name: "satisfy", Class: Safe, Canary: Safe, Reason: authenticatesFirst},
 	{Name: "secure-backends", Class: Refused, Canary: Refused, Retired: true, Idle: "false",
-		Reason: "The controller would speak HTTPS to the proxy, which speaks plain HTTP to it; use backend-protocol."},
+		Reason: "The controller would use HTTPS to the proxy, and the proxy accepts plain HTTP only; use backend-protocol."},
 	{Name: "secure-verify-ca-secret", Class: Refused, Canary: Safe, Retired: true,
-		Reason: "The old Service's certificate would no longer be verified; use backend-protocol and let the proxy do it."},
+		Reason: "Nothing would verify the old Service's certificate any more, because the proxy does not; remove the annotation if you accept that."},
 	{Name: "server-alias", Class: Refused, Canary: Refused,
-		Reason: "Requests for the alias would reach the proxy, which has no service for that host; give it a rule and a service of its own."},
+		Reason: "Requests for the alias would reach the proxy, which has no service for that host; give the alias its own rule and its own service."},
 	{Name: "server-snippet", Class: Warned, Canary: Warned,
-		Reason: "It is applied in front of the proxy; headers, rewrites and locations in it concern new as well as old."},
+		Reason: "It applies before the proxy; its headers, rewrites and locations affect new as well as old."},
 	{Name: "service-upstream", Class: Safe, Canary: Safe,
-		Reason: "The controller asks the proxy's Service by its cluster IP, and that reaches the same pods."},
+		Reason: "The controller connects to the cluster IP of the proxy's Service, which leads to the same pods."},
 	{Name: "session-cookie-change-on-failure", Class: Safe, Canary: Safe, Reason: needsAffinity},
 	{Name: "session-cookie-conditional-samesite-none", Class: Safe, Canary: Safe, Reason: needsAffinity},
 	{Name: "session-cookie-domain", Class: Safe, Canary: Safe, Reason: needsAffinity},
@@ -200,31 +200,31 @@ var table = []Annotation{
 	{Name: "session-cookie-samesite", Class: Safe, Canary: Safe, Reason: needsAffinity},
 	{Name: "session-cookie-secure", Class: Safe, Canary: Safe, Reason: needsAffinity},
 	{Name: "ssl-ciphers", Class: Safe, Canary: Safe,
-		Reason: "It is about the client's own TLS connection."},
+		Reason: "It only affects the TLS connection between client and controller."},
 	{Name: "ssl-passthrough", Class: Refused, Canary: Refused, Idle: "false",
-		Reason: "The controller hands the client's TLS through unopened, and the proxy speaks plain HTTP."},
+		Reason: "The controller passes the client's TLS connection through without decryption, and the proxy accepts plain HTTP only."},
 	{Name: "ssl-prefer-server-ciphers", Class: Safe, Canary: Safe,
-		Reason: "It is about the client's own TLS connection."},
+		Reason: "It only affects the TLS connection between client and controller."},
 	{Name: "ssl-redirect", Class: Safe, Canary: Safe, Reason: shapesRedirects},
 	{Name: "stream-snippet", Class: Safe, Canary: Safe, Reason: actsFirst},
 	{Name: "temporal-redirect", Class: Warned, Canary: Warned, Reason: redirectsAll},
 	{Name: "temporal-redirect-code", Class: Warned, Canary: Warned, Reason: redirectsAll},
 	{Name: "upstream-fail-timeout", Class: Safe, Canary: Safe, Retired: true,
-		Reason: "It counts failures of the proxy's pods; the proxy counts those of both sides itself."},
+		Reason: "It counts failures of the proxy's pods; the proxy itself counts the failures of old and new."},
 	{Name: "upstream-hash-by", Class: Warned, Canary: Safe,
-		Reason: "It picks a pod of the proxy, no longer a pod of the old Service: caches that live in one pod's memory are asked less well."},
+		Reason: "It now selects a pod of the proxy, not a pod of the old Service: caches in one pod's memory get fewer hits."},
 	{Name: "upstream-hash-by-subset", Class: Safe, Canary: Safe,
-		Reason: "Does nothing without upstream-hash-by, which is judged itself."},
+		Reason: "It has no effect without upstream-hash-by, which has its own entry."},
 	{Name: "upstream-hash-by-subset-size", Class: Safe, Canary: Safe,
-		Reason: "Does nothing without upstream-hash-by, which is judged itself."},
+		Reason: "It has no effect without upstream-hash-by, which has its own entry."},
 	{Name: "upstream-max-fails", Class: Safe, Canary: Safe, Retired: true,
-		Reason: "It counts failures of the proxy's pods; the proxy counts those of both sides itself."},
+		Reason: "It counts failures of the proxy's pods; the proxy itself counts the failures of old and new."},
 	{Name: "upstream-vhost", Class: Refused, Canary: Refused,
-		Reason: "The proxy finds the service by the Host header that the client sent, and this replaces it."},
+		Reason: "The proxy finds the service by the client's Host header, and this annotation replaces that header."},
 	{Name: "use-port-in-redirects", Class: Safe, Canary: Safe, Reason: shapesRedirects},
 	{Name: "use-regex", Class: Refused, Canary: Refused, Idle: "false",
-		Reason: "Paths are regular expressions then, also those of other Ingresses of the host, and no path_prefix can say which requests they take."},
+		Reason: "It makes all paths of the host regular expressions, also those of other Ingresses, and a path_prefix cannot describe which requests they match."},
 	{Name: "whitelist-source-range", Class: Safe, Canary: Safe, Reason: checksAddress},
 	{Name: "x-forwarded-prefix", Class: Safe, Canary: Safe,
-		Reason: "Does nothing without rewrite-target, which is refused."},
+		Reason: "It has no effect without rewrite-target, which is refused."},
 }
