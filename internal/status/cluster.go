@@ -17,28 +17,32 @@ const (
 // Cluster is what all replicas together serve: the content of ConfigMap
 // migration-state. The watcher writes it, admission and the CLI read it.
 type Cluster struct {
-	// Services has an entry for each service of the config in force, also when
-	// no replica serves it: then it is Bypassed. By name.
+	// Services has an entry for each service of the config in force, by name. A
+	// service that no replica serves is Bypassed.
 	Services map[string]ClusterService `json:"services"`
-	// Namespaces are those in which the proxy's Service and its endpoints are,
-	// sorted: where an Ingress may be pointed at it. One is added when they
-	// have been there for a moment, and taken away before they are removed.
+	// Namespaces are the namespaces that have the proxy's Service and its
+	// endpoints, sorted: there an Ingress may point at the Service. The watcher
+	// adds a namespace a moment after it creates them, and removes it before it
+	// deletes them.
 	Namespaces []string `json:"namespaces,omitempty"`
-	// Paused, if not empty, is why no Ingress is rewritten. It comes from its
-	// own key.
+	// Paused is why no Ingress is rewritten; "" if Ingresses are rewritten. The
+	// ConfigMap has it under PausedKey.
 	Paused string `json:"-"`
 }
 
-// ClusterService is one service over all replicas.
+// ClusterService is the state of one service over all replicas.
 type ClusterService struct {
-	// Host and PathPrefix are what the replicas serve it for. A config that
-	// says another host is not served yet.
-	Host       string `json:"host"`
+	// Host is the host for which the replicas serve the service. If the config
+	// has another host, the replicas do not serve that one yet.
+	Host string `json:"host"`
+	// PathPrefix is the path prefix for which the replicas serve the service.
 	PathPrefix string `json:"path_prefix"`
 	// Phase is Migrating, FallenBack (the Ingress is reverted) or Bypassed.
-	Phase  Phase     `json:"phase"`
-	Reason string    `json:"reason,omitempty"`
-	Since  time.Time `json:"since"` // of the phase, UTC
+	Phase Phase `json:"phase"`
+	// Reason is why the service has this phase, or "".
+	Reason string `json:"reason,omitempty"`
+	// Since is when the phase began, in UTC.
+	Since time.Time `json:"since"`
 }
 
 // Provides tells whether an Ingress of the namespace may be pointed at the
@@ -48,8 +52,9 @@ func (c Cluster) Provides(namespace string) bool {
 	return found
 }
 
-// ParseCluster reads the data of ConfigMap migration-state. Without a state
-// (nil data, or no watcher yet) nothing is served. The error names the key.
+// ParseCluster reads the data of ConfigMap migration-state. Without ClusterKey
+// (nil data, or no watcher has run yet) the result has no services. The error
+// names the key.
 func ParseCluster(data map[string]string) (Cluster, error) {
 	cluster := Cluster{Paused: data[PausedKey]}
 	text, ok := data[ClusterKey]
@@ -62,7 +67,7 @@ func ParseCluster(data map[string]string) (Cluster, error) {
 	return cluster, nil
 }
 
-// Text is the content of ClusterKey: equal for equal states.
+// Text is the content of ClusterKey. Equal states have equal texts.
 func (c Cluster) Text() (string, error) {
 	text, err := json.Marshal(c)
 	if err != nil {

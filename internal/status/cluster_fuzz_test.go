@@ -8,8 +8,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
-// FuzzParseCluster: a document that is read is written and read again without
-// a change; an error leaves only the pause.
+// FuzzParseCluster: a document that was parsed does not change when it is written
+// and parsed again; after an error only Paused is set.
 func FuzzParseCluster(f *testing.F) {
 	for _, seed := range []string{
 		``, `{}`, `null`, `[]`, `{"services":{"api":{"host":"a.example","path_prefix":"/","phase":"Migrating","since":"2026-01-01T00:00:00Z"}},"namespaces":["shop"]}`,

@@ -9,9 +9,8 @@
 //   - plain values
 //
 // Refuses:
-//   - a text of Cluster that is not JSON: the error names the key
+//   - a text of Cluster that is not JSON; the error names the key
 //
 // The JSON names of the fields are published: fields are added, but never
-// renamed or removed. The package is
-// pure: standard library only. Every room but migration may import it.
+// renamed or removed. The package is pure: it imports the standard library only.
 package status

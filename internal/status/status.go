@@ -2,27 +2,41 @@ package status
 
 import "time"
 
-// Status is one replica's state at one moment. Its JSON is /status.
+// Status is the state of one replica at one moment. The path /status serves it
+// as JSON.
 type Status struct {
-	Version   string    `json:"version"`
+	// Version is the version of the program.
+	Version string `json:"version"`
+	// StartedAt is when the agent started.
 	StartedAt time.Time `json:"started_at"`
-	Now       time.Time `json:"now"`
-	Ready     bool      `json:"ready"`
-	Config    Config    `json:"config"`
-	Nginx     Nginx     `json:"nginx"`
-	Log       Log       `json:"log"`
-	Services  []Service `json:"services"` // sorted by name
+	// Now is when this status was made.
+	Now time.Time `json:"now"`
+	// Ready is true while a config is in force and nginx runs.
+	Ready bool `json:"ready"`
+	// Config is the migration config that this replica serves.
+	Config Config `json:"config"`
+	// Nginx is the nginx process of this replica.
+	Nginx Nginx `json:"nginx"`
+	// Log is how the access log is read.
+	Log Log `json:"log"`
+	// Services has one entry for each service of the config in force, by name.
+	Services []Service `json:"services"`
 }
 
-// Config tells which migration config is in force, and what is wrong with a
-// newer one that is not.
+// Config names the migration config in force, and has the problems of a newer
+// one that is not in force.
 type Config struct {
-	Source   string    `json:"source"`             // file name or namespace/name
-	Digest   string    `json:"digest"`             // migration.Table.Digest that is served
-	Since    time.Time `json:"since"`              // when it began to be served
-	Rejected *Rejected `json:"rejected,omitempty"` // the newest config, if it is not in force
-	// Results counts configs since the agent started: "applied", or the stage
-	// that refused them, see Rejected.
+	// Source is a file name, or NAMESPACE/NAME of a ConfigMap.
+	Source string `json:"source"`
+	// Digest is the migration.Table.Digest of the config in force; "" before the
+	// first one.
+	Digest string `json:"digest"`
+	// Since is when this config came in force.
+	Since time.Time `json:"since"`
+	// Rejected is the newest config if it is not in force; nil otherwise.
+	Rejected *Rejected `json:"rejected,omitempty"`
+	// Results counts configs since the agent started. The keys are "applied" and
+	// the stages that refuse a config (Rejected.Stage).
 	Results map[string]uint64 `json:"results"`
 }
 
@@ -31,56 +45,84 @@ func (c Config) InSync() bool { return c.Digest != "" && c.Rejected == nil }
 
 // Rejected is a config that was read and not put in force.
 type Rejected struct {
-	At       time.Time `json:"at"`
-	Stage    string    `json:"stage"` // load, generate, test, apply
-	Problems []string  `json:"problems"`
+	// At is when the config was refused.
+	At time.Time `json:"at"`
+	// Stage is the step that refused it: load, generate, test or apply.
+	Stage string `json:"stage"`
+	// Problems has one text for each mistake.
+	Problems []string `json:"problems"`
 }
 
-// Nginx tells about the supervised process.
+// Nginx is the state of the nginx process that the agent supervises.
 type Nginx struct {
-	Version         string    `json:"version"`
-	PID             int       `json:"pid"` // 0: not running
-	StructureDigest string    `json:"structure_digest"`
-	Since           time.Time `json:"since"`
-	Reloads         int       `json:"reloads"`  // since the agent started
-	Restarts        int       `json:"restarts"` // unplanned ones
-	LastError       string    `json:"last_error,omitempty"`
+	// Version is the version of nginx, such as 1.27.4.
+	Version string `json:"version"`
+	// PID is the process id of the master process; 0 while none runs.
+	PID int `json:"pid"`
+	// StructureDigest is the digest of the nginx configuration that is loaded.
+	StructureDigest string `json:"structure_digest"`
+	// Since is when the master process started.
+	Since time.Time `json:"since"`
+	// Reloads counts reloads since the agent started.
+	Reloads int `json:"reloads"`
+	// Restarts counts unplanned restarts since the agent started.
+	Restarts int `json:"restarts"`
+	// LastError is why nginx last ended or could not be started; "" if neither happened.
+	LastError string `json:"last_error,omitempty"`
 }
 
-// Log tells how the access log is read.
+// Log counts the lines of the access log since the agent started.
 type Log struct {
-	Lines   uint64 `json:"lines"`
-	Dropped uint64 `json:"dropped"` // not understood, or not forwarded in time
+	// Lines counts the lines that were read.
+	Lines uint64 `json:"lines"`
+	// Dropped counts lines that could not be parsed or were not forwarded in time.
+	Dropped uint64 `json:"dropped"`
 }
 
-// Service is one service's row.
+// Service is the state of one service in one replica.
 type Service struct {
-	Name       string  `json:"name"`
-	OldHost    string  `json:"old_host"`
-	PathPrefix string  `json:"path_prefix"`
-	Strategy   string  `json:"strategy"`
-	Share      float64 `json:"share_percent"` // desired
-	Phase      Phase   `json:"phase"`
-	Reason     string  `json:"reason,omitempty"`
-	// Observed is the percentage of requests of the last minute that the
-	// decision sent to new; nil without requests.
+	// Name is the service's name in the migration config.
+	Name string `json:"name"`
+	// OldHost is the host that clients request.
+	OldHost string `json:"old_host"`
+	// PathPrefix is the path below which the service serves requests; "/" is all paths.
+	PathPrefix string `json:"path_prefix"`
+	// Strategy is the strategy of the config: weight, user_hash and so on.
+	Strategy string `json:"strategy"`
+	// Share is the percentage of requests that the config wants at new, 0 to 100. It
+	// is 0 while the service is disabled and for the strategies header and ip.
+	Share float64 `json:"share_percent"`
+	// Phase is where the service is in its migration.
+	Phase Phase `json:"phase"`
+	// Reason is why the service has this phase, or "".
+	Reason string `json:"reason,omitempty"`
+	// Observed is the percentage of the last minute's requests that the decision
+	// sent to new; nil without requests.
 	Observed *float64 `json:"observed_percent"`
-	Old      Side     `json:"old"`
-	New      Side     `json:"new"`
+	// Old is the state of the old backend.
+	Old Side `json:"old"`
+	// New is the state of the new backend.
+	New Side `json:"new"`
 }
 
-// Side is how one side of a service does, over the last minute.
+// Side is the state of one backend of a service. Rates and latencies cover the
+// last minute.
 type Side struct {
-	Backend    string   `json:"backend"`
-	Addresses  []string `json:"addresses"`
-	Unresolved string   `json:"unresolved,omitempty"` // why the name has no (new) address
-	Rate       float64  `json:"requests_per_second"`
-	// Failed is the part of requests, 0..1, that this side did not answer or
-	// answered with 5xx.
+	// Backend is the backend as the config has it.
+	Backend string `json:"backend"`
+	// Addresses are the addresses (IP:PORT) that nginx uses.
+	Addresses []string `json:"addresses"`
+	// Unresolved is why the last DNS lookup of the backend failed; "" if it succeeded.
+	Unresolved string `json:"unresolved,omitempty"`
+	// Rate is requests per second.
+	Rate float64 `json:"requests_per_second"`
+	// Failed is the part of the requests, 0 to 1, that got no response or a 5xx.
 	Failed float64 `json:"failed_ratio"`
-	P50    float64 `json:"latency_p50_seconds"`
-	P99    float64 `json:"latency_p99_seconds"`
-	// Rescued counts, since the agent started, requests that new failed and
-	// old then answered.
+	// P50 is the median latency in seconds.
+	P50 float64 `json:"latency_p50_seconds"`
+	// P99 is the 99th percentile of the latency in seconds.
+	P99 float64 `json:"latency_p99_seconds"`
+	// Rescued counts, since the agent started, requests that failed at new and
+	// that old then answered.
 	Rescued uint64 `json:"rescued"`
 }
