@@ -167,7 +167,7 @@ func TestEditTakesEffectAtOnce(t *testing.T) {
 	if long() && cluster.Local() {
 		require.Less(t, at(99), 300*time.Millisecond)
 	}
-	require.Less(t, at(100), 5*time.Second)
+	require.Less(t, at(100), 20*time.Second, "a busy machine")
 }
 
 // editDelay changes the percentage and gives the time until the last answer of the

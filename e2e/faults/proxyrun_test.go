@@ -23,7 +23,7 @@ import (
 
 const (
 	newHost     = "new.example.com"
-	waitTimeout = 30 * time.Second
+	waitTimeout = time.Minute
 	workers     = 2
 )
 

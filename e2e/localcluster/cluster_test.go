@@ -145,7 +145,7 @@ func TestIsolateLeavesNothingWhenItIsKilled(t *testing.T) {
 	namespace := startAndKill(t, "sleep", func(namespace string) {
 		require.GreaterOrEqual(t, countProcesses(t, namespace), 2, "process 1 and the role")
 	})
-	require.Eventually(t, func() bool { return countProcesses(t, namespace) == 0 }, 10*time.Second, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return countProcesses(t, namespace) == 0 }, time.Minute, 20*time.Millisecond)
 }
 
 func TestStartNeedsIsolation(t *testing.T) {
@@ -177,7 +177,7 @@ func TestCertManagerIssues(t *testing.T) {
 		secret, err := clients.CoreV1().Secrets("default").Get(t.Context(), "issued", metav1.GetOptions{})
 		require.NoError(c, err)
 		require.Contains(c, string(secret.Data["tls.crt"]), "BEGIN CERTIFICATE")
-	}, 30*time.Second, 100*time.Millisecond)
+	}, time.Minute, 100*time.Millisecond)
 }
 
 // Stop removes the temporary folder. The folder of a killed process is removed by the

@@ -51,7 +51,7 @@ func (p *testNamespace) logOutput() {
 // eventually repeats the check for up to 30 seconds.
 func (p *testNamespace) eventually(check func(c *assert.CollectT)) {
 	p.Helper()
-	require.EventuallyWithT(p, check, 30*time.Second, 100*time.Millisecond)
+	require.EventuallyWithT(p, check, time.Minute, 100*time.Millisecond)
 }
 
 // server is the template of a Pod that serves on port 80.

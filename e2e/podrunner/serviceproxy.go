@@ -159,7 +159,7 @@ func (s *serviceProxy) dial(namespace, name string, at netip.AddrPort) (*net.TCP
 				continue
 			}
 			target := net.JoinHostPort(one.address.String(), strconv.Itoa(int(*p.Port)))
-			connection, err := net.DialTimeout("tcp", target, time.Second)
+			connection, err := net.DialTimeout("tcp", target, 5*time.Second) // a lost SYN is sent again after 1 s
 			if err != nil {
 				return nil, err
 			}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,9 +125,19 @@ func (c *Cluster) Try(t T, command Command) Result {
 	if c.OnCommand != nil {
 		c.OnCommand(command)
 	}
-	result, err := c.command(t.Context(), command.Input, command.Env, program, command.Args...)
+	result, err := c.command(t.Context(), command.Input, command.Env, program, patient(command)...)
 	must(t, err, "%s %s", command.Program, strings.Join(command.Args, " "))
 	return result
+}
+
+// patient gives the arguments of a command. migration-proxy update waits for as long as
+// the other commands: its own 10 s are for users, and many scenarios at once need longer
+// for a reload.
+func patient(command Command) []string {
+	if command.Program != "migration-proxy" || command.Args[0] != "update" {
+		return command.Args
+	}
+	return append(slices.Clone(command.Args), "--timeout", commandTimeout.String())
 }
 
 // Run runs a command that must succeed, and gives its output.

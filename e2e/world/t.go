@@ -21,8 +21,8 @@ type T interface {
 
 const (
 	// Timeout is how long to wait for things that normally take moments. It is long,
-	// because the machine may be busy.
-	Timeout = 60 * time.Second
+	// because the machine may be busy; a wait ends as soon as its condition holds.
+	Timeout = 2 * time.Minute
 	pause   = 50 * time.Millisecond
 )
 
