@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The e2e scenarios on a kind cluster, with the image that users get:
+# Runs the e2e scenarios on a kind cluster, with the image that users get:
 #
 #   deploy/kind.sh            # create, build, load, test; the cluster stays
 #   deploy/kind.sh delete     # delete the cluster

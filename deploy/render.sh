@@ -4,7 +4,7 @@
 #   deploy/render.sh > deploy/install.yaml
 #
 # $HELM names the helm to use; otherwise it is the one of make controlplane,
-# or the one in PATH. The pre-delete hook is left out: kubectl has none.
+# or the one in PATH. The output has no pre-delete hook, because kubectl has no hooks.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,12 +13,13 @@ command -v "$helm" >/dev/null || helm=helm
 command -v "$helm" >/dev/null || { echo "render.sh: no helm; run make controlplane, or name one with \$HELM" >&2; exit 1; }
 
 cat <<'YAML'
-# Made by deploy/render.sh from deploy/chart with its default values. Do not
-# edit: use the chart, or kustomize. It needs cert-manager; docs/install.md.
+# deploy/render.sh renders this file from deploy/chart with the default values. Do
+# not edit it: use the chart or kustomize. It needs cert-manager (docs/install.md).
 #
 #   sed "s#ghcr.io/migration-proxy/migration-proxy:0.1.0#$IMAGE#" deploy/install.yaml | kubectl apply -f -
 #
-# with the image that you built. Before you delete it: migration-proxy restore --all
+# installs it with the image that you built. Run migration-proxy restore --all
+# before you delete it.
 ---
 apiVersion: v1
 kind: Namespace

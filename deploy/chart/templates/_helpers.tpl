@@ -1,4 +1,4 @@
-{{/* The names are fixed: the program knows them (internal/names). */}}
+{{/* The names are fixed, because the program has them too (internal/names). */}}
 
 {{- define "labels" -}}
 app.kubernetes.io/name: migration-proxy
@@ -31,7 +31,7 @@ app.kubernetes.io/component: restore
 {{- end -}}
 {{- end }}
 
-{{/* What Pod Security's level "restricted" asks of a pod, and a user of ours. */}}
+{{/* The settings that Pod Security's level "restricted" requires, and a fixed user. */}}
 {{- define "podSecurityContext" -}}
 runAsNonRoot: true
 runAsUser: 65532
@@ -65,7 +65,7 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
-{{/* Two replicas belong on two nodes and into two zones, if there are two. */}}
+{{/* Replicas run on different nodes and in different zones, if there are several. */}}
 {{- define "spread" -}}
 {{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
 - topologyKey: {{ $key }}
@@ -78,7 +78,7 @@ priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
-{{/* Both programs answer the same paths on the same port. */}}
+{{/* The proxy and the webhook serve the same paths on the same port. */}}
 {{- define "probes" -}}
 startupProbe:
   httpGet: {path: /health, port: status}
@@ -106,7 +106,7 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{/* Who the programs are: a pod knows its namespace best. */}}
+{{/* The namespace of the installation, from the pod itself. */}}
 {{- define "namespaceVariable" -}}
 - name: MIGRATION_PROXY_NAMESPACE
   valueFrom:
