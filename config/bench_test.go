@@ -30,8 +30,7 @@ func BenchmarkSetPercentage(b *testing.B) {
 	}
 }
 
-// BenchmarkSyntaxError has the error in the last line: the worst case of
-// looking for it.
+// BenchmarkSyntaxError has the error in the last line: the worst case for the search.
 func BenchmarkSyntaxError(b *testing.B) {
 	text := append(manyServices(5000), "\t- x\n"...)
 	for b.Loop() {
@@ -40,7 +39,7 @@ func BenchmarkSyntaxError(b *testing.B) {
 	}
 }
 
-// manyServices has about 230 bytes per service.
+// manyServices gives a config with n services, about 230 bytes each.
 func manyServices(n int) []byte {
 	var text bytes.Buffer
 	text.WriteString("services:\n")

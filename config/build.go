@@ -9,7 +9,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// build turns the checked format into the domain.
+// build makes the table from a document without problems.
 func build(doc document) (*migration.Table, error) {
 	trusted := slices.SortedFunc(slices.Values(doc.Global.TrustedProxies), comparePrefix)
 	services := make([]migration.Service, len(doc.Services))

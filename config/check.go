@@ -7,9 +7,9 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// The checks that look at more than one value. They run also when some value
-// could not be read, so that everything is reported at once; such a value is
-// zero, and whether a key is there is asked of the nodes.
+// The checks in this file compare several values. They also run if some value
+// could not be read, so that all problems are reported at once. Such a value is
+// zero, so the checks use the nodes to find out whether a key exists.
 
 func checkDocument(r *report, root *yaml.Node, doc document) {
 	checkTrusted(r, root, doc.Global.TrustedProxies)
@@ -20,7 +20,7 @@ func checkDocument(r *report, root *yaml.Node, doc document) {
 	at := (*place)(nil).field("services")
 	unique := uniqueness{report: r, names: map[migration.Name]int{}, routes: map[route]int{}}
 	for i, s := range doc.Services {
-		view := serviceView{service: s, report: r, node: nodes.Content[i], at: at.element(i)}
+		view := locatedService{service: s, report: r, node: nodes.Content[i], at: at.element(i)}
 		unique.check(i, view)
 		for _, check := range serviceChecks {
 			check(view)
@@ -28,9 +28,10 @@ func checkDocument(r *report, root *yaml.Node, doc document) {
 	}
 }
 
-// widestTrusted is fc00::/7, all of IPv6's private addresses; 10.0.0.0/8 is
-// IPv4's widest. What is wider holds strangers: 0.0.0.0/1 and 128.0.0.0/1 are
-// everybody.
+// widestTrusted is the shortest prefix length of a trusted network. fc00::/7 is
+// all private addresses of IPv6, and 10.0.0.0/8 is the largest private network of
+// IPv4. A larger network has public addresses: 0.0.0.0/1 and 128.0.0.0/1 together
+// are all of IPv4.
 const widestTrusted = 7
 
 func checkTrusted(r *report, root *yaml.Node, networks []netip.Prefix) {
@@ -42,7 +43,7 @@ func checkTrusted(r *report, root *yaml.Node, networks []netip.Prefix) {
 			continue
 		}
 		if network.Bits() < widestTrusted {
-			r.add(list.Content[i], at.element(i), "%s believes X-Forwarded-For of too many, so anybody can choose their address; name the load balancers' networks, /%d at the widest", network, widestTrusted)
+			r.add(list.Content[i], at.element(i), "%s is too large: any client in it can choose its own address with X-Forwarded-For; name the load balancers' networks, /%d at the widest", network, widestTrusted)
 		}
 		if first, twice := seen[network]; twice {
 			r.add(list.Content[i], at.element(i), "%s is already in trusted_proxies[%d]; keep one", network, first)
@@ -52,17 +53,17 @@ func checkTrusted(r *report, root *yaml.Node, networks []netip.Prefix) {
 	}
 }
 
-// serviceView is one service with its place in the text.
-type serviceView struct {
+// locatedService is one service with its place in the text.
+type locatedService struct {
 	service
 	*report
 	node *yaml.Node
 	at   *place
 }
 
-// problem reports at the value of the keys, or where the last one that is
-// there has its value.
-func (v serviceView) problem(keys []string, format string, args ...any) {
+// problem reports a problem at the value of the last of the keys. If a key does
+// not exist, it reports at the value of the last key that exists.
+func (v locatedService) problem(keys []string, format string, args ...any) {
 	node, at := v.node, v.at
 	for _, key := range keys {
 		at = at.field(key)
@@ -73,8 +74,8 @@ func (v serviceView) problem(keys []string, format string, args ...any) {
 	v.add(node, at, format, args...)
 }
 
-// item reports at an element of a list under canary.
-func (v serviceView) item(list string, i int, format string, args ...any) {
+// item reports a problem at an element of a list under canary.
+func (v locatedService) item(list string, i int, format string, args ...any) {
 	node := find(v.node, "canary", list).Content[i]
 	v.add(node, v.at.field("canary").field(list).element(i), format, args...)
 }
@@ -92,7 +93,7 @@ type uniqueness struct {
 	routes map[route]int
 }
 
-func (u uniqueness) check(i int, v serviceView) {
+func (u uniqueness) check(i int, v locatedService) {
 	if first, twice := u.names[v.Name]; twice {
 		v.problem([]string{"name"}, "%q is already the name of services[%d]; choose another", v.Name, first)
 	} else if v.Name != "" {
@@ -106,11 +107,11 @@ func (u uniqueness) check(i int, v serviceView) {
 	}
 }
 
-var serviceChecks = []func(serviceView){
+var serviceChecks = []func(locatedService){
 	checkHeaderRules, checkIPRules, checkStrategyRules, checkUserHash, checkTLS, checkVerify, checkClientCert, checkStatuses, checkCanaryMode,
 }
 
-func checkHeaderRules(v serviceView) {
+func checkHeaderRules(v locatedService) {
 	for i := range v.Canary.HeaderRules {
 		rule := find(v.node, "canary", "header_rules").Content[i]
 		if rule.Kind != yaml.MappingNode {
@@ -126,7 +127,7 @@ func checkHeaderRules(v serviceView) {
 	}
 }
 
-func checkIPRules(v serviceView) {
+func checkIPRules(v locatedService) {
 	seen := map[netip.Prefix]int{}
 	for i, rule := range v.Canary.IPRules {
 		if first, twice := seen[rule.CIDR]; twice {
@@ -137,23 +138,23 @@ func checkIPRules(v serviceView) {
 	}
 }
 
-func checkStrategyRules(v serviceView) {
+func checkStrategyRules(v locatedService) {
 	missing := func(list string) bool {
 		node := find(v.node, "canary", list)
 		return node == nil || node.Kind == yaml.SequenceNode && len(node.Content) == 0
 	}
 	strategy := []string{"migration", "strategy"}
 	if v.Migration.Strategy == migration.StrategyHeader && missing("header_rules") {
-		v.problem(strategy, "header sends to new by canary.header_rules alone, and there are none; add one, or use strategy weight")
+		v.problem(strategy, "header sends only the requests of canary.header_rules to new, and there are none; add one, or use strategy weight")
 	}
 	if v.Migration.Strategy == migration.StrategyIP && missing("ip_rules") {
-		v.problem(strategy, "ip sends to new by canary.ip_rules alone, and there are none; add one, or use strategy weight")
+		v.problem(strategy, "ip sends only the requests of canary.ip_rules to new, and there are none; add one, or use strategy weight")
 	}
 }
 
-// checkUserHash refuses settings of user_hash that would do nothing, but
-// lets defaults be written out.
-func checkUserHash(v serviceView) {
+// checkUserHash refuses settings of user_hash that have no effect with another
+// strategy. A setting may be there with its default value.
+func checkUserHash(v locatedService) {
 	if v.Migration.Strategy == migration.StrategyUserHash || v.Migration.Strategy == "" {
 		return
 	}
@@ -166,22 +167,22 @@ func checkUserHash(v serviceView) {
 	}
 }
 
-func checkTLS(v serviceView) {
+func checkTLS(v locatedService) {
 	if v.NewBackend.Scheme == migration.HTTP && child(v.node, "tls") != nil {
 		v.problem([]string{"tls"}, "does nothing because new_backend is %s; write https:// there or leave tls out", v.NewBackend)
 	}
 }
 
-// checkVerify refuses a ca_file that nobody would look at: its user believes
-// that new is checked.
-func checkVerify(v serviceView) {
+// checkVerify refuses a ca_file that has no effect, because its user believes that
+// the proxy checks new's certificate.
+func checkVerify(v locatedService) {
 	verify := find(v.node, "tls", "verify")
 	if verify != nil && verify.Value == "false" && written(v.node, "tls", "ca_file") {
 		v.problem([]string{"tls", "ca_file"}, "does nothing with verify: false; leave one of them out")
 	}
 }
 
-func checkClientCert(v serviceView) {
+func checkClientCert(v locatedService) {
 	cert, key := written(v.node, "tls", "client_cert_file"), written(v.node, "tls", "client_key_file")
 	if cert && !key {
 		v.problem([]string{"tls", "client_cert_file"}, "needs client_key_file; write both or neither")
@@ -191,7 +192,7 @@ func checkClientCert(v serviceView) {
 	}
 }
 
-func checkStatuses(v serviceView) {
+func checkStatuses(v locatedService) {
 	list := find(v.node, "fallback", "on_status")
 	at := v.at.field("fallback").field("on_status")
 	seen := map[status]int{}
@@ -204,13 +205,14 @@ func checkStatuses(v serviceView) {
 	}
 }
 
-// checkCanaryMode refuses what the canary annotations of ingress controllers
-// cannot say: they know a weight and one header, whose match goes to new.
-func checkCanaryMode(v serviceView) {
+// checkCanaryMode refuses settings that the canary annotations of ingress
+// controllers cannot express: these have a weight and one header, and requests with
+// the header go to new.
+func checkCanaryMode(v locatedService) {
 	if v.Mode != migration.ModeCanary {
 		return
 	}
-	const wayOut = "the controller's canary annotations cannot say it; use mode proxy"
+	const wayOut = "the controller's canary annotations have no such setting; use mode proxy"
 	if s := v.Migration.Strategy; s == migration.StrategyUserHash || s == migration.StrategyIP {
 		v.problem([]string{"migration", "strategy"}, "strategy %s does not work in mode canary: %s or strategy weight", s, wayOut)
 	}

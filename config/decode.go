@@ -11,7 +11,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
-// shape is what the tags of a struct of the format say.
+// shape is the information in the tags of one struct of the format.
 type shape struct {
 	fields   []field
 	byName   map[string]int
@@ -21,7 +21,7 @@ type shape struct {
 type field struct {
 	name        string
 	doc         string
-	defaultText string // as in the tag
+	defaultText string // the text in the tag
 	required    bool
 	blank       bool
 }
@@ -33,7 +33,7 @@ var serviceType = reflect.TypeFor[service]()
 
 func init() { compile(reflect.TypeFor[document]()) }
 
-// compile enters a type, and those inside it, into shapes.
+// compile adds a type and the types of its fields to shapes.
 func compile(t reflect.Type) {
 	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
@@ -59,8 +59,8 @@ func readField(f reflect.StructField) field {
 	}
 }
 
-// setDefault panics on a default that is no value of its field: a mistake in
-// this package, seen by every test.
+// setDefault sets a field to its default. It panics on a default that is not a value
+// of the field: that is a mistake in this package, and every test finds it.
 func setDefault(into reflect.Value, text string) {
 	switch {
 	case shapes[into.Type()] != nil:
@@ -81,9 +81,9 @@ func setDefault(into reflect.Value, text string) {
 	}
 }
 
-// decoder fills the format's structs from nodes. What cannot be read is
-// reported and left at its zero value, never at its default, so that later
-// checks can tell.
+// decoder fills the structs of the format from nodes. It reports a value that cannot
+// be read, and sets it to its zero value, never to its default, so that later checks
+// can see the difference.
 type decoder struct{ *report }
 
 func (d decoder) value(node *yaml.Node, into reflect.Value, at *place) {
@@ -105,7 +105,7 @@ func (d decoder) value(node *yaml.Node, into reflect.Value, at *place) {
 	}
 }
 
-// plain refuses what YAML has and the format has not.
+// plain refuses nodes that YAML allows and the format does not.
 func (d decoder) plain(node *yaml.Node, at *place) bool {
 	switch {
 	case node.Kind == yaml.AliasNode || node.Anchor != "":
@@ -139,7 +139,7 @@ func (d decoder) leaf(node *yaml.Node, into reflect.Value, at *place) {
 	into.Set(reflect.ValueOf(value))
 }
 
-// retype says how the same characters become the type that is wanted.
+// retype is the hint how the same characters become a value of the wanted type.
 func retype(node *yaml.Node, leaf leaf) string {
 	if node.Kind != yaml.ScalarNode {
 		return ""
@@ -187,7 +187,8 @@ func (d decoder) mapping(node *yaml.Node, into reflect.Value, at *place) {
 	}
 }
 
-// entry reads one key and its value. first has each field's first key.
+// entry reads one key and its value. first has the key node of each field that was
+// read before.
 func (d decoder) entry(pair, first []*yaml.Node, into reflect.Value, at *place) {
 	s, key, value := shapes[into.Type()], pair[0], pair[1]
 	if !d.key(s, key, at) {
@@ -222,7 +223,7 @@ func (d decoder) key(s *shape, key *yaml.Node, at *place) bool {
 
 var word = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
 
-// shown is a key as a path has it: in quotes if it is no plain word.
+// shown is a key as it is written in a path: in quotes if it is not a plain word.
 func shown(key string) string {
 	if word.MatchString(key) {
 		return key

@@ -20,5 +20,5 @@
 //
 // No other package parses or writes the YAML of the migration config. The structs in
 // format.go are the only description of the format: the decoder (decode.go) and the schema
-// (schema.go) both read them, and docs/config.md is made from the schema.
+// (schema.go) both read them, and a test generates docs/config.md from the schema.
 package config

@@ -15,13 +15,14 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
-// maxBytes is the longest text that Load accepts. A ConfigMap holds 1 MiB; a local file may be larger.
+// maxBytes is the maximum length of a text for Load. A ConfigMap holds 1 MiB; a
+// local file may be larger.
 const maxBytes = 4 << 20
 
-// bom is the byte order mark that some editors put before UTF-8.
+// bom is the byte order mark that some editors write at the start of UTF-8.
 const bom = "\ufeff"
 
-// parse makes the one node tree that everything else works on.
+// parse gives the node tree of a text; all other functions work on this tree.
 func parse(file string, text []byte) (*yaml.Node, error) {
 	text = bytes.TrimPrefix(text, []byte(bom))
 	if problem, ok := checkBytes(text); !ok {
@@ -46,8 +47,8 @@ func parse(file string, text []byte) (*yaml.Node, error) {
 	return nil, Problems{{File: file, Line: second.Line, Col: second.Column, Message: "a second YAML document begins here; keep one, without a --- line between"}}
 }
 
-// next gives the root of the next document; io.EOF when there is none, or
-// when it is the first and has nothing in it.
+// next gives the root of the next document. It gives io.EOF if there is no next
+// document, or if the first one is empty.
 func next(decoder *yaml.Decoder) (*yaml.Node, error) {
 	var document yaml.Node
 	if err := decoder.Decode(&document); err != nil {
@@ -81,9 +82,10 @@ func checkBytes(text []byte) (Problem, bool) {
 
 var syntaxError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)$`)
 
-// syntaxProblem finds the place of a YAML syntax error. yaml.v3 names a line
-// at best, and often that of the block around the error, so the line is
-// looked for: the first whose lines up to it fail in the same way.
+// syntaxProblem finds the place of a YAML syntax error. yaml.v3 gives a line at
+// best, and often the first line of the block around the error. So the function
+// searches for the shortest beginning of the text that fails with the same message;
+// the error is in its last line.
 func syntaxProblem(file string, text []byte, err error) Problem {
 	lines := bytes.SplitAfter(text, []byte("\n"))
 	line := sort.Search(len(lines)-1, func(i int) bool {
@@ -120,7 +122,7 @@ func checkSyntax(text []byte) error {
 	}
 }
 
-// find walks down the keys of mappings; nil when one of them is not there.
+// find follows the keys through the mappings. It gives nil if a key does not exist.
 func find(node *yaml.Node, keys ...string) *yaml.Node {
 	for _, key := range keys {
 		if node = child(node, key); node == nil {
@@ -142,13 +144,13 @@ func child(node *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// written tells whether a key is there with more than an empty text.
+// written tells whether a key exists with a value that is not the empty text.
 func written(node *yaml.Node, keys ...string) bool {
 	found := find(node, keys...)
 	return found != nil && (found.Kind != yaml.ScalarNode || found.Value != "")
 }
 
-// describe is what a node is, for people.
+// describe names the type and the value of a node, for messages.
 func describe(node *yaml.Node) string {
 	switch {
 	case node.Kind == yaml.MappingNode:

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEditOfAnyNumber edits the percentage of each service in the text, as a
-// person does in an editor. Each version gives exactly the written number for
-// that service and leaves all other services as they were.
+// TestEditOfAnyNumber edits the percentage of each service in the text, as a user
+// does in an editor. Each version gives exactly the written number for that service
+// and does not change the other services.
 func TestEditOfAnyNumber(t *testing.T) {
 	t.Parallel()
 	const services = 12

@@ -18,7 +18,7 @@ func ExampleLoad() {
 `))
 	fmt.Println(err)
 	// Output:
-	// migration.yaml:2:5: services[0].old_host: is missing; host that clients ask for; may begin with *. for any labels before the rest
+	// migration.yaml:2:5: services[0].old_host: is missing; host that clients request; it may begin with *. for any labels before the rest
 	// migration.yaml:3:5: services[0].old_hots: unknown key; did you mean "old_host"?
 	// migration.yaml:7:62: services[0].migration.percentage: 120 is out of range: a percentage goes from 0 to 100
 }

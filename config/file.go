@@ -14,20 +14,20 @@ import (
 )
 
 const (
-	// settle is how long a change may go on before it is read: an editor's
-	// truncate and write arrive as two events.
+	// settle is the time from the first event of a change to the reading of the file:
+	// the truncate and the write of an editor are two events.
 	settle = 5 * time.Millisecond
-	// pollEvery finds changes that inotify does not report: on network file
-	// systems, in directories that did not exist when the watch began, and where
-	// no inotify instance is left.
+	// pollEvery is the interval of reads that find changes without an inotify event:
+	// on network file systems, in directories that did not exist when the watch began,
+	// and on hosts without a free inotify instance.
 	pollEvery = time.Second
-	// maxLinks is Linux's own limit.
+	// maxLinks is the maximum number of symlinks in a path; Linux has the same limit.
 	maxLinks = 40
 )
 
-// File is a config file that is read again whenever it changes: edited in
-// place, replaced by a rename, or reached through symlinks that are swapped,
-// as the kubelet does with a mounted ConfigMap.
+// File reads a config file again whenever it changes: after an edit in place, after
+// a rename that replaces it, and after a change of a symlink in its path, as the
+// kubelet does it for a mounted ConfigMap.
 type File struct {
 	path   string
 	poll   time.Duration
@@ -35,12 +35,12 @@ type File struct {
 	again  chan struct{}
 }
 
-// NewFile names the file; it need not exist yet.
+// NewFile makes a File for a path. The file need not exist yet.
 func NewFile(path string) *File {
 	return &File{path: path, poll: pollEvery, notify: fsnotify.NewWatcher, again: make(chan struct{}, 1)}
 }
 
-// Reread makes Run emit the content of the file once more, changed or not.
+// Reread makes Run emit the content of the file once more, even without a change.
 func (f *File) Reread() {
 	select {
 	case f.again <- struct{}{}:
@@ -48,12 +48,13 @@ func (f *File) Reread() {
 	}
 }
 
-// Run calls emit with the file's content, at once and after each change, from
-// one goroutine. It never emits the same content twice in a row, except after
-// Reread. If the file cannot be read, it emits the error, once for each
-// different error, and keeps watching. A slow edit in place may be emitted in
-// part first; the whole follows. Run blocks until the context ends and then
-// returns nil. It fails only if a relative path cannot be made absolute.
+// Run calls emit from one goroutine with the file's content, at once and after each
+// change. It never emits the same content twice in a row, except after Reread. If
+// the file cannot be read, it emits the error once, and emits again only a different
+// error or a content. During a slow edit in place it may first emit a part of the
+// new content; it emits the whole content later. Run blocks until the context ends
+// and then returns nil. Its only error is a relative path that cannot be made
+// absolute.
 func (f *File) Run(ctx context.Context, emit func(text []byte, err error)) error {
 	path, err := filepath.Abs(f.path)
 	if err != nil {
@@ -63,7 +64,7 @@ func (f *File) Run(ctx context.Context, emit func(text []byte, err error)) error
 	if watcher, err := f.notify(); err != nil {
 		slog.Warn("config file is not watched, reading it at intervals (fs.inotify.max_user_instances may be too low)", "path", path, "every", f.poll, "error", err)
 	} else {
-		defer func() { _ = watcher.Close() }() // nothing is written through it
+		defer func() { _ = watcher.Close() }() // an error of Close changes nothing here
 		w.watcher, w.events, w.errors = watcher, watcher.Events, watcher.Errors
 	}
 	w.loop(ctx, f)
@@ -78,8 +79,8 @@ type watch struct {
 	events  <-chan fsnotify.Event
 	errors  <-chan error
 	emitted bool
-	text    []byte // of the last emission, if failure is ""
-	failure string
+	text    []byte // the last content that was emitted; counts if failure is ""
+	failure string // the last error that was emitted, or ""
 }
 
 func (w *watch) loop(ctx context.Context, f *File) {
@@ -108,8 +109,8 @@ func (w *watch) loop(ctx context.Context, f *File) {
 	}
 }
 
-// look reads the file and emits its content if that is new. It watches the
-// directories first, so that no change after the reading is missed.
+// look reads the file and emits its content if that is new. It first updates the
+// watched directories, so that a change after the read causes an event.
 func (w *watch) look() {
 	if w.watcher != nil {
 		w.follow()
@@ -126,15 +127,15 @@ func (w *watch) look() {
 	w.emit(bytes.Clone(text), err)
 }
 
-// follow watches the directory of the file and of everything on the way from
-// there through symlinks. Directories, because a rename replaces the file
-// under a watch on itself. What cannot be watched is polled.
+// follow watches the directories of the file and of all symlinks in its path. It
+// watches directories and not the file, because a watch on the file ends when a
+// rename replaces the file. The poll covers directories that cannot be watched.
 func (w *watch) follow() {
 	wanted := map[string]bool{}
 	collectDirs(w.path, wanted, maxLinks)
 	for _, dir := range w.watcher.WatchList() {
 		if !wanted[dir] {
-			_ = w.watcher.Remove(dir) // gone already, then the kernel did it
+			_ = w.watcher.Remove(dir) // it fails if the kernel has already removed the watch
 		}
 		delete(wanted, dir)
 	}
@@ -144,9 +145,9 @@ func (w *watch) follow() {
 }
 
 // collectDirs adds the directory of a path and, if the path or a directory on
-// it is a symlink, those of its target. With the kubelet's
-// migration.yaml -> ..data/migration.yaml and ..data -> ..2024 these are the
-// mount and ..2024.
+// it is a symlink, the directories of its target. The kubelet makes the symlinks
+// migration.yaml -> ..data/migration.yaml and ..data -> ..2024; the directories are
+// then the mount and ..2024.
 func collectDirs(path string, into map[string]bool, links int) {
 	dir := filepath.Dir(path)
 	into[dir] = true
@@ -164,8 +165,8 @@ func collectDirs(path string, into map[string]bool, links int) {
 	}
 }
 
-// readFile reads a config as File does. Only a regular file is read: a pipe
-// would block for ever.
+// readFile reads a config file. It refuses other files than regular ones, because a
+// pipe would block for ever.
 func readFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -178,12 +179,12 @@ func readFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read config: %w", err)
 	}
-	defer func() { _ = file.Close() }() // only read
+	defer func() { _ = file.Close() }() // the file is only read
 	return ReadAll(file)
 }
 
-// ReadAll ends, whatever the source is: it gives at most one byte more than
-// Load takes, which then says that it is too much.
+// ReadAll reads a config from a source of any length. It reads at most one byte more
+// than Load accepts; Load then reports that the text is too long.
 func ReadAll(source io.Reader) ([]byte, error) {
 	text, err := io.ReadAll(io.LimitReader(source, maxBytes+1))
 	if err != nil {

@@ -20,8 +20,8 @@ type emission struct {
 	err  error
 }
 
-// watchFile runs a File, without its poll, until the test ends and gives what
-// it emits.
+// watchFile runs a File without its poll until the test ends, and gives the
+// emissions.
 func watchFile(t *testing.T, path string) <-chan emission {
 	t.Helper()
 	return watch(t, config.NewFile(path).EventsOnly())
@@ -41,14 +41,14 @@ func watch(t *testing.T, file *config.File) <-chan emission {
 	return emitted
 }
 
-// requireText waits for a text.
+// requireText waits until the text is emitted.
 func requireText(t *testing.T, emitted <-chan emission, want string) {
 	t.Helper()
 	deadline := time.After(10 * time.Second)
 	for {
 		select {
 		case got := <-emitted:
-			// An edit in place passes through the empty file.
+			// During an edit in place the file is empty for a moment.
 			if got.err == nil && got.text == want {
 				return
 			}
@@ -59,7 +59,7 @@ func requireText(t *testing.T, emitted <-chan emission, want string) {
 	}
 }
 
-func put(t *testing.T, path, text string) {
+func writeText(t *testing.T, path, text string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }
@@ -67,10 +67,10 @@ func put(t *testing.T, path, text string) {
 func TestFileEditedInPlace(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "migration.yaml")
-	put(t, path, "one")
+	writeText(t, path, "one")
 	emitted := watchFile(t, path)
 	requireText(t, emitted, "one")
-	put(t, path, "two")
+	writeText(t, path, "two")
 	requireText(t, emitted, "two")
 }
 
@@ -78,25 +78,25 @@ func TestFileReplacedByRename(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "migration.yaml")
-	put(t, path, "one")
+	writeText(t, path, "one")
 	emitted := watchFile(t, path)
 	requireText(t, emitted, "one")
 	for _, text := range []string{"two", "three", "four"} {
-		put(t, path+".tmp", text)
+		writeText(t, path+".tmp", text)
 		require.NoError(t, os.Rename(path+".tmp", path))
 		requireText(t, emitted, text)
 	}
 }
 
 // TestFileOfConfigMapMount does what the kubelet's AtomicWriter does:
-// migration.yaml -> ..data/migration.yaml, ..data -> ..<time>, and an update
-// renames a new link over ..data and removes the old directory.
+// migration.yaml -> ..data/migration.yaml and ..data -> ..<time>. An update renames
+// a new link over ..data and removes the old directory.
 func TestFileOfConfigMapMount(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	publish := func(version, text string) {
 		require.NoError(t, os.Mkdir(filepath.Join(dir, version), 0o700))
-		put(t, filepath.Join(dir, version, "migration.yaml"), text)
+		writeText(t, filepath.Join(dir, version, "migration.yaml"), text)
 		require.NoError(t, os.Symlink(version, filepath.Join(dir, "..data_tmp")))
 		require.NoError(t, os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data")))
 	}
@@ -109,7 +109,7 @@ func TestFileOfConfigMapMount(t *testing.T) {
 	requireText(t, emitted, "two")
 	publish("..3", "three")
 	requireText(t, emitted, "three")
-	put(t, filepath.Join(dir, "..3", "migration.yaml"), "four") // in the link's target
+	writeText(t, filepath.Join(dir, "..3", "migration.yaml"), "four") // a write in the target of the link
 	requireText(t, emitted, "four")
 }
 
@@ -118,7 +118,7 @@ func TestFileBehindLinkedDirectory(t *testing.T) {
 	dir := t.TempDir()
 	for _, version := range []string{"a", "b"} {
 		require.NoError(t, os.Mkdir(filepath.Join(dir, version), 0o700))
-		put(t, filepath.Join(dir, version, "c.yaml"), version)
+		writeText(t, filepath.Join(dir, version, "c.yaml"), version)
 	}
 	current := filepath.Join(dir, "current")
 	require.NoError(t, os.Symlink(filepath.Join(dir, "a"), current))
@@ -129,16 +129,16 @@ func TestFileBehindLinkedDirectory(t *testing.T) {
 	requireText(t, emitted, "b")
 }
 
-func TestFileMissingThenThereThenGone(t *testing.T) {
+func TestFileIsCreatedAndDeleted(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "migration.yaml")
 	emitted := watchFile(t, path)
 	require.ErrorIs(t, (<-emitted).err, os.ErrNotExist)
-	put(t, path, "one")
+	writeText(t, path, "one")
 	requireText(t, emitted, "one")
 	require.NoError(t, os.Remove(path))
 	require.ErrorIs(t, (<-emitted).err, os.ErrNotExist)
-	put(t, path, "one") // as before, but the error in between is over
+	writeText(t, path, "one") // the same text is emitted again after an error
 	requireText(t, emitted, "one")
 }
 
@@ -148,24 +148,24 @@ func TestFileInMissingDirectoryIsPolled(t *testing.T) {
 	emitted := watch(t, config.NewFile(filepath.Join(dir, "migration.yaml")))
 	require.ErrorIs(t, (<-emitted).err, os.ErrNotExist)
 	require.NoError(t, os.Mkdir(dir, 0o700))
-	put(t, filepath.Join(dir, "migration.yaml"), "one")
+	writeText(t, filepath.Join(dir, "migration.yaml"), "one")
 	requireText(t, emitted, "one")
 }
 
 func TestFileWithoutInotifyIsPolled(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "migration.yaml")
-	put(t, path, "one")
+	writeText(t, path, "one")
 	emitted := watch(t, config.NewFile(path).WithoutInotify())
 	requireText(t, emitted, "one")
-	put(t, path, "two")
+	writeText(t, path, "two")
 	requireText(t, emitted, "two")
 }
 
-func TestFileIsReadAgainWhenAsked(t *testing.T) {
+func TestReread(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "migration.yaml")
-	put(t, path, "one")
+	writeText(t, path, "one")
 	file := config.NewFile(path).EventsOnly()
 	emitted := watch(t, file)
 	requireText(t, emitted, "one")
@@ -173,39 +173,39 @@ func TestFileIsReadAgainWhenAsked(t *testing.T) {
 	requireText(t, emitted, "one")
 }
 
-func TestFileThatIsADirectory(t *testing.T) {
+func TestFileIsADirectory(t *testing.T) {
 	t.Parallel()
 	require.ErrorContains(t, (<-watchFile(t, t.TempDir())).err, "is not a regular file")
 }
 
-// TestFileEmitsNothingTwice changes things around the file, and then the file
-// itself: the next emission must be the file's change.
+// TestFileEmitsNothingTwice causes events without a change of the text, and then
+// changes the text: the next emission is the new text.
 func TestFileEmitsNothingTwice(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	path := filepath.Join(dir, "migration.yaml")
-	put(t, path, "one")
+	writeText(t, path, "one")
 	emitted := watchFile(t, path)
 	requireText(t, emitted, "one")
-	put(t, filepath.Join(dir, "other.yaml"), "x")
-	put(t, path+".tmp", "one")
+	writeText(t, filepath.Join(dir, "other.yaml"), "x")
+	writeText(t, path+".tmp", "one")
 	require.NoError(t, os.Rename(path+".tmp", path))
-	put(t, path+".tmp", "two")
+	writeText(t, path+".tmp", "two")
 	require.NoError(t, os.Rename(path+".tmp", path))
 	require.Equal(t, emission{text: "two"}, <-emitted)
 }
 
-// TestFileIsSeenSoon: the median of 21 changes takes less than 50 ms.
-func TestFileIsSeenSoon(t *testing.T) {
+// TestFileIsReadSoon: the median of 21 changes takes less than 50 ms.
+func TestFileIsReadSoon(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "migration.yaml")
-	put(t, path, "0")
+	writeText(t, path, "0")
 	emitted := watchFile(t, path)
 	requireText(t, emitted, "0")
 	var took []time.Duration
 	for i := range 21 {
 		start, text := time.Now(), strconv.Itoa(i+1)
-		put(t, path+".tmp", text)
+		writeText(t, path+".tmp", text)
 		require.NoError(t, os.Rename(path+".tmp", path))
 		requireText(t, emitted, text)
 		took = append(took, time.Since(start))

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzLoad: no text makes Load panic, every refusal is Problems, and what
+// FuzzLoad: no text makes Load panic, every error is Problems, and a config that
 // loads can be edited and edited back.
 func FuzzLoad(f *testing.F) {
 	addFiles(f, func(text []byte) { f.Add(text) })
@@ -27,8 +27,8 @@ func FuzzLoad(f *testing.F) {
 	})
 }
 
-// FuzzSetPercentage: whatever the text, service and share, an edit leads to
-// that share and back.
+// FuzzSetPercentage: for each text, service and share, an edit sets the share, and a
+// second edit restores the share before it.
 func FuzzSetPercentage(f *testing.F) {
 	addFiles(f, func(text []byte) { f.Add(text, "api", 1250) })
 	f.Fuzz(func(t *testing.T, text []byte, name string, share int) {
@@ -43,16 +43,16 @@ func FuzzSetPercentage(f *testing.F) {
 	})
 }
 
-// roundTrip edits the text until it says the wanted table, and back: the
-// digest is again the first. A layout that cannot be edited is refused, which
-// is all right.
+// roundTrip edits the text until it loads to the wanted table, and back: then the
+// digest is that of the first text. A layout that a program cannot edit may be
+// refused.
 func roundTrip(t *testing.T, text []byte, want *migration.Table, name migration.Name) {
 	t.Helper()
 	before, err := config.Load("f", text)
 	require.NoError(t, err)
 	changed, err := setBoth(text, want.Service(name))
 	if err != nil {
-		require.ErrorContains(t, err, "cannot be edited by program")
+		require.ErrorContains(t, err, "a program cannot edit the layout")
 		return
 	}
 	edited, err := config.Load("f", changed)

@@ -15,9 +15,9 @@ import (
 
 const keysIntro = `# The keys of the migration config
 
-` + "`config/keys_test.go` makes this page from `config/schema.json` (`make golden`)." + ` A key ends with
-` + "`[]`" + ` when it is a list. [examples/all.yaml](../examples/all.yaml) has every key, with comments;
-` + "`migration-proxy validate FILE`" + ` also checks the rules that look at two keys.
+` + "`config/keys_test.go` generates this page from `config/schema.json` (`make golden`)." + ` A key ends with
+` + "`[]`" + ` if it is a list. [examples/all.yaml](../examples/all.yaml) has every key, with comments;
+` + "`migration-proxy validate FILE`" + ` also checks the rules that compare two keys.
 
 | key | type | default | allowed | meaning |
 |---|---|---|---|---|
@@ -54,7 +54,7 @@ func (s keySchema) rows(prefix string) []string {
 	for name := range s.Properties {
 		names = append(names, name)
 	}
-	slices.SortFunc(names, func(a, b string) int { // keys with keys below them last
+	slices.SortFunc(names, func(a, b string) int { // keys that have keys below them come last
 		return cmp.Or(cmp.Compare(len(s.Properties[a].below().Properties), len(s.Properties[b].below().Properties)), cmp.Compare(a, b))
 	})
 	for _, name := range names {
@@ -74,7 +74,7 @@ func (s keySchema) rows(prefix string) []string {
 	return rows
 }
 
-// below is the schema that has the key's own keys.
+// below is the schema that has the keys below this one.
 func (s keySchema) below() keySchema {
 	if s.Items != nil {
 		return *s.Items
@@ -132,5 +132,5 @@ func (s keySchema) allowed() string {
 	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), ", ")
 }
 
-// inCell keeps a text from ending a cell of a Markdown table.
+// inCell escapes a text for a cell of a Markdown table.
 func inCell(text string) string { return strings.ReplaceAll(text, "|", `\|`) }

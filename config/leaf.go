@@ -13,7 +13,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// The leaves that are this format's own; all others are migration's.
+// The leaf types that only this format has. All others are types of migration or of
+// the standard library.
 type (
 	oldHost     migration.Host
 	headerValue string
@@ -29,12 +30,12 @@ type (
 	statusRange struct{ low, high int }
 )
 
-// leaf is how a scalar is read. tags are the YAML types it may have.
+// leaf describes how to read a scalar.
 type leaf struct {
-	tags   []string
-	want   string // what it must be, for messages
+	tags   []string // the YAML types that are allowed
+	want   string   // the wanted type, for messages
 	parse  func(text string) (any, error)
-	schema map[string]any
+	schema map[string]any // its part of the JSON Schema
 }
 
 // leaves has every scalar type of the format.
@@ -128,7 +129,7 @@ func textOrInteger[T any](parse func(string) (T, error), pattern string, low, hi
 	}
 }
 
-// YAML 1.1 has six spellings of true; the file shall have one.
+// parseBool accepts one spelling of each value; YAML 1.1 has six spellings of true.
 func parseBool(text string) (bool, error) {
 	if text != "true" && text != "false" {
 		return false, fmt.Errorf("write true or false, not %s", text)
@@ -138,7 +139,8 @@ func parseBool(text string) (bool, error) {
 
 var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)$`)
 
-// parseInteger refuses 0x10, 010 and 1_000: their value depends on the reader.
+// parseInteger refuses 0x10, 010 and 1_000, because their value depends on the
+// version of YAML.
 func parseInteger(text string, low, high int) (int, error) {
 	number, err := strconv.Atoi(text)
 	if decimal.MatchString(text) && (err != nil || number < low || number > high) {
@@ -177,7 +179,7 @@ func parseHeaderValue(text string) (headerValue, error) {
 	return headerValue(value), err
 }
 
-// parseFilePath reads a path that can stand inside nginx text as it is.
+// parseFilePath accepts only paths that nginx text can contain without quotes.
 func parseFilePath(text string) (filePath, error) {
 	for _, c := range text {
 		if c <= ' ' || c > '~' || strings.ContainsRune("\"'`{};$\\", c) {
@@ -213,7 +215,7 @@ func parseDuration(text string) (time.Duration, error) {
 	return duration, nil
 }
 
-// parseSeconds reads the original format's bare seconds, and durations.
+// parseSeconds reads a number of seconds, as in the original format, or a duration.
 func parseSeconds(text string) (seconds, error) {
 	if decimal.MatchString(text) {
 		number, err := parseInteger(text, 1, 86400)
@@ -231,7 +233,8 @@ func parseSeconds(text string) (seconds, error) {
 	return seconds(duration), nil
 }
 
-// maxBody is 1 TiB, far above any body and far below an overflow.
+// maxBody is the largest max_body_size in bytes: 1 TiB, much more than any body and
+// much less than an overflow.
 const maxBody = 1 << 40
 
 var sizePattern = regexp.MustCompile(`^(0|[1-9][0-9]{0,12})([kmg]?)$`)
@@ -267,6 +270,6 @@ func parseStatusRange(text string) (statusRange, error) {
 }
 
 func number(digits string) int {
-	n, _ := strconv.Atoi(digits) // matched as digits before
+	n, _ := strconv.Atoi(digits) // statusRangePattern has matched three digits
 	return n
 }

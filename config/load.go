@@ -8,8 +8,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Load reads a migration config. Name is what messages call the text, mostly
-// its file name. The error is Problems: all of them, in the order of the text.
+// Load reads a migration config. Name is the name of the text in messages, usually a
+// file name. The error is Problems, with all problems in the order of the text.
 func Load(name string, text []byte) (*migration.Table, error) {
 	root, err := parse(name, text)
 	if err != nil {

@@ -24,11 +24,11 @@ func meant(text string, known []string) string {
 	return "; known are " + strings.Join(sorted, ", ")
 }
 
-// nearest finds the known name with the least edit distance. The distance may be
-// at most 2, or a third of the text's length if that is more, and must be less
-// than the length of the name.
+// nearest finds the known name with the smallest edit distance to the text. The
+// distance may be at most 2, or a third of the text's length if that is more, and it
+// must be less than the length of the name.
 func nearest(text string, known []string) (string, bool) {
-	if len(text) > 64 { // no name is that long; and distance is quadratic
+	if len(text) > 64 { // no name is so long, and distance takes quadratic time
 		return "", false
 	}
 	fold := strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(text))
@@ -41,7 +41,8 @@ func nearest(text string, known []string) (string, bool) {
 	return found, found != ""
 }
 
-// distance is Levenshtein's: insertions, deletions and replacements of bytes.
+// distance is the Levenshtein distance in bytes: the number of insertions, deletions
+// and replacements.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

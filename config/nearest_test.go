@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNearest pins how far a misspelling may be from a known name.
+// TestNearest pins the maximum distance between a misspelling and a known name.
 func TestNearest(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
@@ -14,15 +14,15 @@ func TestNearest(t *testing.T) {
 		known []string
 		want  string
 	}{
-		{"gzpi", []string{"gzip"}, "gzip"},          // 2, however short the text
-		{"tiemout", []string{"timeout"}, "timeout"}, // 2 replaced
-		{"timxyzt", []string{"timeout"}, ""},        // 3 replaced of 7: too far
+		{"gzpi", []string{"gzip"}, "gzip"},          // distance 2 is always allowed
+		{"tiemout", []string{"timeout"}, "timeout"}, // 2 of 7 replaced
+		{"timxyzt", []string{"timeout"}, ""},        // 3 of 7 replaced: too far
 		{"percntge", []string{"percentage"}, "percentage"},
 		{"retry_attxxxts", []string{"retry_attempts"}, "retry_attempts"}, // 3 of 14
 		{"retryxxxattxxxts", []string{"retry_attempts"}, ""},             // 6 of 16: too far
 		{"max_failxxxx", []string{"max_failures"}, "max_failures"},       // 4 of 12: a third
 		{"max_faixxxxx", []string{"max_failures"}, ""},                   // 5 of 12: too far
-		{"xy", []string{"ip"}, ""},                                       // nothing is left of the name
+		{"xy", []string{"ip"}, ""},                                       // all characters of the name are replaced
 		{"Old-Host", []string{"new_host", "old_host"}, "old_host"},
 		{"old_hosts", []string{"new_host", "old_host"}, "old_host"}, // the nearest of two
 	}

@@ -10,15 +10,13 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// Problem is one thing that is wrong with a text. Line and Col count from 1,
-// Col in characters. Path is empty when the text as a whole is meant. Message
-// says what is wrong and, after ';' or ':', what to do about it.
+// Problem is one mistake in a text.
 type Problem struct {
-	File    string
-	Line    int
-	Col     int
-	Path    string
-	Message string
+	File    string // the name of the text
+	Line    int    // counts from 1
+	Col     int    // counts from 1, in characters
+	Path    string // the key, such as services[0].name; "" for the text as a whole
+	Message string // the mistake and, after ';' or ':', the way out
 }
 
 // String is "file:line:col: path: message".
@@ -30,7 +28,7 @@ func (p Problem) String() string {
 	return text + p.Message
 }
 
-// Problems is everything that is wrong with a text, in the order of the text.
+// Problems is all mistakes in a text, in the order of the text.
 type Problems []Problem
 
 // Error has one problem per line.
@@ -42,8 +40,8 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// place is where in the tree a value stands: a key in a mapping, or an index
-// in a list (key empty). The document itself is nil.
+// place is the place of a value in the tree: a key in a mapping or, with an empty
+// key, an index in a list. The place of the document is nil.
 type place struct {
 	parent *place
 	key    string
@@ -54,7 +52,7 @@ func (p *place) field(key string) *place { return &place{parent: p, key: key} }
 
 func (p *place) element(index int) *place { return &place{parent: p, index: index} }
 
-// String is the place as people write it: "services[0].migration.percentage".
+// String is the place as a path, such as services[0].migration.percentage.
 func (p *place) String() string {
 	switch {
 	case p == nil:
@@ -80,7 +78,7 @@ func (r *report) add(node *yaml.Node, at *place, format string, args ...any) {
 	})
 }
 
-// err is all problems so far, sorted by position, or nil.
+// err is all reported problems, sorted by position, or nil.
 func (r *report) err() error {
 	if len(r.problems) == 0 {
 		return nil

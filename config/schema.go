@@ -6,9 +6,9 @@ import (
 	"reflect"
 )
 
-// Schema gives the JSON Schema (draft 2020-12) of the format, for editors: it
-// knows keys, types and ranges, but not the rules that look at two values.
-// Load alone decides.
+// Schema gives the JSON Schema (draft 2020-12) of the format, for editors. The
+// schema has keys, types and ranges, but not the rules that compare two values: only
+// Load knows whether a text is valid.
 func Schema() ([]byte, error) {
 	schema := schemaOf(reflect.TypeFor[document]())
 	schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
@@ -65,8 +65,8 @@ func fieldSchema(f field, t reflect.Type) map[string]any {
 	return schema
 }
 
-// shownDefault is a default as JSON: a number, true or false, a list of
-// numbers, else a text.
+// shownDefault is a default as JSON: a number, true or false, a list of numbers, or
+// a text.
 func shownDefault(f field, t reflect.Type) any {
 	if f.defaultText == "" {
 		return nil

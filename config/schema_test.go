@@ -26,8 +26,8 @@ func TestExamplesFollowTheSchema(t *testing.T) {
 	}
 }
 
-// TestSchemaSeesBadCases pins, in testdata/schema-sees.txt, which bad cases an
-// editor with the schema marks; the others need Load.
+// TestSchemaSeesBadCases pins in testdata/schema-sees.txt which bad cases the schema
+// finds; only Load finds the others.
 func TestSchemaSeesBadCases(t *testing.T) {
 	t.Parallel()
 	schema := compileSchema(t)
@@ -55,7 +55,7 @@ func compileSchema(t *testing.T) *jsonschema.Schema {
 	return schema
 }
 
-// asJSON is the file as an editor sees it, nil when it is not YAML.
+// asJSON is the value in a file, as an editor checks it; nil if it is not YAML.
 func asJSON(t *testing.T, file string) any {
 	t.Helper()
 	var value any

@@ -14,16 +14,16 @@ import (
 
 // Edit is a config text with one value of one service changed.
 type Edit struct {
-	Text   []byte           // the text after the change; the text before when it already has the value
-	Before *migration.Table // what the text before loads to
-	After  *migration.Table // what Text loads to: Before but for the one value
+	Text   []byte           // the text after the change, equal to the text before if that has the value
+	Before *migration.Table // the table of the text before
+	After  *migration.Table // the table of Text: it differs from Before in the one value
 }
 
-// SetPercentage changes one service's migration.percentage and keeps every
-// other byte of the text; where the key is absent it is inserted. Name is what
-// messages call the text. The error is Problems when the text does not load;
-// it also says when there is no such service, and when the layout cannot be
-// edited by program.
+// SetPercentage changes migration.percentage of one service and keeps every other
+// byte of the text. It inserts the key if that does not exist. Name is the name of
+// the text in messages. The error is Problems if the text does not load. There is
+// also an error if the service does not exist, and if a program cannot edit the
+// layout of the text.
 func SetPercentage(name string, text []byte, service migration.Name, share migration.Share) (Edit, error) {
 	if share < 0 || share > migration.FullShare {
 		return Edit{}, fmt.Errorf("%s is out of range: a percentage goes from 0 to 100", share)
@@ -34,8 +34,8 @@ func SetPercentage(name string, text []byte, service migration.Name, share migra
 	})
 }
 
-// SetEnabled changes one service's migration.enabled, as SetPercentage changes
-// its percentage.
+// SetEnabled changes migration.enabled of one service in the same way as
+// SetPercentage changes its percentage.
 func SetEnabled(name string, text []byte, service migration.Name, enabled bool) (Edit, error) {
 	return set(name, text, service, setting{
 		key: "enabled", value: strconv.FormatBool(enabled),
@@ -69,7 +69,7 @@ func set(name string, text []byte, service migration.Name, to setting) (Edit, er
 	changed := write(text, node, to)
 	after, err := Load(name, changed)
 	if err != nil || after.Digest() != want.Digest() {
-		return Edit{}, fmt.Errorf("%s:%d: the layout of service %q cannot be edited by program; write migration.%s: %s by hand", name, node.Line, service, to.key, to.value)
+		return Edit{}, fmt.Errorf("%s:%d: a program cannot edit the layout of service %q; write migration.%s: %s by hand", name, node.Line, service, to.key, to.value)
 	}
 	return Edit{Text: changed, Before: before, After: after}, nil
 }
@@ -87,8 +87,9 @@ func findService(file string, root *yaml.Node, table *migration.Table, name migr
 	return nil, fmt.Errorf("%s has no service %q%s", file, name, meant(string(name), known))
 }
 
-// write replaces the value, or inserts the key before the first of its
-// mapping, or the mapping before the first key of the service.
+// write replaces the value. If the key does not exist, it inserts the key as the
+// first one of its mapping; if the mapping does not exist either, it inserts the
+// mapping as the first key of the service.
 func write(text []byte, service *yaml.Node, to setting) []byte {
 	if value := find(service, "migration", to.key); value != nil {
 		start := offset(text, value)
@@ -103,8 +104,8 @@ func write(text []byte, service *yaml.Node, to setting) []byte {
 	return insert(text, service, "migration", "{"+to.key+": "+to.value+"}")
 }
 
-// insert puts a key first into a mapping: on a line of its own with the next
-// key's indentation, or after the brace.
+// insert adds a key as the first one of a mapping: on a line of its own with the
+// indentation of the next key, or after the brace.
 //
 //	migration:                {enabled: true}
 //	  enabled: true
@@ -131,7 +132,7 @@ func insert(text []byte, mapping *yaml.Node, key, value string) []byte {
 	return splice(text, start, start, entry+lineBreak(text)+strings.Repeat(" ", first.Column-1))
 }
 
-// quoted tells whether a mapping is written as JSON, which must stay JSON.
+// quoted tells whether a mapping is written as JSON: then it must stay JSON.
 func quoted(mapping *yaml.Node) bool {
 	return mapping.Style&yaml.FlowStyle != 0 && len(mapping.Content) > 0 &&
 		mapping.Content[0].Style&yaml.DoubleQuotedStyle != 0
@@ -148,8 +149,8 @@ func lineBreak(text []byte) string {
 	return "\n"
 }
 
-// offset finds where a node begins in the text. Lines end as YAML 1.1 ends
-// them, and a byte order mark has no column.
+// offset gives the byte offset of a node in the text. Lines end with the line breaks
+// of YAML 1.1, and a byte order mark does not count as a column.
 func offset(text []byte, node *yaml.Node) int {
 	at := 0
 	if bytes.HasPrefix(text, []byte(bom)) {
@@ -161,7 +162,7 @@ func offset(text []byte, node *yaml.Node) int {
 	return at + columns(text[at:], node.Column-1)
 }
 
-// lineLength is the number of bytes up to and with the line's end.
+// lineLength is the number of bytes of the first line, with its line break.
 func lineLength(text []byte) int {
 	end := bytes.IndexAny(text, "\n\r\u0085\u2028\u2029")
 	if end < 0 {
@@ -174,7 +175,7 @@ func lineLength(text []byte) int {
 	return end + size
 }
 
-// columns is the number of bytes that some characters take.
+// columns is the number of bytes of the first characters of the text.
 func columns(text []byte, characters int) int {
 	at := 0
 	for ; characters > 0 && at < len(text); characters-- {

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// edit is SetPercentage or SetEnabled with the value given.
+// edit is SetPercentage or SetEnabled with a fixed value.
 type edit func(name string, text []byte, service migration.Name) (config.Edit, error)
 
 func setPercentage(share migration.Share) edit {
@@ -26,8 +26,8 @@ func setEnabled(enabled bool) edit {
 	}
 }
 
-// TestSet edits service api in testdata/*/*.yaml and compares with the .want
-// beside it.
+// TestSet edits service api in testdata/*/*.yaml and compares the text with the
+// .want file beside it.
 func TestSet(t *testing.T) {
 	t.Parallel()
 	for folder, edit := range map[string]edit{"percentage": setPercentage(1250), "enabled": setEnabled(true)} {
@@ -74,10 +74,10 @@ func TestSetRefuses(t *testing.T) {
 		"unknown service": {good, "ape", setPercentage(100), `f.yaml has no service "ape"; did you mean "api"?`},
 		"bad text":        {"services: 1\n", "api", setEnabled(true), `f.yaml:1:11: services: must be a list, not the number "1"`},
 		"layout": {
-			oddLayout, "api", setPercentage(100), `f.yaml:2: the layout of service "api" cannot be edited by program; write migration.percentage: 1 by hand`,
+			oddLayout, "api", setPercentage(100), `f.yaml:2: a program cannot edit the layout of service "api"; write migration.percentage: 1 by hand`,
 		},
-		"missing in that layout": {
-			strings.Replace(oddLayout, "? enabled\n      : true", "? percentage\n      : 20", 1), "api", setEnabled(true), `f.yaml:2: the layout of service "api" cannot be edited by program; write migration.enabled: true by hand`,
+		"layout without the key": {
+			strings.Replace(oddLayout, "? enabled\n      : true", "? percentage\n      : 20", 1), "api", setEnabled(true), `f.yaml:2: a program cannot edit the layout of service "api"; write migration.enabled: true by hand`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -89,7 +89,8 @@ func TestSetRefuses(t *testing.T) {
 	}
 }
 
-// TestSetGivesTheTables: nobody has to load the texts once more.
+// TestSetGivesTheTables: an Edit has the tables, so that no caller loads the texts
+// again.
 func TestSetGivesTheTables(t *testing.T) {
 	t.Parallel()
 	text := readFile(t, "../examples/minimal.yaml")

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestHalfWrittenFileIsNotRead truncates and writes as an editor does, in two events
-// within the settle time: only the whole text is emitted.
+// TestHalfWrittenFileIsNotRead truncates and writes the file as an editor does, in
+// two events within the settle time: only the whole text is emitted.
 func TestHalfWrittenFileIsNotRead(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "migration.yaml")
@@ -29,7 +29,7 @@ func TestHalfWrittenFileIsNotRead(t *testing.T) {
 		synctest.Wait()
 		write("")
 		events <- fsnotify.Event{}
-		time.Sleep(4 * time.Millisecond) // of the bubble's clock
+		time.Sleep(4 * time.Millisecond) // synctest's clock
 		write("after")
 		events <- fsnotify.Event{}
 		time.Sleep(4 * time.Millisecond)

@@ -35,7 +35,7 @@ func TestDefaults(t *testing.T) {
 	}, *table.Service("api"))
 }
 
-func TestEveryValueArrives(t *testing.T) {
+func TestEveryValueIsRead(t *testing.T) {
 	t.Parallel()
 	table := loadExample(t, "all.yaml")
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, table.Global().TrustedProxies)
@@ -73,7 +73,7 @@ func TestEveryValueArrives(t *testing.T) {
 	require.Equal(t, 30*time.Second, table.Service("shop-api").Timeout)
 }
 
-// TestSpellings has values that can be written in several ways.
+// TestSpellings loads values that can be written in several ways.
 func TestSpellings(t *testing.T) {
 	t.Parallel()
 	table, err := config.Load("f.yaml", []byte(`
@@ -105,7 +105,7 @@ services:
 	require.Equal(t, 204, api.HealthCheck.StatusMax)
 }
 
-// TestExampleHasEveryKey keeps examples/all.yaml complete.
+// TestExampleHasEveryKey: examples/all.yaml has every key.
 func TestExampleHasEveryKey(t *testing.T) {
 	t.Parallel()
 	text, err := config.Schema()
