@@ -22,6 +22,7 @@ const (
 func TestCanaryMode(t *testing.T) {
 	t.Parallel()
 	s := cluster.NewApp(t)
+	s.Behind(wire.IngressNginx)
 	s.Ingress("shop")
 	before := s.IngressJSON("shop")
 	s.Configure(20, fastFallback, "mode: canary",

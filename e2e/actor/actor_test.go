@@ -111,7 +111,7 @@ func TestForwarderRepeats(t *testing.T) {
 	t.Parallel()
 	for method, lost := range map[string]int{http.MethodGet: 0, http.MethodHead: 0, http.MethodPost: 3} {
 		target, asked := everySecond(t)
-		f := newForwarder()
+		f := newForwarder(plainHeaders)
 		failed := 0
 		for range 6 {
 			answer := httptest.NewRecorder()
@@ -190,7 +190,7 @@ func TestForwarderTriesAnother(t *testing.T) {
 		netip.MustParseAddrPort(gone.Listener.Addr().String()), netip.MustParseAddrPort(alive.Listener.Addr().String()),
 	}
 	gone.Close()
-	f := newForwarder()
+	f := newForwarder(plainHeaders)
 	for range 6 {
 		for _, body := range []string{"", "text"} {
 			answer := httptest.NewRecorder()

@@ -167,7 +167,10 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	outage := b.outage
 	b.mu.Unlock()
 	w.Header().Set(testbed.BackendHeader, b.name)
-	_, _ = io.Copy(io.Discard, r.Body) // a an incomplete body is ignored
+	_, _ = io.Copy(io.Discard, r.Body) // an incomplete body is ignored
+	if outage.Method != "" && outage.Method != r.Method {
+		return
+	}
 	switch outage.Mode {
 	case wire.Status:
 		w.WriteHeader(outage.Status)

@@ -21,9 +21,8 @@ const (
 	canaryPattern  = nginxPrefix + "canary-by-header-pattern"
 )
 
-// canary is a route that gets a part of the requests of another route.
+// canary says which part of the requests of an upstream its canary gets.
 type canary struct {
-	route   *route
 	header  string         // "" is none
 	value   string         // wins over the pattern
 	pattern *regexp.Regexp // nil is none
@@ -36,13 +35,13 @@ func isCanary(ingress *networkingv1.Ingress) bool {
 }
 
 // newCanary reads the annotations. Invalid values are ignored.
-func newCanary(annotations map[string]string, to *route) *canary {
-	made := &canary{route: to, header: annotations[canaryByHeader], value: annotations[canaryValue], total: 100}
+func newCanary(annotations map[string]string) *canary {
+	made := &canary{header: annotations[canaryByHeader], value: annotations[canaryValue], total: 100}
 	if text := annotations[canaryPattern]; text != "" && made.value == "" {
 		made.pattern, _ = regexp.Compile(text)
 	}
 	made.weight, _ = strconv.Atoi(annotations[canaryWeight])
-	if total, err := strconv.Atoi(annotations[canaryTotal]); err == nil && total > 0 {
+	if total, err := strconv.Atoi(annotations[canaryTotal]); err == nil && total > 100 {
 		made.total = total
 	}
 	return made

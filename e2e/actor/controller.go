@@ -5,14 +5,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -22,22 +17,16 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/wire"
 )
 
-// controller is a minimal ingress controller: it watches the cluster, builds a table
-// of routes after each change, and forwards requests by the newest table.
+// controller is a small ingress controller: it watches the cluster, makes the model of
+// each class after each change, and forwards requests by it.
 type controller struct {
-	class   string
 	factory informers.SharedInformerFactory
-	routes  atomic.Pointer[table]
-	forward *forwarder
+	fronts  []*front
 	changed chan struct{} // a signal, not a queue
 }
 
 func runController(ctx context.Context, args []string, control *http.ServeMux) error {
-	class := ""
-	err := flags("controller", args, func(set *flag.FlagSet) {
-		set.StringVar(&class, "class", "e2e", "the ingress class it serves")
-	})
-	if err != nil {
+	if err := flags("controller", args, func(*flag.FlagSet) {}); err != nil {
 		return err
 	}
 	config, err := rest.InClusterConfig()
@@ -48,37 +37,46 @@ func runController(ctx context.Context, args []string, control *http.ServeMux) e
 	if err != nil {
 		return err
 	}
-	c := newController(class, client)
+	c := newController(client)
 	c.register(control)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return c.follow(ctx) })
 	group.Go(func() error { return serve(ctx, wire.ControlPort, control) })
-	group.Go(func() error { return serve(ctx, wire.TrafficPort, c) })
+	for _, one := range c.fronts {
+		group.Go(func() error { return one.settle(ctx) })
+		group.Go(func() error { return one.run(ctx) })
+	}
 	return group.Wait()
 }
 
-func newController(class string, client kubernetes.Interface) *controller {
-	return &controller{
-		class: class, factory: informers.NewSharedInformerFactory(client, 0),
-		forward: newForwarder(), changed: make(chan struct{}, 1),
+func newController(client kubernetes.Interface) *controller {
+	c := &controller{factory: informers.NewSharedInformerFactory(client, 0), changed: make(chan struct{}, 1)}
+	for _, class := range wire.Classes {
+		c.fronts = append(c.fronts, newFront(class))
 	}
+	return c
 }
 
 func (c *controller) register(control *http.ServeMux) {
 	control.HandleFunc("GET "+wire.PathReady, func(w http.ResponseWriter, _ *http.Request) {
-		if c.routes.Load() == nil {
-			http.Error(w, "the cluster has not been read yet", http.StatusServiceUnavailable)
+		for _, one := range c.fronts {
+			if one.served.Load() == nil {
+				http.Error(w, "the cluster has not been read yet", http.StatusServiceUnavailable)
+				return
+			}
 		}
 	})
 	control.HandleFunc("GET "+wire.PathRoutes, func(w http.ResponseWriter, _ *http.Request) {
-		if routes := c.routes.Load(); routes != nil {
-			fmt.Fprint(w, routes)
+		for _, one := range c.fronts {
+			if now := one.served.Load(); now != nil {
+				fmt.Fprint(w, now.routes, now.upstreams)
+			}
 		}
 	})
 }
 
-// follow rebuilds the routes after each change. Without an API server they stay as
-// they are.
+// follow makes the models after each change. Without an API server they stay as they
+// are.
 func (c *controller) follow(ctx context.Context) error {
 	for _, informer := range []cache.SharedIndexInformer{
 		c.factory.Networking().V1().Ingresses().Informer(),
@@ -119,13 +117,6 @@ func (c *controller) onAny() cache.ResourceEventHandlerFuncs {
 	}
 }
 
-// snapshot has all objects that routes depend on.
-type snapshot struct {
-	ingresses []*networkingv1.Ingress
-	services  []*corev1.Service
-	slices    []*discoveryv1.EndpointSlice
-}
-
 func (c *controller) rebuild() error {
 	var seen snapshot
 	var errs [3]error
@@ -135,32 +126,8 @@ func (c *controller) rebuild() error {
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
-	before := c.routes.Swap(newTable(c.class, seen))
-	if before.lost(c.routes.Load()) {
-		c.forward.closeIdle()
+	for _, one := range c.fronts {
+		one.offer(newModel(one.class.Name, one.habits, seen))
 	}
 	return nil
-}
-
-func (c *controller) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	found := c.routes.Load().find(hostname(r.Host), r.URL.Path)
-	if found == nil {
-		refuse(w, r, http.StatusNotFound, "no Ingress has this host and path")
-		return
-	}
-	if found.canary != nil && found.canary.takes(r.Header) {
-		found = found.canary.route
-	}
-	if len(found.endpoints) == 0 {
-		refuse(w, r, http.StatusServiceUnavailable, found.backend+" of ingress "+found.ingress+" has no ready endpoint")
-		return
-	}
-	c.forward.to(found.endpoints, w, r)
-}
-
-// refuse answers with an error of the controller. Clients only count these; the log
-// has the reason.
-func refuse(w http.ResponseWriter, r *http.Request, status int, why string) {
-	slog.Warn("refused", "status", status, "why", why, "method", r.Method, "host", r.Host, "path", r.URL.Path)
-	http.Error(w, "e2e controller: "+why, status)
 }

@@ -3,7 +3,7 @@
 // binary, so an image without a base image is enough.
 //
 //	actor backend --name old [--tls]   answers with its name, fails on demand
-//	actor controller --class e2e       a small ingress controller
+//	actor controller                   a small ingress controller with four personas
 //	actor traffic --target HOST:PORT   sends requests and counts the answers
 //
 // Each role has a control port (wire.ControlPort). The scenarios reach it through the API

@@ -24,14 +24,16 @@ const replayable = 1 << 20
 // controller therefore see a request that the proxy loses in this way.
 type forwarder struct {
 	turn      atomic.Uint64
+	headers   func(in *http.Request, out http.Header)
 	transport *http.Transport
 	proxy     *httputil.ReverseProxy
 }
 
 type endpointsKey struct{}
 
-func newForwarder() *forwarder {
-	f := &forwarder{transport: &http.Transport{
+// newForwarder makes a forwarder that sets the headers of a persona.
+func newForwarder(headers func(in *http.Request, out http.Header)) *forwarder {
+	f := &forwarder{headers: headers, transport: &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 		MaxIdleConnsPerHost:   128,
 		IdleConnTimeout:       30 * time.Second,
@@ -39,7 +41,7 @@ func newForwarder() *forwarder {
 		DisableCompression:    true,
 	}}
 	f.proxy = &httputil.ReverseProxy{
-		Rewrite: rewrite, Transport: f, FlushInterval: -1,
+		Rewrite: f.rewrite, Transport: f, FlushInterval: -1,
 		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelError),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			refuse(w, r, http.StatusBadGateway, err.Error())
@@ -48,14 +50,11 @@ func newForwarder() *forwarder {
 	return f
 }
 
-// rewrite keeps the Host, and replaces the client's forwarded headers.
-func rewrite(request *httputil.ProxyRequest) {
+// rewrite keeps the Host and sets the headers.
+func (f *forwarder) rewrite(request *httputil.ProxyRequest) {
 	request.Out.URL.Scheme = "http"
 	request.Out.Host = request.In.Host
-	request.SetXForwarded()
-	if address, _, err := net.SplitHostPort(request.In.RemoteAddr); err == nil {
-		request.Out.Header.Set("X-Real-IP", address)
-	}
+	f.headers(request.In, request.Out.Header)
 }
 
 func (f *forwarder) to(endpoints []netip.AddrPort, w http.ResponseWriter, r *http.Request) {

@@ -60,11 +60,10 @@ func serve(ctx context.Context, port int, handler http.Handler) error {
 	if err != nil {
 		return err
 	}
-	return serveOn(ctx, listener, handler)
+	return serveBy(ctx, &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}, listener)
 }
 
-func serveOn(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+func serveBy(ctx context.Context, server *http.Server, listener net.Listener) error {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
 	select {

@@ -12,6 +12,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/migration-proxy/migration-proxy/e2e/wire"
 )
 
 // readCluster loads testdata/cluster.yaml.
@@ -42,9 +44,14 @@ func decode[T any](t *testing.T, text []byte) *T {
 	return object
 }
 
+func plainModel(t *testing.T, class string) *model {
+	t.Helper()
+	return newModel(class, personas[wire.Plain], readCluster(t))
+}
+
 func TestRoutes(t *testing.T) {
 	t.Parallel()
-	routes := newTable("e2e", readCluster(t))
+	made := plainModel(t, "e2e")
 	for _, c := range []struct{ host, path, ingress, endpoints string }{
 		{"shop.example.com", "/", "shop/main", "[10.0.0.1:8000]"},
 		{"shop.example.com", "/other", "shop/main", "[10.0.0.1:8000]"},
@@ -58,35 +65,24 @@ func TestRoutes(t *testing.T) {
 		{"nobody.example.org", "/any", "shop/main", "[]"},
 		{"foreign.example.org", "/", "shop/main", "[10.0.0.1:8001]"},
 	} {
-		found := routes.find(c.host, c.path)
+		found := made.routes.find(c.host, c.path)
 		require.NotNil(t, found, "%s%s", c.host, c.path)
 		require.Equal(t, c.ingress, found.ingress, "%s%s", c.host, c.path)
-		require.Equal(t, c.endpoints, sprint(found.endpoints), "%s%s", c.host, c.path)
+		to, known := made.choose(found, nil)
+		require.True(t, known)
+		require.Equal(t, c.endpoints, sprint(to.endpoints), "%s%s", c.host, c.path)
 	}
-	require.Nil(t, newTable("none", readCluster(t)).find("shop.example.com", "/"))
+	require.Nil(t, plainModel(t, "none").routes.find("shop.example.com", "/"))
 }
 
-func TestRoutesNoticeALostEndpoint(t *testing.T) {
+func TestUpstreamsNoticeALostEndpoint(t *testing.T) {
 	t.Parallel()
 	seen := readCluster(t)
-	before := newTable("e2e", seen)
-	require.False(t, before.lost(newTable("e2e", seen)))
+	before := newModel("e2e", personas[wire.Plain], seen)
+	require.False(t, before.upstreams.lost(plainModel(t, "e2e").upstreams))
 	seen.slices[1] = seen.slices[1].DeepCopy()
 	seen.slices[1].Endpoints = nil
-	require.True(t, before.lost(newTable("e2e", seen)))
-	require.False(t, (*table)(nil).lost(before))
-}
-
-func TestCanaryHangsOnItsRoute(t *testing.T) {
-	t.Parallel()
-	seen := readCluster(t)
-	routes := newTable("e2e", seen)
-	found := routes.find("shop.example.com", "/").canary
-	require.NotNil(t, found)
-	require.Equal(t, "[10.0.1.1:8001]", sprint(found.route.endpoints))
-	require.Equal(t, 25, found.weight)
-	require.Nil(t, routes.find("shop.example.com", "/api").canary)
-	require.Contains(t, routes.String(), "canary")
+	require.True(t, before.upstreams.lost(newModel("e2e", personas[wire.Plain], seen).upstreams))
 }
 
 func TestCanaryTakes(t *testing.T) {
@@ -100,7 +96,8 @@ func TestCanaryTakes(t *testing.T) {
 		{"weight 100", map[string]string{canaryWeight: "100"}, "", true},
 		{"weight 0", map[string]string{canaryWeight: "0"}, "always", false},
 		{"no weight", nil, "", false},
-		{"weight 5 of 5", map[string]string{canaryWeight: "5", canaryTotal: "5"}, "", true},
+		{"weight 200 of 200", map[string]string{canaryWeight: "200", canaryTotal: "200"}, "", true},
+		{"a total below 100 is ignored", map[string]string{canaryWeight: "0", canaryTotal: "5"}, "", false},
 		{"always", map[string]string{canaryByHeader: "X-Canary"}, "always", true},
 		{"never", map[string]string{canaryByHeader: "X-Canary", canaryWeight: "100"}, "never", false},
 		{"another word", map[string]string{canaryByHeader: "X-Canary", canaryWeight: "100"}, "maybe", true},
@@ -110,6 +107,6 @@ func TestCanaryTakes(t *testing.T) {
 		{"not the pattern", map[string]string{canaryByHeader: "X-Canary", canaryPattern: "^b[0-9]$"}, "b", false},
 	} {
 		header := http.Header{"X-Canary": {c.header}}
-		require.Equal(t, c.want, newCanary(c.annotations, nil).takes(header), c.name)
+		require.Equal(t, c.want, newCanary(c.annotations).takes(header), c.name)
 	}
 }

@@ -112,7 +112,8 @@ func begin(ctx context.Context, target string, asked wire.Load) *load {
 	}}
 	sending := testbed.Load{
 		URL: "http://" + target + asked.Path, Host: asked.Host, Method: asked.Method, Body: asked.Body, Header: http.Header{},
-		Connections: asked.Connections, Rate: asked.Rate, Requests: asked.Requests, Timeout: requestTimeout, Each: one.count,
+		Connections: asked.Connections, Rate: asked.Rate, Requests: asked.Requests, Timeout: requestTimeout, Reopen: asked.Reloads,
+		Each: one.count,
 	}
 	for name, value := range asked.Header {
 		sending.Header.Set(name, value)
@@ -138,6 +139,9 @@ func (l *load) count(answer testbed.Answer) {
 	defer l.mu.Unlock()
 	now := time.Now()
 	l.seen.Sent++
+	if answer.Reopened {
+		l.seen.Reopened++
+	}
 	if err := failure(answer); err != nil {
 		l.seen.Failed++
 		if len(l.seen.Failures) < keptFailures {

@@ -35,6 +35,7 @@ const (
 type Outage struct {
 	Mode   string `json:"mode"`
 	Status int    `json:"status,omitempty"`
+	Method string `json:"method,omitempty"` // only requests with this method fail; "" is all
 }
 
 // Counts has the requests that a backend has received.
@@ -64,17 +65,21 @@ type Load struct {
 	Requests    int               `json:"requests,omitempty"` // end after this many; 0 is no bound
 	Connections int               `json:"connections"`        // 0 is 1
 	Rate        float64           `json:"rate,omitempty"`     // per second, over all connections; 0 is as fast as possible
+	// Reloads: the controller ends kept connections when it reloads. A request that it
+	// has not read is sent once more, and counts in Report.Reopened.
+	Reloads bool `json:"reloads,omitempty"`
 }
 
 // Report has the results of a Load. A request has failed if there was no complete
 // answer, an answer that no backend gave (for example a proxy's 404 or 421), or a
-// status of 500 or more. The client repeats no request.
+// status of 500 or more. The client repeats no request, apart from Load.Reloads.
 type Report struct {
 	Sent     int                  `json:"sent"`  // requests with a known result
 	Sides    map[string]int       `json:"sides"` // whole answers by backend; "" is none
 	Statuses map[int]int          `json:"statuses"`
 	Failed   int                  `json:"failed"`
 	Failures []string             `json:"failures,omitempty"` // the first few
+	Reopened int                  `json:"reopened,omitempty"` // sent once more, see Load.Reloads
 	First    map[string]time.Time `json:"first"`              // by side, when the first answer arrived
 	Last     map[string]time.Time `json:"last"`
 	Now      time.Time            `json:"now"` // the load generator's clock

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,13 +16,32 @@ import (
 	"github.com/migration-proxy/migration-proxy/e2e/wire"
 )
 
+// ClassOf is the class that the ingress controller serves with the habits of a persona.
+func ClassOf(persona string) wire.Class {
+	for _, class := range wire.Classes {
+		if class.Persona == persona {
+			return class
+		}
+	}
+	panic("no class has the persona " + persona)
+}
+
+func ingressClass(class wire.Class) *networkingv1.IngressClass {
+	return &networkingv1.IngressClass{
+		ObjectMeta: metav1.ObjectMeta{Name: class.Name}, Spec: networkingv1.IngressClassSpec{Controller: class.Controller},
+	}
+}
+
+// controllerAddress is where the ingress controller serves a class.
+func controllerAddress(class wire.Class) string {
+	return fmt.Sprintf("%s.%s.svc.cluster.local:%d", controllerName, actorNamespace, class.Port)
+}
+
 // The namespace of the actors that all scenarios share, and the names of these actors.
 const (
 	actorNamespace = "migration-proxy-e2e"
 	controllerName = "controller"
 	trafficName    = "traffic"
-	// IngressClass is the class of the actors' ingress controller.
-	IngressClass = "e2e"
 )
 
 const actorLabel = "migration-proxy-e2e/actor"

@@ -30,7 +30,11 @@ type App struct {
 	Service   string // in the migration config
 	Host      string
 	NewHost   string
-	entries   []string // names of its services in the migration config
+	// Class is the class of its Ingresses, see Behind.
+	Class   string
+	target  string   // HOST:PORT of the controller
+	reloads bool     // the controller ends kept connections
+	entries []string // names of its services in the migration config
 }
 
 // NewApp creates an App and removes it at the end of the scenario. If the scenario
@@ -39,6 +43,7 @@ func (c *Cluster) NewApp(t T) *App {
 	t.Helper()
 	name := label(t.Name())
 	s := &App{Cluster: c, t: t, Service: name, Host: name + ".example.com", NewHost: name + ".new.example.com"}
+	s.Behind(wire.Plain)
 	s.Namespace = "e2e-" + name + "-" + rand.String(4)
 	must(t, c.createNamespace(t.Context(), s.Namespace), "create namespace %s", s.Namespace)
 	t.Cleanup(s.remove)
@@ -55,6 +60,12 @@ func (c *Cluster) NewApp(t T) *App {
 		return errors.Join(s.reachable(ctx, Old, wire.TrafficPort), s.reachable(ctx, New, wire.TLSPort))
 	})
 	return s
+}
+
+// Behind makes the App use the controller with the habits of a persona.
+func (s *App) Behind(persona string) {
+	class := ClassOf(persona)
+	s.Class, s.target, s.reloads = class.Name, controllerAddress(class), persona == wire.IngressNginx
 }
 
 // reachable gives nil if the clients reach a backend by its name; it does not matter
@@ -176,7 +187,7 @@ func (s *App) plainIngress(name string) *networkingv1.Ingress {
 		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "Ingress"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: name},
 		Spec: networkingv1.IngressSpec{
-			IngressClassName: new(IngressClass),
+			IngressClassName: new(s.Class),
 			Rules:            []networkingv1.IngressRule{Rule(s.Host, Path("/", Old, wire.TrafficPort))},
 		},
 	}
@@ -236,4 +247,18 @@ func (c *Cluster) WaitForEvent(t T, namespace, kind, reason, text string) {
 		}
 		return errors.Join(err, fmt.Errorf("%d other events with that reason", len(events)))
 	})
+}
+
+// Neighbors creates Ingresses of other hosts, which share the App's controller. Each
+// names a Service of its own, because only the switch itself may keep old known.
+func (s *App) Neighbors(number int) {
+	s.t.Helper()
+	for i := range number {
+		name := fmt.Sprintf("neighbor-%d", i)
+		ingress := s.plainIngress(name)
+		ingress.Spec.Rules[0].Host = name + "." + s.Host
+		ingress.Spec.Rules[0].HTTP.Paths[0].Backend.Service.Name = name
+		_, err := s.Client.NetworkingV1().Ingresses(s.Namespace).Create(s.t.Context(), ingress, metav1.CreateOptions{})
+		must(s.t, err, "create ingress %s", name)
+	}
 }

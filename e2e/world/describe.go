@@ -29,7 +29,7 @@ const (
 func (s *App) Describe(ctx context.Context) string {
 	return fmt.Sprintf("=== app %s\n%s%s%s%s%s", s.Service, s.Cluster.saveLogs(s.Service),
 		s.Cluster.describeIngresses(ctx, s.Namespace), s.Cluster.Describe(ctx, s.Namespace, Namespace, actorNamespace),
-		s.Cluster.describeMaps(ctx), s.Cluster.describeRoutes(ctx, s.Host))
+		s.Cluster.describeMaps(ctx), s.Cluster.describeRoutes(ctx, s.Namespace))
 }
 
 // Describe shows the Pods, Events and logs of the namespaces.
@@ -71,7 +71,7 @@ func (c *Cluster) describeMaps(ctx context.Context) string {
 	return text.String()
 }
 
-func (c *Cluster) describeRoutes(ctx context.Context, host string) string {
+func (c *Cluster) describeRoutes(ctx context.Context, namespace string) string {
 	raw, err := c.Client.CoreV1().RESTClient().Get().Namespace(actorNamespace).Resource("pods").
 		Name(fmt.Sprintf("%s:%d", controllerName, wire.ControlPort)).SubResource("proxy").Suffix(wire.PathRoutes).DoRaw(ctx)
 	if err != nil {
@@ -80,7 +80,7 @@ func (c *Cluster) describeRoutes(ctx context.Context, host string) string {
 	var text strings.Builder
 	fmt.Fprintln(&text, ">>> routes of the ingress controller")
 	for line := range strings.Lines(string(raw)) {
-		if strings.Contains(line, host) || strings.HasPrefix(line, "    canary") {
+		if strings.Contains(line, namespace) {
 			text.WriteString(line)
 		}
 	}

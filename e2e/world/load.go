@@ -15,7 +15,7 @@ import (
 // gives their results.
 func (s *App) Send(requests int, change ...func(*wire.Load)) wire.Report {
 	s.t.Helper()
-	load := wire.Load{Host: s.Host, Path: "/", Requests: requests, Connections: 4}
+	load := wire.Load{Target: s.target, Host: s.Host, Path: "/", Requests: requests, Connections: 4, Reloads: s.reloads}
 	for _, one := range change {
 		one(&load)
 	}
@@ -89,7 +89,9 @@ type Stream struct {
 // scenario at the latest.
 func (s *App) Stream(change ...func(*wire.Load)) *Stream {
 	s.t.Helper()
-	load := wire.Load{Name: s.Service + "-" + rand.String(5), Host: s.Host, Path: "/", Connections: 4, Rate: 100}
+	load := wire.Load{
+		Name: s.Service + "-" + rand.String(5), Target: s.target, Host: s.Host, Path: "/", Connections: 4, Rate: 100, Reloads: s.reloads,
+	}
 	for _, one := range change {
 		one(&load)
 	}

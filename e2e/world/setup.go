@@ -74,14 +74,14 @@ func (c *Cluster) startActors(ctx context.Context) error {
 	_, err := c.Client.CoreV1().ServiceAccounts(actorNamespace).Create(ctx, account, metav1.CreateOptions{})
 	_, roleErr := c.Client.RbacV1().ClusterRoles().Create(ctx, controllerRole(), metav1.CreateOptions{})
 	_, bindErr := c.Client.RbacV1().ClusterRoleBindings().Create(ctx, controllerBinding(), metav1.CreateOptions{})
-	if err := errors.Join(err, roleErr, bindErr); err != nil {
+	if err := errors.Join(err, roleErr, bindErr, c.createClasses(ctx)); err != nil {
 		return err
 	}
-	target := fmt.Sprintf("%s.%s.svc.cluster.local:%d", controllerName, actorNamespace, wire.TrafficPort)
+	target := controllerAddress(ClassOf(wire.Plain))
 	err = errors.Join(
 		c.createActor(ctx, actor{
 			namespace: actorNamespace, name: controllerName, port: wire.TrafficPort,
-			args: []string{"controller", "--class", IngressClass}, account: controllerName,
+			args: []string{"controller"}, account: controllerName,
 		}),
 		c.createActor(ctx, actor{namespace: actorNamespace, name: trafficName, args: []string{"traffic", "--target", target}}),
 	)
@@ -93,11 +93,24 @@ func (c *Cluster) startActors(ctx context.Context) error {
 	})
 }
 
+func (c *Cluster) createClasses(ctx context.Context) error {
+	var errs []error
+	for _, class := range wire.Classes {
+		_, err := c.Client.NetworkingV1().IngressClasses().Create(ctx, ingressClass(class), metav1.CreateOptions{})
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
 // removeActors removes what startActors created.
 func (c *Cluster) removeActors(ctx context.Context) error {
 	roleErr := c.Client.RbacV1().ClusterRoles().Delete(ctx, actorNamespace, metav1.DeleteOptions{})
 	bindErr := c.Client.RbacV1().ClusterRoleBindings().Delete(ctx, actorNamespace, metav1.DeleteOptions{})
-	return errors.Join(ignoreNotFound(roleErr, bindErr), c.removeNamespace(ctx, actorNamespace))
+	errs := []error{roleErr, bindErr}
+	for _, class := range wire.Classes {
+		errs = append(errs, c.Client.NetworkingV1().IngressClasses().Delete(ctx, class.Name, metav1.DeleteOptions{}))
+	}
+	return errors.Join(ignoreNotFound(errs...), c.removeNamespace(ctx, actorNamespace))
 }
 
 // removeNamespace deletes a namespace and waits until it is gone, so that the next run

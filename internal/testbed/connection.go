@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"syscall"
 	"time"
 )
@@ -36,6 +37,7 @@ func (c *connection) send(number int) Answer {
 		return Answer{Err: err}
 	}
 	deadline := time.Now().Add(c.timeout())
+	opened := c.opened
 	if err := c.open(deadline); err != nil {
 		time.Sleep(refusedPause)
 		return Answer{Err: withoutAddress(err)}
@@ -44,8 +46,30 @@ func (c *connection) send(number int) Answer {
 	if !keep {
 		c.close()
 	}
+	var ended noAnswer
+	if c.run.load.Reopen && opened == c.opened && errors.As(answer.Err, &ended) {
+		answer = c.send(number) // on a new connection, so not a third time
+		answer.Reopened = true
+	}
 	return answer
 }
+
+// noAnswer is the error of a connection that ended without a byte of an answer.
+type noAnswer struct{ error }
+
+// unanswered is for an error before the first byte. After a timeout the connection has
+// not ended: the server may still have the request.
+func unanswered(err error) error {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return withoutAddress(err)
+	case errors.Is(err, io.EOF):
+		err = io.ErrUnexpectedEOF
+	}
+	return noAnswer{withoutAddress(err)}
+}
+
+func (e noAnswer) Unwrap() error { return e.error }
 
 func (c *connection) timeout() time.Duration {
 	if c.run.load.Timeout > 0 {
@@ -122,10 +146,13 @@ func (c *connection) close() {
 // exchange sends a request and tells whether the connection can be used again.
 func (c *connection) exchange(request *http.Request) (Answer, bool) {
 	if err := request.Write(c.writer); err != nil {
-		return Answer{Err: withoutAddress(err)}, false
+		return Answer{Err: unanswered(err)}, false
 	}
 	if err := c.writer.Flush(); err != nil {
-		return Answer{Err: withoutAddress(err)}, false
+		return Answer{Err: unanswered(err)}, false
+	}
+	if _, err := c.reader.Peek(1); err != nil {
+		return Answer{Err: unanswered(err)}, false
 	}
 	response, err := c.final(request)
 	if err != nil {

@@ -31,6 +31,11 @@ type Load struct {
 	Duration time.Duration // end after this time; 0 is no limit
 	Timeout  time.Duration // for one request; 0 is 10 s
 
+	// Reopen sends a request once more, on a new connection, when its kept connection
+	// ends without a byte of an answer. It is for servers that end idle connections and
+	// answer each request that they have read.
+	Reopen bool
+
 	// Each, if not nil, is called with every answer, by several goroutines at once.
 	Each func(Answer)
 }
@@ -40,6 +45,8 @@ type Answer struct {
 	Backend string // BackendHeader of the answer, or ""
 	Status  int    // 0 without a complete answer; then Err has the reason
 	Err     error
+	// Reopened tells that the request was sent once more, see Load.Reopen.
+	Reopened bool
 	// Latency is the time from when the request was due (with a Rate, not later than
 	// when it was sent) to the last byte.
 	Latency time.Duration
