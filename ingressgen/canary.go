@@ -2,7 +2,7 @@ package ingressgen
 
 import (
 	"fmt"
-	"regexp"
+	"slices"
 	"strconv"
 
 	"github.com/migration-proxy/migration-proxy/migration"
@@ -23,61 +23,14 @@ func (r *rewriter) planCanary() {
 			continue
 		}
 		services = append(services, s)
-		if problem := r.unsupportedByCanary(s); problem != "" {
+		if problem := r.canaryProblem(s); problem != "" {
 			r.bypass(s, "%s", problem)
 			r.warn("service %s is not migrated in mode canary: %s", s.Name, problem)
 		}
 	}
 	r.requireEqualSplits(services)
+	r.requireEqualPhases(services)
 	r.report.Companion = r.companion(services)
-}
-
-// The values that ingress-nginx takes in its canary annotations. It silently
-// ignores others, and the header rule would mean something else.
-var (
-	canaryValue   = regexp.MustCompile(`^[A-Za-z0-9/._~: -]*$`)
-	canaryPattern = regexp.MustCompile(`^[A-Za-z0-9/._~:^$\[\](){}*+?|&=\\-]*$`)
-)
-
-// unsupportedByCanary gives the reason why canary annotations cannot express the
-// service; "" if they can. Package config refuses the same in a service with
-// mode canary; here the mode may come from the Ingress.
-func (r *rewriter) unsupportedByCanary(s *migration.Service) string {
-	const wayOut = ", which canary annotations cannot say; use mode proxy"
-	switch {
-	case s.Strategy == migration.StrategyUserHash || s.Strategy == migration.StrategyIP:
-		return fmt.Sprintf("it has strategy %s%s", s.Strategy, wayOut)
-	case len(s.IPRules) > 0:
-		return "it has ip_rules" + wayOut
-	case len(s.HeaderRules) > 1:
-		return "it has a second header rule, for " + string(s.HeaderRules[1].Header) + wayOut
-	case len(CompanionName(r.ingress.Name)) > maxNameLength:
-		return "the name of the Ingress leaves no room for " + companionSuffix
-	}
-	for _, rule := range s.HeaderRules {
-		if rule.Target == migration.Old {
-			return "its header rule sends to old" + wayOut
-		}
-		if rule.Pattern == nil && !canaryValue.MatchString(rule.Value) || rule.Pattern != nil && !canaryPattern.MatchString(rule.Pattern.String()) {
-			return "its header rule has characters that ingress-nginx does not take in canary annotations; use mode proxy"
-		}
-	}
-	return r.sharedBackendConflict(s)
-}
-
-// sharedBackendConflict finds a path of no service that has the same backend as
-// a path of this one. ingress-nginx would send it to the canary too: it keeps a
-// canary with the Service and port of the main Ingress, not with the path.
-func (r *rewriter) sharedBackendConflict(service *migration.Service) string {
-	for i := range r.paths {
-		for j := range r.paths {
-			own, other := &r.paths[i], &r.paths[j]
-			if own.service == service && other.service == nil && other.userBackend != nil && *own.userBackend == *other.userBackend {
-				return fmt.Sprintf("%v points at %s too, and ingress-nginx would send it to the canary as well; use mode proxy", other, formatBackend(*own.userBackend))
-			}
-		}
-	}
-	return ""
 }
 
 // requireEqualSplits bypasses all services if those that migrate have different
@@ -103,6 +56,49 @@ func (r *rewriter) requireEqualSplits(services []*migration.Service) {
 		}
 		return
 	}
+}
+
+// requireEqualPhases bypasses services that have a backend in common with one
+// that does not migrate: the controller would send to new what has fallen back.
+// One that is bypassed here may have another backend in common with the next.
+func (r *rewriter) requireEqualPhases(services []*migration.Service) {
+	for again := true; again; {
+		again = false
+		for _, s := range services {
+			if other := r.sharerNotMigrating(s, services); other != nil && r.isMigrating(s) {
+				r.bypass(s, "it has the same backend as service %s, which is %s, and %s",
+					other.Name, r.states[other.Name].phase, oneCanary)
+				again = true
+			}
+		}
+	}
+}
+
+func (r *rewriter) sharerNotMigrating(service *migration.Service, services []*migration.Service) *migration.Service {
+	i := slices.IndexFunc(services, func(other *migration.Service) bool {
+		return !r.isMigrating(other) && r.haveBackendInCommon(service, other)
+	})
+	if i < 0 {
+		return nil
+	}
+	return services[i]
+}
+
+func (r *rewriter) haveBackendInCommon(a, b *migration.Service) bool {
+	backends := r.canaryBackends(b)
+	return slices.ContainsFunc(r.canaryBackends(a), func(one backend) bool { return slices.Contains(backends, one) })
+}
+
+// canaryBackends are the user's backends of the service's paths in mode canary.
+func (r *rewriter) canaryBackends(service *migration.Service) []backend {
+	var backends []backend
+	for i := range r.paths {
+		p := &r.paths[i]
+		if p.service == service && p.mode == migration.ModeCanary && p.userBackend != nil && !slices.Contains(backends, *p.userBackend) {
+			backends = append(backends, *p.userBackend)
+		}
+	}
+	return backends
 }
 
 // canarySplit is the content of the canary annotations: which requests go to

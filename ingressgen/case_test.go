@@ -26,6 +26,8 @@ type caseState struct {
 	Paused         string                           `json:"paused"`
 	ServiceMissing bool                             `json:"service_missing"` // the namespace has no Service migration-proxy yet
 	Ports          namedPorts                       `json:"ports"`           // "service/name" to number
+	// Controllers are those that know canary annotations, besides ingress-nginx.
+	Controllers []string `json:"canary_controllers"`
 }
 
 // caseReport is want-report.yaml: the report without what the other files show.
@@ -38,8 +40,9 @@ type caseReport struct {
 }
 
 // TestCases: a case is a folder below testdata. From ingress.yaml, config.yaml and
-// an optional state.yaml, Rewrite makes want-ingress.yaml, want-report.yaml and an
-// optional want-companion.yaml.
+// the optional state.yaml and cluster.yaml (other Ingresses, and IngressClasses),
+// Rewrite makes want-ingress.yaml, want-report.yaml and an optional
+// want-companion.yaml.
 func TestCases(t *testing.T) {
 	t.Parallel()
 	cases, err := filepath.Glob("testdata/*/ingress.yaml")
@@ -51,6 +54,9 @@ func TestCases(t *testing.T) {
 			t.Parallel()
 			before := readJSON(t, file)
 			view := loadView(t, dir)
+			around := loadAround(t, filepath.Join(dir, "cluster.yaml"))
+			around.ingress = parse(t, before)
+			view.Neighbours, view.Controller = around, ingressgen.ControllerOf(around.ingress, around.classes)
 			report := ingressgen.Rewrite(parse(t, before), view)
 			after := apply(t, before, report.Edits)
 
@@ -118,7 +124,7 @@ func loadView(t *testing.T, dir string) ingressgen.View {
 	for _, name := range state.Missing {
 		delete(view.State.Services, name)
 	}
-	view.Ports = state.Ports
+	view.Ports, view.CanaryControllers = state.Ports, state.Controllers
 	return view
 }
 

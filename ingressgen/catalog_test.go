@@ -127,7 +127,7 @@ In mode canary the traffic to old does not pass through the proxy, so fewer
 annotations can break it; but each annotation then affects new in the same way
 as old.
 
-ingress-nginx identifies a canary by the old Service and port, not by the host
-and path. Another Ingress that points at the same Service and port gets the
-canary too: give it its own Service, or use mode proxy.
+Mode canary needs a controller that knows canary annotations, and a Service and
+port that no other Ingress of the namespace uses; otherwise the Ingress is
+` + "`Bypassed`" + `, and annotation ` + "`reason`" + ` says why ([operations](operations.md#mode-canary)).
 `

@@ -3,7 +3,6 @@ package ingressgen
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
@@ -74,7 +73,7 @@ func (r *rewriter) isSolver() string {
 }
 
 func (r *rewriter) isCanary() string {
-	if !strings.EqualFold(strings.TrimSpace(r.ingress.Annotations[nginx+"canary"]), "true") {
+	if !IsCanary(r.ingress) {
 		return ""
 	}
 	return "it is itself a canary; opt in the main Ingress instead"

@@ -40,17 +40,6 @@ func ControllerOf(ingress *networkingv1.Ingress, classes []*networkingv1.Ingress
 	return ""
 }
 
-// UsesClass tells whether a change of the IngressClass may change the
-// controller of the Ingress. An Ingress without a class has the default one, and
-// any change may make another class the default.
-func UsesClass(ingress *networkingv1.Ingress, class string) bool {
-	if name := ingress.Spec.IngressClassName; name != nil {
-		return *name == class
-	}
-	name, annotated := ingress.Annotations[ingressClass]
-	return !annotated || name == class
-}
-
 func controllerOf(class *networkingv1.IngressClass) string {
 	if class == nil {
 		return ""

@@ -57,15 +57,3 @@ func TestControllerOf(t *testing.T) {
 		})
 	}
 }
-
-// TestUsesClass: whoever is not found here keeps an outdated controller.
-func TestUsesClass(t *testing.T) {
-	t.Parallel()
-	byField := &networkingv1.Ingress{Spec: networkingv1.IngressSpec{IngressClassName: new("nginx")}}
-	byAnnotation := &networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{"kubernetes.io/ingress.class": "nginx"}}}
-	for _, ingress := range []*networkingv1.Ingress{byField, byAnnotation} {
-		require.True(t, ingressgen.UsesClass(ingress, "nginx"))
-		require.False(t, ingressgen.UsesClass(ingress, "traefik"))
-	}
-	require.True(t, ingressgen.UsesClass(&networkingv1.Ingress{}, "traefik"), "it may be the default class, or have been")
-}

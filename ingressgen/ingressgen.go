@@ -47,6 +47,11 @@ type View struct {
 	// Controller is the controller of the Ingress's class, see ControllerOf. ""
 	// when there is no such class, and for admission, which reads no classes.
 	Controller string
+	// CanaryControllers know canary annotations too, besides ControllerNginx.
+	CanaryControllers []string
+	// Neighbours finds the Ingresses that may share a canary. Nil, as in admission:
+	// they and Controller are not known, and whoever knows them decides.
+	Neighbours NeighbourLookup
 	// Ports looks named ports up. Nil: no named port is known.
 	Ports PortLookup
 }

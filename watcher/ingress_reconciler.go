@@ -40,6 +40,8 @@ type ingressReconciler struct {
 	results  ingressResults
 	events   *eventWriter
 	metrics  *metrics
+	// canaryControllers know canary annotations besides ingress-nginx.
+	canaryControllers []string
 
 	mu       sync.Mutex
 	warnings map[types.NamespacedName]string // the warnings of the last Event
@@ -111,7 +113,8 @@ func (r *ingressReconciler) reconcileVersion(ctx context.Context, ingress *netwo
 func (r *ingressReconciler) rewrite(ctx context.Context, ingress *networkingv1.Ingress, view ingressgen.View) (ingressgen.Report, error) {
 	ports := &namedPorts{ctx: ctx, client: r.client, namespace: ingress.Namespace}
 	view.Ports = ports
-	view.Controller = ingressgen.ControllerOf(ingress, r.stores.classes.List())
+	view.CanaryControllers, view.Controller = r.canaryControllers, ingressgen.ControllerOf(ingress, r.stores.classes.List())
+	view.Neighbours = neighbours{r.stores, ingress}
 	report := ingressgen.Rewrite(ingress, view)
 	if ports.missing {
 		r.queue.AddAfter(kube.KeyOf(ingress), portRetryDelay(ingress, time.Now()))

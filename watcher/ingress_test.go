@@ -349,9 +349,7 @@ func TestRepair(t *testing.T) {
 func TestCanary(t *testing.T) {
 	env := newTestEnv(t, 1)
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
-	ingress := env.newIngress("api")
-	ingress.Annotations[ingressgen.AnnotationMode] = "canary"
-	env.createIngress(ingress)
+	env.createCanary("api")
 	env.startWatcher()
 	env.waitForPhase("api", status.Migrating, "api")
 	require.Equal(t, "20", env.companionAnnotation(weight))

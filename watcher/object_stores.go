@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
@@ -29,7 +28,7 @@ type objectStores struct {
 
 func newObjectStores(failures *kube.FailureLog) *objectStores {
 	return &objectStores{
-		ingresses:         kube.NewStore("ingresses", trimIngress, failures),
+		ingresses:         newIngressStore(failures),
 		classes:           kube.NewStore("ingressclasses", trimClass, failures),
 		proxyServices:     kube.NewStore("services", trimService, failures),
 		companionServices: kube.NewStore("services of companions", trimService, failures),
@@ -98,15 +97,12 @@ func sortedSlices(store *kube.Store[*discoveryv1.EndpointSlice]) []discoveryv1.E
 	return sorted
 }
 
-// trimIngress keeps only the identity of an Ingress that has nothing to do
-// with the migration proxy: a cluster may have thousands of them.
+// trimIngress keeps of an Ingress that has nothing to do with the migration proxy
+// only what may matter to those that have: a cluster may have thousands of them.
 func trimIngress(ingress *networkingv1.Ingress) {
-	if isRelevant(ingress) {
-		return
+	if !isRelevant(ingress) {
+		ingressgen.TrimNeighbour(ingress)
 	}
-	*ingress = networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{
-		Namespace: ingress.Namespace, Name: ingress.Name, UID: ingress.UID, ResourceVersion: ingress.ResourceVersion,
-	}}
 }
 
 func trimClass(class *networkingv1.IngressClass) { class.ManagedFields = nil }

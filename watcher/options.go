@@ -36,6 +36,9 @@ type Options struct {
 	// it, and how long admission has not used it before it is removed; 0: 1
 	// second.
 	Notice time.Duration
+	// CanaryControllers are the controllers, as IngressClasses name them, that know
+	// canary annotations besides ingress-nginx.
+	CanaryControllers []string
 	// Log; nil: slog.Default().
 	Log *slog.Logger
 }

@@ -105,13 +105,15 @@ func TestStoredNamespacesAreChecked(t *testing.T) {
 	env.waitForListed(env.home, true)
 }
 
-// createCanary creates an Ingress in mode canary.
+// createCanary creates an Ingress in mode canary, for ingress-nginx.
 func (env *testEnv) createCanary(name string) {
 	env.Helper()
 	ingress := env.newIngress(name)
-	ingress.Annotations[ingressgen.AnnotationMode] = "canary"
+	ingress.Annotations[ingressgen.AnnotationMode], ingress.Annotations[classAnnotation] = "canary", "nginx"
 	env.createIngress(ingress)
 }
+
+const classAnnotation = "kubernetes.io/ingress.class"
 
 // TestCompanionServices: two companions of a namespace have two Services, because
 // ingress-nginx keeps the split with the Service; also in the home namespace.

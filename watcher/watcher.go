@@ -84,6 +84,7 @@ func (w *Watcher) newTerm(events *eventWriter) *term {
 		ingresses: &ingressReconciler{
 			client: w.client, stores: stores, desired: desired, queue: ingressQueue, services: services,
 			results: loop, events: events, metrics: w.metrics, warnings: map[types.NamespacedName]string{},
+			canaryControllers: w.options.CanaryControllers,
 		},
 	}
 }

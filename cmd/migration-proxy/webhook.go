@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/listen"
 	"github.com/migration-proxy/migration-proxy/internal/manager"
@@ -56,7 +57,9 @@ func (o *webhookOptions) flags(cmd *cobra.Command) {
 	flags.StringVar(&o.manager.User, "user", "", "user name of the watcher at the API server; the pod's service account")
 	flags.BoolVar(&o.manager.LeaderElect, "leader-elect", true, "run the watcher only while holding the lease; false: run it always")
 	flags.DurationVar(&o.manager.Drain, "drain", 5*time.Second, "how long SIGTERM leaves the port open, while /ready says no")
-	environmentOf(flags, "listen", "http", "cert-dir", "namespace", "user", "leader-elect", "drain")
+	flags.StringSliceVar(&o.manager.CanaryControllers, "canary-controllers", nil,
+		"spec.controller of IngressClasses whose controller knows the canary annotations of ingress-nginx, besides "+ingressgen.ControllerNginx)
+	environmentOf(flags, "listen", "http", "cert-dir", "namespace", "user", "leader-elect", "drain", "canary-controllers")
 	o.logs.flags(cmd)
 }
 

@@ -10,6 +10,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/migration-proxy/migration-proxy/e2e/wire"
 )
 
 // release is the name of the Helm release.
@@ -17,10 +19,10 @@ const release = "migration-proxy"
 
 // testValues are the chart values that differ from the defaults: a fixed number of
 // replicas, because scenarios count them, and a short linger time, because our ingress
-// controller sees changes within milliseconds.
+// controller sees changes within milliseconds. It knows canary annotations.
 var testValues = []string{
 	"proxy.autoscaling.enabled=false", "proxy.replicas=2", "proxy.lingerSeconds=3", "proxy.terminationGracePeriodSeconds=30",
-	"proxy.resources.requests.cpu=50m",
+	"proxy.resources.requests.cpu=50m", "webhook.canaryControllers={" + ClassOf(wire.Plain).Controller + "}",
 }
 
 // chartCommand is `helm upgrade --install` of the chart with an image.

@@ -57,6 +57,21 @@ func NewStore[T metav1.Object](name string, trim func(T), failures FailureReport
 	}
 }
 
+// IndexBy makes By find objects by the values that this function gives for them.
+// It must be called before the Store is filled.
+func (s *Store[T]) IndexBy(index string, values func(T) []string) {
+	_ = s.indexer.AddIndexers(cache.Indexers{index: func(object any) ([]string, error) { // no error: the name is new
+		one, _ := object.(T)
+		return values(one), nil
+	}})
+}
+
+// By returns the objects with a value in an index, in no order.
+func (s *Store[T]) By(index, value string) []T {
+	objects, _ := s.indexer.ByIndex(index, value) // the index exists
+	return typed[T](objects)
+}
+
 // Listed is closed when the Store has the objects of the first list.
 func (s *Store[T]) Listed() <-chan struct{} { return s.listed }
 

@@ -33,7 +33,9 @@ type Options struct {
 	User        string         // the watcher's user name at the API server; "" is the service account's
 	LeaderElect bool           // false: this replica always runs the watcher
 	Drain       time.Duration  // how long the webhooks answer after SIGTERM
-	Log         *slog.Logger
+	// CanaryControllers know canary annotations besides ingress-nginx.
+	CanaryControllers []string
+	Log               *slog.Logger
 }
 
 // manager holds the parts of the process.
@@ -108,6 +110,7 @@ func (m *manager) configureTLS(config *tls.Config) {
 func (m *manager) prepareWatcher() (err error) {
 	m.watcher, err = watcher.New(watcher.Options{
 		Config: m.options.Cluster.Config, Namespace: m.options.Cluster.Namespace, Log: m.log,
+		CanaryControllers: m.options.CanaryControllers,
 	})
 	return err
 }

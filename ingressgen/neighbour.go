@@ -1,0 +1,135 @@
+package ingressgen
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/migration-proxy/migration-proxy/internal/names"
+)
+
+// NeighbourLookup finds, for one Ingress, the other Ingresses that its controller
+// may serve: those of another controller are left out, as are those that the
+// migration proxy made.
+type NeighbourLookup interface {
+	// UsersOf gives the Ingresses of the namespace whose UsedBackends have the
+	// backend.
+	UsersOf(networkingv1.IngressServiceBackend) []*networkingv1.Ingress
+	// CanariesAt gives the Ingresses of all namespaces whose CanaryHosts have the
+	// host.
+	CanariesAt(host string) []*networkingv1.Ingress
+}
+
+// IsNeighbour tells whether other is to be found by the lookup for the Ingress.
+// An Ingress without a class may be served by any controller.
+func IsNeighbour(ingress, other *networkingv1.Ingress, classes []*networkingv1.IngressClass) bool {
+	if isGenerated(other) || other.Namespace == ingress.Namespace && other.Name == ingress.Name {
+		return false
+	}
+	own, its := ControllerOf(ingress, classes), ControllerOf(other, classes)
+	return own == "" || its == "" || own == its
+}
+
+func isGenerated(ingress *networkingv1.Ingress) bool {
+	return ingress.Labels[names.ManagedByLabel] == names.Manager
+}
+
+// IsCanary tells whether the Ingress says that it is a canary.
+func IsCanary(ingress *networkingv1.Ingress) bool {
+	return strings.EqualFold(strings.TrimSpace(ingress.Annotations[nginx+"canary"]), "true")
+}
+
+// UsedBackends are the Services and ports that the Ingress points at, and those
+// that it points at when the migration proxy puts back what the user wrote.
+// The port is as written: ingress-nginx takes 80 and http for two.
+func UsedBackends(ingress *networkingv1.Ingress) []networkingv1.IngressServiceBackend {
+	if isGenerated(ingress) {
+		return nil
+	}
+	var used []backend
+	add := func(b *backend) {
+		if b != nil && !isProxy(b) && !slices.Contains(used, *b) {
+			used = append(used, *b)
+		}
+	}
+	if ingress.Spec.DefaultBackend != nil {
+		add(ingress.Spec.DefaultBackend.Service)
+	}
+	for _, p := range listPaths(ingress) {
+		add(p.userBackend)
+	}
+	originals, _ := parseOriginals(ingress.Annotations[AnnotationOriginal]) // what can be read of it
+	for i := range originals.Backends {
+		add(&originals.Backends[i].Backend)
+	}
+	return used
+}
+
+// CanaryHosts are the hosts of the rules of an Ingress that a user made a canary.
+func CanaryHosts(ingress *networkingv1.Ingress) []string {
+	if isGenerated(ingress) || !IsCanary(ingress) {
+		return nil
+	}
+	return hostsOf(ingress)
+}
+
+func hostsOf(ingress *networkingv1.Ingress) []string {
+	var hosts []string
+	for i := range ingress.Spec.Rules {
+		if host := ingress.Spec.Rules[i].Host; !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts
+}
+
+// SameToNeighbours tells whether two versions of an Ingress have the same
+// UsedBackends, class and, for a canary, rules: the lookup gives the same for any
+// other Ingress. It does when the migration proxy rewrites an Ingress.
+func SameToNeighbours(a, b *networkingv1.Ingress) bool {
+	return reflect.DeepEqual(a.Spec.IngressClassName, b.Spec.IngressClassName) && a.Annotations[ingressClass] == b.Annotations[ingressClass] &&
+		slices.Equal(sortedBackends(a), sortedBackends(b)) &&
+		IsCanary(a) == IsCanary(b) && (!IsCanary(a) || reflect.DeepEqual(a.Spec.Rules, b.Spec.Rules)) && isGenerated(a) == isGenerated(b)
+}
+
+func sortedBackends(ingress *networkingv1.Ingress) []string {
+	var all []string
+	for _, b := range UsedBackends(ingress) {
+		all = append(all, formatBackend(b))
+	}
+	slices.Sort(all)
+	return all
+}
+
+// TrimNeighbour removes from an Ingress everything that does not matter to other
+// Ingresses. A cluster may have thousands.
+func TrimNeighbour(ingress *networkingv1.Ingress) {
+	trimmed := networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{
+		Namespace: ingress.Namespace, Name: ingress.Name, UID: ingress.UID, ResourceVersion: ingress.ResourceVersion,
+	}}
+	for _, name := range []string{ingressClass, nginx + "canary"} {
+		if value, ok := ingress.Annotations[name]; ok {
+			metav1.SetMetaDataAnnotation(&trimmed.ObjectMeta, name, value)
+		}
+	}
+	trimmed.Spec = ingress.Spec
+	trimmed.Spec.TLS = nil
+	*ingress = trimmed
+}
+
+// firstName is the first of the Ingresses by name, with its namespace if that is
+// another.
+func firstName(ingresses []*networkingv1.Ingress, namespace string) string {
+	var all []string
+	for _, ingress := range ingresses {
+		if ingress.Namespace == namespace {
+			all = append(all, ingress.Name)
+		} else {
+			all = append(all, ingress.Namespace+"/"+ingress.Name)
+		}
+	}
+	return slices.Min(all)
+}

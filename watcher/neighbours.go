@@ -1,0 +1,100 @@
+package watcher
+
+import (
+	"slices"
+
+	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+)
+
+// The indexes of the store of Ingresses.
+const (
+	indexBackend = "backend"     // NAMESPACE/SERVICE:PORT: ingressgen.UsedBackends
+	indexCanary  = "canary host" // ingressgen.CanaryHosts
+	indexOptedIn = "host"        // the hosts of Ingresses that may have a companion
+)
+
+func newIngressStore(failures *kube.FailureLog) *kube.Store[*networkingv1.Ingress] {
+	store := kube.NewStore("ingresses", trimIngress, failures)
+	store.IndexBy(indexBackend, backendKeys)
+	store.IndexBy(indexCanary, ingressgen.CanaryHosts)
+	store.IndexBy(indexOptedIn, func(ingress *networkingv1.Ingress) []string {
+		if !ingressgen.OptedIn(ingress) {
+			return nil
+		}
+		return hostsOf(ingress)
+	})
+	return store
+}
+
+func hostsOf(ingress *networkingv1.Ingress) []string {
+	var hosts []string
+	for i := range ingress.Spec.Rules {
+		hosts = append(hosts, ingress.Spec.Rules[i].Host)
+	}
+	return hosts
+}
+
+func backendKeys(ingress *networkingv1.Ingress) []string {
+	var keys []string
+	for _, backend := range ingressgen.UsedBackends(ingress) {
+		keys = append(keys, backendKey(ingress.Namespace, backend))
+	}
+	return keys
+}
+
+func backendKey(namespace string, backend networkingv1.IngressServiceBackend) string {
+	return namespace + "/" + backend.Name + ":" + backend.Port.String()
+}
+
+// neighbours finds the neighbours of one Ingress.
+type neighbours struct {
+	stores  *objectStores
+	ingress *networkingv1.Ingress
+}
+
+// UsersOf implements ingressgen.NeighbourLookup.
+func (n neighbours) UsersOf(backend networkingv1.IngressServiceBackend) []*networkingv1.Ingress {
+	return n.only(n.stores.ingresses.By(indexBackend, backendKey(n.ingress.Namespace, backend)))
+}
+
+// CanariesAt implements ingressgen.NeighbourLookup.
+func (n neighbours) CanariesAt(host string) []*networkingv1.Ingress {
+	return n.only(n.stores.ingresses.By(indexCanary, host))
+}
+
+func (n neighbours) only(ingresses []*networkingv1.Ingress) []*networkingv1.Ingress {
+	classes := n.stores.classes.List()
+	return slices.DeleteFunc(ingresses, func(other *networkingv1.Ingress) bool {
+		return !ingressgen.IsNeighbour(n.ingress, other, classes)
+	})
+}
+
+// queueNeighbours queues the Ingresses whose canary a change of another may
+// forbid or allow again.
+func (c *objectChanges) queueNeighbours(before, after *networkingv1.Ingress) {
+	if before != nil && after != nil && ingressgen.SameToNeighbours(before, after) {
+		return
+	}
+	for _, one := range []*networkingv1.Ingress{before, after} {
+		if one == nil {
+			continue
+		}
+		for _, key := range backendKeys(one) {
+			c.queueOptedIn(c.stores.ingresses.By(indexBackend, key))
+		}
+		for _, host := range ingressgen.CanaryHosts(one) {
+			c.queueOptedIn(c.stores.ingresses.By(indexOptedIn, host))
+		}
+	}
+}
+
+func (c *objectChanges) queueOptedIn(ingresses []*networkingv1.Ingress) {
+	for _, ingress := range ingresses {
+		if ingressgen.OptedIn(ingress) {
+			c.ingresses.Add(kube.KeyOf(ingress))
+		}
+	}
+}

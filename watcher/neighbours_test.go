@@ -1,0 +1,129 @@
+package watcher_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/internal/status"
+)
+
+// createClass creates an IngressClass for the time of the test.
+func (env *testEnv) createClass(name, controller string, annotations map[string]string) {
+	env.Helper()
+	classes := env.client.NetworkingV1().IngressClasses()
+	class := &networkingv1.IngressClass{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: annotations}, Spec: networkingv1.IngressClassSpec{Controller: controller},
+	}
+	_, err := classes.Create(env.Context(), class, metav1.CreateOptions{})
+	require.NoError(env, err)
+	env.Cleanup(func() { _ = classes.Delete(context.Background(), name, metav1.DeleteOptions{}) })
+}
+
+func (env *testEnv) deleteClass(name string) {
+	env.Helper()
+	require.NoError(env, env.client.NetworkingV1().IngressClasses().Delete(env.Context(), name, metav1.DeleteOptions{}))
+}
+
+// waitForReason waits until an Ingress is Bypassed for a reason that has the text,
+// and has no companion.
+func (env *testEnv) waitForReason(name, text string) {
+	env.Helper()
+	env.eventually(func() bool {
+		found := env.getIngress(name)
+		return found.Annotations[ingressgen.AnnotationPhase] == string(status.Bypassed) &&
+			strings.Contains(found.Annotations[ingressgen.AnnotationReason], text) && env.companionAnnotation(weight) == "none"
+	}, "Ingress %s Bypassed: %s", name, text)
+}
+
+// waitForCompanion waits until Ingress api migrates in mode canary.
+func (env *testEnv) waitForCompanion() {
+	env.Helper()
+	env.waitForPhase("api", status.Migrating, "api")
+	env.eventually(func() bool { return env.companionAnnotation(weight) == "20" }, "the companion")
+}
+
+// TestCanaryFollowsClass: mode canary waits until the controller of the Ingress's
+// class knows canary annotations, and stops when it no longer does.
+func TestCanaryFollowsClass(t *testing.T) {
+	env := newTestEnv(t, 1)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
+	ingress := env.newIngress("api")
+	ingress.Annotations[ingressgen.AnnotationMode] = "canary"
+	env.createIngress(ingress)
+	env.startWatcher()
+	env.waitForReason("api", "no class")
+
+	env.createClass("first", "traefik.io/ingress-controller", map[string]string{networkingv1.AnnotationIsDefaultIngressClass: "true"})
+	env.waitForReason("api", "traefik.io/ingress-controller")
+	env.deleteClass("first")
+	env.createClass("second", ingressgen.ControllerNginx, map[string]string{networkingv1.AnnotationIsDefaultIngressClass: "true"})
+	env.waitForCompanion()
+	env.deleteClass("second")
+	env.waitForReason("api", "no class")
+}
+
+// TestCanaryControllers: the option adds controllers.
+func TestCanaryControllers(t *testing.T) {
+	env := newTestEnv(t, 1)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
+	env.createClass("own", "example.com/own", nil)
+	ingress := env.newIngress("api")
+	ingress.Annotations[ingressgen.AnnotationMode], ingress.Spec.IngressClassName = "canary", new("own")
+	env.createIngress(ingress)
+	options := env.options()
+	options.CanaryControllers = []string{"example.com/own"}
+	_, stop := env.startWith(options)
+	defer stop()
+	env.waitForCompanion()
+}
+
+// TestCanaryFollowsNeighbours: mode canary stops while another Ingress would share
+// its canary, also one that has not opted in.
+func TestCanaryFollowsNeighbours(t *testing.T) {
+	env := newTestEnv(t, 1)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
+	env.createCanary("api")
+	env.startWatcher()
+	env.waitForCompanion()
+	ingresses := env.client.NetworkingV1().Ingresses(env.app)
+
+	sharer := renamed(env.newIngress("api"), "sharer")
+	sharer.Annotations, sharer.Spec.Rules[0].Host = map[string]string{classAnnotation: "nginx"}, "other.example"
+	env.createIngress(sharer)
+	env.waitForReason("api", "Ingress sharer points at api:80 too")
+	sharer = env.getIngress("sharer")
+	sharer.Spec.Rules[0].HTTP.Paths[0].Backend.Service.Name = "another"
+	_, err := ingresses.Update(t.Context(), sharer, metav1.UpdateOptions{})
+	require.NoError(t, err)
+	env.waitForCompanion()
+
+	own := renamed(env.newIngress("api"), "own")
+	own.Spec.Rules[0].HTTP.Paths[0].Backend.Service.Name = "mine"
+	own.Annotations = map[string]string{classAnnotation: "nginx", "nginx.ingress.kubernetes.io/canary": "true"}
+	env.createIngress(own)
+	env.waitForReason("api", "Ingress own is a canary of api.old.example/ already")
+	require.NoError(t, ingresses.Delete(t.Context(), "own", metav1.DeleteOptions{}))
+	env.waitForCompanion()
+}
+
+// TestNeighbourOfAnotherClass: an Ingress that another controller serves shares
+// nothing; when its class changes, it may.
+func TestNeighbourOfAnotherClass(t *testing.T) {
+	env := newTestEnv(t, 1)
+	env.createClass("traefik", "traefik.io/ingress-controller", nil)
+	sharer := renamed(env.newIngress("api"), "sharer")
+	sharer.Annotations, sharer.Spec.IngressClassName, sharer.Spec.Rules[0].Host = nil, new("traefik"), "other.example"
+	env.createIngress(sharer)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
+	env.createCanary("api")
+	env.startWatcher()
+	env.waitForCompanion()
+	env.deleteClass("traefik")
+	env.waitForReason("api", "Ingress sharer points at api:80 too")
+}
