@@ -10,7 +10,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
-// Scheme is how a side is spoken to.
+// Scheme is the protocol of a backend.
 type Scheme string
 
 // The schemes.
@@ -26,7 +26,7 @@ func (s Scheme) defaultPort() uint16 {
 	return 80
 }
 
-// Backend is where a side listens. Host is a DNS name (lower case) or an IP
+// Backend is the address of a side. Host is a DNS name in lower case or an IP
 // address without brackets.
 type Backend struct {
 	Scheme Scheme
@@ -87,8 +87,7 @@ func parseBackendHost(text string) (string, error) {
 	return string(host), err
 }
 
-// Addr gives the backend's own IP address when it is written as one, so that
-// nothing has to be resolved.
+// Addr gives the backend's host as an IP address; false if it is a DNS name.
 func (b Backend) Addr() (netip.Addr, bool) {
 	addr, err := netip.ParseAddr(b.Host)
 	return addr, err == nil
@@ -99,5 +98,5 @@ func (b Backend) HostPort() string {
 	return net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
 }
 
-// String is the backend with its scheme, as ParseBackend reads it back.
+// String is the backend with its scheme; ParseBackend reads it back.
 func (b Backend) String() string { return string(b.Scheme) + "://" + b.HostPort() }

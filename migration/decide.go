@@ -9,31 +9,30 @@ import (
 // Code is the constant part of a reason.
 type Code string
 
-// The reasons, in the order in which they are asked.
+// The reasons, in the order in which Decide checks them.
 const (
 	ReasonBadPath     Code = "bad_path"     // nginx answers 400
-	ReasonUnknownHost Code = "unknown_host" // 421
-	ReasonUnknownPath Code = "unknown_path" // 404
+	ReasonUnknownHost Code = "unknown_host" // nginx answers 421
+	ReasonUnknownPath Code = "unknown_path" // nginx answers 404
 	ReasonDisabled    Code = "disabled"
 	ReasonTripped     Code = "tripped"
-	ReasonDirect      Code = "direct" // the always-new listener
+	ReasonDirect      Code = "direct" // the request came in on the always-new listener
 	ReasonHeaderRule  Code = "header_rule"
 	ReasonIPRule      Code = "ip_rule"
 	ReasonWeight      Code = "weight"
 	ReasonUserHash    Code = "user_hash"
-	ReasonStrategy    Code = "strategy" // header and ip: old, as no rule spoke
+	ReasonStrategy    Code = "strategy" // strategies header and ip: no rule matched, so old
 )
 
-// Reason says why a side was chosen. Rule counts from 0 in file order and is
-// -1 where no rule spoke.
+// Reason is why Decide chose a side. Rule counts from 0 in file order; it is -1 if
+// no rule matched.
 type Reason struct {
 	Code Code
 	Rule int
-	Text string // a sentence for people
+	Text string // the same as a sentence
 }
 
-// String is the reason as logs and metrics have it: "header_rule[0]",
-// "weight".
+// String is the reason in logs and metrics, such as "header_rule[0]" or "weight".
 func (r Reason) String() string {
 	if r.Rule >= 0 {
 		return fmt.Sprintf("%s[%d]", r.Code, r.Rule)
@@ -41,21 +40,21 @@ func (r Reason) String() string {
 	return string(r.Code)
 }
 
-// Decision is the answer for one request. Service is nil, and Side empty,
-// when no service is meant. Bucket is -1 when no bucket was looked at.
+// Decision is the result of Decide. Service is nil and Side is empty if the request
+// belongs to no service. Bucket is -1 if no bucket decided.
 type Decision struct {
 	Service *Service
 	Side    Side
 	Reason  Reason
 	Bucket  Bucket
-	// Open is true when the dice decide and were not given: Side is then the
-	// likelier side.
+	// Open is true if Request.Dice decides and is not known: then Side is the more
+	// likely side.
 	Open bool
 }
 
-// Decide says which side answers the request, and why. The first of these
-// that speaks wins: disabled, tripped, the always-new listener, header rules
-// in file order, IP rules (most specific network first), the strategy.
+// Decide chooses the side for a request and gives the reason. The first of these
+// that applies decides: disabled, tripped, the always-new listener, header rules in
+// file order, IP rules (most specific network first), the strategy.
 func (t *Table) Decide(r Request) Decision {
 	path, ok := NormalizePath(r.Target)
 	if !ok {
@@ -76,18 +75,18 @@ func nowhere(code Code, text string) Decision {
 	return Decision{Reason: Reason{code, -1, text}, Bucket: -1}
 }
 
-// Decide is Table.Decide for a request already routed to this service.
+// Decide is Table.Decide for a request that belongs to this service.
 func (s *Service) Decide(r Request) Decision {
 	chain := []func(*Service, Request) (Decision, bool){
 		disabled, tripped, direct, headerRules, ipRules, strategy,
 	}
 	for _, step := range chain {
-		if decision, spoke := step(s, r); spoke {
+		if decision, decided := step(s, r); decided {
 			decision.Service = s
 			return decision
 		}
 	}
-	panic("the strategy always speaks")
+	panic("a strategy always decides")
 }
 
 func because(side Side, code Code, rule int, format string, args ...any) (Decision, bool) {
@@ -113,7 +112,7 @@ func direct(_ *Service, r Request) (Decision, bool) {
 	if !r.Direct {
 		return Decision{}, false
 	}
-	return because(New, ReasonDirect, -1, "asked on the always-new listener")
+	return because(New, ReasonDirect, -1, "the request came in on the always-new listener")
 }
 
 func headerRules(s *Service, r Request) (Decision, bool) {
@@ -140,7 +139,7 @@ func strategy(s *Service, r Request) (Decision, bool) {
 	case StrategyUserHash:
 		return byUser(s, r)
 	}
-	return because(Old, ReasonStrategy, -1, "strategy %s: no rule speaks, so old", s.Strategy)
+	return because(Old, ReasonStrategy, -1, "strategy %s: no rule matches, so old", s.Strategy)
 }
 
 func byDice(s *Service, r Request) (Decision, bool) {

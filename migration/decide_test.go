@@ -19,15 +19,15 @@ var (
 	client = netip.MustParseAddr("10.1.2.3")
 )
 
-// outcome is what a decision must be.
+// outcome is the expected part of a decision.
 type outcome struct {
 	code migration.Code
 	rule int
 	side migration.Side
 }
 
-// TestOrderOfPrecedence builds a service and a request from what each step of
-// the chain is to say, and expects the first that speaks.
+// TestOrderOfPrecedence draws for each step of the chain whether it applies, builds a
+// service and a request from that, and expects the first step that applies.
 func TestOrderOfPrecedence(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -36,23 +36,23 @@ func TestOrderOfPrecedence(t *testing.T) {
 			Client: client, Header: map[string]string{},
 			Tripped: rapid.Bool().Draw(t, "tripped"), Direct: rapid.Bool().Draw(t, "direct"),
 		}
-		spoken := []outcome{}
+		applicable := []outcome{}
 		if !service.Enabled {
-			spoken = append(spoken, outcome{migration.ReasonDisabled, -1, migration.Old})
+			applicable = append(applicable, outcome{migration.ReasonDisabled, -1, migration.Old})
 		}
 		if request.Tripped {
-			spoken = append(spoken, outcome{migration.ReasonTripped, -1, migration.Old})
+			applicable = append(applicable, outcome{migration.ReasonTripped, -1, migration.Old})
 		}
 		if request.Direct {
-			spoken = append(spoken, outcome{migration.ReasonDirect, -1, migration.New})
+			applicable = append(applicable, outcome{migration.ReasonDirect, -1, migration.New})
 		}
-		spoken = append(spoken, drawHeaderRules(t, &service, request)...)
-		spoken = append(spoken, drawIPRules(t, &service)...)
-		spoken = append(spoken, drawStrategy(t, &service))
+		applicable = append(applicable, drawHeaderRules(t, &service, request)...)
+		applicable = append(applicable, drawIPRules(t, &service)...)
+		applicable = append(applicable, drawStrategy(t, &service))
 
 		decision := service.Decide(request)
 		got := outcome{decision.Reason.Code, decision.Reason.Rule, decision.Side}
-		require.Equal(t, spoken[0], got)
+		require.Equal(t, applicable[0], got)
 		require.Same(t, &service, decision.Service)
 		require.NotEmpty(t, decision.Reason.Text)
 	})
@@ -60,7 +60,7 @@ func TestOrderOfPrecedence(t *testing.T) {
 
 // drawHeaderRules gives rule i the header X-i, which the request has or not.
 func drawHeaderRules(t *rapid.T, service *migration.Service, request migration.Request) []outcome {
-	var spoken []outcome
+	var applicable []outcome
 	for i := range rapid.IntRange(0, 4).Draw(t, "header rules") {
 		header := migration.HeaderName(fmt.Sprintf("X-%d", i))
 		target := sides.Draw(t, "target")
@@ -68,14 +68,14 @@ func drawHeaderRules(t *rapid.T, service *migration.Service, request migration.R
 		value := rapid.SampledFrom([]string{"", "yes", "Yes", "yes, no"}).Draw(t, "value")
 		request.Header[header.Key()] = value
 		if value == "yes" {
-			spoken = append(spoken, outcome{migration.ReasonHeaderRule, i, target})
+			applicable = append(applicable, outcome{migration.ReasonHeaderRule, i, target})
 		}
 	}
-	return spoken
+	return applicable
 }
 
-// drawIPRules draws from networks around the client and one that is not, in
-// any order; the longest that holds the client speaks.
+// drawIPRules draws networks with and without the client, in any order. The longest
+// network that contains the client decides.
 func drawIPRules(t *rapid.T, service *migration.Service) []outcome {
 	networks := []string{"0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.3/32", "10.1.2.4/32", "::/0"}
 	drawn := rapid.SliceOfDistinct(rapid.SampledFrom(networks), rapid.ID[string]).Draw(t, "networks")
@@ -93,7 +93,7 @@ func drawIPRules(t *rapid.T, service *migration.Service) []outcome {
 	return []outcome{{migration.ReasonIPRule, found, service.IPRules[found].Target}}
 }
 
-// drawStrategy draws a strategy with 0 or 100 %, so that no dice matter.
+// drawStrategy draws a strategy with 0 or 100 %, so that the bucket does not matter.
 func drawStrategy(t *rapid.T, service *migration.Service) outcome {
 	side := sides.Draw(t, "all to")
 	if side == migration.New {
@@ -135,8 +135,8 @@ func TestRaisingTheShareOnlyAddsToNew(t *testing.T) {
 	})
 }
 
-// TestEachStepMovesItsUsers: a share one step above a user's bucket has them,
-// one step below has not.
+// TestEachStepMovesItsUsers: a user is on old if the share is equal to the user's
+// bucket, and on new if the share is one step larger.
 func TestEachStepMovesItsUsers(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -166,10 +166,10 @@ func TestCohortIsNotAServiceOfThatName(t *testing.T) {
 	require.NotEqual(t, byUser("shop", "", 1).Salt(), byUser("api", "shop", 1).Salt())
 }
 
-// TestNoKeyIsNeverAConstant: 1 % of clients without a key are on new, whether
-// they differ by address or, unknown, by their dice. 10000 draws have a
-// standard deviation of 10 around 100.
-func TestNoKeyIsNeverAConstant(t *testing.T) {
+// TestRequestsWithoutKey: 1 % of the requests without a key go to new, by their
+// address or, without an address, by their dice. 10000 requests have a standard
+// deviation of 10 around 100.
+func TestRequestsWithoutKey(t *testing.T) {
 	t.Parallel()
 	for name, anonymous := range map[string]func(i int) migration.Request{
 		"address": func(i int) migration.Request {
@@ -203,7 +203,7 @@ func TestSharesHold(t *testing.T) {
 	require.InDelta(t, 4000, onNew, 300)
 }
 
-func TestDiceNotThrownIsOpen(t *testing.T) {
+func TestOpenWithoutDice(t *testing.T) {
 	t.Parallel()
 	for share, open := range map[migration.Share]bool{0: false, 1: true, 9999: true, migration.FullShare: false} {
 		service := byUser("api", "", share)
@@ -246,7 +246,7 @@ func TestHeaderRuleNeedsAValue(t *testing.T) {
 	require.False(t, migration.HeaderRule{}.Matches(""))
 }
 
-func TestIPRuleSeesMappedAddressAsIPv4(t *testing.T) {
+func TestIPRuleReadsMappedAddressAsIPv4(t *testing.T) {
 	t.Parallel()
 	service := byUser("api", "", 0)
 	service.IPRules = []migration.IPRule{{Network: netip.MustParsePrefix("10.0.0.0/8"), Target: migration.New}}
@@ -254,7 +254,7 @@ func TestIPRuleSeesMappedAddressAsIPv4(t *testing.T) {
 	require.Equal(t, migration.ReasonIPRule, decision.Reason.Code)
 }
 
-// TestAddressKeyIsItsBytes: nginx hashes $binary_remote_addr, 4 or 16 bytes.
+// TestAddressKeyIsItsBytes: nginx hashes $binary_remote_addr, which has 4 or 16 bytes.
 func TestAddressKeyIsItsBytes(t *testing.T) {
 	t.Parallel()
 	service := byUser("api", "", 1)

@@ -1,15 +1,18 @@
-// Package migration holds the nouns of the migration proxy and the one
-// decision it exists for: which side, the old cluster or the new one,
-// answers a request.
+// Package migration has the domain types of the migration proxy, and the decision
+// that they are for: which side, the old cluster or the new one, answers a request.
 //
-// Takes: text from a closed alphabet (Parse...), and a Request as plain
-// values.
-// Gives: a Table that is valid by construction, and for each Request a
-// Decision: a Side and the Reason for it.
-// Refuses: any text outside the alphabets, with an error that says what would
-// be accepted. After parsing, every value is safe to print into an nginx
-// config.
+// Takes:
+//   - text from a closed alphabet, in the Parse functions
+//   - a Request, as plain values
 //
-// The package is pure: it imports the standard library only and touches no
-// client, file, clock, log or random source. Every room may import it.
+// Gives:
+//   - a Table that is valid by construction
+//   - for each Request a Decision: a Side, and the Reason for it
+//
+// Refuses:
+//   - any text outside the alphabets, with an error that names the allowed characters
+//
+// After parsing, every value is safe inside the text of an nginx configuration.
+//
+// The package is pure: it uses no client, file, clock, log or random source.
 package migration

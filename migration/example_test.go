@@ -6,7 +6,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// Two of ten users are on new at 20 %. A rule of the config wins over the share.
+// At 20 %, one fifth of the requests go to new. A disabled service sends all to old.
 func ExampleService_Decide() {
 	service := migration.Service{Enabled: true, Strategy: migration.StrategyWeight, Share: 2000}
 	onNew := 0

@@ -2,38 +2,38 @@ package migration
 
 import "encoding/binary"
 
-// Bucket is where a key falls among 10000 equal slices; a service's share is
-// the number of slices, counted from 0, that belong to new. Raising the share
-// therefore only adds to new, lowering it only takes away.
+// Bucket is one of 10000 equal parts of all keys. A service's share is the number of
+// buckets, counted from 0, that belong to new. So a larger share only adds users to
+// new, and a smaller share only removes users from new.
 type Bucket int
 
-// High and Low are the two digits, base 100, by which nginx finds the bucket:
-// 1234 is 12 and 34.
+// High is the first of the two digits, base 100, by which nginx finds the bucket:
+// bucket 1234 has the digits 12 and 34.
 func (b Bucket) High() int { return int(b) / 100 }
 
-// Low is the second digit of the bucket; see High.
+// Low is the second digit of the bucket.
 func (b Bucket) Low() int { return int(b) % 100 }
 
-// BucketOf hashes a key exactly as the generated nginx config does: two
-// split_clients of a hundred slices each, the second over LowKey.
+// BucketOf hashes a key exactly as the generated nginx configuration does: with two
+// split_clients of a hundred slices each, the second one over LowKey.
 func BucketOf(key string) Bucket {
 	return Bucket(100*percentile(key) + percentile(LowKey(key)))
 }
 
-// LowKey is the text whose hash gives the bucket's second digit. It differs
-// from the key itself so that the two digits are independent.
+// LowKey is the text whose hash gives the second digit of the bucket. It differs from
+// the key so that the two digits are independent.
 func LowKey(key string) string { return "low:" + key }
 
-// percentile is nginx's split_clients with a hundred lines of 1 %: each slice
-// is floor(100*0xffffffff/10000) hashes wide and the last takes the rest.
-// nginx src/http/modules/ngx_http_split_clients_module.c.
+// percentile is nginx's split_clients with a hundred lines of 1 %: each slice has
+// floor(100*0xffffffff/10000) hashes, and the last one has the rest. See
+// src/http/modules/ngx_http_split_clients_module.c of nginx.
 func percentile(key string) int {
 	const width = 100 * 0xffffffff / 10000
 	return min(int(murmur2(key)/width), 99)
 }
 
-// murmur2 is MurmurHash2, 32 bits, seed 0, as nginx has it in
-// src/core/ngx_murmurhash.c. murmur2("") is 0.
+// murmur2 is MurmurHash2 with 32 bits and seed 0, as in src/core/ngx_murmurhash.c of
+// nginx. murmur2("") is 0.
 func murmur2(key string) uint32 {
 	const m = 0x5bd1e995
 	data := []byte(key)

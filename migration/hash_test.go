@@ -7,9 +7,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The vectors are what nginx 1.22.1's split_clients gave for these keys, once
-// with 10000 slices of 0.01 % (which pins the hash's upper part) and once with
-// the two digits of a bucket.
+// The expected values are results of split_clients of nginx 1.22.1 for these keys,
+// with 10000 slices of 0.01 % (which pins the upper part of the hash) and with the two
+// digits of a bucket.
 func TestMurmur2AndBucket(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

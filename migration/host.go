@@ -64,7 +64,7 @@ func ParseOldHost(text string) (Host, error) {
 // Wildcard tells whether the host begins with "*.".
 func (h Host) Wildcard() bool { return strings.HasPrefix(string(h), "*.") }
 
-// NormalizeHost gives what nginx compares with its server names: the Host
+// NormalizeHost gives the text that nginx compares with its server names: the Host
 // header in lower case, without port and without one trailing dot.
 // "API.example.com.:8000" becomes "api.example.com".
 func NormalizeHost(header string) string {

@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// parseCase is a text with what it becomes, or with a part of the error.
+// parseCase is a text with the expected result, or with a part of the error.
 type parseCase struct{ text, want, refused string }
 
 func runParseCases[T any](t *testing.T, cases []parseCase, parse func(string) (T, error), show func(T) string) {

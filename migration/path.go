@@ -8,19 +8,20 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
-// PathPrefix is an absolute path without trailing slash (but "/" itself). It
-// matches as Kubernetes' pathType Prefix does, element by element: "/api"
-// matches "/api" and "/api/x" and not "/apix".
+// PathPrefix is an absolute path without trailing slash, or "/". It matches element
+// by element, as pathType Prefix of Kubernetes does: "/api" matches "/api" and
+// "/api/x", but not "/apix".
 type PathPrefix string
 
 var pathPattern = regexp.MustCompile(`^/[A-Za-z0-9/_.~!&'()*+,=:@-]*$`)
 
-// maxPathPrefix: nginx 1.22 keeps a location's length, and so that of
-// prefix and slash, in one byte, and compares too little of a longer one.
+// maxPathPrefix is the maximum length of a prefix. nginx 1.22 stores the length of a
+// location (here the prefix and a slash) in one byte, and compares only a part of a
+// longer location.
 const maxPathPrefix = 254
 
-// ParsePathPrefix reads a path prefix; a trailing slash is ignored, as
-// Kubernetes ignores it.
+// ParsePathPrefix reads a path prefix. It ignores a trailing slash, as Kubernetes
+// does.
 func ParsePathPrefix(text string) (PathPrefix, error) {
 	switch {
 	case !strings.HasPrefix(text, "/"):
@@ -28,7 +29,7 @@ func ParsePathPrefix(text string) (PathPrefix, error) {
 	case len(text) > maxPathPrefix:
 		return "", fmt.Errorf("%s is not a path: longer than %d characters", excerpt.Quoted(text), maxPathPrefix)
 	case !pathPattern.MatchString(text):
-		return "", fmt.Errorf("%s is not a path: use letters, digits and /_.~!&'()*+,=:@- only; a path is matched decoded, so write no %%", excerpt.Quoted(text))
+		return "", fmt.Errorf("%s is not a path: use letters, digits and /_.~!&'()*+,=:@- only; the decoded path is compared, so do not use %%", excerpt.Quoted(text))
 	}
 	for segment := range strings.SplitSeq(text[1:], "/") {
 		if segment == "." || segment == ".." {
@@ -44,7 +45,7 @@ func ParsePathPrefix(text string) (PathPrefix, error) {
 	return PathPrefix(strings.TrimSuffix(text, "/")), nil
 }
 
-// Matches tells whether a normalized path lies under the prefix.
+// Matches tells whether a normalized path is the prefix or is below it.
 func (p PathPrefix) Matches(path string) bool {
 	if p == "/" {
 		return true
@@ -53,14 +54,14 @@ func (p PathPrefix) Matches(path string) bool {
 	return ok && (rest == "" || rest[0] == '/')
 }
 
-// NormalizePath gives the path that nginx matches: without query and
-// fragment, percent-decoded once, "." and ".." resolved, slashes merged. ok
-// is false when nginx answers 400: a path that is not absolute, a broken %XX,
-// a NUL, or a ".." above the root. A target in absolute form ("http://a/b") is
-// not for this function: nginx takes it apart before, and so must the caller.
+// NormalizePath gives the path that nginx compares with locations: without query and
+// fragment, percent-decoded once, with "." and ".." resolved and slashes merged.
+// "/a//b/%2e%2e/c?q" becomes "/a/c". The result ok is false if nginx answers 400: for
+// a path that is not absolute, an invalid %XX, a NUL, or a ".." above the root. The
+// caller must take the path out of a target in absolute form ("http://a/b"), as nginx
+// does.
 //
-// nginx src/http/ngx_http_parse.c, ngx_http_parse_complex_uri. One example:
-// "/a//b/%2e%2e/c?q" becomes "/a/c".
+// See ngx_http_parse_complex_uri in src/http/ngx_http_parse.c of nginx.
 func NormalizePath(target string) (path string, ok bool) {
 	if end := strings.IndexAny(target, "?#"); end >= 0 {
 		target = target[:end]
@@ -105,8 +106,8 @@ func unhex(c byte) byte {
 	return c&^0x20 - 'A' + 10
 }
 
-// resolveDots resolves "." and ".." and merges slashes; the path keeps a
-// trailing slash when it ends in one, or in a dot segment.
+// resolveDots resolves "." and ".." and merges slashes. The result has a trailing
+// slash if the path ends with a slash or with a dot segment.
 func resolveDots(path string) (string, bool) {
 	var kept []string
 	segments := strings.Split(path[1:], "/")

@@ -9,19 +9,19 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
-// Pattern is a regular expression over a header's bytes that Go and PCRE read
-// alike: literals and classes of ASCII, '.', repetition, alternation, groups,
-// ^, $, \b and (?i). Everything else is refused, so that explain and nginx
-// cannot disagree.
+// Pattern is a regular expression over the bytes of a header. It has only elements
+// with the same meaning in Go and in PCRE: literals and classes of ASCII, '.',
+// repetition, alternation, groups, ^, $, \b and (?i). ParsePattern refuses all others,
+// so that explain and nginx give the same result.
 type Pattern struct {
 	source string
 	pcre   string
 	re     *regexp.Regexp
 }
 
-// What nginx takes: 4096 bytes in one argument, 65536 bytes of an expression
-// that PCRE has compiled, where each repetition is a copy, and 250 groups
-// inside one another.
+// The limits are below those of nginx: 4096 bytes for one argument, 65536 bytes for
+// an expression that PCRE has compiled (each repetition is a copy), and 250 nested
+// groups.
 const (
 	maxPCRE     = 3 << 10
 	maxCompiled = 32 << 10
@@ -51,7 +51,7 @@ func ParsePattern(text string) (Pattern, error) {
 		return Pattern{}, fmt.Errorf("pattern %s is too large for nginx: repeat less, or use fewer classes like \\W", excerpt.Quoted(text))
 	}
 	if nested(out.String()) > maxNested {
-		return Pattern{}, fmt.Errorf("pattern %s has more than %d groups inside one another, which nginx may refuse; write it flatter", excerpt.Quoted(text), maxNested)
+		return Pattern{}, fmt.Errorf("pattern %s has more than %d groups inside one another, which nginx may refuse; use fewer nested groups", excerpt.Quoted(text), maxNested)
 	}
 	re, err := regexp.Compile(text)
 	if err != nil {
@@ -60,33 +60,33 @@ func ParsePattern(text string) (Pattern, error) {
 	return Pattern{source: text, pcre: out.String(), re: re}, nil
 }
 
-// String is the pattern as it was written.
+// String is the pattern as the config has it.
 func (p Pattern) String() string { return p.source }
 
-// PCRE is the same pattern in the alphabet that is inert inside nginx text:
-// every character that is not a letter or digit stands as \xHH. It is anchored,
-// so that PCRE's limits hold for the whole value: PCRE counts anew for each
-// place where a match may begin.
+// PCRE is the same pattern in an alphabet that has no meaning in nginx text: every
+// character that is not a letter or digit is written as \xHH. The pattern is
+// anchored, so that PCRE's limits apply to the whole value: without an anchor PCRE
+// counts again for each position where a match may begin.
 func (p Pattern) PCRE() string { return p.pcre }
 
-// LongestMatched is the length, in bytes, of the longest value that a pattern
-// can match: a cookie's limit in browsers. What an ordinary pattern costs PCRE
-// grows with the square of the length; at 32 KB it is seconds.
+// LongestMatched is the maximum length in bytes of a value that a pattern can match:
+// the limit for a cookie in browsers. The time of PCRE for an ordinary pattern grows
+// with the square of the length; for 32 KB it is seconds.
 const LongestMatched = 4096
 
-// Match tells whether the header's value, byte by byte, matches anywhere.
+// Match tells whether the pattern matches anywhere in the bytes of a header's value.
 func (p Pattern) Match(value string) bool {
 	return len(value) <= LongestMatched && p.re.MatchString(latin1(value))
 }
 
-// MarshalText makes a pattern part of the table's digest.
+// MarshalText gives the pattern as text, so that the table's digest includes it.
 func (p Pattern) MarshalText() ([]byte, error) { return []byte(p.source), nil }
 
-// ExactPCRE is an anchored expression that matches the text and nothing else;
-// a map literal would ignore case.
+// ExactPCRE is an anchored expression that matches only the text. nginx compares a
+// literal in a map without case, so a literal cannot replace it.
 func ExactPCRE(text string) string { return `\A` + LiteralPCRE(text) + `\z` }
 
-// LiteralPCRE matches the text itself, written in the same inert alphabet as
+// LiteralPCRE is an expression that matches the text, in the alphabet of
 // Pattern.PCRE.
 func LiteralPCRE(text string) string {
 	var out strings.Builder
@@ -96,7 +96,7 @@ func LiteralPCRE(text string) string {
 	return out.String()
 }
 
-// latin1 makes each byte one character, as PCRE without UTF sees it.
+// latin1 makes a character of each byte, as PCRE does without UTF.
 func latin1(value string) string {
 	for i := range len(value) {
 		if value[i] >= 0x80 {
@@ -110,8 +110,9 @@ func latin1(value string) string {
 	return value
 }
 
-// start anchors a pattern that may match anywhere. One that begins with ^ or
-// .* or .+ matches at the first byte, if it matches at all.
+// start gives the beginning of the anchored expression. A pattern that begins with
+// ^, .* or .+ can only match from the first byte; any other pattern may match
+// anywhere.
 func start(tree *syntax.Regexp) string {
 	first := tree
 	for first.Op == syntax.OpConcat || first.Op == syntax.OpCapture {
@@ -162,7 +163,7 @@ func writePCRE(out *strings.Builder, node *syntax.Regexp) error {
 	return nil
 }
 
-// compiledSize estimates from above the bytes that PCRE compiles a node to.
+// compiledSize gives an upper limit for the bytes of a node that PCRE has compiled.
 func compiledSize(node *syntax.Regexp) int {
 	const class, group = 36, 8
 	size := group + class
@@ -178,8 +179,8 @@ func compiledSize(node *syntax.Regexp) int {
 	return size
 }
 
-// nested is how deep the groups of an expression go; a literal bracket is not
-// written as one.
+// nested is the maximum number of groups inside one another. Each bracket in the
+// expression belongs to a group, because a literal bracket is written as \xHH.
 func nested(pcre string) int {
 	deepest, open := 0, 0
 	for i := range len(pcre) {
@@ -237,15 +238,15 @@ func writeLiteral(out *strings.Builder, node *syntax.Regexp) error {
 	return nil
 }
 
-// writeClass writes the part of a class below 0x100. What lies above cannot
-// occur in a byte; what lies from 0x80 to 0xff must be there as a whole or
-// not at all, else the class was written with characters, not bytes.
+// writeClass writes the part of a class below 0x100, because a byte has no larger
+// value. The class must have all of 0x80 to 0xff or nothing of it. Otherwise it was
+// written with characters that are not ASCII, and these have several bytes.
 func writeClass(out *strings.Builder, ranges []rune) error {
 	var body strings.Builder
 	for i := 0; i < len(ranges); i += 2 {
 		low, high := ranges[i], min(ranges[i+1], 0xff)
 		if low > 0xff {
-			continue // a letter's fold outside Latin-1, as U+212A for k
+			continue // (?i) adds letters outside Latin-1, such as U+212A for k
 		}
 		if low >= 0x80 || high >= 0x80 && high < 0xff {
 			return fmt.Errorf("a class with characters that are not ASCII is not supported")

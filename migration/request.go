@@ -10,24 +10,24 @@ import (
 	"strings"
 )
 
-// Request is what the decision looks at, already taken apart.
+// Request has the parts of a request that Decide needs.
 type Request struct {
-	Host   string            // as the client wrote it, port and case included
+	Host   string            // the Host header, with its port and case
 	Target string            // path with query, as in the request line
-	Header map[string]string // by HeaderName.Key; "cookie" holds the cookies
-	Client netip.Addr        // after X-Forwarded-For from trusted proxies; zero if unknown
-	Dice   string            // nginx's $request_id; "" when not yet thrown
-	Direct bool              // came in on the always-new listener
-	// Tripped is set when the service's fallback has tripped: a state of the
+	Header map[string]string // by HeaderName.Key; "cookie" has all cookies
+	Client netip.Addr        // the result of ClientAddress; zero if unknown
+	Dice   string            // nginx's $request_id; "" if unknown
+	Direct bool              // the request came in on the always-new listener
+	// Tripped is true if the service's fallback has tripped. It is a state of the
 	// proxy, not of the request.
 	Tripped bool
 }
 
-// FoldHeaders makes one value of each repeated header, as nginx has it: since
-// 1.23 joined by ", " (joins true), before that the first one alone. Cookies
-// are joined by "; " in every version, and X-Forwarded-For by ", ". Names that
-// differ only in '-' against '_' are one header; the wire's order of the two is
-// not known here, so '-' comes first.
+// FoldHeaders makes one value of each repeated header, as nginx does. Since 1.23
+// nginx joins the values with ", " (joins is true); older versions use the first
+// value. All versions join cookies with "; " and X-Forwarded-For with ", ". Names
+// that differ only in '-' and '_' are the same header. The order of the two in the
+// request is not known here, so the name with '-' comes first.
 func FoldHeaders(header http.Header, joins bool) map[string]string {
 	values := make(map[string][]string, len(header))
 	for _, name := range slices.Sorted(maps.Keys(header)) {
@@ -48,20 +48,20 @@ func FoldHeaders(header http.Header, joins bool) map[string]string {
 	return folded
 }
 
-// ClientAddress gives the address that rules and hashes see: the peer's, or
-// when the peer is trusted the right-most address of X-Forwarded-For that is
-// not itself trusted (the left-most if all are). Commas and spaces separate;
-// an entry that is no address ends the search. nginx's real_ip_recursive,
-// src/http/ngx_http_core_module.c, ngx_http_get_forwarded_addr_internal. Of
-// what is no address to anybody else nginx takes some ("1..2.3", "::1:"); here
-// it is none.
+// ClientAddress gives the address that rules and hashes use: the peer's address or,
+// if the peer is trusted, the right-most address of X-Forwarded-For that is not
+// trusted (the left-most one if all are trusted). Commas and spaces separate the
+// entries, and an entry that is not an address ends the search. This is nginx's
+// real_ip_recursive: ngx_http_get_forwarded_addr_internal in
+// src/http/ngx_http_core_module.c. nginx accepts some invalid addresses ("1..2.3",
+// "::1:"); this function does not.
 func ClientAddress(peer netip.Addr, forwardedFor string, trusted []netip.Prefix) netip.Addr {
 	client, rest := peer, forwardedFor
 	for containedIn(trusted, client) {
 		rest = strings.TrimRight(rest, " ,")
 		cut := strings.LastIndexAny(rest, " ,")
 		if cut == 0 {
-			break // nginx takes a separator in front for part of the entry
+			break // for nginx a separator at the start is part of the entry
 		}
 		addr, ok := parseForwarded(rest[cut+1:])
 		if !ok {
@@ -73,8 +73,8 @@ func ClientAddress(peer netip.Addr, forwardedFor string, trusted []netip.Prefix)
 }
 
 // parseForwarded reads "1.2.3.4", "1.2.3.4:80", "2001:db8::1" or
-// "[2001:db8::1]:80". Brackets need a port, and no port is 0: nginx
-// src/core/ngx_inet.c, ngx_parse_addr_port.
+// "[2001:db8::1]:80". Brackets require a port, and port 0 is invalid:
+// ngx_parse_addr_port in src/core/ngx_inet.c of nginx.
 func parseForwarded(text string) (netip.Addr, bool) {
 	if addr, ok := parseForwardedAddr(text); ok {
 		return addr, true
@@ -90,7 +90,8 @@ func parseForwarded(text string) (netip.Addr, bool) {
 	return parseForwardedAddr(host)
 }
 
-// leadingZeros are those of an octet, which nginx takes for decimal.
+// leadingZeros finds the leading zeros of an octet; nginx reads such an octet as
+// decimal.
 var leadingZeros = regexp.MustCompile(`(^|\.)0+([0-9])`)
 
 func parseForwardedAddr(text string) (netip.Addr, bool) {
@@ -107,8 +108,8 @@ func containedIn(networks []netip.Prefix, addr netip.Addr) bool {
 	return false
 }
 
-// cookie finds a cookie by its exact name: the first NAME=value with a value,
-// at the start or after a ';' with white space.
+// cookie gives the value of a cookie: the first NAME=VALUE with exactly this name and
+// a value that is not empty, at the start or after a ';' and white space.
 func cookie(header, name string) string {
 	for i, part := range strings.Split(header, ";") {
 		if i > 0 {

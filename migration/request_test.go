@@ -37,11 +37,11 @@ func TestRepeatedHeaderAndRules(t *testing.T) {
 	side := func(joins bool) migration.Side {
 		return service.Decide(migration.Request{Header: migration.FoldHeaders(header, joins)}).Side
 	}
-	require.Equal(t, migration.New, side(false), "nginx before 1.23 takes the first")
-	require.Equal(t, migration.Old, side(true), "since then they are one value")
+	require.Equal(t, migration.New, side(false), "nginx before 1.23 uses the first value")
+	require.Equal(t, migration.Old, side(true), "nginx 1.23 joins the values")
 }
 
-// TestClientAddress expects what nginx 1.22.1 gave as $remote_addr.
+// TestClientAddress expects the $remote_addr of nginx 1.22.1.
 func TestClientAddress(t *testing.T) {
 	t.Parallel()
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("2001:db8::/32")}
@@ -79,9 +79,8 @@ func TestClientAddress(t *testing.T) {
 	}
 }
 
-// TestClientCannotChooseItsAddress: what a client writes into
-// X-Forwarded-For changes nothing, as trusted proxies append the address they
-// saw.
+// TestClientCannotChooseItsAddress: the X-Forwarded-For of a client has no effect,
+// because trusted proxies append the client's real address.
 func TestClientCannotChooseItsAddress(t *testing.T) {
 	t.Parallel()
 	trusted := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Risks gives one sentence for each setting that is allowed and may surprise. A
-// risk that the table before already had is left out; before may be nil.
+// Risks gives a sentence for each setting that is allowed but risky. It leaves out a
+// risk that the previous table already had. The previous table may be nil.
 func (t *Table) Risks(before *Table) []string {
 	var found []string
 	services := t.Services()
@@ -19,20 +19,20 @@ func (t *Table) Risks(before *Table) []string {
 	return found
 }
 
-// risk is a setting that a service may have, and the sentence about it.
+// risk is a risky setting of a service, with the sentence about it.
 type risk struct {
 	text string
 	of   func(*Table, *Service) bool
 }
 
 var risks = []risk{
-	{"tls.verify is false, anybody on the way can answer for new", func(_ *Table, s *Service) bool {
+	{"tls.verify is false, so anybody on the network path can pretend to be new", func(_ *Table, s *Service) bool {
 		return !s.TLS.Verify && s.NewBackend.Scheme == HTTPS
 	}},
-	{"fallback is off, traffic stays on new when new fails", func(_ *Table, s *Service) bool {
+	{"fallback is off, so traffic stays on new if new fails", func(_ *Table, s *Service) bool {
 		return !s.Fallback.Enabled && s.Enabled
 	}},
-	{"it goes by the client's address (ip_rules, or user_hash where the key is missing), and without trusted_proxies all clients behind an ingress controller have the controller's",
+	{"it uses the client's address (for ip_rules, or for user_hash without a key), and without trusted_proxies all clients behind an ingress controller have the controller's address",
 		(*Table).TakesPeerForClient},
 }
 

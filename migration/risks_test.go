@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// riskyTable has one service for which traffic may stay on a failing new.
+// riskyTable has one service with the given name and settings.
 func riskyTable(t *testing.T, name string, enabled, fallback, verify string) *migration.Table {
 	t.Helper()
 	table, err := config.Load("risks.yaml", []byte(`services:
@@ -28,8 +28,8 @@ func riskyTable(t *testing.T, name string, enabled, fallback, verify string) *mi
 func TestRisks(t *testing.T) {
 	t.Parallel()
 	const (
-		fallback = "service shop: fallback is off, traffic stays on new when new fails"
-		verify   = "service shop: tls.verify is false, anybody on the way can answer for new"
+		fallback = "service shop: fallback is off, so traffic stays on new if new fails"
+		verify   = "service shop: tls.verify is false, so anybody on the network path can pretend to be new"
 	)
 	safe := riskyTable(t, "shop", "true", "true", "true")
 	noFallback := riskyTable(t, "shop", "true", "false", "true")
@@ -37,13 +37,13 @@ func TestRisks(t *testing.T) {
 		table, before *migration.Table
 		want          []string
 	}{
-		"none":                                {safe, nil, nil},
-		"fallback off":                        {noFallback, nil, []string{fallback}},
-		"fallback off, nothing goes to new":   {riskyTable(t, "shop", "false", "false", "true"), nil, nil},
-		"verify off, though nothing goes yet": {riskyTable(t, "shop", "false", "true", "false"), nil, []string{verify}},
-		"both":                                {riskyTable(t, "shop", "true", "false", "false"), nil, []string{verify, fallback}},
-		"new since before":                    {noFallback, safe, []string{fallback}},
-		"as before":                           {noFallback, noFallback, nil},
+		"none":                              {safe, nil, nil},
+		"fallback off":                      {noFallback, nil, []string{fallback}},
+		"fallback off, nothing goes to new": {riskyTable(t, "shop", "false", "false", "true"), nil, nil},
+		"verify off, nothing goes to new":   {riskyTable(t, "shop", "false", "true", "false"), nil, []string{verify}},
+		"both":                              {riskyTable(t, "shop", "true", "false", "false"), nil, []string{verify, fallback}},
+		"not in the table before":           {noFallback, safe, []string{fallback}},
+		"in the table before":               {noFallback, noFallback, nil},
 		"a removed service": {riskyTable(t, "cart", "true", "true", "true"), safe,
 			[]string{"no longer in the config, their Ingresses go back to old: shop"}},
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
-// HeaderName is a request header's name as it was written; two names that
-// differ only in case, or in '-' against '_', are the same header to nginx.
+// HeaderName is the name of a request header, with its case. Names that differ only
+// in case, or in '-' and '_', are the same header for nginx.
 type HeaderName string
 
 var headerPattern = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,126}[A-Za-z0-9])?$`)
@@ -23,17 +23,17 @@ func ParseHeaderName(text string) (HeaderName, error) {
 	return HeaderName(text), nil
 }
 
-// Key is the name as nginx's $http_ variables have it: lower case, '_' for
-// '-'. "X-User-ID" gives "x_user_id".
+// Key is the name in nginx's $http_ variables, in lower case and with '_' for '-':
+// "X-User-ID" gives "x_user_id".
 func (h HeaderName) Key() string { return headerKey(string(h)) }
 
 func headerKey(name string) string {
 	return strings.ReplaceAll(strings.ToLower(name), "-", "_")
 }
 
-// HeaderRule sends a request with a matching header to Target. Exactly one of
-// Value (compared whole, with case) and Pattern (matched anywhere) is set. A
-// header that is absent or empty matches no rule.
+// HeaderRule sends a request with a matching header to Target. Exactly one of Value
+// (the whole value, with case) and Pattern (anywhere in the value) is set. A header
+// that is absent or empty matches no rule.
 type HeaderRule struct {
 	Header  HeaderName
 	Value   string
@@ -47,7 +47,7 @@ func ParseHeaderValue(text string) (string, error) {
 		return "", fmt.Errorf("%s is not a header value: use 1 to 512 characters; an absent header matches no rule", excerpt.Quoted(text))
 	}
 	if strings.TrimSpace(text) != text {
-		return "", fmt.Errorf("%s is not a header value: space around a value is dropped on the way, so it can never match", excerpt.Quoted(text))
+		return "", fmt.Errorf("%s is not a header value: HTTP removes spaces around a value, so it can never match", excerpt.Quoted(text))
 	}
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {
@@ -94,8 +94,8 @@ func ParseNetwork(text string) (netip.Prefix, error) {
 	return network, nil
 }
 
-// mostSpecific finds the rule with the longest network that holds the
-// address; its index in file order, or -1.
+// mostSpecific gives the index, in file order, of the rule with the longest network
+// that contains the address; -1 if there is none.
 func mostSpecific(rules []IPRule, addr netip.Addr) int {
 	found := -1
 	for i, rule := range rules {

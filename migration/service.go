@@ -8,21 +8,22 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
-// Mode is how an Ingress hands traffic to the proxy.
+// Mode is how traffic gets from an Ingress to the proxy.
 type Mode string
 
-// The modes: all traffic crosses the proxy, or only new's part does and the
-// ingress controller splits by canary annotations.
+// The modes. In mode proxy all traffic goes through the proxy. In mode canary the
+// ingress controller splits the traffic by canary annotations, and only the part for
+// new goes through the proxy.
 const (
 	ModeProxy  Mode = "proxy"
 	ModeCanary Mode = "canary"
 )
 
-// Strategy decides requests that no rule speaks for.
+// Strategy decides requests that match no rule.
 type Strategy string
 
-// The strategies: a dice per request, the hash of a key, or old always (only
-// the rules send traffic to new).
+// The strategies: a random choice for each request, the hash of a key, or always old
+// (then only the rules send traffic to new).
 const (
 	StrategyWeight   Strategy = "weight"
 	StrategyUserHash Strategy = "user_hash"
@@ -30,7 +31,7 @@ const (
 	StrategyIP       Strategy = "ip"
 )
 
-// KeySource is where a user's key comes from.
+// KeySource is the source of a user's key.
 type KeySource string
 
 // The key sources.
@@ -40,7 +41,7 @@ const (
 	KeyIP     KeySource = "ip"
 )
 
-// HashKey names what user_hash hashes: a header, a cookie, or the client's
+// HashKey is the value that user_hash hashes: a header, a cookie, or the client's
 // address (then Name is empty).
 type HashKey struct {
 	Source KeySource
@@ -77,7 +78,7 @@ func checkCookieName(name string) error {
 	return nil
 }
 
-// String is the key as the config writes it.
+// String is the key in the form that ParseHashKey reads.
 func (k HashKey) String() string {
 	if k.Source == KeyIP {
 		return string(KeyIP)
@@ -85,9 +86,9 @@ func (k HashKey) String() string {
 	return string(k.Source) + ":" + k.Name
 }
 
-// TLS is how new is spoken to when its scheme is https. Files are absolute
-// paths on the proxy's machine, or empty: system roots, no client
-// certificate. ServerName empty means new_host.
+// TLS has the settings for TLS connections to new. Files are absolute paths on the
+// proxy's machine. An empty CAFile means the system's CA certificates, empty client
+// files mean no client certificate, and an empty ServerName means new_host.
 type TLS struct {
 	Verify         bool
 	CAFile         string
@@ -96,18 +97,18 @@ type TLS struct {
 	ClientKeyFile  string
 }
 
-// Fallback is when and for how long traffic goes back to old by itself.
+// Fallback defines when traffic automatically goes back to old, and for how long.
 type Fallback struct {
 	Enabled      bool
-	MaxFailures  int           // failures in Window that trip
+	MaxFailures  int           // number of failures within Window that trip the service
 	Window       time.Duration // how long a failure counts
-	RecoveryTime time.Duration // hold-off before the first try to recover
-	FailureRatio float64       // 0..1; failures/requests to new must reach it too
+	RecoveryTime time.Duration // hold-off before the first attempt to recover
+	FailureRatio float64       // 0 to 1; a trip also needs this ratio of failures to requests to new
 	OnStatus     []int         // statuses of new that count as failures, sorted
 }
 
-// HealthCheck is an active probe of new. Path empty means: connect (and shake
-// hands, with https) and no more.
+// HealthCheck is an active health check of new. With an empty Path it only connects
+// and, for https, does the TLS handshake.
 type HealthCheck struct {
 	Path      string
 	Interval  time.Duration
@@ -115,24 +116,23 @@ type HealthCheck struct {
 	Healthy   int // successes in a row that make it healthy
 	Unhealthy int // failures in a row that make it unhealthy
 	StatusMin int // lowest status that counts as success
-	StatusMax int // highest
+	StatusMax int // highest status that counts as success
 }
 
-// Service is one application on the move: everything that is asked for at
-// (OldHost, PathPrefix) and how it is divided between two backends. Durations
-// are positive, texts are from their alphabets, TLS counts only when
-// NewBackend is https.
+// Service is one application that migrates: all requests for (OldHost, PathPrefix),
+// and their split between two backends. Durations are positive, and texts are from
+// their alphabets. TLS has an effect only if NewBackend is https.
 type Service struct {
 	Name       Name
 	OldHost    Host // may be a wildcard
 	PathPrefix PathPrefix
 	OldBackend Backend
-	NewHost    Host // Host header and, unless TLS.ServerName is set, SNI towards new
+	NewHost    Host // Host header of requests to new; also the SNI, unless TLS.ServerName is set
 	NewBackend Backend
 	Mode       Mode
 
-	Timeout      time.Duration // connect, and idle time while sending or reading, per try
-	Tries        int           // on the chosen side for one request, in all
+	Timeout      time.Duration // for each attempt: time to connect, and idle time while sending or reading
+	Tries        int           // maximum number of attempts at the chosen side for one request
 	MaxBodyBytes int64         // 0 is no limit
 	Gzip         bool
 	TLS          TLS
@@ -141,12 +141,12 @@ type Service struct {
 	Strategy    Strategy
 	Share       Share
 	HashKey     HashKey
-	Cohort      Name // "" is a cohort of its own
+	Cohort      Name // "" for a cohort that only this service has
 	HeaderRules []HeaderRule
 	IPRules     []IPRule
 
 	Fallback    Fallback
-	HealthCheck *HealthCheck // nil: probe by connecting, on recovery only
+	HealthCheck *HealthCheck // nil: only recovery checks new, by a connection
 }
 
 // ServerName is the name that new's certificate must carry, and the SNI.
@@ -157,9 +157,8 @@ func (s *Service) ServerName() Host {
 	return s.NewHost
 }
 
-// EffectiveShare is what Share comes to: new's part of the requests that no
-// rule speaks for. That is none with the strategies header and ip, and while
-// the service is disabled.
+// EffectiveShare is new's share of the requests that match no rule. It is 0 for the
+// strategies header and ip, and while the service is disabled.
 func (s *Service) EffectiveShare() Share {
 	if !s.Enabled || s.Strategy == StrategyHeader || s.Strategy == StrategyIP {
 		return 0
@@ -167,8 +166,8 @@ func (s *Service) EffectiveShare() Share {
 	return s.Share
 }
 
-// RulesTo names the rules that send requests to the side, as the config calls
-// them: "header_rules[0]", "ip_rules[2]".
+// RulesTo names the rules that send requests to the side, in the form
+// "header_rules[0]" and "ip_rules[2]".
 func (s *Service) RulesTo(side Side) []string {
 	var rules []string
 	for i, rule := range s.HeaderRules {
@@ -184,8 +183,8 @@ func (s *Service) RulesTo(side Side) []string {
 	return rules
 }
 
-// Salt goes before the user's key into the hash, so that two services do not
-// move the same users unless they share a cohort.
+// Salt is hashed before the user's key, so that two services only move the same
+// users if they have the same cohort.
 func (s *Service) Salt() string {
 	if s.Cohort != "" {
 		return "cohort/" + string(s.Cohort)

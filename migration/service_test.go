@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestEffectiveShare: it is what Decide does with requests that no rule
-// speaks for.
+// TestEffectiveShare: the effective share agrees with Decide for requests that match
+// no rule.
 func TestEffectiveShare(t *testing.T) {
 	t.Parallel()
 	for _, strategy := range []migration.Strategy{migration.StrategyWeight, migration.StrategyUserHash, migration.StrategyHeader, migration.StrategyIP} {

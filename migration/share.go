@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Share is the part of the traffic that new gets, in 1/10000: 20 % is 2000,
-// the smallest step 0.01 % is 1. Integers, because 0.1+0.2 must be 0.3 and
-// because nginx's buckets are counted, not measured.
+// Share is the part of the traffic that new gets, in 1/10000: 20 % is 2000, and the
+// smallest step, 0.01 %, is 1. It is an integer, because 0.1+0.2 must be 0.3 and
+// because it is a number of buckets.
 type Share int
 
 // FullShare is 100 %.
@@ -36,7 +36,7 @@ func (s Share) String() string {
 	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
 }
 
-// Percent is the share as a number for people and for graphs: 50 gives 0.5.
+// Percent is the share in percent, for texts and graphs: 50 gives 0.5.
 func (s Share) Percent() float64 { return float64(s) / 100 }
 
 func digits(text string) bool {

@@ -11,8 +11,7 @@ const (
 	New Side = "new"
 )
 
-// ParseTarget reads the target of a rule as the config writes it:
-// "new_cluster" or "old_cluster".
+// ParseTarget reads the target of a rule: "new_cluster" or "old_cluster".
 func ParseTarget(text string) (Side, error) {
 	switch text {
 	case "new_cluster":

@@ -13,25 +13,25 @@ import (
 	"strings"
 )
 
-// Global is what holds for all services.
+// Global has the settings for all services.
 type Global struct {
-	TrustedProxies []netip.Prefix // sorted; whose X-Forwarded-For is believed
-	DebugHeaders   bool           // answers carry X-Migration-Side and -Reason
+	TrustedProxies []netip.Prefix // sorted; the proxy trusts X-Forwarded-For from these networks
+	DebugHeaders   bool           // responses have X-Migration-Side and X-Migration-Reason
 }
 
-// Table is one whole migration config: immutable, sorted by service name, no
-// two services with one name or one (old host, path prefix).
+// Table is a whole migration config. It is immutable and sorted by service name. Names
+// are unique, and so are the pairs (old host, path prefix).
 type Table struct {
 	global   Global
 	services []Service
 	byName   map[Name]int
 	byHost   map[Host][]int    // longest path prefix first
-	rest     [sha256.Size]byte // the digest of all but share and enabled
+	rest     [sha256.Size]byte // digest of everything except share and enabled
 	digest   string
 }
 
-// NewTable sorts the services and refuses duplicates. It keeps what it is
-// given: the caller must not change it afterwards.
+// NewTable sorts the services and refuses duplicates. The table uses the arguments
+// themselves, not copies: the caller must not change them later.
 func NewTable(global Global, services []Service) (*Table, error) {
 	table := &Table{global: global, services: services, byName: map[Name]int{}, byHost: map[Host][]int{}}
 	slices.SortFunc(table.services, func(a, b Service) int { return cmp.Compare(a.Name, b.Name) })
@@ -61,7 +61,8 @@ func NewTable(global Global, services []Service) (*Table, error) {
 	return table, nil
 }
 
-// sumStructure sums up, by canonical JSON, all but share and enabled.
+// sumStructure computes the digest of everything except share and enabled, from
+// canonical JSON.
 func (t *Table) sumStructure() error {
 	text, err := json.Marshal(t.global)
 	all := sha256.New()
@@ -76,7 +77,7 @@ func (t *Table) sumStructure() error {
 	return err
 }
 
-// sum is 16 hex digits over the structure, and each share and enabled.
+// sum is the digest of the structure and of each share and enabled: 16 hex digits.
 func (t *Table) sum() string {
 	text := append(make([]byte, 0, len(t.rest)+12*len(t.services)), t.rest[:]...)
 	for i := range t.services {
@@ -88,19 +89,21 @@ func (t *Table) sum() string {
 	return hex.EncodeToString(all[:8])
 }
 
-// WithShare is the table with one service's share changed; nil if there is no
-// such service. It costs microseconds per thousand services, where NewTable
-// costs milliseconds.
+// WithShare gives a table in which one service has another share; nil if the service
+// does not exist. It takes microseconds for a thousand services, and NewTable takes
+// milliseconds.
 func (t *Table) WithShare(name Name, share Share) *Table {
 	return t.with(name, func(s *Service) { s.Share = share })
 }
 
-// WithEnabled is WithShare for enabled.
+// WithEnabled gives a table in which one service has another value of enabled; nil if
+// the service does not exist.
 func (t *Table) WithEnabled(name Name, enabled bool) *Table {
 	return t.with(name, func(s *Service) { s.Enabled = enabled })
 }
 
-// with may change share and enabled only: the structure's digest is kept.
+// with gives a table with a change of one service. It may change share and enabled
+// only, because the digest of the structure stays.
 func (t *Table) with(name Name, change func(*Service)) *Table {
 	i, ok := t.byName[name]
 	if !ok {
@@ -147,18 +150,18 @@ func (t *Table) leaving(before *Table) []Service {
 	return all
 }
 
-// SameStructure tells whether two tables differ in shares and in enabled at
-// most: in what changes without a reload.
+// SameStructure tells whether two tables are equal except for share and enabled.
+// Then nginx needs no reload.
 func (t *Table) SameStructure(other *Table) bool { return t.rest == other.rest }
 
-// Digest names this table's content: 16 hex digits, equal for equal content
-// whatever the order, layout and comments of the text it came from.
+// Digest identifies the content of the table: 16 hex digits. It is equal for equal
+// content and does not depend on order, layout and comments of the text.
 func (t *Table) Digest() string { return t.digest }
 
 // Global gives the settings that hold for all services.
 func (t *Table) Global() Global { return t.global }
 
-// Services gives all services, sorted by name. Read only.
+// Services gives all services, sorted by name. The caller must not change them.
 func (t *Table) Services() []Service { return t.services }
 
 // Service finds a service by name, or nil.
@@ -169,21 +172,20 @@ func (t *Table) Service(name Name) *Service {
 	return nil
 }
 
-// TakesPeerForClient tells whether a service looks at the client's address
-// (ip_rules; user_hash, where the key is absent too) although nobody is trusted
-// to tell it. Behind an ingress controller all clients then have the
-// controller's address, so that a rule for 10.0.0.0/8 is one for everybody.
+// TakesPeerForClient tells whether a service uses the client's address (for ip_rules,
+// and for user_hash, also if the key is absent) although there are no trusted proxies.
+// Then all clients behind an ingress controller have the controller's address, so that
+// a rule for 10.0.0.0/8 applies to all of them.
 func (t *Table) TakesPeerForClient(s *Service) bool {
 	asks := len(s.IPRules) > 0 || s.Strategy == StrategyUserHash
 	return asks && len(t.global.TrustedProxies) == 0
 }
 
-// KnowsHost tells whether any service is for the host, exactly or by a
-// wildcard.
+// KnowsHost tells whether a service has this host, exactly or by a wildcard.
 func (t *Table) KnowsHost(host string) bool { return len(t.hostServices(host)) > 0 }
 
-// OfHost gives the services with exactly this old host (a wildcard for a
-// wildcard), the longest path prefix first. Read only.
+// OfHost gives the services with exactly this old host (for a wildcard, those with
+// the same wildcard), the longest path prefix first. The caller must not change them.
 func (t *Table) OfHost(host Host) []*Service {
 	var found []*Service
 	for _, i := range t.byHost[host] {
@@ -192,9 +194,10 @@ func (t *Table) OfHost(host Host) []*Service {
 	return found
 }
 
-// Route finds the service for a normalized host and path: the exact host
-// before wildcards, the longest wildcard first, then the longest prefix. Once
-// a host matches, shorter wildcards are not looked at. Nil if none.
+// Route finds the service for a normalized host and path, or nil. The exact host comes
+// before wildcards, and a longer wildcard before a shorter one; of the services with
+// that host the longest matching prefix wins. If no prefix matches, shorter wildcards
+// are not tried.
 func (t *Table) Route(host, path string) *Service {
 	for _, i := range t.hostServices(host) {
 		if t.services[i].PathPrefix.Matches(path) {

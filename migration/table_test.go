@@ -45,7 +45,7 @@ func TestRoute(t *testing.T) {
 	}
 }
 
-func TestDecideNowhere(t *testing.T) {
+func TestDecideWithoutService(t *testing.T) {
 	t.Parallel()
 	table := newTable(t, routes("api", "a.example.com", "/api"))
 	for code, request := range map[migration.Code]migration.Request{
@@ -68,7 +68,7 @@ func TestTableRefusesDuplicates(t *testing.T) {
 	require.ErrorContains(t, err, `services "a" and "b" both have a/`)
 }
 
-func TestDigestIgnoresOrderAndSeesContent(t *testing.T) {
+func TestDigestDependsOnContentOnly(t *testing.T) {
 	t.Parallel()
 	services := []migration.Service{routes("a", "a", "/"), routes("b", "b", "/"), routes("c", "c", "/")}
 	want := newTable(t, routes("a", "a", "/"), routes("b", "b", "/"), routes("c", "c", "/")).Digest()
@@ -130,10 +130,10 @@ func TestWithRemovedServices(t *testing.T) {
 	require.False(t, kept.Service("leaves").Enabled)
 	require.True(t, kept.Service("stays").Enabled)
 	require.Equal(t, migration.Name("leaves"), kept.Route("b", "/x/y").Name)
-	require.Equal(t, migration.Name("another"), kept.Route("c", "/").Name, "its route belongs to another one now")
+	require.Equal(t, migration.Name("another"), kept.Route("c", "/").Name, "another service has its route now")
 	require.True(t, before.Service("leaves").Enabled, "a table does not change")
 
-	require.Equal(t, kept.Services(), after.WithRemovedServices(kept).Services(), "also what is leaving already")
+	require.Equal(t, kept.Services(), after.WithRemovedServices(kept).Services(), "services that were removed earlier stay too")
 	require.Same(t, after, after.WithRemovedServices(after))
 	require.Same(t, after, after.WithRemovedServices(nil))
 }
