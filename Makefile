@@ -15,7 +15,7 @@ MODULES   := ./... ./e2e/... ./bench/...
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo demo-cluster e2e e2e-figures e2e-kind test check lint golden image faults bench fuzz controlplane clean need-go need-nginx need-namespaces need-bench
+.PHONY: help build install demo demo-cluster e2e e2e-figures e2e-kind test check lint golden image faults bench fuzz controlplane clean need-go need-nginx need-haproxy need-namespaces need-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,14 +34,14 @@ demo: build need-nginx ## Watch a migration on this machine: two backends, nginx
 
 demo-cluster: need-go need-nginx need-namespaces ## Watch a migration in a cluster: real control plane, pods as processes, kubectl, Helm
 	@echo "make demo-cluster: an Ingress opts in, moves to new and back, new dies, the chart is uninstalled; about 45 s"
-	@echo "make demo-cluster: the first time the control plane is built too, about 15 minutes more"
+	@echo "make demo-cluster: the first time the control plane is built too, about 19 minutes more"
 	@$(MAKE) --no-print-directory controlplane
 	@mkdir -p bin/e2e
 	$(GO) build -o bin/e2e/demo ./e2e/demo
 	@exec bin/e2e/demo # exec: the demo gets the signals of make
 
-e2e: need-go need-nginx need-namespaces ## Run only the scenarios in a cluster (docs/e2e.md)
-	@echo "make e2e: about 5 minutes; the first time the control plane is built too, about 15 minutes more"
+e2e: need-go need-nginx need-haproxy need-namespaces ## Run only the scenarios in a cluster (docs/e2e.md)
+	@echo "make e2e: about 5 minutes; the first time the control plane is built too, about 19 minutes more"
 	@$(MAKE) --no-print-directory controlplane
 	$(GO) test -count=1 -v -timeout 20m ./e2e
 
@@ -55,9 +55,9 @@ e2e-kind: need-go ## Run the scenarios on a kind cluster (needs docker, kind, ku
 # starts it as a program. The scenarios in a cluster come last, when nothing is compiled any
 # more and with fewer packages at a time: they measure what users notice, and on a machine
 # with three times too much work users would notice delays, too.
-test: need-go need-nginx need-namespaces ## Vet and run all tests, against the real nginx and control plane (12 minutes on 2 cores, 30 the first time)
+test: need-go need-nginx need-haproxy need-namespaces ## Vet and run all tests, against the real nginx and control plane (12 minutes on 2 cores, 30 the first time)
 	@echo "make test: go vet, then the tests of all packages against $$($(NGINX_VERSION)) and a real control plane:"
-	@echo "make test: about 12 minutes on 2 cores; the first time the control plane is built too, about 15 minutes more"
+	@echo "make test: about 12 minutes on 2 cores; the first time the control plane is built too, about 19 minutes more"
 	@$(MAKE) --no-print-directory controlplane
 	$(GO) vet $(MODULES)
 	$(GO) test -count=1 -timeout 20m -p $$(($$(nproc) + 1)) ./... ./bench/...
@@ -102,7 +102,7 @@ fuzz: need-go need-nginx ## Run each fuzz target for FUZZTIME (20s)
 	  done; \
 	done
 
-controlplane: need-go ## Build etcd, Kubernetes, Helm and cert-manager for tests (15 minutes the first time)
+controlplane: need-go ## Build etcd, Kubernetes, Helm, cert-manager and HAProxy Ingress for tests (19 minutes the first time)
 	@GO=$(GO) hack/controlplane/build.sh
 
 clean: ## Remove what was built
@@ -116,6 +116,9 @@ need-nginx:
 
 need-namespaces:
 	@hack/need.sh ip namespaces
+
+need-haproxy:
+	@hack/need.sh haproxy
 
 need-bench:
 	@hack/need.sh wrk haproxy

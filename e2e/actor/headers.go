@@ -34,6 +34,7 @@ func ingressNginxHeaders(in *http.Request, out http.Header) {
 			delete(out, name)
 		}
 	}
+	out.Del("Te") // like all headers of one hop; net/http keeps "trailers"
 	out.Set("X-Request-ID", cmp.Or(in.Header.Get("X-Request-ID"), strings.ToLower(rand.Text())))
 	out.Set("X-Real-IP", client(in))
 	out.Set("X-Forwarded-For", client(in))

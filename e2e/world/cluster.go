@@ -153,10 +153,14 @@ func (c *Cluster) startLocal(ctx context.Context) error {
 	if os.Getenv("MIGRATION_PROXY_E2E_VERBOSE") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
-	var err error
+	haproxyIngress, err := controlplane.Program(haproxyName)
+	if err != nil {
+		return err
+	}
 	c.local, err = localcluster.Start(ctx, localcluster.Options{
 		Images: map[string]string{
 			c.images.current: c.programs.current, c.images.older: c.programs.older, c.images.actor: c.programs.actor,
+			haproxyImage: haproxyIngress,
 		},
 		CertManager: true, Log: log,
 	})

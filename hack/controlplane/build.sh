@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Builds the programs of a Kubernetes control plane into bin/controlplane, with modules
-# from the Go module proxy. It does not build unchanged programs again.
+# Builds the programs of a Kubernetes control plane, and HAProxy Ingress, into
+# bin/controlplane, with modules from the Go module proxy. It does not build unchanged
+# programs again.
 #
 #   hack/controlplane/build.sh           # all
 #   hack/controlplane/build.sh kubectl   # only the named ones
 #
-# The first build of all takes about 15 minutes on 2 cores, 4 GB of memory and
-# 8 GB of disk: 6 in Go's build cache, 1.5 in its module cache, 0.5 for programs.
+# The first build of all takes about 19 minutes on 2 cores, 4 GB of memory and
+# 9 GB of disk: 7 in Go's build cache, 1.5 in its module cache, 0.5 for programs.
 #
 # With KUBEBUILDER_ASSETS set, the programs in that folder are used instead of etcd,
 # kube-apiserver and kubectl from here.
@@ -21,14 +22,15 @@ export GOWORK=off # the workspace does not have these modules
 
 # For each program: the folder of its module, its package, and for a first build the time
 # on 2 cores and the MB of disk.
-declare -A module=([helm]=helm [cert-manager]=cert-manager)
-declare -A package=([helm]=helm.sh/helm/v4/cmd/helm [cert-manager]=.)
+declare -A module=([helm]=helm [cert-manager]=cert-manager [haproxy-ingress]=../haproxyingress)
+declare -A package=([helm]=helm.sh/helm/v4/cmd/helm [cert-manager]=. [haproxy-ingress]=github.com/jcmoraisjr/haproxy-ingress/pkg)
 declare -A takes=(
   [kube-apiserver]="about 7 minutes" [etcd]="40 s" [kube-controller-manager]="about 3 minutes"
   [kubectl]="1 minute" [helm]="1 minute" [cert-manager]="about 3 minutes"
+  [haproxy-ingress]="about 4 minutes"
 )
-declare -A megabytes=([kube-apiserver]=3200 [etcd]=600 [kube-controller-manager]=1000 [kubectl]=400 [helm]=1600 [cert-manager]=1200)
-all=(etcd kube-apiserver kube-controller-manager kubectl helm cert-manager)
+declare -A megabytes=([kube-apiserver]=3200 [etcd]=600 [kube-controller-manager]=1000 [kubectl]=400 [helm]=1600 [cert-manager]=1200 [haproxy-ingress]=900)
+all=(etcd kube-apiserver kube-controller-manager kubectl helm cert-manager haproxy-ingress)
 
 say() { echo "controlplane: $*"; }
 
@@ -53,6 +55,15 @@ crds() {
   install -m 0644 "$from"/deploy/crds/*.yaml "$out/crds/"
 }
 
+# Copies the templates of HAProxy Ingress, which it reads at its start.
+templates() {
+  local from; from=$(cd ../haproxyingress && $GO list -m -f '{{.Dir}}' github.com/jcmoraisjr/haproxy-ingress)
+  rm -rf "$out/haproxy-ingress-rootfs"
+  mkdir "$out/haproxy-ingress-rootfs"
+  cp -R "$from/rootfs/etc" "$out/haproxy-ingress-rootfs/"
+  chmod -R u+w "$out/haproxy-ingress-rootfs"
+}
+
 build() {
   local name=$1 began=$SECONDS ldflags=$flags
   local want; want=$(checksum "$name")
@@ -61,6 +72,7 @@ build() {
   say "building $name, ${takes[$name]} the first time on 2 cores ..."
   (cd "${module[$name]:-.}" && $GO build -ldflags "$ldflags" -o "$out/$name" "${package[$name]:-./$name}")
   [ "$name" != cert-manager ] || crds
+  [ "$name" != haproxy-ingress ] || templates
   echo "$want" >"$out/.$name.sum"
   say "building $name ... done in $((SECONDS - began)) s"
 }

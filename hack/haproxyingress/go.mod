@@ -1,4 +1,4 @@
-// What make controlplane builds of HAProxy Ingress, an ingress controller that e2e runs.
+// Only HAProxy Ingress, an ingress controller that e2e runs: make controlplane builds it.
 // Apart from the other modules, because it has its own pins of Kubernetes' modules.
 module github.com/migration-proxy/migration-proxy/hack/haproxyingress
 

@@ -31,7 +31,7 @@ func Program(name string) (string, error) {
 	}
 	path := filepath.Join(root, "bin", "controlplane", name)
 	if !isFile(path) {
-		return "", fmt.Errorf("%s is missing: run `make controlplane` (about 15 minutes the first time), or set %s to a folder that has it",
+		return "", fmt.Errorf("%s is missing: run `make controlplane` (about 19 minutes the first time), or set %s to a folder that has it",
 			path, assetsVariable)
 	}
 	return path, nil

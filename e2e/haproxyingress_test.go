@@ -1,0 +1,63 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/e2e/wire"
+	"github.com/migration-proxy/migration-proxy/e2e/world"
+)
+
+// TestBehindHAProxyIngress is the user's whole story behind a controller that nobody here
+// wrote.
+func TestBehindHAProxyIngress(t *testing.T) {
+	t.Parallel()
+	if !cluster.Local() {
+		t.Skip("its image exists only on local clusters")
+	}
+	s := cluster.NewApp(t)
+	s.BehindHAProxyIngress()
+	s.Ingress("shop")
+	s.WaitForSplit(0)
+	before := s.IngressJSON("shop")
+	s.Configure(5, fastFallback)
+	streams := twoStreams(s)
+
+	s.OptIn("shop")
+	s.WaitForPhase("shop", migrating)
+	s.WaitForSplit(5)
+	for _, percent := range []int{50, 100, 0, 50} {
+		s.Proxy(t, "update", s.Service, fmt.Sprint(percent))
+		s.ExpectSplit(float64(percent))
+	}
+	failForGET(s)
+	s.WaitForPhase("shop", fallenBack)
+	s.WaitForSplit(0)
+	s.Fail(world.New, wire.Outage{})
+	s.WaitForPhase("shop", migrating)
+	s.WaitForSplit(50)
+
+	s.OptOut("shop")
+	s.WaitForIngressJSON("shop", before)
+	s.WaitForSplit(0)
+	for _, stream := range streams {
+		report := stream.StopWithoutLoss()
+		t.Logf("%d sent, %d failed: %v", report.Sent, report.Failed, report.Sides)
+		require.NotEmpty(t, report.Sides[world.New])
+	}
+}
+
+// failForGET makes new fail in a way that no client sees: the proxy asks old again for a
+// GET, and a POST succeeds.
+func failForGET(s *world.App) {
+	s.Fail(world.New, wire.Outage{Mode: wire.Status, Status: http.StatusServiceUnavailable, Method: http.MethodGet})
+}
+
+// twoStreams are 200 requests a second, GET and POST.
+func twoStreams(s *world.App) []*world.Stream {
+	post := func(load *wire.Load) { load.Method, load.Body = http.MethodPost, "1" }
+	return []*world.Stream{s.Stream(), s.Stream(post)}
+}
