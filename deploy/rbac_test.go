@@ -93,7 +93,8 @@ var needs = []need{
 	}},
 
 	// The hook before helm uninstall: restore --all.
-	{restoreAccount, here, "configmaps", []string{"migration-config", "migration-state"}, "get", map[string]string{
+	{restoreAccount, here, "configmaps", []string{"migration-config", "migration-state", "migration-proxy-applied-hooks"}, "get", map[string]string{
+		"internal/cli/restore/hook.go":              "Get(ctx, names.AppliedHooks",
 		"internal/cli/installation/installation.go": "ConfigMaps(i.Namespace).Get(ctx, names.StateMap",
 		"internal/kube/lastgood.go":                 "Get(ctx, names.StateMap",
 	}},

@@ -50,6 +50,39 @@ func TestUninstallLeavesNoTrace(t *testing.T) {
 	stream.StopWithoutLoss()
 }
 
+// TestAppliedHooksRestoreNothing applies all that helm template prints, the Job of
+// helm uninstall among it, as GitOps tools do. The Job refuses; helm uninstall, run
+// after the message was followed, restores everything.
+func TestAppliedHooksRestoreNothing(t *testing.T) {
+	s, before := migrateTwoIngresses(t)
+	reinstallOnFailure(t)
+	cluster.ApplyTemplate(t)
+	world.Eventually(t, "the Job fails", func(context.Context) error {
+		return contains(cluster.Kubectl(t, "-n", world.Namespace, "logs", "--tail=-1", "-l", "app.kubernetes.io/component=restore"), "nothing was restored: ConfigMap")
+	})
+	s.WaitForPhase("shop", migrating)
+	s.ExpectSplit(30)
+	require.NotContains(t, cluster.Kubectl(t, "-n", world.Namespace, "get", "configmap", "migration-state", "-o", "yaml"), "paused")
+
+	cluster.Kubectl(t, "-n", world.Namespace, "delete", "job,role,rolebinding,serviceaccount", "migration-proxy-restore")
+	cluster.Kubectl(t, "delete", "clusterrole,clusterrolebinding", "migration-proxy-restore")
+	cluster.Kubectl(t, "-n", world.Namespace, "delete", "configmap", "migration-proxy-applied-hooks")
+	cluster.Install(t) // there must be a revision to go back to
+	cluster.Rollback(t)
+	require.NotContains(t, cluster.Kubectl(t, "-n", world.Namespace, "get", "configmaps"), "applied-hooks", "helm rollback deletes it again")
+	cluster.Uninstall(t)
+	requireAllRestored(t, s, before)
+	requireNoTrace(t)
+	cluster.Install(t)
+}
+
+func contains(text, part string) error {
+	if !strings.Contains(text, part) {
+		return fmt.Errorf("%q is not in\n%s", part, text)
+	}
+	return nil
+}
+
 // migrateTwoIngresses creates an App with two migrating Ingresses, one of each mode.
 // It also gives their JSON from before, with the annotation that opts in.
 func migrateTwoIngresses(t *testing.T) (*world.App, map[string]string) {

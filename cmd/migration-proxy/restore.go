@@ -15,6 +15,7 @@ import (
 type restoreOptions struct {
 	cluster     clusterOptions
 	all, resume bool
+	hook        bool
 	timeout     time.Duration
 }
 
@@ -44,6 +45,8 @@ opted in stays opted in, and --resume continues.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&options.all, "all", false, "pause everything and restore every Ingress")
 	flags.BoolVar(&options.resume, "resume", false, "end the pause that --all began")
+	flags.BoolVar(&options.hook, "hook", false, "with --all, as Helm's pre-delete hook: refuse when the hook was not run by helm uninstall, but applied by kubectl")
+	environmentOf(flags, "hook")
 	flags.DurationVar(&options.timeout, "timeout", 2*time.Minute, "how long to try")
 	return cmd
 }
@@ -77,6 +80,11 @@ func runRestore(cmd *cobra.Command, args []string, options restoreOptions) error
 	ctx, cancel := context.WithTimeout(cmd.Context(), options.timeout)
 	defer cancel()
 	switch {
+	case options.all && options.hook:
+		if err := restore.CheckHook(ctx, in); err != nil {
+			return err
+		}
+		return restore.All(ctx, cmd.OutOrStdout(), in, "helm uninstall")
 	case options.all:
 		return restore.All(ctx, cmd.OutOrStdout(), in, cmp.Or(userName(), "somebody"))
 	case options.resume:

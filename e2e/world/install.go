@@ -89,6 +89,21 @@ func (c *Cluster) Install(t T, values ...string) {
 	c.Run(t, c.chartCommand(c.images.current, values...))
 }
 
+// ApplyTemplate applies what helm template prints for the installed chart, hooks
+// among it, with kubectl.
+func (c *Cluster) ApplyTemplate(t T) {
+	t.Helper()
+	install := c.chartCommand(c.images.current).Args
+	rendered := c.Run(t, Command{Program: "helm", Args: append([]string{"template"}, install[2:]...)}) // without upgrade --install
+	c.Run(t, Command{Program: "kubectl", Args: []string{"apply", "-f", "-"}, Input: rendered})
+}
+
+// Rollback goes back to the revision before.
+func (c *Cluster) Rollback(t T) {
+	t.Helper()
+	c.Run(t, Command{Program: "helm", Args: []string{"rollback", release, "--namespace", Namespace, "--wait", "--timeout", commandTimeout.String()}})
+}
+
 // Reinstall installs the chart again after a failed scenario.
 func (c *Cluster) Reinstall(t T) {
 	t.Helper()

@@ -11,6 +11,10 @@ const (
 	ProxyService = "migration-proxy"         // the data plane; rewritten Ingresses point at the Service of this name in their namespace
 )
 
+// AppliedHooks is the ConfigMap that exists in the proxy's namespace while Helm's
+// hooks were applied like ordinary objects; see restore-hook.yaml of the chart.
+const AppliedHooks = "migration-proxy-applied-hooks"
+
 // The ports of Service ProxyService, by name and number. Only the Service in the
 // proxy's namespace has PortStatus.
 const (

@@ -10,6 +10,7 @@
 //   - All: the migration paused, every Ingress restored, and every generated
 //     companion Ingress, Service and EndpointSlice deleted
 //   - Resume: the pause ended
+//   - CheckHook: whether 'helm uninstall' runs this, or somebody applied its Job
 //
 // Refuses:
 //   - to delete a Service while an Ingress that points at it cannot be restored
