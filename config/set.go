@@ -84,6 +84,9 @@ func findService(file string, root *yaml.Node, table *migration.Table, name migr
 	for _, s := range table.Services() {
 		known = append(known, string(s.Name))
 	}
+	if len(known) == 0 {
+		return nil, fmt.Errorf("%s has no service %q, because it has no services yet: write one under the key services", file, name)
+	}
 	return nil, fmt.Errorf("%s has no service %q%s", file, name, meant(string(name), known))
 }
 

@@ -71,6 +71,7 @@ func TestSetRefuses(t *testing.T) {
 		edit    edit
 		want    string
 	}{
+		"no services":     {"services: []\n", "api", setPercentage(100), `f.yaml has no service "api", because it has no services yet: write one under the key services`},
 		"unknown service": {good, "ape", setPercentage(100), `f.yaml has no service "ape"; did you mean "api"?`},
 		"bad text":        {"services: 1\n", "api", setEnabled(true), `f.yaml:1:11: services: must be a list, not the number "1"`},
 		"layout": {

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/migration-proxy/migration-proxy/certs"
 	"github.com/migration-proxy/migration-proxy/config"
@@ -78,7 +80,14 @@ func TestValues(t *testing.T) {
 		"own certificate": {secret, "certs.caBundle=" + pem},
 		"less":            {"networkPolicy.enabled=false", "restoreOnUninstall=false", "proxy.accessLog=false", "proxy.workers=auto"},
 		"a digest":        {"image.digest=sha256:" + strings.Repeat("a", 64)},
-		"as a subchart":   {"global.cluster=a"},
+		"as a subchart":   {"global.cluster=a", "enabled=true"},
+		"nothing where nothing is the default": {
+			"image.tag=null", "image.digest=null", "imagePullSecrets=null", "proxy.tempVolume=null", "proxy.extraVolumes=null",
+			"proxy.extraVolumeMounts=null", "proxy.podAnnotations=null", "proxy.nodeSelector=null", "proxy.tolerations=null",
+			"proxy.affinity=null", "proxy.priorityClassName=null", "proxy.resources.limits=null", "webhook.podAnnotations=null",
+			"webhook.nodeSelector=null", "webhook.affinity=null", "certs.caBundle=null", "networkPolicy.trafficFrom=null",
+			"networkPolicy.statusFrom=null", "networkPolicy.webhookFrom=null",
+		},
 		"a volume for bodies": {
 			"proxy.tempVolume.ephemeral.volumeClaimTemplate.spec.accessModes={ReadWriteOnce}",
 			"proxy.tempVolume.ephemeral.volumeClaimTemplate.spec.resources.requests.storage=5Gi",
@@ -125,6 +134,10 @@ func TestInvalidValuesAreRefused(t *testing.T) {
 		"monitoring.podMonitor.interval=often":                         "monitoring/podMonitor/interval",
 		"monitoring.serviceMonitor.enabled=true":                       "serviceMonitor",
 		"imagePullSecrets[0].name=registry":                            "imagePullSecrets/0",
+		"proxy=null":                                                   "missing property 'proxy'",
+		"proxy.autoscaling=null":                                       "missing property 'autoscaling'",
+		secret + ",certs.caBundle=null":                                "missing property 'caBundle'",
+		"enabled=maybe":                                                "enabled",
 		"proxy.extraVolumes[0].configMap.name=a":                       "proxy/extraVolumes/0",
 		"proxy.extraVolumeMounts[0].mountPath=/etc":                    "proxy/extraVolumeMounts/0",
 	} {
@@ -133,6 +146,41 @@ func TestInvalidValuesAreRefused(t *testing.T) {
 			_, err := template(t, value)
 			require.ErrorContains(t, err, want)
 		})
+	}
+}
+
+// TestSchemaRequiresWhatHasADefault: a value that is set to null is refused by the
+// schema, and does not fail in a template, unless nothing is its default.
+func TestSchemaRequiresWhatHasADefault(t *testing.T) {
+	t.Parallel()
+	var defaults, schema map[string]any
+	for file, into := range map[string]*map[string]any{"values.yaml": &defaults, "values.schema.json": &schema} {
+		text, err := os.ReadFile("chart/" + file)
+		require.NoError(t, err)
+		require.NoError(t, yaml.Unmarshal(text, into))
+	}
+	requireRequired(t, "", defaults, schema)
+}
+
+// requireRequired looks into each object that the schema describes by its keys.
+func requireRequired(t *testing.T, path string, values, schema map[string]any) {
+	t.Helper()
+	properties, described := schema["properties"].(map[string]any)
+	if !described {
+		return
+	}
+	for key, value := range values {
+		if value == nil || reflect.ValueOf(value).Kind() != reflect.Bool && reflect.ValueOf(value).IsZero() {
+			continue
+		}
+		inner, object := value.(map[string]any)
+		if list, isList := value.([]any); isList && len(list) == 0 || object && len(inner) == 0 {
+			continue
+		}
+		require.Contains(t, schema["required"], key, path)
+		if object {
+			requireRequired(t, path+"/"+key, inner, properties[key].(map[string]any))
+		}
 	}
 }
 
