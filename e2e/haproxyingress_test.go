@@ -45,7 +45,7 @@ func TestBehindHAProxyIngress(t *testing.T) {
 	s.WaitForSplit(0)
 	for _, stream := range streams {
 		report := stream.StopWithoutLoss()
-		t.Logf("%d sent, %d failed: %v", report.Sent, report.Failed, report.Sides)
+		t.Logf("%d sent, %d failed, %d sent once more: %v", report.Sent, report.Failed, report.Reopened, report.Sides)
 		require.NotEmpty(t, report.Sides[world.New])
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // persona has the habits of an ingress controller that people run. docs/e2e.md
-// lists them. The zero value has none.
+// lists them, and docs/controllers.md what they do to headers. The zero value has none.
 type persona struct {
 	// canaries: it knows ingress-nginx's canary annotations. It attaches a canary to the
 	// upstream of the main route, and so to all routes that share this upstream; of two
