@@ -28,12 +28,12 @@ import (
 
 const metricsIntro = `# Metrics
 
-All metrics of the proxy. ` + "`make golden`" + ` makes this page from the code; do not edit it.
+This page lists all metrics of the proxy. ` + "`make golden`" + ` generates it from the code; do not
+edit it.
 
-Both programs serve ` + "`/metrics`" + ` on port 8080, with the metrics of the Go runtime
-(` + "`go_*`" + `) and of the process (` + "`process_*`" + `) too. A metric with labels is absent until
-the first value exists. What to alert on is in
-[operations.md](operations.md#alerts).
+Both programs serve ` + "`/metrics`" + ` on port 8080. They also have the metrics of the Go
+runtime (` + "`go_*`" + `) and of the process (` + "`process_*`" + `). A series may be absent until its
+first value exists. The alerts are in [operations.md](operations.md#alerts).
 `
 
 // TestMetricsPage: docs/metrics.md lists the metrics of all collectors.

@@ -21,7 +21,7 @@ var (
 	descPhase    = desc("phase", "1 for the phase a service is in, 0 for the others.", "service", "phase")
 	descDesired  = desc("share_desired_ratio", "Part of the traffic, 0 to 1, that the config sends to new.", "service")
 	descObserved = desc("share_observed_ratio", "Part of the last minute's requests, 0 to 1, that the decision sent to new; absent without requests.", "service")
-	descUnres    = desc("backend_unresolved", "1 when the last DNS lookup of the backend failed; the last known addresses stay in use.", "service", "side")
+	descUnres    = desc("backend_unresolved", "1 when the last DNS lookup of the backend failed; addresses known before stay in use.", "service", "side")
 )
 
 var phases = []status.Phase{status.Disabled, status.Migrating, status.FallenBack, status.Recovering}
