@@ -59,6 +59,10 @@ func orDefault(d, defaultValue time.Duration) time.Duration {
 type Observer interface {
 	// ConfigApplied is called with each table once it is in force.
 	ConfigApplied(table *migration.Table)
+	// ShareApplied is called with each share that comes in force, after the last
+	// request that another share may have decided has begun. It is 0 while the
+	// service is disabled or has fallen back.
+	ShareApplied(service migration.Name, share migration.Share)
 	// NginxLogged is called with every line of nginx's error log, without
 	// time, level and process id, at most 100 ms after nginx wrote it.
 	NginxLogged(line string)
@@ -68,6 +72,8 @@ type noObserver struct{}
 
 func (noObserver) ConfigApplied(*migration.Table) {}
 func (noObserver) NginxLogged(string)             {}
+
+func (noObserver) ShareApplied(migration.Name, migration.Share) {}
 
 // Agent puts tables in force in one nginx. All methods except Run return
 // without waiting, and may be called from any goroutine, also before Run.

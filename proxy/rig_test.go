@@ -57,6 +57,8 @@ func (o tableObserver) ConfigApplied(table *migration.Table) {
 
 func (tableObserver) NginxLogged(string) {}
 
+func (tableObserver) ShareApplied(migration.Name, migration.Share) {}
+
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "proxy") // short: a unix socket's path has 107 bytes

@@ -106,6 +106,7 @@ func (a *Agent) services(state *loopState) []status.Service {
 			PathPrefix: string(s.PathPrefix),
 			Strategy:   string(s.Strategy),
 			Share:      s.EffectiveShare().Percent(),
+			RulesToNew: len(s.RulesTo(migration.New)) > 0,
 			Old:        side(s.OldBackend, state.served, names),
 			New:        side(s.NewBackend, state.served, names),
 		}

@@ -28,6 +28,14 @@ func (l *agentLoop) applyWeight(name migration.Name, weight weights.State) {
 		return
 	}
 	l.applied[name] = weight
+	l.observer.ShareApplied(name, effectiveShare(weight))
+}
+
+func effectiveShare(weight weights.State) migration.Share {
+	if !weight.Enabled || weight.Tripped {
+		return 0
+	}
+	return weight.Share
 }
 
 // weightOf is the weight that a service of the table in force must have now.

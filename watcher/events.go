@@ -17,6 +17,7 @@ const (
 	EventRejected    = "ConfigRejected"
 	EventReplica     = "ReplicaRejectsConfig"
 	EventStateTooBig = "LastGoodNotKept"
+	EventDeviates    = "ShareDeviates"
 	// On an Ingress.
 	EventRewritten    = "Rewritten"
 	EventRestored     = "Restored"

@@ -68,6 +68,35 @@ func TestReplicaRejectsConfig(t *testing.T) {
 	require.Equal(t, 2, count, "one for each replica")
 }
 
+// TestShareDeviates: a service whose traffic has not the share that is wanted has one
+// Event, of what all replicas counted together.
+func TestShareDeviates(t *testing.T) {
+	env := newTestEnv(t, 2)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 25, "web": 25}))
+	env.setStatus(func(s *status.Status) {
+		for i := range s.Services {
+			s.Services[i].Strategy = "weight"
+			s.Services[i].Split = status.Split{Since: time.Unix(int64(i), 0), Share: 25, Requests: 60}
+			if s.Services[i].Name == "web" {
+				s.Services[i].Split.New = 15
+			}
+		}
+	})
+	env.startWatcher()
+	require.Contains(t, env.waitForEvent(env.home, names.ConfigMap, watcher.EventDeviates).Note, "service api: observed 0.0 % of 120 requests, 25 % wanted")
+	env.waitForPolls() // the next poll must not write it again
+	list, err := env.client.EventsV1().Events(env.home).List(t.Context(), metav1.ListOptions{})
+	require.NoError(t, err)
+	count := 0
+	for _, event := range list.Items {
+		if event.Reason == watcher.EventDeviates {
+			count++
+			require.Nil(t, event.Series)
+		}
+	}
+	require.Equal(t, 1, count)
+}
+
 // TestWarnings: an annotation with a wrong value has an Event, and so has an
 // annotation that does not work as before on an Ingress that is rewritten.
 func TestWarnings(t *testing.T) {

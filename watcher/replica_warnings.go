@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
 )
 
@@ -34,6 +35,42 @@ func (l *stateLoop) reportRejections() {
 			"replica %s keeps its last config, because this one failed at stage %q: %s",
 			replica.Pod, rejected.Stage, strings.Join(rejected.Problems, "; "))})
 	}
+}
+
+// reportDeviations writes an Event for each service whose traffic does not have the
+// share that is wanted, once until it has.
+func (l *stateLoop) reportDeviations(now time.Time) {
+	reported := l.deviations
+	l.deviations = map[string]struct{}{}
+	if l.config.configMap == nil {
+		return
+	}
+	for _, row := range l.servedRows() {
+		text := row.Deviation(now)
+		if text == "" {
+			continue
+		}
+		l.deviations[row.Name] = struct{}{}
+		if _, known := reported[row.Name]; !known {
+			l.events.write(l.config.configMap, event{corev1.EventTypeWarning, EventDeviates, "service " + row.Name + ": " + text})
+		}
+	}
+}
+
+// servedRows are the services of the replicas that get traffic, with the sum of
+// their splits.
+func (l *stateLoop) servedRows() map[string]status.Service {
+	rows := map[string]status.Service{}
+	for i := range l.replicas {
+		if !l.replicas[i].Ready || !l.replicas[i].Answered {
+			continue
+		}
+		for _, own := range l.replicas[i].Status.Services {
+			own.Split = own.Split.Plus(rows[own.Name].Split)
+			rows[own.Name] = own
+		}
+	}
+	return rows
 }
 
 // logReachability logs that the status of a ready replica cannot be fetched,

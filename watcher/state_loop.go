@@ -43,6 +43,7 @@ type stateLoop struct {
 	served     string         // the text of the last config that a ready replica served
 	index      *ingressIndex
 	rejections map[string]time.Time // by pod: the rejected config that has an Event
+	deviations map[string]struct{}  // services that have an Event: their share is not the wanted one
 
 	saves        sync.WaitGroup // of the goroutine that writes migration-state
 	saving       bool           // it runs
@@ -95,6 +96,7 @@ func (l *stateLoop) update(ctx context.Context) {
 	l.saveState(ctx) // which publishes the desired state
 	l.setPollInterval()
 	l.reportRejections()
+	l.reportDeviations(time.Now())
 	l.updateMetrics()
 }
 

@@ -18,6 +18,9 @@ type briefService struct {
 	Phase      status.Phase `json:"phase"`
 	Reason     string       `json:"reason,omitempty"`
 	Old        briefSide    `json:"old"`
+	Strategy   string       `json:"strategy"`
+	RulesToNew bool         `json:"rules_to_new,omitempty"`
+	Split      status.Split `json:"split"`
 }
 
 // briefSide has the addresses of a side, or why they are unknown.
@@ -29,7 +32,7 @@ type briefSide struct {
 func brief(whole status.Status) briefStatus {
 	short := briefStatus{Status: whole, Services: make([]briefService, len(whole.Services))}
 	for i, s := range whole.Services {
-		short.Services[i] = briefService{s.Name, s.OldHost, s.PathPrefix, s.Share, s.Phase, s.Reason, briefSide{s.Old.Addresses, s.Old.Unresolved}}
+		short.Services[i] = briefService{s.Name, s.OldHost, s.PathPrefix, s.Share, s.Phase, s.Reason, briefSide{s.Old.Addresses, s.Old.Unresolved}, s.Strategy, s.RulesToNew, s.Split}
 	}
 	return short
 }

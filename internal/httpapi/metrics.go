@@ -20,7 +20,8 @@ var (
 	descRestarts = desc("nginx_restarts_total", "Unplanned restarts of nginx since the agent started.")
 	descPhase    = desc("phase", "1 for the phase a service is in, 0 for the others.", "service", "phase")
 	descDesired  = desc("share_desired_ratio", "Part of the traffic, 0 to 1, that the config sends to new.", "service")
-	descObserved = desc("share_observed_ratio", "Part of the last minute's requests, 0 to 1, that the decision sent to new; absent without requests.", "service")
+	descObserved = desc("share_observed_ratio", "Part of the last minute's requests, 0 to 1, that the decision sent to new, since the share last changed; absent with fewer than 20 requests.", "service")
+	descDeviates = desc("share_deviates", "1 while what is served differs from the share that is wanted by more than chance explains; /status has the counts.", "service")
 	descUnres    = desc("backend_unresolved", "1 when the last DNS lookup of the backend failed; addresses known before stay in use.", "service", "side")
 )
 
@@ -38,7 +39,7 @@ type StatusCollector struct{ Current func() status.Status }
 func (c StatusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descInfo, descUp, descResults, descReady, descInSync, descSince, descReloads, descRestarts,
-		descPhase, descDesired, descObserved, descUnres,
+		descPhase, descDesired, descObserved, descDeviates, descUnres,
 	} {
 		out <- d
 	}
@@ -61,11 +62,11 @@ func (c StatusCollector) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(descResults, prometheus.CounterValue, float64(count), result)
 	}
 	for i := range now.Services {
-		collectService(&now.Services[i], gauge)
+		collectService(&now.Services[i], now.Now, gauge)
 	}
 }
 
-func collectService(s *status.Service, gauge func(*prometheus.Desc, float64, ...string)) {
+func collectService(s *status.Service, now time.Time, gauge func(*prometheus.Desc, float64, ...string)) {
 	for _, phase := range phases {
 		gauge(descPhase, one(s.Phase == phase), s.Name, string(phase))
 	}
@@ -73,6 +74,7 @@ func collectService(s *status.Service, gauge func(*prometheus.Desc, float64, ...
 	if s.Observed != nil {
 		gauge(descObserved, *s.Observed/100, s.Name)
 	}
+	gauge(descDeviates, one(s.Deviation(now) != ""), s.Name)
 	gauge(descUnres, one(s.Old.Unresolved != ""), s.Name, "old")
 	gauge(descUnres, one(s.New.Unresolved != ""), s.Name, "new")
 }

@@ -97,8 +97,16 @@ type Service struct {
 	// Reason is why the service has this phase, or "".
 	Reason string `json:"reason,omitempty"`
 	// Observed is the percentage of the last minute's requests that the decision
-	// sent to new; nil without requests.
+	// sent to new, without those from before Split.Since; nil when they are fewer
+	// than 20, which would say little.
 	Observed *float64 `json:"observed_percent"`
+	// ObservedRequests is how many requests Observed is about.
+	ObservedRequests uint64 `json:"observed_requests"`
+	// RulesToNew tells whether a header or IP rule sends requests to new, whatever the
+	// percentage is.
+	RulesToNew bool `json:"rules_to_new,omitempty"`
+	// Split counts the requests that the percentage decided, since it last changed.
+	Split Split `json:"split"`
 	// Old is the state of the old backend.
 	Old Side `json:"old"`
 	// New is the state of the new backend.

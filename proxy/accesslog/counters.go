@@ -25,6 +25,7 @@ type Counters struct {
 	metrics *metrics
 
 	mu            sync.Mutex
+	clock         logClock
 	services      map[string]*service // of the table
 	unknown, none *service            // UnknownService and NoService
 	log           status.Log
@@ -38,6 +39,7 @@ type service struct {
 	since    time.Time // when counting began
 	window   *window   // nil while the last minute is empty
 	rescued  uint64    // since the agent started
+	split    status.Split
 	requests map[requestKey]prometheus.Counter
 	old, new prometheus.Observer // latency; nil until the side has answered
 }
@@ -61,7 +63,7 @@ func (c *Counters) SetServices(names []string, now time.Time) {
 	for _, name := range names {
 		s := previous[name]
 		if s == nil {
-			s = &service{name: name, since: now}
+			s = &service{name: name, since: now, split: status.Split{Since: now}}
 		}
 		c.services[name] = s
 	}
@@ -81,11 +83,8 @@ func (c *Counters) Add(e *Event, now time.Time) {
 	s := c.serviceOf(e)
 	c.countRequest(s, e)
 	slot := s.slot(now)
-	if e.Decision != "" {
-		slot.decided++
-	}
-	if e.Decision == migration.New {
-		slot.decidedNew++
+	if !c.started(e, now).Before(s.split.Since) {
+		s.countDecision(slot, e, now)
 	}
 	c.addUpstream(s, migration.Old, &slot.old, &e.Old)
 	c.addUpstream(s, migration.New, &slot.new, &e.New)
@@ -217,7 +216,8 @@ func (c *Counters) fillRow(row *status.Service, now time.Time) {
 		return
 	}
 	sum, covered := s.lastMinute(now), coveredTime(now, s.since)
-	row.Observed = observedPercent(sum)
+	row.Observed, row.ObservedRequests = observedPercent(sum), uint64(sum.decided)
+	row.Split = s.splitNow(sum)
 	sum.old.fillSide(&row.Old, covered)
 	sum.new.fillSide(&row.New, covered)
 	row.New.Rescued = s.rescued
@@ -242,8 +242,11 @@ func (s *service) lastMinute(now time.Time) slot {
 	return sum
 }
 
+// minObserved is how many requests an observed share is about at least.
+const minObserved = 20
+
 func observedPercent(sum slot) *float64 {
-	if sum.decided == 0 {
+	if sum.decided < minObserved {
 		return nil
 	}
 	percent := 100 * float64(sum.decidedNew) / float64(sum.decided)

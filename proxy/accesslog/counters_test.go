@@ -41,15 +41,19 @@ func minute(c *Counters, name string, now time.Time) status.Service {
 
 func TestTheLastMinute(t *testing.T) {
 	t.Parallel()
-	c := counted(t, "bucket_new", "bucket_old", "rescued", "client_left", "unknown_host")
-	row := minute(c, "api", noon)
+	var names []string
+	for range 5 { // an observed share needs 20 requests
+		names = append(names, "bucket_new", "bucket_old", "rescued", "client_left", "unknown_host")
+	}
+	row := minute(counted(t, names...), "api", noon)
 	require.NotNil(t, row.Observed)
+	require.Equal(t, uint64(20), row.ObservedRequests)
 	require.InDelta(t, 75, *row.Observed, 1e-9, "three of four decisions were new; 421 is none")
-	require.InDelta(t, 3.0/55, row.New.Rate, 1e-9, "asked: the rescued and the abandoned ones too")
-	require.InDelta(t, 2.0/55, row.Old.Rate, 1e-9)
+	require.InDelta(t, 15.0/55, row.New.Rate, 1e-9, "asked: the rescued and the abandoned ones too")
+	require.InDelta(t, 10.0/55, row.Old.Rate, 1e-9)
 	require.InDelta(t, 1.0/3, row.New.Failed, 1e-9, "a client that leaves is nobody's failure")
 	require.Zero(t, row.Old.Failed)
-	require.Equal(t, uint64(1), row.New.Rescued)
+	require.Equal(t, uint64(5), row.New.Rescued)
 	require.Greater(t, row.New.P99, 0.1, "123 ms lie in the bucket up to 250")
 	require.LessOrEqual(t, row.New.P99, 0.25)
 }
@@ -57,9 +61,9 @@ func TestTheLastMinute(t *testing.T) {
 func TestTheLastMinutePasses(t *testing.T) {
 	t.Parallel()
 	c := counted(t, "rescued")
-	require.NotNil(t, minute(c, "api", noon.Add(54*time.Second)).Observed)
+	require.Equal(t, uint64(1), minute(c, "api", noon.Add(54*time.Second)).ObservedRequests)
 	later := minute(c, "api", noon.Add(60*time.Second))
-	require.Nil(t, later.Observed)
+	require.Zero(t, later.ObservedRequests)
 	require.Zero(t, later.New.Rate)
 	require.Equal(t, uint64(1), later.New.Rescued, "since the agent started")
 	require.Nil(t, c.services["api"].window, "an idle service gives its window back")
@@ -152,16 +156,17 @@ func TestServicesDroppedFromTheTableAreForgotten(t *testing.T) {
 	for _, series := range []prometheus.Collector{c.metrics.requests, c.metrics.failures, c.metrics.latency, c.metrics.rescued} {
 		require.Zero(t, testutil.CollectAndCount(series))
 	}
-	require.Nil(t, minute(c, "api", noon).Observed)
+	require.Zero(t, minute(c, "api", noon).ObservedRequests)
 	c.SetServices([]string{"api", "other"}, noon)
-	require.Nil(t, minute(c, "api", noon).Observed, "it begins anew")
+	require.Zero(t, minute(c, "api", noon).ObservedRequests, "it begins anew")
 }
 
 func TestKeptServicesKeepTheirNumbers(t *testing.T) {
 	t.Parallel()
 	c := counted(t, "bucket_new")
 	c.SetServices([]string{"api", "other"}, noon)
-	require.NotNil(t, minute(c, "api", noon).Observed)
+	require.Equal(t, uint64(1), minute(c, "api", noon).ObservedRequests)
+	require.Equal(t, uint64(1), minute(c, "api", noon).Split.Requests)
 }
 
 func TestTheSeriesOfAServiceAreBounded(t *testing.T) {

@@ -28,6 +28,9 @@ type Event struct {
 	Rule     int            // the rule that decided, from 0; -1 for none
 	Bucket   migration.Bucket
 
+	// Logged is when nginx wrote the line, as the line has it, such as
+	// 01/Jan/2024:12:00:00 +0000.
+	Logged      []byte
 	RequestTime time.Duration
 	// New and Old describe what each side did, whatever the client got.
 	New, Old Upstream

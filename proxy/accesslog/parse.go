@@ -46,6 +46,7 @@ func Parse(line []byte) (Event, error) {
 	if err != nil {
 		return event, err
 	}
+	event.Logged = loggedAt(line)
 	if event.Status, rest, err = statusAndBytes(rest); err != nil {
 		return event, err
 	}
@@ -54,6 +55,17 @@ func Parse(line []byte) (Event, error) {
 		return event, err
 	}
 	return event, event.fill(&f)
+}
+
+// loggedAt is the text between the brackets before the request line; nil if there
+// are none. A client cannot forge it: a quote in the user's name is written as \x22.
+func loggedAt(line []byte) []byte {
+	head := line[:bytes.IndexByte(line, '"')]
+	opening, closing := bytes.LastIndexByte(head, '['), bytes.LastIndexByte(head, ']')
+	if opening < 0 || closing < opening {
+		return nil
+	}
+	return head[opening+1 : closing]
 }
 
 func afterRequest(line []byte) ([]byte, error) {

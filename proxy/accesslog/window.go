@@ -20,6 +20,7 @@ type slot struct {
 	number     int64 // slotLengths since 1970
 	decided    uint32
 	decidedNew uint32 // those of decided that went to new first
+	direct     uint32 // those that came in on the port for new
 	old, new   sideSlot
 }
 
@@ -53,10 +54,18 @@ func (w *window) sum(now time.Time) slot {
 		total.number = max(total.number, s.number)
 		total.decided += s.decided
 		total.decidedNew += s.decidedNew
+		total.direct += s.direct
 		total.old.add(&s.old)
 		total.new.add(&s.new)
 	}
 	return total
+}
+
+// forgetDecisions begins the observed share anew; rates and latencies stay.
+func (w *window) forgetDecisions() {
+	for i := range w.slots {
+		w.slots[i].decided, w.slots[i].decidedNew = 0, 0
+	}
 }
 
 func (s *sideSlot) add(other *sideSlot) {

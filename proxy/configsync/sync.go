@@ -136,8 +136,8 @@ func (s *Sync) load(newest version) (*migration.Table, error) {
 
 func (s *Sync) offer(table *migration.Table) {
 	s.offered = table
+	s.countServices(s.Agent.Table(), table) // before their shares are in force
 	s.Agent.ApplyTable(table, s.Source.String())
-	s.countServices(s.Agent.Table(), table)
 }
 
 // dropRemovedServices offers the table without the removed services, once they
@@ -172,8 +172,8 @@ func (s *Sync) offerStored(name string, text []byte) bool {
 		return false
 	}
 	s.lastGoodOffered = true
-	s.Agent.SetLastGood(table, name)
 	s.countServices(table, s.offered)
+	s.Agent.SetLastGood(table, name)
 	return true
 }
 

@@ -197,7 +197,7 @@ func TestValidConfigIsAppliedAndStored(t *testing.T) {
 		b := run(t, &fakeSource{}, &fakeAgent{}, "")
 		b.report(configOf("shop"), nil)
 		require.Equal(t, []string{"apply source [shop]"}, b.agent.calls)
-		require.Equal(t, []string{"shop", "shop"}, b.counters.counted(), "of the tables in force and offered")
+		require.Equal(t, []string{"shop"}, b.counters.counted(), "of the table offered, before it is in force")
 		b.requireLastGood("")
 		b.check()
 		b.requireLastGood(configOf("shop"))

@@ -24,7 +24,7 @@ func (p *dataPlane) run(ctx context.Context) error {
 	defer end()
 	group.Go(func() error {
 		defer end()
-		return p.agent.Run(running, breakerObserver{p.breaker})
+		return p.agent.Run(running, agentObserver{p.breaker, p.counters})
 	})
 	group.Go(func() error { return p.server.Run(lasting, p.listener) })
 	group.Go(func() error { p.readAccessLog(lasting); return nil })
@@ -35,16 +35,24 @@ func (p *dataPlane) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// breakerObserver tells the circuit breaker what the agent sees.
-type breakerObserver struct{ breaker *breaker.Breaker }
+// agentObserver tells the circuit breaker and the counters what the agent sees.
+type agentObserver struct {
+	breaker  *breaker.Breaker
+	counters *accesslog.Counters
+}
 
 // ConfigApplied implements proxy.Observer.
-func (o breakerObserver) ConfigApplied(table *migration.Table) {
+func (o agentObserver) ConfigApplied(table *migration.Table) {
 	o.breaker.SetTable(table, time.Now())
 }
 
+// ShareApplied implements proxy.Observer.
+func (o agentObserver) ShareApplied(service migration.Name, share migration.Share) {
+	o.counters.SetShare(service, share, time.Now())
+}
+
 // NginxLogged implements proxy.Observer.
-func (o breakerObserver) NginxLogged(line string) { o.breaker.ObserveErrorLog(line, time.Now()) }
+func (o agentObserver) NginxLogged(line string) { o.breaker.ObserveErrorLog(line, time.Now()) }
 
 // awaitRuntimeDir waits until the agent has the runtime directory for itself.
 // It reports false when ctx ends first: the agent has failed, and reports why.

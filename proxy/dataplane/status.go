@@ -14,10 +14,11 @@ func (p *dataPlane) status() status.Status {
 	return document
 }
 
-// briefStatus is the status without the figures per service. The watcher asks
-// for it once a second.
+// briefStatus is the status with only the splits of the figures per service. The
+// watcher asks for it once a second.
 func (p *dataPlane) briefStatus() status.Status {
 	document := p.agent.Status()
+	p.counters.FillSplits(document.Services, document.Now)
 	document.Log = p.counters.Log()
 	document.Ready = document.Ready && !p.draining.Load()
 	return document

@@ -22,7 +22,8 @@ type Service struct {
 type ReplicaShare struct {
 	Pod      string       `json:"pod"`
 	Share    float64      `json:"share_percent"`
-	Observed *float64     `json:"observed_percent"` // nil without requests
+	Observed *float64     `json:"observed_percent"`  // nil with too few requests
+	Requests uint64       `json:"observed_requests"` // that Observed is about
 	Phase    status.Phase `json:"phase"`
 	Reason   string       `json:"reason,omitempty"`
 }
@@ -80,8 +81,11 @@ func desired(s migration.Service) status.Service {
 
 // add adds the row of one replica. The service gets the worst phase.
 func (s *Service) add(pod string, own status.Service) {
-	s.Replicas = append(s.Replicas, ReplicaShare{pod, own.Share, own.Observed, own.Phase, own.Reason})
-	s.Observed = mean(s.Observed, requests(s.Service), own.Observed, requests(own))
+	s.Replicas = append(s.Replicas, ReplicaShare{pod, own.Share, own.Observed, own.ObservedRequests, own.Phase, own.Reason})
+	s.Observed = mean(s.Observed, float64(s.ObservedRequests), own.Observed, float64(own.ObservedRequests))
+	s.ObservedRequests += own.ObservedRequests
+	s.RulesToNew = s.RulesToNew || own.RulesToNew
+	s.Split = s.Split.Plus(own.Split)
 	s.Old, s.New = addSides(s.Old, own.Old), addSides(s.New, own.New)
 	if own.Phase.WorseThan(s.Phase) {
 		s.Phase, s.Reason = own.Phase, own.Reason
@@ -104,9 +108,6 @@ func (s *Service) setPhase(state status.Cluster) {
 	}
 }
 
-// requests is how many requests a service gets per second.
-func requests(s status.Service) float64 { return s.Old.Rate + s.New.Rate }
-
 // addSides adds one side of a replica to that of the replicas before.
 func addSides(before, own status.Side) status.Side {
 	total := own
@@ -121,7 +122,7 @@ func addSides(before, own status.Side) status.Side {
 	return total
 }
 
-// mean is the mean of two shares, weighted by requests; nil is a share without
+// mean is the mean of two shares, weighted by requests; nil is a share of too few
 // requests.
 func mean(a *float64, weightA float64, b *float64, weightB float64) *float64 {
 	switch {

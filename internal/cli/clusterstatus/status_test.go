@@ -36,15 +36,16 @@ func replicaOf(pod, digest string, row status.Service) kube.Replica {
 
 func migratingReplica(digest string) kube.Replica {
 	return replicaOf("one", digest, status.Service{
-		Phase: status.Migrating, Observed: new(10.0),
+		Phase: status.Migrating, Observed: new(10.0), ObservedRequests: 100, Split: status.Split{Since: time.Unix(1, 0), Share: 20, Requests: 100, New: 10},
 		Old: status.Side{Rate: 9, Failed: 0, P50: 0.1, P99: 0.5}, New: status.Side{Rate: 1, Failed: 1, Rescued: 2},
 	})
 }
 
 func fallenBackReplica() kube.Replica {
 	return replicaOf("two", "other", status.Service{
-		Phase: status.FallenBack, Reason: "five failures", Observed: new(40.0),
-		Old: status.Side{Rate: 18, Failed: 0.5, P50: 0.4, P99: 0.2}, New: status.Side{Rate: 12, Rescued: 3},
+		Phase: status.FallenBack, Reason: "five failures", Observed: new(40.0), ObservedRequests: 300,
+		Split: status.Split{Since: time.Unix(2, 0), Share: 20, Requests: 300, New: 120},
+		Old:   status.Side{Rate: 18, Failed: 0.5, P50: 0.4, P99: 0.2}, New: status.Side{Rate: 12, Rescued: 3},
 	})
 }
 
@@ -58,6 +59,8 @@ func TestFiguresAddUp(t *testing.T) {
 	shop, ok := document.Service("shop")
 	require.True(t, ok)
 	require.InDelta(t, 32.5, *shop.Observed, 0.001) // (10*10 + 40*30) / 40
+	require.Equal(t, uint64(400), shop.ObservedRequests)
+	require.Equal(t, status.Split{Since: time.Unix(2, 0), Share: 20, Requests: 400, New: 130}, shop.Split)
 	require.InDelta(t, 27, shop.Old.Rate, 0.001)
 	require.InDelta(t, 1.0/3, shop.Old.Failed, 0.001)
 	require.InDelta(t, 0.3, shop.Old.P50, 0.001)

@@ -30,7 +30,7 @@ func clusterPage(now clusterstatus.Status) page {
 	}
 	for _, service := range now.Services {
 		p.services = append(p.services, serviceRow{service.Service, observed(service)})
-		p.problems = append(p.problems, serviceProblems(service.Service)...)
+		p.problems = append(p.problems, serviceProblems(service.Service, now.Now)...)
 	}
 	return p
 }
@@ -56,19 +56,18 @@ func observed(service clusterstatus.Service) string {
 	var shares []float64
 	var texts []string
 	for _, replica := range service.Replicas {
-		texts = append(texts, percent(replica.Observed))
+		texts = append(texts, percent(replica.Observed, replica.Requests))
 		if replica.Observed != nil {
 			shares = append(shares, *replica.Observed)
 		}
 	}
 	switch {
 	case len(shares) == 0:
-		return "-"
+		return percent(nil, service.ObservedRequests)
 	case len(texts) <= mostColumns:
 		return strings.Join(texts, " ")
 	}
-	lowest, highest := slices.Min(shares), slices.Max(shares)
-	return percent(&lowest) + ".." + percent(&highest)
+	return decimal(slices.Min(shares)) + "%.." + decimal(slices.Max(shares)) + "%"
 }
 
 func replicaCells(r clusterstatus.Replica, now time.Time) []string {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
@@ -79,12 +80,16 @@ func (r serviceRow) cells(wide bool) []string {
 
 func decimal(value float64) string { return strconv.FormatFloat(value, 'f', 1, 64) }
 
-// percent is an observed share, or "-" without requests.
-func percent(share *float64) string {
-	if share == nil {
-		return "-"
+// percent is an observed share, "-" without requests, or "few" when there were too
+// few since the share last changed.
+func percent(share *float64, requests uint64) string {
+	switch {
+	case share != nil:
+		return decimal(*share) + "%"
+	case requests > 0:
+		return "few"
 	}
-	return decimal(*share) + "%"
+	return "-"
 }
 
 // latency is in milliseconds, or "-" without requests.
@@ -98,10 +103,13 @@ func latency(seconds float64) string {
 	return strconv.FormatFloat(1000*seconds, 'f', 0, 64) + "ms"
 }
 
-// serviceProblems says why the service is not Migrating, and which backends
-// have no address.
-func serviceProblems(service status.Service) []string {
+// serviceProblems says why the service is not Migrating, that what is served
+// deviates from what is wanted, and which backends have no address.
+func serviceProblems(service status.Service, now time.Time) []string {
 	var problems []string
+	if deviation := service.Deviation(now); deviation != "" {
+		problems = append(problems, fmt.Sprintf("%s: %s", service.Name, deviation))
+	}
 	if service.Reason != "" && service.Phase != status.Disabled {
 		problems = append(problems, fmt.Sprintf("%s: %s", service.Name, service.Reason))
 	}

@@ -19,8 +19,8 @@ func proxyPage(now status.Status) page {
 		p.problems = append(p.problems, "nginx: "+now.Nginx.LastError)
 	}
 	for _, service := range now.Services {
-		p.services = append(p.services, serviceRow{service, percent(service.Observed)})
-		p.problems = append(p.problems, serviceProblems(service)...)
+		p.services = append(p.services, serviceRow{service, percent(service.Observed, service.ObservedRequests)})
+		p.problems = append(p.problems, serviceProblems(service, now.Now)...)
 	}
 	return p
 }

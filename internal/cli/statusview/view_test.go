@@ -83,6 +83,20 @@ func TestObservedOfManyReplicas(t *testing.T) {
 	require.Equal(t, "20.0% 19.5% 21.0% 20.5%", observed(s))
 	s.Replicas = append(s.Replicas, clusterstatus.ReplicaShare{})
 	require.Equal(t, "19.5%..21.0%", observed(s))
+	s.Replicas, s.ObservedRequests = []clusterstatus.ReplicaShare{{Requests: 7}, {}}, 7
+	require.Equal(t, "few", observed(s))
+}
+
+// TestDeviationIsAProblem: the line below the tables.
+func TestDeviationIsAProblem(t *testing.T) {
+	t.Parallel()
+	service := status.Service{Name: "shop", Strategy: "weight", Share: 25, Phase: status.Migrating,
+		Split: status.Split{Since: noon, Share: 25, Requests: 4000}}
+	want := []string{"shop: observed 0.0 % of 4000 requests, 25 % wanted since " + noon.UTC().Format(time.RFC3339)}
+	require.Equal(t, want, proxyPage(status.Status{Now: noon, Services: []status.Service{service}}).problems)
+	require.Equal(t, want, clusterPage(clusterstatus.Status{
+		Now: noon, Services: []clusterstatus.Service{{Service: service}}, Replicas: []clusterstatus.Replica{},
+	}).problems[1:])
 }
 
 func TestLatency(t *testing.T) {

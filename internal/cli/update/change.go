@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
@@ -38,6 +39,16 @@ func (c change) isDone() bool { return bytes.Equal(c.before, c.after) }
 // String is "api-name01: 20 % -> 50 %", or "api-name01: off -> on (20 %)".
 func (c change) String() string {
 	return fmt.Sprintf("%s: %s -> %s", c.goal.service, c.goal.text(c.was), c.goal.text(c.is))
+}
+
+// deviationNote is a line that says that the share was not what was wanted before
+// the change, or is not now, for a reason that a change of the share does not mend; ""
+// if it is.
+func deviationNote(row status.Service, now time.Time) string {
+	if deviation := row.Deviation(now); deviation != "" {
+		return fmt.Sprintf("note: the share is not what it should be: %s\n", deviation)
+	}
+	return ""
 }
 
 // note is a line on what keeps the change from having the effect that the user

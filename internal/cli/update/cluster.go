@@ -26,13 +26,14 @@ const replicasInterval = 100 * time.Millisecond
 // InCluster changes the ConfigMap, and waits until every ready replica serves
 // the change.
 func InCluster(ctx context.Context, w io.Writer, goal Goal, in *installation.Installation, options Options) error {
-	served := servedByReplicas{in: in}
+	served, deviation := servedByReplicas{in: in}, ""
 	if options.waits() {
 		replicas, err := in.Replicas(ctx)
 		if err != nil {
 			return err
 		}
 		served.earlier = rejectionsOf(replicas)
+		deviation = deviationNote(clusterstatus.ServiceRow(replicas, status.Cluster{}, goal.service), time.Now())
 	}
 	planned, err := writeConfigMap(ctx, in, goal, options.DryRun)
 	if err != nil {
@@ -52,8 +53,8 @@ func InCluster(ctx context.Context, w io.Writer, goal Goal, in *installation.Ins
 		return fmt.Errorf("ConfigMap %s has the change, but it is not in force everywhere: %w", in.ConfigName(), err)
 	}
 	now := serviceStatus(ctx, in, goal.service, served.replicas)
-	_, err = fmt.Fprintf(w, "%s, in force on %s after %s\n%s", served.wanted, countReplicas(served.replicas),
-		time.Since(written).Round(time.Millisecond), served.wanted.note(now))
+	_, err = fmt.Fprintf(w, "%s, in force on %s after %s\n%s%s", served.wanted, countReplicas(served.replicas),
+		time.Since(written).Round(time.Millisecond), served.wanted.note(now), deviation)
 	return err
 }
 

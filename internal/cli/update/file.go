@@ -35,9 +35,11 @@ func InFile(ctx context.Context, w io.Writer, goal Goal, file File, options Opti
 		_, err := fmt.Fprintf(w, "%s would change; nothing was written\n%s", planned, planned.note(status.Service{}))
 		return err
 	}
-	served := servedByProxy{proxy: file.Proxy, digest: planned.digest, timeout: options.Timeout}
+	served, deviation := servedByProxy{proxy: file.Proxy, digest: planned.digest, timeout: options.Timeout}, ""
 	if options.waits() {
-		served.earlier = lastRejection(ctx, file.Proxy)
+		served.now, _, _ = file.Proxy.Status(ctx) // one that does not answer is reported by the waiting
+		served.earlier = served.now.Config.Rejected
+		deviation = deviationNote(served.row(planned), time.Now())
 	}
 	if !planned.isDone() {
 		if err := atomicfile.Replace(file.Path, planned.before, planned.after); err != nil {
@@ -52,19 +54,9 @@ func InFile(ctx context.Context, w io.Writer, goal Goal, file File, options Opti
 	if err := waitFor(ctx, &served, proxyInterval, options.Timeout); err != nil {
 		return fmt.Errorf("%s has the change, but it is not in force: %w", file.Path, err)
 	}
-	_, err = fmt.Fprintf(w, "%s, in force after %s\n%s", planned, time.Since(written).Round(time.Millisecond),
-		planned.note(served.row(planned)))
+	_, err = fmt.Fprintf(w, "%s, in force after %s\n%s%s", planned, time.Since(written).Round(time.Millisecond),
+		planned.note(served.row(planned)), deviation)
 	return err
-}
-
-// lastRejection is the config that the proxy has rejected before the change. A
-// proxy that does not answer now is reported by the waiting.
-func lastRejection(ctx context.Context, proxy oneproxy.Proxy) *status.Rejected {
-	now, _, err := proxy.Status(ctx)
-	if err != nil {
-		return nil
-	}
-	return now.Config.Rejected
 }
 
 // servedByProxy is the condition that one proxy serves the digest.

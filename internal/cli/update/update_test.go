@@ -68,6 +68,17 @@ func TestNoteAboutThePhase(t *testing.T) {
 	require.Empty(t, planned(t, "50").note(status.Service{}))
 }
 
+// TestNoteAboutADeviation: who changes a share learns that the one before had not
+// the effect that it should have had.
+func TestNoteAboutADeviation(t *testing.T) {
+	t.Parallel()
+	row := status.Service{Strategy: "weight", Phase: status.Migrating, Split: status.Split{Since: time.Unix(0, 0), Share: 25, Requests: 4000}}
+	require.Equal(t, "note: the share is not what it should be: observed 0.0 % of 4000 requests, 25 % wanted since 1970-01-01T00:00:00Z\n",
+		deviationNote(row, time.Now()))
+	row.Split.New = 1000
+	require.Empty(t, deviationNote(row, time.Now()))
+}
+
 // TestDivide: only ready replicas count; a rejection is final if it is new.
 func TestDivide(t *testing.T) {
 	t.Parallel()
