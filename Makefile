@@ -48,8 +48,8 @@ e2e: need-go need-nginx need-haproxy need-namespaces ## Run only the scenarios i
 e2e-figures: need-go need-nginx need-namespaces controlplane ## Measure how fast an edit takes effect in a cluster; an outage of a minute
 	MIGRATION_PROXY_E2E_LONG=1 $(GO) test -count=1 -v -timeout 30m -run 'TestEditTakesEffectAtOnce|TestAPIServerGone' ./e2e
 
-e2e-kind: need-go ## Run the scenarios on a kind cluster (needs docker, kind, kubectl, helm, internet)
-	deploy/kind.sh
+e2e-kind: need-go ## Run the scenarios on a kind cluster; CONTROLLERS=yes: also behind ingress-nginx and Traefik (needs docker, kind, kubectl, helm, internet)
+	CONTROLLERS=$(CONTROLLERS) deploy/kind.sh
 
 # -count=1, because go's test cache does not notice a change of the product where a test
 # starts it as a program. The scenarios in a cluster come last, when nothing is compiled any

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Runs the e2e scenarios on a kind cluster, with the image that users get:
 #
-#   deploy/kind.sh            # create, build, load, test; the cluster stays
-#   deploy/kind.sh delete     # delete the cluster
+#   deploy/kind.sh                  # create, build, load, test; the cluster stays
+#   CONTROLLERS=yes deploy/kind.sh  # also install ingress-nginx and Traefik, and run the story behind them
+#   deploy/kind.sh delete           # delete the cluster
 #
 # Needs docker, kind v0.33.0, kubectl, helm, Go and the internet.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly cluster=migration-proxy
+readonly nginx_chart=4.15.1 traefik_image=v3.7.13
 readonly cert_manager=https://github.com/cert-manager/cert-manager/releases/download/v1.21.2/cert-manager.yaml
 
 if [ "${1:-}" = delete ]; then
@@ -43,5 +45,22 @@ kind load docker-image --name "$cluster" migration-proxy:e2e migration-proxy:e2e
 
 kubectl apply --server-side -f "$cert_manager"
 kubectl -n cert-manager wait --for=condition=Available deployment --all --timeout=3m
+
+# The controllers by their own charts, with the settings that users get, apart from the
+# load balancer, which kind does not have.
+install_controllers() {
+  helm upgrade --install ingress-nginx ingress-nginx --repo https://kubernetes.github.io/ingress-nginx --version "$nginx_chart" \
+    --namespace ingress-nginx --create-namespace --wait --timeout 5m \
+    --set controller.service.type=ClusterIP --set controller.ingressClassResource.name=nginx
+  helm upgrade --install traefik traefik --repo https://traefik.github.io/charts \
+    --namespace traefik --create-namespace --wait --timeout 5m \
+    --set image.tag="$traefik_image" --set service.type=ClusterIP \
+    --set ingressClass.name=traefik --set ingressClass.isDefaultClass=false
+}
+
+if [ -n "${CONTROLLERS:-}" ]; then
+  install_controllers
+  export MIGRATION_PROXY_E2E_CONTROLLERS=nginx=ingress-nginx-controller.ingress-nginx.svc.cluster.local:80,traefik=traefik.traefik.svc.cluster.local:80
+fi
 
 MIGRATION_PROXY_E2E_KUBECONFIG=$kubeconfig go test -count=1 -timeout 30m ./e2e

@@ -17,7 +17,7 @@ import (
 // TestRestoreAll restores all Ingresses without webhook and watcher.
 func TestRestoreAll(t *testing.T) {
 	s, before := migrateTwoIngresses(t)
-	stream := s.Stream()
+	streams := twoStreams(s)
 	t.Cleanup(func() { s.Proxy(cleanup{t}, "restore", "--resume") })
 	back := scaleToZero(t, world.Webhook)
 	s.Proxy(t, "restore", "--all")
@@ -31,14 +31,16 @@ func TestRestoreAll(t *testing.T) {
 	s.Proxy(t, "restore", "--resume")
 	s.WaitForPhase("shop", migrating)
 	waitForCanaryWeight(s, "side-migration", "30")
-	stream.StopWithoutLoss()
+	for _, stream := range streams {
+		stream.StopWithoutLoss()
+	}
 }
 
 // TestUninstallLeavesNoTrace uninstalls and installs the chart under load. After the
 // installation, Ingresses that have opted in migrate again.
 func TestUninstallLeavesNoTrace(t *testing.T) {
 	s, before := migrateTwoIngresses(t)
-	stream := s.Stream()
+	streams := twoStreams(s)
 	reinstallOnFailure(t)
 	cluster.Uninstall(t)
 	requireAllRestored(t, s, before)
@@ -47,7 +49,9 @@ func TestUninstallLeavesNoTrace(t *testing.T) {
 	cluster.Install(t)
 	s.WaitForPhase("shop", migrating)
 	s.WaitForSplit(30)
-	stream.StopWithoutLoss()
+	for _, stream := range streams {
+		stream.StopWithoutLoss()
+	}
 }
 
 // TestAppliedHooksRestoreNothing applies all that helm template prints, the Job of
@@ -90,9 +94,10 @@ func migrateTwoIngresses(t *testing.T) (*world.App, map[string]string) {
 	s := cluster.NewApp(t)
 	side := "side." + s.Host
 	s.Configure(30)
-	s.ConfigureAs(s.Service+"-side", s.TextOf(s.Service+"-side", side, 30, "mode: canary"))
+	s.Alias("side", world.Old) // mode canary needs a Service of its own
+	s.ConfigureBehind("side", side, 30, "mode: canary")
 	s.Ingress("shop")
-	s.Ingress("side", withPath("/", side))
+	s.Ingress("side", leads("/", side, "side"))
 	before := map[string]string{"shop": s.IngressJSON("shop"), "side": s.IngressJSON("side")}
 	s.OptIn("shop")
 	s.OptIn("side")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -68,6 +69,26 @@ func (s *App) Behind(persona string) {
 	s.Class, s.target, s.reloads = class.Name, controllerAddress(class), persona == wire.IngressNginx
 }
 
+// ControllersVariable names the controllers that an existing cluster has, as
+// CLASS=HOST:PORT,CLASS=HOST:PORT.
+const ControllersVariable = "MIGRATION_PROXY_E2E_CONTROLLERS"
+
+// InstalledControllers gives the addresses in ControllersVariable by class.
+func InstalledControllers() map[string]string {
+	found := map[string]string{}
+	for one := range strings.SplitSeq(os.Getenv(ControllersVariable), ",") {
+		if class, address, is := strings.Cut(one, "="); is {
+			found[class] = address
+		}
+	}
+	return found
+}
+
+// BehindInstalled makes the App use a controller that the cluster has.
+func (s *App) BehindInstalled(class, address string) {
+	s.Class, s.target, s.reloads = class, address, true
+}
+
 // reachable gives nil if the clients reach a backend by its name; it does not matter
 // that new answers plain HTTP with an error. On a busy cluster this takes a while, and
 // the proxy would count failures until then.
@@ -97,8 +118,17 @@ func (s *App) remove() {
 }
 
 // OldBackend is the address of old in the migration config.
-func (s *App) OldBackend() string {
-	return fmt.Sprintf("%s.%s.svc.cluster.local:%d", Old, s.Namespace, wire.TrafficPort)
+func (s *App) OldBackend() string { return s.addressOf(Old) }
+
+func (s *App) addressOf(service string) string {
+	return fmt.Sprintf("%s.%s.svc.cluster.local:%d", service, s.Namespace, wire.TrafficPort)
+}
+
+// ConfigureBehind is ConfigureAs for a host whose Ingress names another Service of old.
+func (s *App) ConfigureBehind(service, host string, percent int, more ...string) {
+	s.t.Helper()
+	name := s.Service + "-" + service
+	s.ConfigureAs(name, strings.Replace(s.TextOf(name, host, percent, more...), s.OldBackend(), s.addressOf(service), 1))
 }
 
 // NewBackend is the address of new in the migration config: https, with a certificate
@@ -261,4 +291,24 @@ func (s *App) Neighbors(number int) {
 		_, err := s.Client.NetworkingV1().Ingresses(s.Namespace).Create(s.t.Context(), ingress, metav1.CreateOptions{})
 		must(s.t, err, "create ingress %s", name)
 	}
+}
+
+// Alias creates another Service of a backend, with annotations in pairs of name and value.
+func (s *App) Alias(name, application string, annotations ...string) {
+	s.t.Helper()
+	service := actor{namespace: s.Namespace, name: application, port: wire.TrafficPort}.service()
+	service.Name, service.Annotations = name, map[string]string{}
+	for i := 0; i+1 < len(annotations); i += 2 {
+		service.Annotations[annotations[i]] = annotations[i+1]
+	}
+	_, err := s.Client.CoreV1().Services(s.Namespace).Create(s.t.Context(), service, metav1.CreateOptions{})
+	must(s.t, err, "create service %s", name)
+}
+
+// Backend creates a further application, which answers plain HTTP with its name.
+func (s *App) Backend(name string) {
+	s.t.Helper()
+	must(s.t, s.createActor(s.t.Context(), actor{namespace: s.Namespace, name: name, port: wire.TrafficPort, args: []string{"backend", "--name", name}}),
+		"create backend %s", name)
+	Eventually(s.t, name, func(ctx context.Context) error { return s.ready(ctx, s.Namespace, name) })
 }

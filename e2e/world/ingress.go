@@ -35,6 +35,7 @@ func (s *App) ingressJSON(ctx context.Context, name string) (string, error) {
 	if err := json.Unmarshal(raw, &object); err != nil {
 		return "", err
 	}
+	delete(object, "status") // the controller's
 	metadata, _ := object["metadata"].(map[string]any)
 	for _, field := range volatile {
 		delete(metadata, field)

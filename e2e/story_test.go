@@ -20,6 +20,30 @@ func TestBehindHAProxyIngress(t *testing.T) {
 	}
 	s := cluster.NewApp(t)
 	s.BehindHAProxyIngress()
+	wholeStory(t, s)
+}
+
+// TestBehindInstalledControllers is the same story behind the controllers that a cluster has,
+// by their classes. deploy/kind.sh installs ingress-nginx and Traefik.
+func TestBehindInstalledControllers(t *testing.T) {
+	t.Parallel()
+	installed := world.InstalledControllers()
+	if len(installed) == 0 {
+		t.Skip(world.ControllersVariable + " names none")
+	}
+	for class, address := range installed {
+		t.Run(class, func(t *testing.T) {
+			t.Parallel()
+			s := cluster.NewApp(t)
+			s.BehindInstalled(class, address)
+			wholeStory(t, s)
+		})
+	}
+}
+
+// wholeStory goes from opt-in to opt-out under 200 requests a second, and loses none.
+func wholeStory(t *testing.T, s *world.App) {
+	t.Helper()
 	s.Ingress("shop")
 	s.WaitForSplit(0)
 	before := s.IngressJSON("shop")
