@@ -184,7 +184,7 @@ func (r *rewriter) route(host, path string) *migration.Service {
 	if r.view.Table == nil || host == "" {
 		return nil
 	}
-	service := r.view.Table.Route(host, path)
+	service := r.view.Table.Covering(host, path)
 	if service == nil || string(service.OldHost) != host {
 		return nil
 	}

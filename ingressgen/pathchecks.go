@@ -99,7 +99,7 @@ func (r *rewriter) hostUnknown(p *ingressPath) (string, bool) {
 	if len(r.servicesOfHost(p.host)) > 0 {
 		return "", false
 	}
-	if near := r.view.Table.Route(p.host, p.spec.Path); near != nil {
+	if near := r.view.Table.Covering(p.host, p.spec.Path); near != nil {
 		return fmt.Sprintf("service %s is for %s; give a rule with that host, or a service with old_host %s", near.Name, near.OldHost, p.host), true
 	}
 	return fmt.Sprintf("no service has old_host %s", p.host), true

@@ -236,7 +236,7 @@ func requireOwnEdits(t require.TestingT, before []byte, view ingressgen.View) {
 		require.NoError(t, err)
 		rule := ingress.Spec.Rules[i]
 		path := rule.HTTP.Paths[j]
-		service := view.Table.Route(rule.Host, path.Path+"/")
+		service := view.Table.Covering(rule.Host, path.Path+"/")
 		require.NotNil(t, service)
 		require.Equal(t, rule.Host, string(service.OldHost))
 		require.Equal(t, status.Migrating, view.State.Services[string(service.Name)].Phase)

@@ -47,6 +47,9 @@ type Decision struct {
 	Side    Side
 	Reason  Reason
 	Bucket  Bucket
+	// Loose is true if no path_prefix covers the path, and the one of Service matches
+	// it as Table.Route says.
+	Loose bool
 	// Open is true if Request.Dice decides and is not known: then Side is the more
 	// likely side.
 	Open bool
@@ -68,7 +71,9 @@ func (t *Table) Decide(r Request) Decision {
 	if service == nil {
 		return nowhere(ReasonUnknownPath, fmt.Sprintf("no service for host %s has a path_prefix of %s: 404", excerpt.Quoted(host), excerpt.Quoted(path)))
 	}
-	return service.Decide(r)
+	decision := service.Decide(r)
+	decision.Loose = !service.PathPrefix.Matches(path)
+	return decision
 }
 
 func nowhere(code Code, text string) Decision {

@@ -54,6 +54,22 @@ func (p PathPrefix) Matches(path string) bool {
 	return ok && (rest == "" || rest[0] == '/')
 }
 
+// MatchesLoosely tells whether a normalized path begins with the text of the
+// prefix, upper and lower case of ASCII alike: "/api" matches "/apix" and "/API/x".
+func (p PathPrefix) MatchesLoosely(path string) bool {
+	return len(path) >= len(p) && foldASCII(path[:len(p)]) == foldASCII(string(p))
+}
+
+// foldASCII is lower case as nginx has it: other letters stay as they are.
+func foldASCII(text string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, text)
+}
+
 // NormalizePath gives the path that nginx compares with locations: without query and
 // fragment, percent-decoded once, with "." and ".." resolved and slashes merged.
 // "/a//b/%2e%2e/c?q" becomes "/a/c". The result ok is false if nginx answers 400: for

@@ -25,7 +25,7 @@ type Table struct {
 	global   Global
 	services []Service
 	byName   map[Name]int
-	byHost   map[Host][]int    // longest path prefix first
+	byHost   map[Host][]int    // longest path prefix first, then the last by alphabet
 	rest     [sha256.Size]byte // digest of everything except share and enabled
 	digest   string
 }
@@ -51,7 +51,8 @@ func NewTable(global Global, services []Service) (*Table, error) {
 	}
 	for _, indexes := range table.byHost {
 		slices.SortFunc(indexes, func(a, b int) int {
-			return cmp.Compare(len(table.services[b].PathPrefix), len(table.services[a].PathPrefix))
+			one, other := table.services[a].PathPrefix, table.services[b].PathPrefix
+			return cmp.Or(cmp.Compare(len(other), len(one)), cmp.Compare(other, one))
 		})
 	}
 	if err := table.sumStructure(); err != nil {
@@ -197,10 +198,26 @@ func (t *Table) OfHost(host Host) []*Service {
 // Route finds the service for a normalized host and path, or nil. The exact host comes
 // before wildcards, and a longer wildcard before a shorter one; of the services with
 // that host the longest matching prefix wins. If no prefix matches, shorter wildcards
-// are not tried.
+// are not tried. A path that no prefix covers is compared once more with
+// MatchesLoosely, as ingress-nginx does for all paths of a host when one of its
+// Ingresses has regular expressions or rewrite-target.
 func (t *Table) Route(host, path string) *Service {
+	if service := t.Covering(host, path); service != nil {
+		return service
+	}
+	return t.first(host, func(prefix PathPrefix) bool { return prefix.MatchesLoosely(path) })
+}
+
+// Covering is Route without MatchesLoosely: the service whose prefix covers the path
+// element by element.
+func (t *Table) Covering(host, path string) *Service {
+	return t.first(host, func(prefix PathPrefix) bool { return prefix.Matches(path) })
+}
+
+// first gives the host's first service whose prefix matches.
+func (t *Table) first(host string, matches func(PathPrefix) bool) *Service {
 	for _, i := range t.hostServices(host) {
-		if t.services[i].PathPrefix.Matches(path) {
+		if matches(t.services[i].PathPrefix) {
 			return &t.services[i]
 		}
 	}

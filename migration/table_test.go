@@ -45,6 +45,31 @@ func TestRoute(t *testing.T) {
 	}
 }
 
+// TestRouteLoosely: a path that no prefix covers goes where ingress-nginx sends
+// it when regular expressions are in force for the host.
+func TestRouteLoosely(t *testing.T) {
+	t.Parallel()
+	table := newTable(t,
+		routes("one", "a.example.com", "/one"), routes("upper", "a.example.com", "/ONE"), routes("longer", "a.example.com", "/one-more"),
+		routes("k", "a.example.com", "/k"), routes("root", "b.example.com", "/"), routes("below", "b.example.com", "/one"),
+	)
+	for target, want := range map[string]migration.Name{
+		"/one/x": "one", "/ONE/x": "upper", "/oneXYZ": "one", "/One/x": "one", "/ONEx": "one",
+		"/ONE-MORE": "longer", "/one-morex": "longer", "/one-mor": "one", "/K": "k", "/%6Be": "k", "/o": "", "/x/one": "", "/%E2%84%AA": "",
+	} {
+		decision := table.Decide(migration.Request{Host: "a.example.com", Target: target})
+		if want == "" {
+			require.Equal(t, migration.ReasonUnknownPath, decision.Reason.Code, target)
+			continue
+		}
+		require.NotNil(t, decision.Service, target)
+		require.Equal(t, want, decision.Service.Name, target)
+		path, _ := migration.NormalizePath(target)
+		require.Equal(t, table.Covering("a.example.com", path) == nil, decision.Loose, target)
+	}
+	require.Equal(t, migration.Name("root"), table.Route("b.example.com", "/oneXYZ").Name, "path_prefix / covers every path")
+}
+
 func TestDecideWithoutService(t *testing.T) {
 	t.Parallel()
 	table := newTable(t, routes("api", "a.example.com", "/api"))

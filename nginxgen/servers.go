@@ -94,10 +94,23 @@ func (d *draft) server(services []*migration.Service) *directive {
 		body = append(body, d.locations(s)...)
 	}
 	if !whole {
+		body = append(body, d.looseLocations(services[0].OldHost)...)
 		body = append(body, block("location", []string{"/"}, directives{
 			line("return", "404", "migration-proxy: no service has this path\n")}))
 	}
 	return block("server", nil, body)
+}
+
+// looseLocations are where requests enter that no path prefix covers, see
+// migration.Table.Route. nginx asks expressions in the order of the config, and
+// only if the longest prefix is not one with ^~.
+func (d *draft) looseLocations(host migration.Host) directives {
+	lines := directives{}
+	for _, s := range d.table.OfHost(host) {
+		expression := `\A` + migration.LiteralPCRE(string(s.PathPrefix))
+		lines = append(lines, block("location", []string{"~*", expression}, d.entryLocation(s)))
+	}
+	return lines
 }
 
 // drain makes the workers of this config send "Connection: close" while the agent
@@ -109,7 +122,8 @@ func (d *draft) drain() *directive {
 // locations gives the locations of a service. Named locations end with the name of
 // the service, as several services may share a host.
 //
-//	/ or the path prefix   requests enter and go to new if the token's file exists
+//	/ or the path prefix   requests enter and go to new if the token's file exists;
+//	                       looseLocations has the same body once more
 //	@once.NAME             the same for methods that must not be repeated
 //	@failed, @timeout...   the errors of @once, see finalErrors
 //	@old.NAME              requests go to old
@@ -121,7 +135,7 @@ func (d *draft) locations(s *migration.Service) directives {
 	} else {
 		all = append(all,
 			block("location", []string{"=", string(s.PathPrefix)}, entry),
-			block("location", []string{string(s.PathPrefix) + "/"}, entry))
+			block("location", []string{"^~", string(s.PathPrefix) + "/"}, entry))
 	}
 	if s.Fallback.Enabled {
 		all = append(all, block("location", []string{"@once." + string(s.Name)}, d.onceLocation(s)))

@@ -10,7 +10,7 @@ import (
 // requests often match a config.
 var (
 	hosts    = []string{"a.example.com", "b.example.com", "c.example.com", "*.wild.example.com", "*.deep.wild.example.com"}
-	prefixes = []string{"/", "/api", "/api/v1", "/a-b_c.d~e", "/x:y@z"}
+	prefixes = []string{"/", "/api", "/API", "/api/v1", "/a-b_c.d~e", "/x:y@z"}
 	headers  = []string{"X-Migration-Target", "X-Client", "X-User-ID", "User-Agent", "x_under_score"}
 	values   = []string{"new", "NEW", "beta-7", "beta-77x", "a b", `q"uo'te`, `b\ack{brace};$dollar`, "comma, separated", "~tilde", "default"}
 	patterns = []string{"^beta-[0-9]+$", "beta", "^(new|old)$", "(?i)^new$", `[^a-z]`, `^.{3}$`, `\bquo\b`, `"`, `^a b|\$d`, "x*", `\w+,\s\w+`, `^[^b]*$`}

@@ -20,12 +20,13 @@ type Answer struct {
 	Bucket  *int    `json:"bucket,omitempty"`  // 0 to 9999, if the percentage decides
 	Share   float64 `json:"share_percent"`
 	Client  string  `json:"client,omitempty"` // the address that rules are applied to
+	Loose   bool    `json:"loose,omitempty"`  // no path_prefix covers the path, and one matched its beginning without case
 
 	share migration.Share
 }
 
 func newAnswer(d migration.Decision, client netip.Addr) Answer {
-	a := Answer{Side: string(d.Side), Open: d.Open, Reason: d.Reason.String(), Text: d.Reason.Text}
+	a := Answer{Side: string(d.Side), Open: d.Open, Reason: d.Reason.String(), Text: d.Reason.Text, Loose: d.Loose}
 	if d.Service != nil {
 		a.Service, a.share = string(d.Service.Name), d.Service.EffectiveShare()
 		a.Share = a.share.Percent()
@@ -53,6 +54,9 @@ func (a Answer) Table(w io.Writer) error {
 	fmt.Fprintf(table, "side\t%s\n", a.side())
 	if a.Service != "" {
 		fmt.Fprintf(table, "service\t%s\n", a.Service)
+	}
+	if a.Loose {
+		fmt.Fprintln(table, "path\tmatched loosely: no path_prefix covers it, and this service's is how it begins, upper and lower case alike")
 	}
 	fmt.Fprintf(table, "reason\t%s: %s\n", a.Reason, a.Text)
 	if a.Bucket != nil {

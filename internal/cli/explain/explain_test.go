@@ -2,6 +2,7 @@ package explain_test
 
 import (
 	"bytes"
+	"cmp"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,6 +21,12 @@ services:
   new_backend: b:80
   migration: {enabled: true, percentage: 20}
   canary: {ip_rules: [{cidr: 10.0.0.0/8, target: new_cluster}]}
+- name: part
+  old_host: parts.example.com
+  path_prefix: /one
+  old_backend: a:80
+  new_host: b
+  new_backend: b:80
 `
 
 func load(t *testing.T) *migration.Table {
@@ -43,12 +50,13 @@ func TestTable(t *testing.T) {
 		{"bucket", explain.Question{Host: "shop.example.com", RequestID: "0123456789abcdef0123456789abcdef"},
 			[]string{" of 0 to 9999\n", "share    20 %: buckets below 2000 go to new\n"}},
 		{"no service", explain.Question{Host: "other.example.com"}, []string{"side    none\n", "reason  unknown_host: "}},
+		{"loose match", explain.Question{Host: "parts.example.com", Path: "/ONExyz"}, []string{"service  part\n", "path     matched loosely: "}},
 		{"direct", explain.Question{Host: "shop.example.com", Direct: true}, []string{"side     new\n", "reason   direct: "}},
 		{"tripped", explain.Question{Host: "shop.example.com", Tripped: true}, []string{"side     old\n", "reason   tripped: "}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			c.question.Path = "/"
+			c.question.Path = cmp.Or(c.question.Path, "/")
 			request, err := explain.Parse(c.question)
 			require.NoError(t, err)
 			var out bytes.Buffer
