@@ -17,7 +17,7 @@ var canaryChecks = []func(*rewriter, *migration.Service) string{
 	(*rewriter).unexpressedRule,
 	(*rewriter).unknownController,
 	(*rewriter).sharedInIngress,
-	(*rewriter).sharedWithNeighbour,
+	(*rewriter).sharedWithNeighbor,
 	(*rewriter).secondCanary,
 }
 
@@ -72,7 +72,7 @@ func (r *rewriter) unexpressedRule(s *migration.Service) string {
 // either.
 func (r *rewriter) unknownController(*migration.Service) string {
 	switch controller := r.view.Controller; {
-	case r.view.Neighbours == nil || controller == ControllerNginx || slices.Contains(r.view.CanaryControllers, controller):
+	case r.view.Neighbors == nil || controller == ControllerNginx || slices.Contains(r.view.CanaryControllers, controller):
 		return ""
 	case controller == "":
 		return "the Ingress has no class that exists, so nothing says whether its controller knows canary annotations; set spec.ingressClassName, or use mode proxy"
@@ -102,14 +102,14 @@ func (r *rewriter) sharedInIngress(s *migration.Service) string {
 	return ""
 }
 
-// sharedWithNeighbour finds another Ingress that points at the service's
+// sharedWithNeighbor finds another Ingress that points at the service's
 // backend, opted in or not: it would get this canary, or this one would get its.
-func (r *rewriter) sharedWithNeighbour(s *migration.Service) string {
-	if r.view.Neighbours == nil {
+func (r *rewriter) sharedWithNeighbor(s *migration.Service) string {
+	if r.view.Neighbors == nil {
 		return ""
 	}
 	for _, b := range r.canaryBackends(s) {
-		if users := r.view.Neighbours.UsersOf(b); len(users) > 0 {
+		if users := r.view.Neighbors.UsersOf(b); len(users) > 0 {
 			return fmt.Sprintf("Ingress %s points at %s too, and %s; use mode proxy, or give one of them a Service of its own",
 				firstName(users, r.ingress.Namespace), formatBackend(b), oneCanary)
 		}
@@ -120,7 +120,7 @@ func (r *rewriter) sharedWithNeighbour(s *migration.Service) string {
 // secondCanary finds a canary that the user has himself for a path of the
 // service. Which of the two counts is not defined.
 func (r *rewriter) secondCanary(s *migration.Service) string {
-	if r.view.Neighbours == nil {
+	if r.view.Neighbors == nil {
 		return ""
 	}
 	for i := range r.paths {
@@ -128,7 +128,7 @@ func (r *rewriter) secondCanary(s *migration.Service) string {
 		if p.service != s || p.mode != migration.ModeCanary {
 			continue
 		}
-		own := slices.DeleteFunc(slices.Clone(r.view.Neighbours.CanariesAt(p.host)), func(canary *networkingv1.Ingress) bool { return !hasPath(canary, p) })
+		own := slices.DeleteFunc(slices.Clone(r.view.Neighbors.CanariesAt(p.host)), func(canary *networkingv1.Ingress) bool { return !hasPath(canary, p) })
 		if len(own) > 0 {
 			return fmt.Sprintf("Ingress %s is a canary of %s%s already, and a path can have one; remove it, or use mode proxy",
 				firstName(own, r.ingress.Namespace), p.host, p.spec.Path)

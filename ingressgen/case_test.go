@@ -56,7 +56,7 @@ func TestCases(t *testing.T) {
 			view := loadView(t, dir)
 			around := loadAround(t, filepath.Join(dir, "cluster.yaml"))
 			around.ingress = parse(t, before)
-			view.Neighbours, view.Controller = around, ingressgen.ControllerOf(around.ingress, around.classes)
+			view.Neighbors, view.Controller = around, ingressgen.ControllerOf(around.ingress, around.classes)
 			report := ingressgen.Rewrite(parse(t, before), view)
 			after := apply(t, before, report.Edits)
 

@@ -49,9 +49,9 @@ type View struct {
 	Controller string
 	// CanaryControllers know canary annotations too, besides ControllerNginx.
 	CanaryControllers []string
-	// Neighbours finds the Ingresses that may share a canary. Nil, as in admission:
+	// Neighbors finds the Ingresses that may share a canary. Nil, as in admission:
 	// they and Controller are not known, and whoever knows them decides.
-	Neighbours NeighbourLookup
+	Neighbors NeighborLookup
 	// Ports looks named ports up. Nil: no named port is known.
 	Ports PortLookup
 }

@@ -114,7 +114,7 @@ func (r *ingressReconciler) rewrite(ctx context.Context, ingress *networkingv1.I
 	ports := &namedPorts{ctx: ctx, client: r.client, namespace: ingress.Namespace}
 	view.Ports = ports
 	view.CanaryControllers, view.Controller = r.canaryControllers, ingressgen.ControllerOf(ingress, r.stores.classes.List())
-	view.Neighbours = neighbours{r.stores, ingress}
+	view.Neighbors = neighbors{r.stores, ingress}
 	report := ingressgen.Rewrite(ingress, view)
 	if ports.missing {
 		r.queue.AddAfter(kube.KeyOf(ingress), portRetryDelay(ingress, time.Now()))

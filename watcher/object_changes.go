@@ -28,7 +28,7 @@ type ingressChanges struct{ *objectChanges }
 func (c ingressChanges) Changed(before, after *networkingv1.Ingress) {
 	ingress := latest(before, after)
 	key := kube.KeyOf(ingress)
-	c.queueNeighbours(before, after)
+	c.queueNeighbors(before, after)
 	if !isRelevant(before) && !isRelevant(after) {
 		if after == nil { // it may have had the name that a companion needs
 			c.ingresses.Add(mainOf(key))
@@ -61,7 +61,7 @@ func (c ingressChanges) announce(before, after *networkingv1.Ingress) {
 type classChanges struct{ *objectChanges }
 
 // Changed implements kube.Observer: Ingresses of the class may have another
-// controller now, and so other neighbours. Classes change rarely, so all
+// controller now, and so other neighbors. Classes change rarely, so all
 // Ingresses are reconciled.
 func (c classChanges) Changed(_, _ *networkingv1.IngressClass) {
 	for _, ingress := range c.stores.ingresses.List() {

@@ -101,7 +101,7 @@ func sortedSlices(store *kube.Store[*discoveryv1.EndpointSlice]) []discoveryv1.E
 // only what may matter to those that have: a cluster may have thousands of them.
 func trimIngress(ingress *networkingv1.Ingress) {
 	if !isRelevant(ingress) {
-		ingressgen.TrimNeighbour(ingress)
+		ingressgen.TrimNeighbor(ingress)
 	}
 }
 

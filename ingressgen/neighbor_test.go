@@ -39,7 +39,7 @@ func loadAround(t *testing.T, file string) around {
 			other := &networkingv1.Ingress{}
 			require.NoError(t, yaml.UnmarshalStrict([]byte(document), other))
 			if !ingressgen.OptedIn(other) && other.Labels == nil { // as the watcher's store does
-				ingressgen.TrimNeighbour(other)
+				ingressgen.TrimNeighbor(other)
 			}
 			found.others = append(found.others, other)
 		default:
@@ -52,14 +52,14 @@ func loadAround(t *testing.T, file string) around {
 	return found
 }
 
-// UsersOf implements ingressgen.NeighbourLookup.
+// UsersOf implements ingressgen.NeighborLookup.
 func (a around) UsersOf(backend networkingv1.IngressServiceBackend) []*networkingv1.Ingress {
 	return a.only(func(other *networkingv1.Ingress) bool {
 		return other.Namespace == a.ingress.Namespace && slices.Contains(ingressgen.UsedBackends(other), backend)
 	})
 }
 
-// CanariesAt implements ingressgen.NeighbourLookup.
+// CanariesAt implements ingressgen.NeighborLookup.
 func (a around) CanariesAt(host string) []*networkingv1.Ingress {
 	return a.only(func(other *networkingv1.Ingress) bool { return slices.Contains(ingressgen.CanaryHosts(other), host) })
 }
@@ -67,7 +67,7 @@ func (a around) CanariesAt(host string) []*networkingv1.Ingress {
 func (a around) only(found func(*networkingv1.Ingress) bool) []*networkingv1.Ingress {
 	var all []*networkingv1.Ingress
 	for _, other := range a.others {
-		if found(other) && ingressgen.IsNeighbour(a.ingress, other, a.classes) {
+		if found(other) && ingressgen.IsNeighbor(a.ingress, other, a.classes) {
 			all = append(all, other)
 		}
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 )
 
-// TestNeighbourMemory: an Ingress that has not opted in takes less than 4 KB.
+// TestNeighborMemory: an Ingress that has not opted in takes less than 4 KB.
 // A Helm chart of an application made this one.
-func TestNeighbourMemory(t *testing.T) {
+func TestNeighborMemory(t *testing.T) {
 	const count = 5000
 	const text = `{"metadata":{"name":"app-%[1]d","namespace":"team-%[2]d","uid":"7c9a3c2e-6c1f-4d3a-9a55-%012[1]d","resourceVersion":"%[1]d",
 		"labels":{"app.kubernetes.io/name":"app","helm.sh/chart":"app-1.2.3","app.kubernetes.io/managed-by":"Helm"},

@@ -49,33 +49,33 @@ func backendKey(namespace string, backend networkingv1.IngressServiceBackend) st
 	return namespace + "/" + backend.Name + ":" + backend.Port.String()
 }
 
-// neighbours finds the neighbours of one Ingress.
-type neighbours struct {
+// neighbors finds the neighbors of one Ingress.
+type neighbors struct {
 	stores  *objectStores
 	ingress *networkingv1.Ingress
 }
 
-// UsersOf implements ingressgen.NeighbourLookup.
-func (n neighbours) UsersOf(backend networkingv1.IngressServiceBackend) []*networkingv1.Ingress {
+// UsersOf implements ingressgen.NeighborLookup.
+func (n neighbors) UsersOf(backend networkingv1.IngressServiceBackend) []*networkingv1.Ingress {
 	return n.only(n.stores.ingresses.By(indexBackend, backendKey(n.ingress.Namespace, backend)))
 }
 
-// CanariesAt implements ingressgen.NeighbourLookup.
-func (n neighbours) CanariesAt(host string) []*networkingv1.Ingress {
+// CanariesAt implements ingressgen.NeighborLookup.
+func (n neighbors) CanariesAt(host string) []*networkingv1.Ingress {
 	return n.only(n.stores.ingresses.By(indexCanary, host))
 }
 
-func (n neighbours) only(ingresses []*networkingv1.Ingress) []*networkingv1.Ingress {
+func (n neighbors) only(ingresses []*networkingv1.Ingress) []*networkingv1.Ingress {
 	classes := n.stores.classes.List()
 	return slices.DeleteFunc(ingresses, func(other *networkingv1.Ingress) bool {
-		return !ingressgen.IsNeighbour(n.ingress, other, classes)
+		return !ingressgen.IsNeighbor(n.ingress, other, classes)
 	})
 }
 
-// queueNeighbours queues the Ingresses whose canary a change of another may
+// queueNeighbors queues the Ingresses whose canary a change of another may
 // forbid or allow again.
-func (c *objectChanges) queueNeighbours(before, after *networkingv1.Ingress) {
-	if before != nil && after != nil && ingressgen.SameToNeighbours(before, after) {
+func (c *objectChanges) queueNeighbors(before, after *networkingv1.Ingress) {
+	if before != nil && after != nil && ingressgen.SameToNeighbors(before, after) {
 		return
 	}
 	for _, one := range []*networkingv1.Ingress{before, after} {

@@ -11,10 +11,10 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
-// NeighbourLookup finds, for one Ingress, the other Ingresses that its controller
+// NeighborLookup finds, for one Ingress, the other Ingresses that its controller
 // may serve: those of another controller are left out, as are those that the
 // migration proxy made.
-type NeighbourLookup interface {
+type NeighborLookup interface {
 	// UsersOf gives the Ingresses of the namespace whose UsedBackends have the
 	// backend.
 	UsersOf(networkingv1.IngressServiceBackend) []*networkingv1.Ingress
@@ -23,9 +23,9 @@ type NeighbourLookup interface {
 	CanariesAt(host string) []*networkingv1.Ingress
 }
 
-// IsNeighbour tells whether other is to be found by the lookup for the Ingress.
+// IsNeighbor tells whether other is to be found by the lookup for the Ingress.
 // An Ingress without a class may be served by any controller.
-func IsNeighbour(ingress, other *networkingv1.Ingress, classes []*networkingv1.IngressClass) bool {
+func IsNeighbor(ingress, other *networkingv1.Ingress, classes []*networkingv1.IngressClass) bool {
 	if isGenerated(other) || other.Namespace == ingress.Namespace && other.Name == ingress.Name {
 		return false
 	}
@@ -86,10 +86,10 @@ func hostsOf(ingress *networkingv1.Ingress) []string {
 	return hosts
 }
 
-// SameToNeighbours tells whether two versions of an Ingress have the same
+// SameToNeighbors tells whether two versions of an Ingress have the same
 // UsedBackends, class and, for a canary, rules: the lookup gives the same for any
 // other Ingress. It does when the migration proxy rewrites an Ingress.
-func SameToNeighbours(a, b *networkingv1.Ingress) bool {
+func SameToNeighbors(a, b *networkingv1.Ingress) bool {
 	return reflect.DeepEqual(a.Spec.IngressClassName, b.Spec.IngressClassName) && a.Annotations[ingressClass] == b.Annotations[ingressClass] &&
 		slices.Equal(sortedBackends(a), sortedBackends(b)) &&
 		IsCanary(a) == IsCanary(b) && (!IsCanary(a) || reflect.DeepEqual(a.Spec.Rules, b.Spec.Rules)) && isGenerated(a) == isGenerated(b)
@@ -104,9 +104,9 @@ func sortedBackends(ingress *networkingv1.Ingress) []string {
 	return all
 }
 
-// TrimNeighbour removes from an Ingress everything that does not matter to other
+// TrimNeighbor removes from an Ingress everything that does not matter to other
 // Ingresses. A cluster may have thousands.
-func TrimNeighbour(ingress *networkingv1.Ingress) {
+func TrimNeighbor(ingress *networkingv1.Ingress) {
 	trimmed := networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{
 		Namespace: ingress.Namespace, Name: ingress.Name, UID: ingress.UID, ResourceVersion: ingress.ResourceVersion,
 	}}

@@ -83,9 +83,9 @@ func TestCanaryControllers(t *testing.T) {
 	env.waitForCompanion()
 }
 
-// TestCanaryFollowsNeighbours: mode canary stops while another Ingress would share
+// TestCanaryFollowsNeighbors: mode canary stops while another Ingress would share
 // its canary, also one that has not opted in.
-func TestCanaryFollowsNeighbours(t *testing.T) {
+func TestCanaryFollowsNeighbors(t *testing.T) {
 	env := newTestEnv(t, 1)
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
 	env.createCanary("api")
@@ -112,9 +112,9 @@ func TestCanaryFollowsNeighbours(t *testing.T) {
 	env.waitForCompanion()
 }
 
-// TestNeighbourOfAnotherClass: an Ingress that another controller serves shares
+// TestNeighborOfAnotherClass: an Ingress that another controller serves shares
 // nothing; when its class changes, it may.
-func TestNeighbourOfAnotherClass(t *testing.T) {
+func TestNeighborOfAnotherClass(t *testing.T) {
 	env := newTestEnv(t, 1)
 	env.createClass("traefik", "traefik.io/ingress-controller", nil)
 	sharer := renamed(env.newIngress("api"), "sharer")
