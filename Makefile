@@ -15,7 +15,7 @@ MODULES   := ./... ./e2e/... ./bench/...
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo demo-cluster e2e e2e-figures e2e-kind test check lint golden image faults bench fuzz controlplane clean need-go need-nginx need-haproxy need-namespaces need-bench
+.PHONY: help build install demo demo-cluster e2e e2e-figures gitops e2e-kind test check lint golden image faults bench fuzz controlplane clean need-go need-nginx need-haproxy need-namespaces need-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +47,9 @@ e2e: need-go need-nginx need-haproxy need-namespaces ## Run only the scenarios i
 
 e2e-figures: need-go need-nginx need-namespaces controlplane ## Measure how fast an edit takes effect in a cluster; an outage of a minute
 	MIGRATION_PROXY_E2E_LONG=1 $(GO) test -count=1 -v -timeout 30m -run 'TestEditTakesEffectAtOnce|TestAPIServerGone' ./e2e
+
+gitops: need-go controlplane ## Compare rewritten Ingresses with Argo CD's own diff, and as Flux does (7 minutes to compile the first time)
+	cd hack/gitops && GOWORK=off $(GO) test -count=1 -v -timeout 10m .
 
 e2e-kind: need-go ## Run the scenarios on a kind cluster; CONTROLLERS=yes: also behind ingress-nginx and Traefik (needs docker, kind, kubectl, helm, internet)
 	CONTROLLERS=$(CONTROLLERS) deploy/kind.sh
