@@ -83,7 +83,7 @@ var needs = []need{
 	}},
 	{webhookAccount, everywhere, "services", nil, "get list watch create update delete", map[string]string{
 		"watcher/object_stores.go":   "CoreV1().Services(\"\")",
-		"watcher/service_objects.go": "CoreV1().Services(key.Namespace).Get(",
+		"watcher/service_objects.go": "CoreV1().Services(key.Namespace)",
 		"watcher/object_writer.go":   "w.client.Update(ctx, object",
 		"internal/kube/ports.go":     "client.Services(namespace).Get(",
 	}},

@@ -7,16 +7,14 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
 type backend = networkingv1.IngressServiceBackend
 
-// proxyBackend is the backend of rewritten paths.
-var proxyBackend = backend{Name: names.ProxyService, Port: networkingv1.ServiceBackendPort{Number: names.TrafficPort}}
-
-func isProxy(b *backend) bool { return b != nil && *b == proxyBackend }
+func numberedPort(number int32) networkingv1.ServiceBackendPort {
+	return networkingv1.ServiceBackendPort{Number: number}
+}
 
 // splitServiceHost gives the Service and the namespace of a backend whose host
 // is "NAME.NAMESPACE.svc", with or without a cluster domain.
@@ -35,16 +33,17 @@ func oldBackend(s *migration.Service, namespace string) (backend, bool) {
 	if !ok || in != namespace {
 		return backend{}, false
 	}
-	old := backend{Name: name, Port: networkingv1.ServiceBackendPort{Number: int32(s.OldBackend.Port)}}
-	return old, old != proxyBackend
+	old := backend{Name: name, Port: numberedPort(int32(s.OldBackend.Port))}
+	return old, !isProxy(&old)
 }
 
 // isRestorable tells whether the API server would take the backend. Somebody may
 // have edited annotation original, and that must not make every later write of
-// the Ingress fail.
+// the Ingress fail. Names may begin with a digit: Kubernetes 1.34 allows it
+// (feature RelaxedServiceNameValidation).
 func isRestorable(b backend) bool {
 	byName := b.Port.Name != ""
-	if byName == (b.Port.Number != 0) || b == proxyBackend || len(validation.IsDNS1035Label(b.Name)) > 0 {
+	if byName == (b.Port.Number != 0) || isProxy(&b) || len(validation.IsDNS1123Label(b.Name)) > 0 {
 		return false
 	}
 	if byName {

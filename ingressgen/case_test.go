@@ -1,9 +1,13 @@
 package ingressgen_test
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"testing"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
@@ -21,11 +25,12 @@ import (
 // caseState is state.yaml of a case: the differences from a cluster in which every
 // service of the config is served and migrating.
 type caseState struct {
-	Services       map[string]status.ClusterService `json:"services"`
-	Missing        []string                         `json:"missing"` // services that no replica serves
-	Paused         string                           `json:"paused"`
-	ServiceMissing bool                             `json:"service_missing"` // the namespace has no Service migration-proxy yet
-	Ports          namedPorts                       `json:"ports"`           // "service/name" to number
+	Services  map[string]status.ClusterService `json:"services"`
+	Missing   []string                         `json:"missing"` // services that no replica serves
+	Paused    string                           `json:"paused"`
+	Blocked   string                           `json:"blocked"`
+	Admission bool                             `json:"admission"` // the stored Ingress is stored.yaml, if there is one
+	Ports     namedPorts                       `json:"ports"`     // "service/name" to number
 	// Controllers are those that know canary annotations, besides ingress-nginx.
 	Controllers []string `json:"canary_controllers"`
 }
@@ -35,7 +40,7 @@ type caseReport struct {
 	Phase    status.Phase     `json:"phase"`
 	Reason   string           `json:"reason,omitempty"`
 	Services []migration.Name `json:"services,omitempty"`
-	Proxies  []string         `json:"proxies,omitempty"`
+	Proxies  []string         `json:"proxies,omitempty"` // "Service for backend"
 	Warnings []string         `json:"warnings,omitempty"`
 }
 
@@ -62,12 +67,37 @@ func TestCases(t *testing.T) {
 
 			golden.Check(t, filepath.Join(dir, "want-ingress.yaml"), toYAML(t, after))
 			golden.Check(t, filepath.Join(dir, "want-report.yaml"), marshal(t, caseReport{
-				report.Phase, report.Reason, report.Services, report.Proxies, report.Warnings,
+				report.Phase, report.Reason, report.Services, formatProxies(report.Proxies), report.Warnings,
 			}))
 			checkCompanion(t, filepath.Join(dir, "want-companion.yaml"), report.Companion)
 			requireLaws(t, before, view)
 		})
 	}
+}
+
+func formatProxies(uses []ingressgen.ProxyUse) []string {
+	var texts []string
+	for _, use := range uses {
+		text := fmt.Sprintf("%s for %s:%s", use.Service, use.Old.Name, cmp.Or(use.Old.Port.Name, strconv.Itoa(int(use.Old.Port.Number))))
+		if use.Switch {
+			text += ", to be switched"
+		}
+		texts = append(texts, text)
+	}
+	return texts
+}
+
+func withoutSwitch(uses []ingressgen.ProxyUse) []ingressgen.ProxyUse {
+	switched := slices.Clone(uses)
+	for i := range switched {
+		switched[i].Switch = false
+	}
+	return switched
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 func checkCompanion(t *testing.T, file string, companion *networkingv1.Ingress) {
@@ -96,7 +126,7 @@ func requireLaws(t require.TestingT, before []byte, view ingressgen.View) {
 	require.True(t, first.Companion == nil || ingressgen.IsCompanion(first.Companion))
 	require.Equal(t, first.Phase, second.Phase)
 	require.Equal(t, first.Reason, second.Reason)
-	require.Equal(t, first.Proxies, second.Proxies)
+	require.Equal(t, withoutSwitch(first.Proxies), second.Proxies, "after the edits there is nothing to switch")
 
 	if !ingressgen.Touched(ingress) {
 		require.JSONEq(t, string(before), string(apply(t, after, ingressgen.Release(parse(t, after), ingressgen.View{}).Edits)), "Release(Rewrite(x)) must be x")
@@ -117,7 +147,13 @@ func loadView(t *testing.T, dir string) ingressgen.View {
 		require.NoError(t, yaml.UnmarshalStrict(text, &state))
 	}
 	view := serving(table)
-	view.State.Paused, view.CreatesService = state.Paused, !state.ServiceMissing
+	view.State.Paused, view.Blocked = state.Paused, state.Blocked
+	if state.Admission {
+		view.Admission = &ingressgen.Admission{}
+		if stored := filepath.Join(dir, "stored.yaml"); exists(stored) {
+			view.Admission.Stored = parse(t, readJSON(t, stored))
+		}
+	}
 	for name, service := range state.Services {
 		view.State.Services[name] = service
 	}
@@ -145,7 +181,7 @@ func serving(table *migration.Table) ingressgen.View {
 			Host: string(s.OldHost), PathPrefix: string(s.PathPrefix), Phase: status.Migrating,
 		}
 	}
-	return ingressgen.View{Table: table, State: state, CreatesService: true}
+	return ingressgen.View{Table: table, State: state}
 }
 
 // apply does what the API server does: it patches the JSON, not our types.

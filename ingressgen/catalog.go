@@ -212,7 +212,7 @@ func (r *rewriter) keptBackend() string {
 	}
 	for i := range r.paths {
 		p := &r.paths[i]
-		if _, challenge := r.acmeChallenge(p); !challenge && p.userBackend != nil && !r.pathMigrates(p, migration.ModeProxy) {
+		if _, challenge := r.acmeChallenge(p); !challenge && p.userBackend != nil && !p.waits && !r.pathMigrates(p, migration.ModeProxy) {
 			return p.String()
 		}
 	}

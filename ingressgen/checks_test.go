@@ -18,7 +18,7 @@ func TestOrderOfChecks(t *testing.T) {
 		ofIngress = append(ofIngress, check.code)
 	}
 	require.Equal(t, []string{
-		"ACMEChallenge", "ResourceBackend", "Lost", "NoHost", "HostUnknown", "PathUnknown", "PathWider",
+		"ACMEChallenge", "ResourceBackend", "Lost", "NotRestorable", "NoHost", "HostUnknown", "PathUnknown", "PathWider",
 		"OtherService", "ServiceBelow", "NotInCluster", "OtherBackend", "OtherPort",
 	}, ofPaths)
 	require.Equal(t, []string{"Paused", "NoConfig", "IsSolver", "ModeUnknown", "ServiceUnknown", "IsCanary", "TooLarge"}, ofIngress)

@@ -74,3 +74,31 @@ func defaultClass(classes []*networkingv1.IngressClass) *networkingv1.IngressCla
 func preferredDefault(a, b *networkingv1.IngressClass) int {
 	return cmp.Or(b.CreationTimestamp.Compare(a.CreationTimestamp.Time), cmp.Compare(a.Name, b.Name))
 }
+
+// ClassName is how an Ingress names its class.
+type ClassName struct {
+	Name string // "": the default class of the cluster
+	// Annotated: by annotation kubernetes.io/ingress.class, which the field
+	// spec.ingressClassName has replaced.
+	Annotated bool
+}
+
+// ClassNameOf gives the name of the Ingress's class. The field counts before the
+// annotation.
+func ClassNameOf(ingress *networkingv1.Ingress) ClassName {
+	if name := ingress.Spec.IngressClassName; name != nil {
+		return ClassName{Name: *name}
+	}
+	name, annotated := ingress.Annotations[ingressClass]
+	return ClassName{Name: name, Annotated: annotated}
+}
+
+// set gives the Ingress the class.
+func (c ClassName) set(ingress *networkingv1.Ingress) {
+	switch {
+	case c.Annotated:
+		ingress.Annotations[ingressClass] = c.Name
+	case c.Name != "":
+		ingress.Spec.IngressClassName = &c.Name
+	}
+}

@@ -43,19 +43,18 @@ func exampleView() ingressgen.View {
 	state := status.Cluster{Services: map[string]status.ClusterService{
 		"api": {Host: "api.example.com", PathPrefix: "/", Phase: status.Migrating},
 	}}
-	return ingressgen.View{Table: table, State: state, CreatesService: true}
+	return ingressgen.View{Table: table, State: state}
 }
 
 func ExampleRewrite() {
 	report := ingressgen.Rewrite(exampleIngress(), exampleView())
-	fmt.Println(report.Phase, report.Services, report.Proxies)
+	fmt.Println(report.Phase, report.Services, report.Proxies[0].Service)
 	for _, edit := range report.Edits {
 		fmt.Println(edit.Op, edit.Path, edit.Value)
 	}
 	// Output:
-	// Migrating [api] [migration-proxy]
-	// replace /spec/rules/0/http/paths/0/backend/service/name migration-proxy
-	// replace /spec/rules/0/http/paths/0/backend/service/port/number 80
+	// Migrating [api] migration-proxy-api-b97c3dad
+	// replace /spec/rules/0/http/paths/0/backend/service/name migration-proxy-api-b97c3dad
 	// add /metadata/annotations/migration-proxy.io~1original {"backends":[{"host":"api.example.com","path":"/","pathType":"Prefix","backend":{"name":"api","port":{"number":8080}}}]}
 	// add /metadata/annotations/migration-proxy.io~1phase Migrating
 	// add /metadata/annotations/migration-proxy.io~1share 20

@@ -37,12 +37,12 @@ const LabelConfig = Prefix + "config"
 type View struct {
 	Table *migration.Table // nil: there is no valid config yet, and nothing is rewritten
 	State status.Cluster
-	// CreatesService says that the caller creates the proxy Service before it
-	// applies the edits, as the watcher does. For other callers State.Namespaces
-	// says where the Service exists, and elsewhere no Ingress points at it.
-	CreatesService bool
-	// Blocked is the reason why the Service or the companion cannot be created,
-	// such as that its name is taken; "" if there is none.
+	// Admission is set when the edits become a part of somebody's write of the
+	// Ingress; nil for the watcher. See waitForWatcher.
+	Admission *Admission
+	// Blocked is the reason why the Ingress cannot be pointed at the proxy: the
+	// name of a Service is taken, or the API server refuses the edits. "" if there
+	// is none.
 	Blocked string
 	// Controller is the controller of the Ingress's class, see ControllerOf. ""
 	// when there is no such class, and for admission, which reads no classes.
@@ -54,6 +54,13 @@ type View struct {
 	Neighbors NeighborLookup
 	// Ports looks named ports up. Nil: no named port is known.
 	Ports PortLookup
+}
+
+// Admission is what Rewrite must know about the write of which its edits become a
+// part.
+type Admission struct {
+	// Stored is the Ingress that the API server has; nil if it is a new one.
+	Stored *networkingv1.Ingress
 }
 
 // PortLookup finds named ports of Services in the namespace of one Ingress.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
@@ -78,9 +77,11 @@ type backendSource struct {
 	find        func(*rewriter, *ingressPath) (backend, bool)
 }
 
-// backendSources, the most certain first. The others are needed only after
-// somebody edited paths that point at the proxy, or annotation original.
+// backendSources, the most certain first. The last four are needed only after
+// somebody edited annotation original or paths that point at the proxy, and only
+// for names that are cut and for paths that an older version rewrote.
 var backendSources = []backendSource{
+	{"", (*rewriter).oldOfName},
 	{"", (*rewriter).originalOfKey},
 	{"the same host had", (*rewriter).unclaimedOfHost},
 	{"its service has as old_backend", (*rewriter).oldBackendOfTable},
@@ -107,7 +108,7 @@ func (r *rewriter) findOriginals() {
 		unknown = r.askSource(source, unknown)
 	}
 	for _, p := range unknown {
-		r.warn("%v points at Service %s, and nothing says what it pointed at before: set its backend yourself", p, names.ProxyService)
+		r.warn("%v points at Service %s, and nothing says what it pointed at before: set its backend yourself", p, p.spec.Backend.Service.Name)
 	}
 }
 
@@ -128,6 +129,16 @@ func (r *rewriter) askSource(source backendSource, paths []*ingressPath) []*ingr
 		}
 	}
 	return unknown
+}
+
+// oldOfName claims the original of the path's key as well, so that no other path
+// takes it.
+func (r *rewriter) oldOfName(p *ingressPath) (backend, bool) {
+	old, ok := oldOfProxy(*p.spec.Backend.Service)
+	if ok {
+		r.originalOfKey(p)
+	}
+	return old, ok
 }
 
 // originalOfKey claims the first unclaimed original with the path's own key.

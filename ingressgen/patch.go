@@ -1,13 +1,13 @@
 package ingressgen
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
 
-	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
@@ -23,7 +23,7 @@ func (r *rewriter) editBackends() {
 		}
 		want := *p.userBackend
 		if r.pathMigrates(p, migration.ModeProxy) {
-			want = proxyBackend
+			want = proxied(*p.userBackend)
 			next.Backends = append(next.Backends, originalBackend{pathKey: p.key(), Backend: *p.userBackend})
 		}
 		r.report.Edits = append(r.report.Edits, backendEdits(p.pointer(), *p.spec.Backend.Service, want)...)
@@ -89,27 +89,22 @@ func (r *rewriter) userAnnotation(name string) string {
 	return value
 }
 
-// proxyServices are the Services of Report.Proxies.
-func (r *rewriter) proxyServices() []string {
-	var services []string
-	if r.report.Companion != nil {
-		services = append(services, companionService(r.ingress.Name))
+// proxyUses are those of Report.Proxies. A path that somebody pointed at a proxy
+// Service by hand does not count unless its host is migrated: a proxy Service
+// leads to the applications of all other namespaces.
+func (r *rewriter) proxyUses() []ProxyUse {
+	uses := map[string]ProxyUse{}
+	for i := range r.paths {
+		p := &r.paths[i]
+		if p.service == nil || p.mode != migration.ModeProxy || r.states[p.service.Name].bypassed {
+			continue
+		}
+		use := ProxyUse{Service: proxyServiceName(*p.userBackend), Old: *p.userBackend}
+		points := p.spec.Backend.Service.Name == use.Service
+		use.Switch = uses[use.Service].Switch || !points && r.pathMigrates(p, migration.ModeProxy)
+		uses[use.Service] = use
 	}
-	if r.pointsAtProxy() {
-		services = append(services, names.ProxyService)
-	}
-	slices.Sort(services)
-	return services
-}
-
-// pointsAtProxy does not count paths that somebody pointed at the proxy by hand
-// for hosts that are not migrated. The proxy Service of a namespace leads to the
-// applications of all other namespaces, so the watcher creates it only for
-// migrated hosts.
-func (r *rewriter) pointsAtProxy() bool {
-	return slices.ContainsFunc(r.paths, func(p ingressPath) bool {
-		return r.pathMigrates(&p, migration.ModeProxy) || p.originalLost && r.coveringService(&p) != nil
-	})
+	return slices.SortedFunc(maps.Values(uses), func(a, b ProxyUse) int { return cmp.Compare(a.Service, b.Service) })
 }
 
 // backendEdits edits value by value: a Service backend may have fields that

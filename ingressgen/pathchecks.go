@@ -24,6 +24,7 @@ var pathChecks = []pathCheck{
 	{"ACMEChallenge", (*rewriter).acmeChallenge},
 	{"ResourceBackend", (*rewriter).resourceBackend},
 	{"Lost", (*rewriter).originalLost},
+	{"NotRestorable", (*rewriter).notRestorable},
 	{"NoHost", (*rewriter).noHost},
 	{"HostUnknown", (*rewriter).hostUnknown},
 	{"PathUnknown", (*rewriter).pathUnknown},
@@ -90,6 +91,15 @@ func (r *rewriter) resourceBackend(p *ingressPath) (string, bool) {
 
 // originalLost gives no reason: findOriginals has warned.
 func (r *rewriter) originalLost(p *ingressPath) (string, bool) { return "", p.originalLost }
+
+// notRestorable: nothing is rewritten that could not be put back.
+func (r *rewriter) notRestorable(p *ingressPath) (string, bool) {
+	if isRestorable(*p.userBackend) {
+		return "", false
+	}
+	return fmt.Sprintf("its backend %s could not be put back later; name the Service and either the name or the number of its port",
+		formatBackend(*p.userBackend)), true
+}
 
 func (r *rewriter) noHost(p *ingressPath) (string, bool) {
 	return "its rule has no host, so it is for the hosts of no service in particular", p.host == ""

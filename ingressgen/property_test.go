@@ -64,7 +64,10 @@ func drawView(t *rapid.T) ingressgen.View {
 	table, err := migration.NewTable(migration.Global{}, services)
 	require.NoError(t, err)
 	view := serving(table)
-	view.Ports, view.CreatesService = httpPort{}, rapid.IntRange(0, 9).Draw(t, "service missing") > 0
+	view.Ports = httpPort{}
+	if rapid.IntRange(0, 9).Draw(t, "admission") == 0 {
+		view.Admission = &ingressgen.Admission{}
+	}
 	for i, s := range services {
 		if i > 0 {
 			drawPhase(t, view.State.Services, string(s.Name))

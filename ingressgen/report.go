@@ -30,8 +30,18 @@ type Report struct {
 	Phase    status.Phase
 	Reason   string   // why the phase is not Migrating, "" if it is
 	Warnings []string // for the user: each names the place and the way out
-	// Proxies are the names of the Services that must exist before the edits are
-	// applied, sorted: ProxyService for the Ingress, CompanionService for the
-	// Companion.
-	Proxies []string
+	// Proxies are the proxy Services that the Ingress needs, sorted by name. It
+	// keeps them while its services are FallenBack, so that the way to the proxy
+	// stays prepared. The Companion has a Service of its own, CompanionService.
+	Proxies []ProxyUse
+}
+
+// ProxyUse is a proxy Service that an Ingress needs.
+type ProxyUse struct {
+	Service string                             // its name
+	Old     networkingv1.IngressServiceBackend // what the user wrote: it takes the place of this
+	// Switch says that the edits point a path at the Service that does not point
+	// at it yet: the Service must exist, and be known to the ingress controller,
+	// before the edits are applied.
+	Switch bool
 }

@@ -46,7 +46,7 @@ func Rewrite(ingress *networkingv1.Ingress, view View) Report {
 	r.matchServices()
 	r.resolveStates()
 	r.checkAnnotations()
-	r.waitForService()
+	r.waitForWatcher()
 	r.planCanary()
 	r.checkAdjusted()
 	r.summarize()
@@ -68,6 +68,9 @@ func newRewriter(ingress *networkingv1.Ingress, view View) *rewriter {
 }
 
 func (r *rewriter) release() Report {
+	if IsAnchor(r.ingress) {
+		return r.report
+	}
 	if Touched(r.ingress) {
 		r.findOriginals()
 	}
@@ -79,7 +82,7 @@ func (r *rewriter) release() Report {
 
 func (r *rewriter) finish() Report {
 	r.editBackends()
-	r.report.Proxies = r.proxyServices()
+	r.report.Proxies = r.proxyUses()
 	return r.report
 }
 
@@ -125,7 +128,7 @@ func (r *rewriter) hasPaths(service *migration.Service, mode migration.Mode) boo
 
 // pathMigrates tells whether the path's requests reach the proxy by mode.
 func (r *rewriter) pathMigrates(p *ingressPath, mode migration.Mode) bool {
-	return p.service != nil && p.mode == mode && r.isMigrating(p.service)
+	return p.service != nil && p.mode == mode && !p.waits && r.isMigrating(p.service)
 }
 
 // Reasons of phase Bypassed that lie in the replicas.
@@ -134,37 +137,10 @@ const (
 	ReasonNotServed = "no ready replica of the migration proxy serves it (yet)"
 )
 
-// ReasonWaitingForService is why an Ingress is Bypassed for the second or two
-// until the watcher has created the proxy Service in the namespace. Admission
-// creates no Services, and a backend whose Service is missing answers 503.
-const ReasonWaitingForService = "the proxy's Service is being made in this namespace"
-
-// waitForService bypasses services whose paths would point at a Service that
-// does not exist yet. Only the watcher creates companions, and it creates their
-// Service first; View.Blocked says when it cannot.
-func (r *rewriter) waitForService() {
-	if r.view.Blocked != "" {
-		for _, s := range r.services {
-			if r.isMigrating(s) {
-				r.bypass(s, "%s", r.view.Blocked)
-			}
-		}
-		return
-	}
-	if r.view.CreatesService || r.view.State.Provides(r.ingress.Namespace) {
-		return
-	}
-	for _, s := range r.services {
-		if r.isMigrating(s) && r.hasPaths(s, migration.ModeProxy) {
-			r.bypass(s, ReasonWaitingForService)
-		}
-	}
-}
-
 // summarize gives the Ingress the worst phase of its services.
 func (r *rewriter) summarize() {
 	if r.report.Phase != "" {
-		return // by checkIngress
+		return // by checkIngress or waitForWatcher
 	}
 	if len(r.services) == 0 {
 		r.report.Phase, r.report.Reason = status.Bypassed, "no path belongs to a service of the migration config"

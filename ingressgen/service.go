@@ -16,19 +16,24 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
-// ProxyService is the Service that the rewritten Ingresses of a namespace point
-// at. It has no selector, because the pods of the proxy are in another namespace:
-// its endpoints are those of ProxySlices.
-func ProxyService(namespace string) *corev1.Service {
+// ProxyService is the Service at which Ingresses of the namespace point in place
+// of a user's backend, with the annotations of CopiedAnnotations. It has the
+// name or number of the port that the user wrote, so that a rewrite changes only
+// the name of the Service. It has no selector, because the pods of the proxy are
+// in another namespace: its endpoints are those of ProxySlices.
+func ProxyService(namespace string, old networkingv1.IngressServiceBackend, annotations map[string]string) *corev1.Service {
 	return &corev1.Service{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
-		ObjectMeta: metav1.ObjectMeta{Name: names.ProxyService, Namespace: namespace, Labels: map[string]string{names.ManagedByLabel: names.Manager}},
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: proxyServiceName(old), Namespace: namespace,
+			Labels: map[string]string{names.ManagedByLabel: names.Manager}, Annotations: annotations,
+		},
 		Spec: corev1.ServiceSpec{
 			Type: corev1.ServiceTypeClusterIP,
-			Ports: []corev1.ServicePort{
-				{Name: names.PortTraffic, Protocol: corev1.ProtocolTCP, Port: names.TrafficPort, TargetPort: intstr.FromInt32(names.TrafficTargetPort)},
-				{Name: names.PortNew, Protocol: corev1.ProtocolTCP, Port: names.NewPort, TargetPort: intstr.FromInt32(names.NewPort)},
-			},
+			Ports: []corev1.ServicePort{{
+				Name: cmp.Or(old.Port.Name, names.PortTraffic), Protocol: corev1.ProtocolTCP,
+				Port: cmp.Or(old.Port.Number, names.TrafficPort), TargetPort: intstr.FromInt32(names.TrafficTargetPort),
+			}},
 		},
 	}
 }
@@ -65,18 +70,44 @@ func companionService(ingress string) string {
 	return "canary-" + hex.EncodeToString(sum[:8]) + companionSuffix
 }
 
-// ProxySlices copies the EndpointSlices of the proxy's own Service (source) for
-// another Service: the same endpoints, the ports that the Service has, and its
-// owner, sorted by name. For the proxy's own Service it gives nil.
+// ProxySlices copies the EndpointSlices of the chart's Service (source) for a
+// proxy Service or a companion's Service: the same endpoints, the port of the
+// Service, and its owner, sorted by name.
 func ProxySlices(service *corev1.Service, source []discoveryv1.EndpointSlice) []*discoveryv1.EndpointSlice {
-	var copies []*discoveryv1.EndpointSlice
+	copies := make([]*discoveryv1.EndpointSlice, 0, len(source))
+	terminating := !slices.ContainsFunc(source, hasReady)
 	for i := range source {
-		if source[i].Namespace != service.Namespace || service.Name != names.ProxyService {
-			copies = append(copies, copySlice(service, &source[i]))
+		to := copySlice(service, &source[i])
+		if terminating {
+			serveTerminating(to.Endpoints)
 		}
+		copies = append(copies, to)
 	}
 	slices.SortFunc(copies, func(a, b *discoveryv1.EndpointSlice) int { return cmp.Compare(a.Name, b.Name) })
 	return copies
+}
+
+func hasReady(slice discoveryv1.EndpointSlice) bool {
+	return slices.ContainsFunc(slice.Endpoints, func(e discoveryv1.Endpoint) bool { return isTrue(e.Conditions.Ready, true) })
+}
+
+func isTrue(condition *bool, unset bool) bool {
+	if condition == nil {
+		return unset
+	}
+	return *condition
+}
+
+// serveTerminating makes the endpoints ready that still serve while they
+// terminate, as kube-proxy does when a Service has no others. Ingress controllers
+// look only at ready, and the proxies serve until the Ingresses point at old.
+func serveTerminating(endpoints []discoveryv1.Endpoint) {
+	for i := range endpoints {
+		conditions := &endpoints[i].Conditions
+		if isTrue(conditions.Serving, false) && isTrue(conditions.Terminating, false) {
+			conditions.Ready = new(true)
+		}
+	}
 }
 
 func copySlice(service *corev1.Service, source *discoveryv1.EndpointSlice) *discoveryv1.EndpointSlice {
@@ -84,7 +115,7 @@ func copySlice(service *corev1.Service, source *discoveryv1.EndpointSlice) *disc
 	to := &discoveryv1.EndpointSlice{
 		TypeMeta: metav1.TypeMeta{APIVersion: discoveryv1.SchemeGroupVersion.String(), Kind: "EndpointSlice"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: sliceName(service.Name, from.Name), Namespace: service.Namespace, OwnerReferences: service.OwnerReferences,
+			Name: service.Name + "-" + from.Name, Namespace: service.Namespace, OwnerReferences: service.OwnerReferences,
 			Labels: map[string]string{
 				discoveryv1.LabelServiceName: service.Name,
 				discoveryv1.LabelManagedBy:   names.Manager, // otherwise the EndpointSlice controller of the cluster would delete it
@@ -97,19 +128,21 @@ func copySlice(service *corev1.Service, source *discoveryv1.EndpointSlice) *disc
 	for i := range to.Endpoints {
 		to.Endpoints[i].TargetRef = nil // a Pod of another namespace
 	}
-	for _, port := range from.Ports {
-		if port.Name != nil && slices.ContainsFunc(service.Spec.Ports, func(p corev1.ServicePort) bool { return p.Name == *port.Name }) {
-			to.Ports = append(to.Ports, port)
-		}
-	}
+	to.Ports = copyPorts(service.Spec.Ports, from.Ports)
 	return to
 }
 
-// sliceName is unique in a namespace, where several Services copy the same
-// source.
-func sliceName(service, source string) string {
-	if service == names.ProxyService {
-		return source
+// copyPorts finds the source's ports by their numbers, and gives them the names
+// that they have in the Service.
+func copyPorts(ports []corev1.ServicePort, source []discoveryv1.EndpointPort) []discoveryv1.EndpointPort {
+	var copies []discoveryv1.EndpointPort
+	for _, port := range ports {
+		for _, from := range source {
+			if from.Port != nil && *from.Port == port.TargetPort.IntVal {
+				from.Name = new(port.Name)
+				copies = append(copies, from)
+			}
+		}
 	}
-	return service + "-" + source
+	return copies
 }

@@ -15,9 +15,12 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/golden"
 )
 
+// oldAPI is a user's backend.
+var oldAPI = networkingv1.IngressServiceBackend{Name: "api", Port: networkingv1.ServiceBackendPort{Name: "web"}}
+
 func TestProxyService(t *testing.T) {
 	t.Parallel()
-	service := ingressgen.ProxyService("shop")
+	service := ingressgen.ProxyService("shop", oldAPI, map[string]string{"traefik.ingress.kubernetes.io/service.sticky.cookie": "true"})
 	require.Empty(t, service.Spec.Selector, "the pods are in another namespace")
 	golden.Check(t, "testdata/proxy-service.yaml", marshal(t, service))
 }
@@ -54,9 +57,60 @@ func proxySource() []discoveryv1.EndpointSlice {
 func TestProxySlices(t *testing.T) {
 	t.Parallel()
 	from := proxySource()
-	golden.Check(t, "testdata/proxy-slices.yaml", marshal(t, ingressgen.ProxySlices(ingressgen.ProxyService("shop"), from)))
+	golden.Check(t, "testdata/proxy-slices.yaml", marshal(t, ingressgen.ProxySlices(ingressgen.ProxyService("shop", oldAPI, nil), from)))
 	require.Equal(t, proxySource(), from, "the source belongs to the informer")
-	require.Empty(t, ingressgen.ProxySlices(ingressgen.ProxyService("migration-proxy"), from), "the cluster makes the slices of the proxy's own Service")
+}
+
+// TestTerminatingEndpointsServe: when no endpoint is ready, those that still
+// serve while they terminate are, as kube-proxy has it.
+func TestTerminatingEndpointsServe(t *testing.T) {
+	t.Parallel()
+	service := ingressgen.ProxyService("shop", oldAPI, nil)
+	conditions := func(ready, serving, terminating bool) discoveryv1.EndpointConditions {
+		return discoveryv1.EndpointConditions{Ready: &ready, Serving: &serving, Terminating: &terminating}
+	}
+	for name, c := range map[string]struct {
+		first, second       discoveryv1.EndpointConditions
+		firstReady, another bool
+	}{
+		"one is ready":          {conditions(false, true, true), conditions(true, true, false), false, true},
+		"none is ready":         {conditions(false, true, true), conditions(false, false, true), true, false},
+		"none serves":           {conditions(false, false, true), conditions(false, false, false), false, false},
+		"not ready, but stays":  {conditions(false, true, false), conditions(false, false, false), false, false},
+		"ready is not set":      {conditions(false, true, true), discoveryv1.EndpointConditions{}, false, true},
+		"all terminate, serve":  {conditions(false, true, true), conditions(false, true, true), true, true},
+		"the other slice knows": {conditions(false, true, true), conditions(true, true, false), false, true},
+	} {
+		from := proxySource()
+		from[0].Endpoints[0].Conditions, from[1].Endpoints[0].Conditions = c.second, c.first
+		copies := ingressgen.ProxySlices(service, from)
+		ready := func(i int) bool {
+			condition := copies[i].Endpoints[0].Conditions.Ready
+			return condition == nil || *condition
+		}
+		require.Equal(t, c.firstReady, ready(0), name)
+		require.Equal(t, c.another, ready(1), name)
+	}
+}
+
+// TestCopiedAnnotations: what a user has said to the ingress controller about the
+// Service stays in force, and nothing else comes along.
+func TestCopiedAnnotations(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, map[string]string{
+		"traefik.ingress.kubernetes.io/service.sticky.cookie": "true",
+		"haproxy-ingress.github.io/balance-algorithm":         "leastconn",
+	}, ingressgen.CopiedAnnotations(map[string]string{
+		"traefik.ingress.kubernetes.io/service.sticky.cookie": "true",
+		"traefik.ingress.kubernetes.io/service.serversscheme": "https",
+		"haproxy-ingress.github.io/balance-algorithm":         "leastconn",
+		"haproxy-ingress.github.io/secure-backends":           "true",
+		"kubectl.kubernetes.io/last-applied-configuration":    "{}",
+		"argocd.argoproj.io/tracking-id":                      "shop:/Service:shop/api",
+		"external-dns.alpha.kubernetes.io/hostname":           "api.example.com",
+		"prometheus.io/scrape":                                "true",
+	}))
+	require.Nil(t, ingressgen.CopiedAnnotations(map[string]string{"example.com/x": "y"}))
 }
 
 // companionOf is the companion of an Ingress in mode canary.
@@ -71,7 +125,7 @@ func companionOf(t *testing.T, name, namespace string) *networkingv1.Ingress {
 	}
 	report := ingressgen.Rewrite(ingress, view)
 	require.NotNil(t, report.Companion, "%v", report)
-	require.Equal(t, []string{ingressgen.CompanionService(report.Companion).Name}, report.Proxies)
+	require.Empty(t, report.Proxies, "the companion has a Service of its own")
 	return report.Companion
 }
 

@@ -3,7 +3,6 @@ package watcher
 import (
 	"maps"
 	"reflect"
-	"slices"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/status"
@@ -20,7 +19,7 @@ type desiredState struct {
 
 // view is the desired state as package ingressgen takes it.
 func (d *desiredState) view() ingressgen.View {
-	return ingressgen.View{Table: d.table, State: d.cluster, CreatesService: true}
+	return ingressgen.View{Table: d.table, State: d.cluster}
 }
 
 // stateDiff is what differs between two desired states, as far as it may
@@ -98,5 +97,5 @@ func (d stateDiff) addClusters(before, after status.Cluster) {
 
 // equalStates compares what is stored, which Paused is not.
 func equalStates(a, b status.Cluster) bool {
-	return maps.Equal(a.Services, b.Services) && slices.Equal(a.Namespaces, b.Namespaces)
+	return maps.Equal(a.Services, b.Services)
 }

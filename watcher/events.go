@@ -68,10 +68,10 @@ func transitionEvent(before, after *networkingv1.Ingress) (_ event, ok bool) {
 	return event{corev1.EventTypeNormal, EventRecovered, "traffic goes through the migration proxy again, after " + string(from)}, true
 }
 
-// phaseOf is the phase that the Ingress shows. While it waits for the proxy's
-// Service, which takes a second, it has none.
+// phaseOf is the phase that the Ingress shows. While the watcher prepares the
+// Services of the proxy, which takes some seconds, it has none.
 func phaseOf(ingress *networkingv1.Ingress) status.Phase {
-	if ingress == nil || strings.Contains(ingress.Annotations[ingressgen.AnnotationReason], ingressgen.ReasonWaitingForService) {
+	if ingress == nil || strings.Contains(ingress.Annotations[ingressgen.AnnotationReason], ingressgen.ReasonWaiting) {
 		return ""
 	}
 	return status.Phase(ingress.Annotations[ingressgen.AnnotationPhase])

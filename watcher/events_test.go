@@ -29,7 +29,7 @@ func TestEventsDelayNoWrite(t *testing.T) {
 	unknown := env.newIngress("unknown")
 	env.createIngress(unknown)
 	stop := env.startWatcher()
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	unknown.Annotations = env.waitForPhase("unknown", status.Bypassed, "unknown").Annotations
 	env.waitForEvent(env.app, "unknown", "NotRewritten")
 	stop()
@@ -41,7 +41,7 @@ func TestEventsDelayNoWrite(t *testing.T) {
 	env.proxies[0].ready = false
 	began := time.Now()
 	env.writeEndpoints()
-	env.eventually(func() bool { return !*env.slicesOf(names.ProxyService)[0].Endpoints[0].Conditions.Ready }, "the endpoint")
+	env.eventually(func() bool { return !*env.slicesOf(proxyOf("api"))[0].Endpoints[0].Conditions.Ready }, "the endpoint")
 	require.Less(t, time.Since(began), time.Second)
 	t.Logf("copied after %s", time.Since(began))
 }
@@ -110,7 +110,7 @@ func TestWarnings(t *testing.T) {
 	env.createIngress(ingress)
 	env.startWatcher()
 	require.Contains(t, env.waitForEvent(env.app, "api", watcher.EventNotRewritten).Note, `is "yes", which does nothing; write true`)
-	env.waitForPhase("web", status.Migrating, names.ProxyService)
+	env.waitForPhase("web", status.Migrating, proxyOf("web"))
 	require.Contains(t, env.waitForEvent(env.app, "web", watcher.EventWarnings).Note, "load-balance")
 	require.Equal(t, map[string]string{ingressgen.AnnotationEnabled: "yes", "mine": "kept"}, env.getIngress("api").Annotations)
 }
@@ -132,7 +132,7 @@ func TestWriteRefused(t *testing.T) {
 	require.Contains(t, env.waitForEvent(env.app, "api", watcher.EventRefused).Note, "cannot patch resource")
 	stop()
 	env.startWatcher()
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 }
 
 // TestLastEvents: an Event that is on its way when the watcher ends is written.

@@ -3,7 +3,6 @@ package watcher
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -52,19 +51,23 @@ func (r *ingressReconciler) reconcile(ctx context.Context, key types.NamespacedN
 	ingress := r.stores.ingresses.Get(key)
 	if ingress == nil || !isAnnotated(ingress) {
 		r.results.ingressReconciled(ctx, reconciledIngress{key: key, gone: true})
-		r.warn(ingress, key, ingressgen.Report{})
+		r.warn(ingress, key, ingressgen.Report{}, "")
 		return r.deleteCompanion(ctx, key)
 	}
-	err := r.reconcileVersion(ctx, ingress)
-	if err == nil || !kube.IsWriteConflict(err) {
-		return err
+	err := r.reconcileVersion(ctx, ingress, hold{})
+	if kube.IsWriteConflict(err) {
+		// The store does not have the newest version: read it, and try once more.
+		newest, readErr := r.get(ctx, key)
+		if newest == nil || readErr != nil {
+			return readErr // nil: the watch will deliver the deletion
+		}
+		ingress, err = newest, r.reconcileVersion(ctx, newest, hold{})
 	}
-	// The store does not have the newest version: read it, and try once more.
-	newest, err := r.get(ctx, key)
-	if newest == nil || err != nil {
-		return err // nil: the watch will deliver the deletion
+	if because, held := holdBecause(err); held {
+		r.queue.AddAfter(key, maxRetryDelay) // no watch delivers that a policy has changed
+		return r.reconcileVersion(ctx, ingress, because)
 	}
-	return r.reconcileVersion(ctx, newest)
+	return err
 }
 
 // get reads an Ingress from the API server; nil: it does not exist.
@@ -82,14 +85,14 @@ func (r *ingressReconciler) get(ctx context.Context, key types.NamespacedName) (
 }
 
 // reconcileVersion is the list of steps. An object that the Ingress points at
-// is made before the patch, and removed after it.
-func (r *ingressReconciler) reconcileVersion(ctx context.Context, ingress *networkingv1.Ingress) error {
+// is made before the patch, and removed after it. With a hold the Ingress stays as
+// its user wrote it.
+func (r *ingressReconciler) reconcileVersion(ctx context.Context, ingress *networkingv1.Ingress, because hold) error {
 	desired, key := r.desired.Load(), kube.KeyOf(ingress)
-	report, err := r.rewrite(ctx, ingress, desired.view())
-	if err != nil {
-		return err
-	}
-	report, wait, err := r.ensureBackends(ctx, ingress, desired, report)
+	view := desired.view()
+	view.Blocked = because.reason
+	report := r.rewrite(ingress, view)
+	wait, err := r.ensureBackends(ctx, ingress, report)
 	if err == nil && wait > 0 {
 		r.queue.AddAfter(key, wait)
 		return nil
@@ -103,78 +106,69 @@ func (r *ingressReconciler) reconcileVersion(ctx context.Context, ingress *netwo
 	if err != nil {
 		return err
 	}
-	r.warn(ingress, key, report)
+	if because.reason != "" {
+		report.Warnings = append(report.Warnings, because.reason)
+	}
+	r.warn(ingress, key, report, because.event)
 	r.results.ingressReconciled(ctx, newReconciledIngress(ingress, report, desired.revision))
 	return nil
 }
 
-// rewrite computes what the Ingress must become. An Ingress with a named port
-// that does not exist is reconciled again later.
-func (r *ingressReconciler) rewrite(ctx context.Context, ingress *networkingv1.Ingress, view ingressgen.View) (ingressgen.Report, error) {
-	ports := &namedPorts{ctx: ctx, client: r.client, namespace: ingress.Namespace}
-	view.Ports = ports
+// rewrite computes what the Ingress must become.
+func (r *ingressReconciler) rewrite(ingress *networkingv1.Ingress, view ingressgen.View) ingressgen.Report {
+	view.Ports = namedPorts{r.stores.services, ingress.Namespace}
 	view.CanaryControllers, view.Controller = r.canaryControllers, ingressgen.ControllerOf(ingress, r.stores.classes.List())
 	view.Neighbors = neighbors{r.stores, ingress}
-	report := ingressgen.Rewrite(ingress, view)
-	if ports.missing {
-		r.queue.AddAfter(kube.KeyOf(ingress), portRetryDelay(ingress, time.Now()))
-	}
-	return report, ports.err
+	return ingressgen.Rewrite(ingress, view)
 }
 
 // ensureBackends makes the Services that the Ingress will point at, and its
 // companion. wait is how long a new Service must exist before the Ingress may
-// point at it. When a foreign object has the name of one of them, the Ingress
-// stays as its user wrote it, with the reason.
-func (r *ingressReconciler) ensureBackends(ctx context.Context, ingress *networkingv1.Ingress, desired *desiredState, report ingressgen.Report) (ingressgen.Report, time.Duration, error) {
-	wait, err := r.ensureServices(ctx, ingress, report)
+// point at it.
+func (r *ingressReconciler) ensureBackends(ctx context.Context, ingress *networkingv1.Ingress, report ingressgen.Report) (wait time.Duration, err error) {
+	wait, err = r.ensureServices(ctx, ingress, report)
 	if err == nil && wait == 0 && report.Companion != nil {
 		err = r.ensureCompanion(ctx, report.Companion)
 	}
-	var foreign *foreignError
-	if !errors.As(err, &foreign) {
-		return report, wait, err
-	}
-	r.queue.AddAfter(kube.KeyOf(ingress), maxRetryDelay) // no watch delivers that it is gone
-	blocked := desired.view()
-	blocked.Blocked = foreign.Error()
-	report, err = r.rewrite(ctx, ingress, blocked)
-	report.Warnings = append(report.Warnings, foreign.Error())
-	return report, 0, err
+	return wait, err
 }
 
-// ensureServices makes the Services that the Ingress does not point at yet. The
-// others are kept by the queue of Services: the way back to old must not wait
-// for them.
+// ensureServices makes the Services to which the edits switch a path. The others
+// are kept by the queue of Services: the way back to old must not wait for them.
 func (r *ingressReconciler) ensureServices(ctx context.Context, ingress *networkingv1.Ingress, report ingressgen.Report) (wait time.Duration, err error) {
-	for _, name := range report.Proxies {
-		service := ingressgen.ProxyService(ingress.Namespace)
-		if name != names.ProxyService {
-			service = ingressgen.CompanionService(report.Companion)
-		}
-		inUse := r.pointsAt(ingress, name)
-		if inUse && r.services.exists(kube.KeyOf(service)) {
+	for _, use := range report.Proxies {
+		exists := r.services.exists(types.NamespacedName{Namespace: ingress.Namespace, Name: use.Service})
+		if !use.Switch && (exists || !ingressgen.PointsAt(ingress, use.Service)) {
 			continue
 		}
-		settling, err := r.services.ensure(ctx, service)
+		settling, err := r.services.ensure(ctx, *r.services.wanted(ingress, use.Old, nil))
 		if err != nil {
 			return 0, err
 		}
-		if !inUse {
+		if use.Switch {
 			wait = max(wait, settling)
 		}
 	}
-	return wait, nil
+	if report.Companion == nil {
+		return wait, nil
+	}
+	settling, err := r.ensureCompanionService(ctx, ingress, report.Companion)
+	return max(wait, settling), err
 }
 
-// pointsAt reports whether the Ingress, or its companion, points at one of our
-// Services already.
-func (r *ingressReconciler) pointsAt(ingress *networkingv1.Ingress, service string) bool {
-	if service == names.ProxyService {
-		return ingressgen.ThroughProxy(ingress)
+// ensureCompanionService waits only for a Service at which no companion points.
+func (r *ingressReconciler) ensureCompanionService(ctx context.Context, ingress, companion *networkingv1.Ingress) (wait time.Duration, err error) {
+	service := ingressgen.CompanionService(companion)
+	found := r.stores.ingresses.Get(companionOf(kube.KeyOf(ingress)))
+	inUse := found != nil && isOurs(found) && companionService(found) == service.Name
+	if inUse && r.services.exists(kube.KeyOf(service)) {
+		return 0, nil
 	}
-	companion := r.stores.ingresses.Get(companionOf(kube.KeyOf(ingress)))
-	return companion != nil && isOurs(companion) && companionService(companion) == service
+	wait, err = r.services.ensure(ctx, wantedService{service: service})
+	if inUse {
+		return 0, err
+	}
+	return wait, err
 }
 
 // patch sends the edits, each with a test of what it replaces, and then
@@ -202,7 +196,8 @@ func (r *ingressReconciler) sendPatch(ctx context.Context, ingress *networkingv1
 }
 
 // warn writes an Event for warnings that differ from those of the last Event.
-func (r *ingressReconciler) warn(ingress *networkingv1.Ingress, key types.NamespacedName, report ingressgen.Report) {
+// reason is that of a hold, or "".
+func (r *ingressReconciler) warn(ingress *networkingv1.Ingress, key types.NamespacedName, report ingressgen.Report, reason string) {
 	text := strings.Join(slices.Sorted(slices.Values(report.Warnings)), "; ")
 	r.mu.Lock()
 	before := r.warnings[key]
@@ -215,23 +210,19 @@ func (r *ingressReconciler) warn(ingress *networkingv1.Ingress, key types.Namesp
 	if text == "" || text == before {
 		return
 	}
-	reason := EventNotRewritten
+	if reason == "" {
+		reason = EventNotRewritten
+	}
 	if report.Phase == status.Migrating {
 		reason = EventWarnings
 	}
 	r.events.write(ingress, event{corev1.EventTypeWarning, reason, text})
 }
 
-// failed implements reconciler. It writes an Event when the API server, or an
-// admission webhook of somebody else, refuses a write. Errors that may pass are
-// only logged.
+// failed implements reconciler. It writes an Event when even an Ingress that does
+// not point at the proxy is refused. Errors that may pass are only logged.
 func (r *ingressReconciler) failed(key types.NamespacedName, err error) {
-	var answer apierrors.APIStatus
-	ingress := r.stores.ingresses.Get(key)
-	if ingress == nil || !errors.As(err, &answer) || apierrors.IsTooManyRequests(err) {
-		return
-	}
-	if code := answer.Status().Code; code >= 400 && code < 500 {
+	if ingress := r.stores.ingresses.Get(key); ingress != nil && isRefused(err) {
 		r.events.write(ingress, event{corev1.EventTypeWarning, EventRefused, err.Error()})
 	}
 }

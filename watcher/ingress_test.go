@@ -28,17 +28,17 @@ func TestIngressLifecycle(t *testing.T) {
 	before := env.getIngress("api")
 	env.startWatcher()
 
-	found := env.waitForPhase("api", status.Migrating, names.ProxyService)
+	found := env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	require.Equal(t, "20", found.Annotations[ingressgen.AnnotationShare])
 	require.Equal(t, "solver", found.Spec.Rules[0].HTTP.Paths[1].Backend.Service.Name)
 	require.NotEmpty(t, env.waitForEvent(env.app, "api", "Rewritten").Note)
 	env.waitForEvent(env.home, names.ConfigMap, "ConfigAccepted")
 	require.Equal(t, []string{"services", "endpointslices"}, env.writtenBefore("ingresses", "services", "endpointslices"),
 		"what the Ingress points at comes first")
-	service, err := env.client.CoreV1().Services(env.app).Get(t.Context(), names.ProxyService, metav1.GetOptions{})
+	service, err := env.client.CoreV1().Services(env.app).Get(t.Context(), proxyOf("api"), metav1.GetOptions{})
 	require.NoError(t, err)
 	require.Empty(t, service.Spec.Selector)
-	slice, err := env.client.DiscoveryV1().EndpointSlices(env.app).Get(t.Context(), "migration-proxy-abcde", metav1.GetOptions{})
+	slice, err := env.client.DiscoveryV1().EndpointSlices(env.app).Get(t.Context(), proxyOf("api")+"-migration-proxy-abcde", metav1.GetOptions{})
 	require.NoError(t, err)
 	require.Len(t, slice.Endpoints, 2)
 
@@ -73,7 +73,7 @@ func (env *testEnv) writtenBefore(kind string, kinds ...string) []string {
 func (env *testEnv) waitForCleanup() {
 	env.Helper()
 	env.eventually(func() bool {
-		_, err := env.client.CoreV1().Services(env.app).Get(env.Context(), names.ProxyService, metav1.GetOptions{})
+		_, err := env.client.CoreV1().Services(env.app).Get(env.Context(), proxyOf("api"), metav1.GetOptions{})
 		slices, listErr := env.client.DiscoveryV1().EndpointSlices(env.app).List(env.Context(), metav1.ListOptions{})
 		require.NoError(env, listErr)
 		return apierrors.IsNotFound(err) && len(slices.Items) == 0
@@ -86,7 +86,7 @@ func TestDeletedIngress(t *testing.T) {
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
 	env.createIngress(env.newIngress("api"))
 	env.startWatcher()
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	require.NoError(t, env.client.NetworkingV1().Ingresses(env.app).Delete(t.Context(), "api", metav1.DeleteOptions{}))
 	env.waitForCleanup()
 }
@@ -98,7 +98,7 @@ func TestNoNeedlessWrites(t *testing.T) {
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
 	env.createIngress(env.newIngress("api"))
 	env.startWatcher()
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	env.waitForEvent(env.app, "api", "Rewritten")
 	settled := env.waitForQuiet()
 
@@ -130,11 +130,11 @@ func TestClusterFailover(t *testing.T) {
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
 	env.createIngress(env.newIngress("api"))
 	env.startWatcher()
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 
 	env.reportPhase(1, status.FallenBack, "5 failures in 60s")
 	env.waitForPolls()
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 
 	env.reportPhase(2, status.FallenBack, "5 failures in 60s")
 	tripped := time.Now()
@@ -150,7 +150,7 @@ func TestClusterFailover(t *testing.T) {
 	env.waitForPolls()
 	env.waitForPhase("api", status.FallenBack, "api")
 	env.reportPhase(2, status.Recovering, "")
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	env.waitForEvent(env.app, "api", "Recovered")
 }
 
@@ -176,7 +176,7 @@ func TestBypass(t *testing.T) {
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
 	env.createIngress(env.newIngress("api"))
 	env.startWatcher()
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	env.setReady(false)
 	since := time.Now()
 	env.waitForPhase("api", status.Bypassed, "api")
@@ -184,7 +184,7 @@ func TestBypass(t *testing.T) {
 	env.waitForEvent(env.app, "api", "Bypassed")
 	env.setReady(true)
 	since = time.Now()
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	t.Logf("back %s after the replicas", time.Since(since))
 }
 
@@ -207,7 +207,7 @@ func TestUnreachableStatus(t *testing.T) {
 	reason := env.waitForPhase("api", status.Bypassed, "api").Annotations[ingressgen.AnnotationReason]
 	require.Contains(t, reason, "the status of 2 ready replicas of the migration proxy cannot be fetched: get the status of proxy-10.1.0.1: it answers 500")
 	env.setDown(false)
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 }
 
 func (env *testEnv) setDown(down bool) {
@@ -226,14 +226,14 @@ func TestPause(t *testing.T) {
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
 	env.createIngress(env.newIngress("api"))
 	env.startWatcher()
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	env.pause(`"restore --all"`)
 	found := env.waitForPhase("api", "", "api")
 	require.Equal(t, map[string]string{ingressgen.AnnotationEnabled: "true", "mine": "kept"}, found.Annotations)
 	env.waitForCleanup()
 	require.Equal(t, "restore --all", env.storedState().Paused, "the watcher leaves the key alone")
 	env.pause(`null`)
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 }
 
 func (env *testEnv) pause(value string) {
@@ -248,23 +248,23 @@ func TestInvalidConfig(t *testing.T) {
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
 	env.createIngress(env.newIngress("api"))
 	stop := env.startWatcher()
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	env.writeConfig("services: [{name: api, percent: 5}]")
 	require.Contains(t, env.waitForEvent(env.home, names.ConfigMap, "ConfigRejected").Note, "migration-config:1:24")
 	stop()
 	env.createIngress(env.newIngress("web"))
 	env.createIngress(renamed(env.newIngress("api"), "second"))
 	env.startWatcher()
-	env.waitForPhase("second", status.Migrating, names.ProxyService)
+	env.waitForPhase("second", status.Migrating, proxyOf("api"))
 	require.Equal(t, "web", backendOf(env.getIngress("web")))
 }
 
-// TestForeignService: a foreign Service with the name migration-proxy is left
+// TestForeignService: a foreign Service with the name of a proxy Service is left
 // alone, and the Ingress is not rewritten.
 func TestForeignService(t *testing.T) {
 	env := newTestEnv(t, 1)
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
-	foreign := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: names.ProxyService}, Spec: corev1.ServiceSpec{
+	foreign := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: proxyOf("api")}, Spec: corev1.ServiceSpec{
 		Ports: []corev1.ServicePort{{Port: 80}}, Selector: map[string]string{"app": "mine"},
 	}}
 	created, err := env.client.CoreV1().Services(env.app).Create(t.Context(), foreign, metav1.CreateOptions{})
@@ -274,11 +274,11 @@ func TestForeignService(t *testing.T) {
 	require.Contains(t, env.waitForEvent(env.app, "api", "NotRewritten").Note, "is not the migration proxy's")
 	found := env.waitForPhase("api", status.Bypassed, "api")
 	require.Contains(t, found.Annotations[ingressgen.AnnotationReason], "is not the migration proxy's", "also when the Event is gone")
-	kept, err := env.client.CoreV1().Services(env.app).Get(t.Context(), names.ProxyService, metav1.GetOptions{})
+	kept, err := env.client.CoreV1().Services(env.app).Get(t.Context(), proxyOf("api"), metav1.GetOptions{})
 	require.NoError(t, err)
 	require.Equal(t, created.ResourceVersion, kept.ResourceVersion)
-	require.NoError(t, env.client.CoreV1().Services(env.app).Delete(t.Context(), names.ProxyService, metav1.DeleteOptions{}))
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	require.NoError(t, env.client.CoreV1().Services(env.app).Delete(t.Context(), proxyOf("api"), metav1.DeleteOptions{}))
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 }
 
 // TestOpenedService: a user who may write Services in a namespace cannot open the
@@ -294,12 +294,12 @@ func TestOpenedService(t *testing.T) {
 			env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
 			env.createIngress(env.newIngress("api"))
 			env.startWatcher()
-			env.waitForPhase("api", status.Migrating, names.ProxyService)
+			env.waitForPhase("api", status.Migrating, proxyOf("api"))
 			services := env.client.CoreV1().Services(env.app)
-			opened, err := services.Patch(t.Context(), names.ProxyService, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
+			opened, err := services.Patch(t.Context(), proxyOf("api"), types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 			require.NoError(t, err)
 			env.eventually(func() bool {
-				found, err := services.Get(t.Context(), names.ProxyService, metav1.GetOptions{})
+				found, err := services.Get(t.Context(), proxyOf("api"), metav1.GetOptions{})
 				return err == nil && found.ResourceVersion != opened.ResourceVersion &&
 					found.Spec.Type == corev1.ServiceTypeClusterIP && len(found.Spec.ExternalIPs) == 0
 			}, "the Service is closed again")
@@ -322,7 +322,7 @@ func TestNamedPort(t *testing.T) {
 	}}
 	_, err := env.client.CoreV1().Services(env.app).Create(t.Context(), service, metav1.CreateOptions{})
 	require.NoError(t, err)
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOfPort("api", networkingv1.ServiceBackendPort{Name: "web"}))
 }
 
 // TestRepair: what others delete or overwrite is repaired.
@@ -331,10 +331,10 @@ func TestRepair(t *testing.T) {
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
 	env.createIngress(env.newIngress("api"))
 	env.startWatcher()
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
-	require.NoError(t, env.client.CoreV1().Services(env.app).Delete(t.Context(), names.ProxyService, metav1.DeleteOptions{}))
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
+	require.NoError(t, env.client.CoreV1().Services(env.app).Delete(t.Context(), proxyOf("api"), metav1.DeleteOptions{}))
 	env.eventually(func() bool {
-		_, err := env.client.CoreV1().Services(env.app).Get(t.Context(), names.ProxyService, metav1.GetOptions{})
+		_, err := env.client.CoreV1().Services(env.app).Get(t.Context(), proxyOf("api"), metav1.GetOptions{})
 		return err == nil
 	}, "the Service is back")
 	// A manifest without our annotations, while admission is away.
@@ -342,7 +342,7 @@ func TestRepair(t *testing.T) {
 	manifest.ResourceVersion = env.getIngress("api").ResourceVersion
 	_, err := env.client.NetworkingV1().Ingresses(env.app).Update(t.Context(), manifest, metav1.UpdateOptions{})
 	require.NoError(t, err)
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 }
 
 // TestCanary: the companion is made, changed and removed.
@@ -371,7 +371,7 @@ func TestLeavesNothing(t *testing.T) {
 	env.createIngress(env.newIngress("api"))
 	before := goleak.IgnoreCurrent()
 	stop := env.startWatcher()
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	stop()
 	env.proxies[0].server.CloseClientConnections()
 	http.DefaultClient.CloseIdleConnections()

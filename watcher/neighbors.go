@@ -14,12 +14,14 @@ const (
 	indexBackend = "backend"     // NAMESPACE/SERVICE:PORT: ingressgen.UsedBackends
 	indexCanary  = "canary host" // ingressgen.CanaryHosts
 	indexOptedIn = "host"        // the hosts of Ingresses that may have a companion
+	indexService = "service"     // NAMESPACE/SERVICE of ours: servicesOf
 )
 
 func newIngressStore(failures *kube.FailureLog) *kube.Store[*networkingv1.Ingress] {
 	store := kube.NewStore("ingresses", trimIngress, failures)
 	store.IndexBy(indexBackend, backendKeys)
 	store.IndexBy(indexCanary, ingressgen.CanaryHosts)
+	store.IndexBy(indexService, serviceKeys)
 	store.IndexBy(indexOptedIn, func(ingress *networkingv1.Ingress) []string {
 		if !ingressgen.OptedIn(ingress) {
 			return nil
@@ -27,6 +29,28 @@ func newIngressStore(failures *kube.FailureLog) *kube.Store[*networkingv1.Ingres
 		return hostsOf(ingress)
 	})
 	return store
+}
+
+// serviceKeys are our Services that belong to the Ingress: those that it needs, or
+// those that it was made for.
+func serviceKeys(ingress *networkingv1.Ingress) []string {
+	var keys []string
+	for _, service := range servicesOf(ingress) {
+		keys = append(keys, ingress.Namespace+"/"+service)
+	}
+	return keys
+}
+
+func servicesOf(ingress *networkingv1.Ingress) []string {
+	switch {
+	case !isRelevant(ingress):
+		return nil
+	case ingressgen.IsAnchor(ingress):
+		return []string{ingressgen.AnchoredService(ingress)}
+	case isOurs(ingress):
+		return []string{companionService(ingress)}
+	}
+	return ingressgen.ProxiesOf(ingress)
 }
 
 func hostsOf(ingress *networkingv1.Ingress) []string {

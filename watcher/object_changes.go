@@ -1,6 +1,9 @@
 package watcher
 
 import (
+	"maps"
+	"slices"
+
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -8,7 +11,6 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
-	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
 // objectChanges queues what must be reconciled after a change of an object.
@@ -35,14 +37,22 @@ func (c ingressChanges) Changed(before, after *networkingv1.Ingress) {
 		}
 		return
 	}
-	c.ingresses.Add(key)
-	c.ingresses.Add(mainOf(key))
-	c.services.Add(types.NamespacedName{Namespace: key.Namespace, Name: names.ProxyService})
-	if isOurs(ingress) {
-		c.services.Add(kube.KeyOf(ingressgen.CompanionService(ingress)))
+	c.queueServices(key.Namespace, servicesOf(before))
+	c.queueServices(key.Namespace, servicesOf(after))
+	if ingressgen.IsAnchor(ingress) {
 		return
 	}
-	c.announce(before, after)
+	c.ingresses.Add(key)
+	c.ingresses.Add(mainOf(key))
+	if !isOurs(ingress) {
+		c.announce(before, after)
+	}
+}
+
+func (c ingressChanges) queueServices(namespace string, services []string) {
+	for _, service := range services {
+		c.services.Add(types.NamespacedName{Namespace: namespace, Name: service})
+	}
 }
 
 // announce writes an Event for a transition of an Ingress, but for none that
@@ -71,48 +81,48 @@ func (c classChanges) Changed(_, _ *networkingv1.IngressClass) {
 	}
 }
 
-type proxyServiceChanges struct{ *objectChanges }
+type serviceChanges struct{ *objectChanges }
 
-// Changed implements kube.Observer: ours is repaired. When a foreign Service
-// takes or frees the name, the Ingresses of its namespace are reconciled.
-func (c proxyServiceChanges) Changed(before, after *corev1.Service) {
+// Changed implements kube.Observer. Ours is repaired. When another one comes, goes
+// or changes, its proxy Services take over what it says, and the Ingresses that
+// name it are reconciled: a named port may be known now, or a name be free.
+func (c serviceChanges) Changed(before, after *corev1.Service) {
 	service := latest(before, after)
-	c.services.Add(kube.KeyOf(service))
-	if before != nil && after != nil && isOurs(before) == isOurs(after) {
+	ours := isOurs(service)
+	if ours {
+		c.services.Add(kube.KeyOf(service))
+	}
+	if ours && after != nil && before != nil && isOurs(before) || sameForeign(before, after) {
 		return
 	}
 	for _, ingress := range c.stores.ingresses.InNamespace(service.Namespace) {
-		if isRelevant(ingress) {
+		if isRelevant(ingress) && !ingressgen.IsAnchor(ingress) {
 			c.ingresses.Add(kube.KeyOf(ingress))
+		}
+	}
+	for _, other := range c.stores.services.InNamespace(service.Namespace) {
+		if isOurs(other) && ingressgen.MayReplace(other.Name, service.Name) {
+			c.services.Add(kube.KeyOf(other))
 		}
 	}
 }
 
-type companionServiceChanges struct{ *objectChanges }
-
-// Changed implements kube.Observer: the Service is repaired, and its Ingress
-// makes it again when it is deleted.
-func (c companionServiceChanges) Changed(before, after *corev1.Service) {
-	service := latest(before, after)
-	c.services.Add(kube.KeyOf(service))
-	if after != nil {
-		return
-	}
-	for _, owner := range service.OwnerReferences {
-		c.ingresses.Add(types.NamespacedName{Namespace: service.Namespace, Name: owner.Name})
-	}
+// sameForeign reports whether nothing that is kept of a foreign Service changed.
+func sameForeign(before, after *corev1.Service) bool {
+	return before != nil && after != nil && !isOurs(before) && !isOurs(after) &&
+		maps.Equal(before.Annotations, after.Annotations) && slices.EqualFunc(before.Spec.Ports, after.Spec.Ports, samePort)
 }
+
+func samePort(a, b corev1.ServicePort) bool { return a.Name == b.Name && a.Port == b.Port }
 
 type chartSliceChanges struct{ *objectChanges }
 
 // Changed implements kube.Observer: the endpoints of the chart's Service are
 // those of all our Services, and the replicas.
 func (c chartSliceChanges) Changed(_, _ *discoveryv1.EndpointSlice) {
-	for _, store := range []*kube.Store[*corev1.Service]{c.stores.proxyServices, c.stores.companionServices} {
-		for _, service := range store.List() {
-			if isOurs(service) {
-				c.services.Add(kube.KeyOf(service))
-			}
+	for _, service := range c.stores.services.List() {
+		if isOurs(service) {
+			c.services.Add(kube.KeyOf(service))
 		}
 	}
 	c.polls.pollNow()

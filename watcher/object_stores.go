@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
@@ -18,22 +19,20 @@ import (
 
 // objectStores has the objects of the cluster that the watcher follows.
 type objectStores struct {
-	ingresses         *kube.Store[*networkingv1.Ingress]
-	classes           *kube.Store[*networkingv1.IngressClass]
-	proxyServices     *kube.Store[*corev1.Service]            // those with the name migration-proxy, also foreign ones
-	companionServices *kube.Store[*corev1.Service]            // ours with other names
-	chartSlices       *kube.Store[*discoveryv1.EndpointSlice] // of the chart's Service, in the home namespace
-	ownSlices         *kube.Store[*discoveryv1.EndpointSlice] // those that the watcher makes
+	ingresses   *kube.Store[*networkingv1.Ingress]
+	classes     *kube.Store[*networkingv1.IngressClass]
+	services    *kube.Store[*corev1.Service]            // all of the cluster; of foreign ones only what trimService keeps
+	chartSlices *kube.Store[*discoveryv1.EndpointSlice] // of the chart's Service, in the home namespace
+	ownSlices   *kube.Store[*discoveryv1.EndpointSlice] // those that the watcher makes
 }
 
 func newObjectStores(failures *kube.FailureLog) *objectStores {
 	return &objectStores{
-		ingresses:         newIngressStore(failures),
-		classes:           kube.NewStore("ingressclasses", trimClass, failures),
-		proxyServices:     kube.NewStore("services", trimService, failures),
-		companionServices: kube.NewStore("services of companions", trimService, failures),
-		chartSlices:       kube.NewStore("the proxy's endpointslices", trimSlice, failures),
-		ownSlices:         kube.NewStore("endpointslices", trimSlice, failures),
+		ingresses:   newIngressStore(failures),
+		classes:     kube.NewStore("ingressclasses", trimClass, failures),
+		services:    kube.NewStore("services", trimService, failures),
+		chartSlices: kube.NewStore("the proxy's endpointslices", trimSlice, failures),
+		ownSlices:   kube.NewStore("endpointslices", trimSlice, failures),
 	}
 }
 
@@ -49,16 +48,9 @@ func (s *objectStores) follow(ctx context.Context, client kubernetes.Interface, 
 		source := kube.Source[*networkingv1.IngressClassList]{Client: client.NetworkingV1().IngressClasses()}
 		kube.Follow(ctx, s.classes, source, classChanges{changes})
 	})
-	services, slices := client.CoreV1().Services(""), client.DiscoveryV1().EndpointSlices("")
 	running.Go(func() {
-		source := kube.Source[*corev1.ServiceList]{Client: services, Fields: "metadata.name=" + names.ProxyService}
-		kube.Follow(ctx, s.proxyServices, source, proxyServiceChanges{changes})
-	})
-	running.Go(func() {
-		source := kube.Source[*corev1.ServiceList]{
-			Client: services, Fields: "metadata.name!=" + names.ProxyService, Labels: names.ManagedByLabel + "=" + names.Manager,
-		}
-		kube.Follow(ctx, s.companionServices, source, companionServiceChanges{changes})
+		source := kube.Source[*corev1.ServiceList]{Client: client.CoreV1().Services("")}
+		kube.Follow(ctx, s.services, source, serviceChanges{changes})
 	})
 	running.Go(func() {
 		source := kube.Source[*discoveryv1.EndpointSliceList]{
@@ -67,6 +59,7 @@ func (s *objectStores) follow(ctx context.Context, client kubernetes.Interface, 
 		kube.Follow(ctx, s.chartSlices, source, chartSliceChanges{changes})
 	})
 	running.Go(func() {
+		slices := client.DiscoveryV1().EndpointSlices("")
 		source := kube.Source[*discoveryv1.EndpointSliceList]{Client: slices, Labels: discoveryv1.LabelManagedBy + "=" + names.Manager}
 		kube.Follow(ctx, s.ownSlices, source, ownSliceChanges{changes})
 	})
@@ -75,16 +68,8 @@ func (s *objectStores) follow(ctx context.Context, client kubernetes.Interface, 
 // listed are closed when all stores have their first list.
 func (s *objectStores) listed() []<-chan struct{} {
 	return []<-chan struct{}{
-		s.ingresses.Listed(), s.classes.Listed(), s.proxyServices.Listed(), s.companionServices.Listed(), s.chartSlices.Listed(), s.ownSlices.Listed(),
+		s.ingresses.Listed(), s.classes.Listed(), s.services.Listed(), s.chartSlices.Listed(), s.ownSlices.Listed(),
 	}
-}
-
-// services is the store with the Services of that name.
-func (s *objectStores) services(name string) *kube.Store[*corev1.Service] {
-	if name == names.ProxyService {
-		return s.proxyServices
-	}
-	return s.companionServices
 }
 
 // sortedSlices are the slices of a store by name.
@@ -107,7 +92,33 @@ func trimIngress(ingress *networkingv1.Ingress) {
 
 func trimClass(class *networkingv1.IngressClass) { class.ManagedFields = nil }
 
-func trimService(service *corev1.Service) { service.ManagedFields = nil }
+// trimService keeps of a foreign Service what a proxy Service takes over, and the
+// names of the ports.
+func trimService(service *corev1.Service) {
+	service.ManagedFields = nil
+	if isOurs(service) {
+		return
+	}
+	*service = corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: service.Namespace, Name: service.Name, UID: service.UID, ResourceVersion: service.ResourceVersion,
+			Annotations: ingressgen.CopiedAnnotations(service.Annotations),
+		},
+		Spec: corev1.ServiceSpec{Ports: namedPortsOf(service)},
+	}
+}
+
+// namedPortsOf are the ports of a Service that have a name, without anything
+// else.
+func namedPortsOf(service *corev1.Service) []corev1.ServicePort {
+	var ports []corev1.ServicePort
+	for _, port := range service.Spec.Ports {
+		if port.Name != "" {
+			ports = append(ports, corev1.ServicePort{Name: port.Name, Port: port.Port})
+		}
+	}
+	return ports
+}
 
 func trimSlice(slice *discoveryv1.EndpointSlice) { slice.ManagedFields = nil }
 

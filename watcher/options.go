@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 )
@@ -17,6 +18,10 @@ import (
 // ControllerLag is more than the time that an ingress controller takes to see
 // that an Ingress no longer points at the proxy.
 const ControllerLag = 30 * time.Second
+
+// AnchorSettle is more than ingress-nginx takes to serve a new Ingress: it looks
+// for changes at most once in 3.3 s, and reloads a big config for seconds.
+const AnchorSettle = 10 * time.Second
 
 // Options is what a Watcher needs. Only Config is required.
 type Options struct {
@@ -33,12 +38,17 @@ type Options struct {
 	// Service go before the Ingress changed; 0: ControllerLag.
 	Linger time.Duration
 	// Notice is how long such a Service exists before an Ingress is pointed at
-	// it, and how long admission has not used it before it is removed; 0: 1
-	// second.
+	// it; 0: 1 second.
 	Notice time.Duration
 	// CanaryControllers are the controllers, as IngressClasses name them, that know
 	// canary annotations besides ingress-nginx.
 	CanaryControllers []string
+	// AnchorControllers are the controllers of IngressClasses whose Ingresses get
+	// anchors, see ingressgen.Anchor; nil: ingress-nginx. Empty: none.
+	AnchorControllers []string
+	// AnchorSettle is Notice for a Service with an anchor: the ingress controller
+	// must have read the anchor; 0: AnchorSettle.
+	AnchorSettle time.Duration
 	// Log; nil: slog.Default().
 	Log *slog.Logger
 }
@@ -67,6 +77,10 @@ func (o Options) withDefaults() Options {
 	o.Namespace = cmp.Or(o.Namespace, names.Namespace)
 	o.Linger = cmp.Or(o.Linger, ControllerLag)
 	o.Notice = cmp.Or(o.Notice, time.Second)
+	o.AnchorSettle = cmp.Or(o.AnchorSettle, AnchorSettle)
+	if o.AnchorControllers == nil {
+		o.AnchorControllers = []string{ingressgen.ControllerNginx}
+	}
 	if o.GetStatus == nil {
 		o.GetStatus = kube.FromPodAddress(true)
 	}

@@ -38,7 +38,7 @@ func TestOutage(t *testing.T) {
 		return answer, err
 	})
 	env.startWith(options)
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	require.NoError(t, plane.StopAPIServer())
 	env.reportPhase(2, status.FallenBack, "5 failures in 60s")
 	env.eventually(func() bool { return refused.Load() >= 3 }, "several attempts fail")
@@ -47,7 +47,7 @@ func TestOutage(t *testing.T) {
 	env.waitForPhase("api", status.FallenBack, "api")
 	t.Logf("caught up %s after the API server was back", time.Since(back))
 	env.reportPhase(2, status.Migrating, "")
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 }
 
 // candidate is one of two watchers that want to lead. cut interrupts its
@@ -114,7 +114,7 @@ func TestLeaderDies(t *testing.T) {
 	}
 	first := env.candidate()
 	<-first.elected
-	env.eventually(func() bool { return env.countPhase(status.Migrating, names.ProxyService) == ingresses }, "all are rewritten")
+	env.eventually(func() bool { return env.countPhase(status.Migrating, "") == ingresses }, "all are rewritten")
 	second := env.candidate()
 
 	for name := range shares {
@@ -264,7 +264,8 @@ func (env *testEnv) countEverywhere(phase status.Phase) int {
 	return count
 }
 
-// TestHomeNamespace: an Ingress in the home namespace uses the chart's Service.
+// TestHomeNamespace: an Ingress in the home namespace has a proxy Service as well,
+// and the chart's Service is left alone.
 func TestHomeNamespace(t *testing.T) {
 	env := newTestEnv(t, 1)
 	env.app = env.home
@@ -276,8 +277,8 @@ func TestHomeNamespace(t *testing.T) {
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
 	env.createIngress(env.newIngress("api"))
 	env.startWatcher()
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	env.waitForQuiet()
-	require.Empty(t, env.journal.of("services"))
-	require.Empty(t, env.journal.of("endpointslices"))
+	require.Len(t, env.journal.of("services"), 1)
+	require.Len(t, env.journal.of("endpointslices"), 1)
 }

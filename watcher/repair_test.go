@@ -14,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
-	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
@@ -108,13 +107,13 @@ func TestResume(t *testing.T) {
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
 	env.createIngress(env.newIngress("api"))
 	env.startWatcher()
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	env.pause(`"restore --all"`)
 	env.waitForPhase("api", "", "api")
-	require.NoError(t, env.client.CoreV1().Services(env.app).Delete(t.Context(), names.ProxyService, metav1.DeleteOptions{}))
+	require.NoError(t, env.client.CoreV1().Services(env.app).Delete(t.Context(), proxyOf("api"), metav1.DeleteOptions{}))
 	env.waitForCleanup()
 	env.pause(`null`)
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	env.waitForQuiet() // the journal has a write only after its answer
 	made, pointed := env.journal.of("services"), env.journal.of("ingresses")
 	require.GreaterOrEqual(t, pointed[len(pointed)-1].at.Sub(made[len(made)-1].at), env.notice)
@@ -129,17 +128,17 @@ func TestOwnDeleteIsKnown(t *testing.T) {
 	options, slow := env.options(), newGate()
 	intercept(options, slow.watch("services"))
 	env.startWith(options)
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	slow.shut()
 	env.annotate("api", ingressgen.AnnotationEnabled, "null")
 	env.eventually(func() bool { _, found := env.journal.find("services", "DELETE"); return found }, "the Service is deleted")
 	env.annotate("api", ingressgen.AnnotationEnabled, `"true"`)
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
-	require.True(t, env.serviceExists(names.ProxyService))
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
+	require.True(t, env.serviceExists(proxyOf("api")))
 	slow.release()
 	env.waitForQuiet()
-	require.True(t, env.serviceExists(names.ProxyService))
-	require.Len(t, env.slicesOf(names.ProxyService), 1)
+	require.True(t, env.serviceExists(proxyOf("api")))
+	require.Len(t, env.slicesOf(proxyOf("api")), 1)
 }
 
 // TestLateAnswer: somebody deletes the Service, and the watch delivers that,
@@ -154,7 +153,7 @@ func TestLateAnswer(t *testing.T) {
 		answer, err := watched.watch("services")(request, next)
 		if request.Method == http.MethodPost && strings.HasSuffix(request.URL.Path, "/services") {
 			once.Do(func() {
-				require.NoError(t, env.client.CoreV1().Services(env.app).Delete(t.Context(), names.ProxyService, metav1.DeleteOptions{}))
+				require.NoError(t, env.client.CoreV1().Services(env.app).Delete(t.Context(), proxyOf("api"), metav1.DeleteOptions{}))
 				select {
 				case <-watched.deleted:
 				case <-request.Context().Done():
@@ -164,6 +163,6 @@ func TestLateAnswer(t *testing.T) {
 		return answer, err
 	})
 	env.startWith(options)
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
-	require.True(t, env.serviceExists(names.ProxyService), "what the Ingress points at")
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
+	require.True(t, env.serviceExists(proxyOf("api")), "what the Ingress points at")
 }

@@ -13,11 +13,8 @@ import (
 // Ingress is about to point at must not be removed in between.
 type serviceLifecycle struct {
 	sync.Mutex
-	announced     bool      // admission knows, through the state loop, whether the Service exists
-	provided      bool      // what admission knows
-	created       time.Time // by this watcher; zero: it was there before
+	created       time.Time // of the newest of the Service and its anchors
 	unneededSince time.Time // since when no Ingress needs it; zero: one does
-	withdrawnAt   time.Time // since when admission does not use it; zero: it may
 }
 
 // settling is how much longer the Service must exist until an Ingress that
@@ -26,6 +23,14 @@ type serviceLifecycle struct {
 // first answers 503 until it looks again, which for ingress-nginx may take 3 s.
 func (l *serviceLifecycle) settling(notice time.Duration) time.Duration {
 	return max(notice-time.Since(l.created), 0)
+}
+
+// sawCreation notes when an object was created by a watcher before this one. The
+// API server gives whole seconds.
+func (l *serviceLifecycle) sawCreation(created time.Time) {
+	if created = created.Add(time.Second); created.After(l.created) && created.Before(time.Now()) {
+		l.created = created
+	}
 }
 
 // serviceLifecycles are those of all Services.

@@ -2,28 +2,22 @@ package watcher
 
 import (
 	"context"
-	"fmt"
+	"maps"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
-	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
 // ensureService makes a Service with its slices. The slices are written first:
 // a Service without endpoints answers 503.
 func (r *serviceReconciler) ensureService(ctx context.Context, lifecycle *serviceLifecycle, wanted *corev1.Service) error {
-	found, err := r.getService(ctx, kube.KeyOf(wanted))
-	if err != nil {
-		return err
-	}
+	found := r.stores.services.Get(kube.KeyOf(wanted))
 	if found != nil && !isOurs(found) { // our slices would take its traffic
 		return &foreignError{"Service", wanted.Namespace, wanted.Name}
 	}
@@ -35,14 +29,35 @@ func (r *serviceReconciler) ensureService(ctx context.Context, lifecycle *servic
 	}
 	next := found.DeepCopy()
 	next.Labels, next.OwnerReferences = overlay(next.Labels, wanted.Labels), wanted.OwnerReferences
-	next.Spec.Selector, next.Spec.Ports = wanted.Spec.Selector, wanted.Spec.Ports
-	// The Service leads to the applications of all namespaces, so users of one
-	// namespace must not open it to the outside.
-	next.Spec.Type, next.Spec.ExternalIPs = wanted.Spec.Type, nil
+	next.Annotations = overlay(foreignAnnotations(next.Annotations), wanted.Annotations)
+	next.Spec = withAddresses(wanted.Spec, found.Spec)
 	if equality.Semantic.DeepEqual(found, next) {
 		return nil
 	}
 	return r.serviceWriter(kube.KeyOf(next)).update(ctx, next)
+}
+
+// foreignAnnotations are the annotations that no proxy Service takes over from an
+// old one: those of the cluster's tools.
+func foreignAnnotations(annotations map[string]string) map[string]string {
+	foreign := maps.Clone(annotations)
+	for name := range ingressgen.CopiedAnnotations(annotations) {
+		delete(foreign, name)
+	}
+	return foreign
+}
+
+// withAddresses is the wanted spec with what the API server has chosen. All else
+// is put back: the Service leads to the applications of all namespaces, so users
+// of one namespace must not open it to the outside, and session affinity or a
+// traffic policy would keep requests from some replicas.
+func withAddresses(wanted, found corev1.ServiceSpec) corev1.ServiceSpec {
+	next := *wanted.DeepCopy()
+	next.ClusterIP, next.ClusterIPs = found.ClusterIP, found.ClusterIPs
+	next.IPFamilies, next.IPFamilyPolicy = found.IPFamilies, found.IPFamilyPolicy
+	next.SessionAffinity = corev1.ServiceAffinityNone
+	next.InternalTrafficPolicy = new(corev1.ServiceInternalTrafficPolicyCluster)
+	return next
 }
 
 func (r *serviceReconciler) createService(ctx context.Context, lifecycle *serviceLifecycle, wanted *corev1.Service) error {
@@ -53,30 +68,10 @@ func (r *serviceReconciler) createService(ctx context.Context, lifecycle *servic
 	return nil
 }
 
-// getService returns the Service of that name, ours or a foreign one; nil: it
-// does not exist. Foreign Services with the name of a companion are not
-// followed, so the API server is asked.
-func (r *serviceReconciler) getService(ctx context.Context, key types.NamespacedName) (*corev1.Service, error) {
-	found := r.stores.services(key.Name).Get(key)
-	if found != nil || key.Name == names.ProxyService {
-		return found, nil
-	}
-	ctx, cancel := withRequestTimeout(ctx)
-	defer cancel()
-	found, err := r.client.CoreV1().Services(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read Service %s: %w", key, err)
-	}
-	return found, nil
-}
-
 // refreshSlices keeps the endpoints of an existing Service right, also when no
 // Ingress needs it: an ingress controller may still use them.
 func (r *serviceReconciler) refreshSlices(ctx context.Context, key types.NamespacedName) error {
-	service := r.stores.services(key.Name).Get(key)
+	service := r.stores.services.Get(key)
 	if service == nil || !isOurs(service) {
 		return r.deleteSlices(ctx, r.slices(key)) // slices without a Service
 	}
@@ -129,10 +124,15 @@ func (r *serviceReconciler) deleteSlices(ctx context.Context, slices map[string]
 	return nil
 }
 
-// deleteService removes our Service, and then its slices: a Service without
-// endpoints would answer 503.
+// deleteService removes our Service after its anchors, which point at it, and then
+// its slices: a Service without endpoints would answer 503.
 func (r *serviceReconciler) deleteService(ctx context.Context, key types.NamespacedName) error {
-	if service := r.stores.services(key.Name).Get(key); service != nil && isOurs(service) {
+	for _, anchor := range r.anchors(key) {
+		if err := r.anchorWriter(key.Namespace).delete(ctx, anchor); err != nil {
+			return err
+		}
+	}
+	if service := r.stores.services.Get(key); service != nil && isOurs(service) {
 		if err := r.serviceWriter(key).delete(ctx, service); err != nil {
 			return err
 		}
@@ -142,7 +142,7 @@ func (r *serviceReconciler) deleteService(ctx context.Context, key types.Namespa
 
 func (r *serviceReconciler) serviceWriter(key types.NamespacedName) objectWriter[*corev1.Service] {
 	return objectWriter[*corev1.Service]{
-		r.client.CoreV1().Services(key.Namespace), r.stores.services(key.Name), r.metrics, "Service", "Service",
+		r.client.CoreV1().Services(key.Namespace), r.stores.services, r.metrics, "Service", "Service",
 	}
 }
 

@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 
@@ -16,30 +18,24 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
-// namespaceList is the list of the namespaces in which admission may point
-// Ingresses at the proxy's Service: the state loop keeps it in migration-state.
-type namespaceList interface {
-	announceNamespace(ctx context.Context, namespace string, provided bool)
-	// withdrawNamespace returns when the stored list does not have the
-	// namespace any more.
-	withdrawNamespace(ctx context.Context, namespace string) error
-}
-
 // serviceReconciler keeps our Services, with EndpointSlices that are copies of
-// those of the chart's Service: Service migration-proxy in each namespace with
-// an Ingress that needs it, and one for each companion.
+// those of the chart's Service: a proxy Service for each backend in whose place
+// Ingresses point at the proxy, with its anchors, and one Service for each
+// companion.
 type serviceReconciler struct {
 	client     kubernetes.Interface
 	stores     *objectStores
 	desired    *atomic.Pointer[desiredState]
 	queue      *workQueue
-	namespaces namespaceList
 	metrics    *metrics
 	lifecycles *serviceLifecycles
+	options    Options
+}
 
-	home   string        // our own namespace, which has the chart's Service
-	linger time.Duration // see Options
-	notice time.Duration // see Options
+// wantedService is a Service that must exist, with its anchors by name.
+type wantedService struct {
+	service *corev1.Service
+	anchors map[string]*networkingv1.Ingress
 }
 
 // reconcile implements reconciler: it keeps a Service while an Ingress needs
@@ -52,86 +48,64 @@ func (r *serviceReconciler) reconcile(ctx context.Context, service types.Namespa
 	}
 	lifecycle := r.lifecycles.lock(service)
 	defer lifecycle.Unlock()
-	needed, paused := r.needed(service), r.desired.Load().cluster.Paused != ""
+	paused := r.desired.Load().cluster.Paused != ""
+	needed := r.needed(service, paused)
 	switch {
-	case !r.exists(service) && len(r.slices(service)) == 0:
-		r.announce(ctx, lifecycle, service, false)
+	case !r.exists(service) && len(r.slices(service)) == 0 && len(r.anchors(service)) == 0:
 		r.lifecycles.remove(service)
 		return nil
-	case needed != nil && paused: // what others remove is not made again
+	case needed != nil && paused, r.isSharedInUse(service): // what others remove, or older versions made, is not made again
 		return r.refreshSlices(ctx, service)
 	case needed == nil:
 		return r.retire(ctx, lifecycle, service)
 	}
-	wait, err := r.ensureAndAnnounce(ctx, lifecycle, needed)
+	err := r.ensureAll(ctx, lifecycle, *needed)
 	if errors.As(err, new(*foreignError)) {
 		return nil // the Ingress has an Event that says so
 	}
-	if wait > 0 {
-		r.queue.AddAfter(service, wait)
-	}
-	return err
+	return cmp.Or(err, r.deleteStaleAnchors(ctx, *needed))
 }
 
 // failed implements reconciler. The queue logs the error.
 func (r *serviceReconciler) failed(types.NamespacedName, error) {}
 
-// ensure makes a Service with its EndpointSlices. No Ingress may begin to point
-// at it before wait is over.
-func (r *serviceReconciler) ensure(ctx context.Context, service *corev1.Service) (wait time.Duration, err error) {
-	if r.isChart(kube.KeyOf(service)) {
-		return 0, nil
-	}
-	lifecycle := r.lifecycles.lock(kube.KeyOf(service))
+// ensure makes a Service with its EndpointSlices and the anchor. No Ingress may
+// begin to point at it before wait is over.
+func (r *serviceReconciler) ensure(ctx context.Context, wanted wantedService) (wait time.Duration, err error) {
+	lifecycle := r.lifecycles.lock(kube.KeyOf(wanted.service))
 	defer lifecycle.Unlock()
-	return r.ensureAndAnnounce(ctx, lifecycle, service)
-}
-
-func (r *serviceReconciler) ensureAndAnnounce(ctx context.Context, lifecycle *serviceLifecycle, service *corev1.Service) (wait time.Duration, err error) {
-	lifecycle.unneededSince, lifecycle.withdrawnAt = time.Time{}, time.Time{}
-	if err := r.ensureService(ctx, lifecycle, service); err != nil {
-		if errors.As(err, new(*foreignError)) {
-			r.announce(ctx, lifecycle, kube.KeyOf(service), false)
-			return 0, cmp.Or(r.deleteSlices(ctx, r.slices(kube.KeyOf(service))), err)
-		}
+	if err := r.ensureAll(ctx, lifecycle, wanted); err != nil {
 		return 0, err
 	}
-	wait = lifecycle.settling(r.notice)
-	if wait == 0 {
-		r.announce(ctx, lifecycle, kube.KeyOf(service), true)
+	notice := r.options.Notice
+	if len(wanted.anchors) > 0 {
+		notice = r.options.AnchorSettle
 	}
-	return wait, nil
+	return lifecycle.settling(notice), nil
 }
 
-// announce says to admission whether the Service exists, if that is new.
-// Admission points Ingresses at migration-proxy only.
-func (r *serviceReconciler) announce(ctx context.Context, lifecycle *serviceLifecycle, service types.NamespacedName, provided bool) {
-	if service.Name != names.ProxyService || lifecycle.announced && lifecycle.provided == provided {
-		return
+func (r *serviceReconciler) ensureAll(ctx context.Context, lifecycle *serviceLifecycle, wanted wantedService) error {
+	lifecycle.unneededSince = time.Time{}
+	err := r.ensureService(ctx, lifecycle, wanted.service)
+	if errors.As(err, new(*foreignError)) {
+		return cmp.Or(r.deleteSlices(ctx, r.slices(kube.KeyOf(wanted.service))), err)
 	}
-	r.namespaces.announceNamespace(ctx, service.Namespace, provided)
-	lifecycle.announced, lifecycle.provided = true, provided
+	for _, anchor := range wanted.anchors {
+		if err == nil {
+			err = r.ensureAnchor(ctx, lifecycle, anchor)
+		}
+	}
+	return err
 }
 
-// retire removes a Service that no Ingress needs: when that is so for the
-// linger time, and after admission was told.
+// retire removes a Service that no Ingress has needed for the linger time.
 func (r *serviceReconciler) retire(ctx context.Context, lifecycle *serviceLifecycle, service types.NamespacedName) error {
 	if lifecycle.unneededSince.IsZero() {
 		lifecycle.unneededSince = time.Now()
 	}
-	if left := r.linger - time.Since(lifecycle.unneededSince); left > 0 {
+	if left := r.options.Linger - time.Since(lifecycle.unneededSince); left > 0 {
 		r.queue.AddAfter(service, left)
 		return r.refreshSlices(ctx, service)
-	}
-	if service.Name == names.ProxyService {
-		left, err := r.withdraw(ctx, lifecycle, service.Namespace)
-		if err != nil {
-			return err
-		}
-		if left > 0 {
-			r.queue.AddAfter(service, left)
-			return nil
-		}
 	}
 	if err := r.deleteService(ctx, service); err != nil {
 		return err
@@ -140,45 +114,61 @@ func (r *serviceReconciler) retire(ctx context.Context, lifecycle *serviceLifecy
 	return nil
 }
 
-// withdraw returns how much longer an answer of admission may be on its way
-// that points an Ingress at the namespace's Service.
-func (r *serviceReconciler) withdraw(ctx context.Context, lifecycle *serviceLifecycle, namespace string) (left time.Duration, err error) {
-	if lifecycle.withdrawnAt.IsZero() {
-		lifecycle.announced, lifecycle.provided = true, false
-		if err := r.namespaces.withdrawNamespace(ctx, namespace); err != nil {
-			return 0, err
+// needed is what the Service must be; nil when no Ingress needs it. An Ingress
+// that has opted in needs the proxy Services of its backends, even if it has
+// fallen back; while everything is paused only if it points at them still. A
+// companion needs its own Service.
+func (r *serviceReconciler) needed(service types.NamespacedName, paused bool) *wantedService {
+	var needed *wantedService
+	for _, ingress := range r.stores.ingresses.By(indexService, service.String()) {
+		switch {
+		case ingressgen.IsAnchor(ingress):
+			continue
+		case isOurs(ingress):
+			return &wantedService{service: ingressgen.CompanionService(ingress)}
 		}
-		lifecycle.withdrawnAt = time.Now()
+		if paused && !ingressgen.PointsAt(ingress, service.Name) {
+			continue
+		}
+		if old, ok := ingressgen.ProxyNeed(ingress, service.Name); ok {
+			needed = r.wanted(ingress, old, needed)
+		}
 	}
-	return r.notice - time.Since(lifecycle.withdrawnAt), nil
+	return needed
 }
 
-// needed is what the Service must be; nil when no Ingress needs it. An Ingress
-// that carries anything of ours needs Service migration-proxy, even if it has
-// fallen back. A companion needs its own Service.
-func (r *serviceReconciler) needed(service types.NamespacedName) *corev1.Service {
-	// A companion usually has the name of its Service.
-	if ingress := r.stores.ingresses.Get(service); ingress != nil && isOurs(ingress) && companionService(ingress) == service.Name {
-		return ingressgen.CompanionService(ingress)
-	}
-	for _, ingress := range r.stores.ingresses.InNamespace(service.Namespace) {
-		switch {
-		case service.Name == names.ProxyService && !isOurs(ingress) && ingressgen.Touched(ingress):
-			return ingressgen.ProxyService(service.Namespace)
-		case service.Name != names.ProxyService && isOurs(ingress) && companionService(ingress) == service.Name:
-			return ingressgen.CompanionService(ingress)
+// wanted is the proxy Service of a user's backend, with the anchor for the class
+// of the Ingress, added to what other Ingresses want.
+func (r *serviceReconciler) wanted(ingress *networkingv1.Ingress, old networkingv1.IngressServiceBackend, others *wantedService) *wantedService {
+	if others == nil {
+		var annotations map[string]string
+		if found := r.stores.services.Get(types.NamespacedName{Namespace: ingress.Namespace, Name: old.Name}); found != nil {
+			annotations = ingressgen.CopiedAnnotations(found.Annotations)
 		}
+		others = &wantedService{ingressgen.ProxyService(ingress.Namespace, old, annotations), map[string]*networkingv1.Ingress{}}
 	}
-	return nil
+	controller := ingressgen.ControllerOf(ingress, r.stores.classes.List())
+	if slices.Contains(r.options.AnchorControllers, controller) {
+		anchor := ingressgen.Anchor(ingress.Namespace, old, ingressgen.ClassNameOf(ingress))
+		others.anchors[anchor.Name] = anchor
+	}
+	return others
+}
+
+// isSharedInUse reports whether it is the one proxy Service that older versions
+// made for a namespace, and an Ingress points at it.
+func (r *serviceReconciler) isSharedInUse(service types.NamespacedName) bool {
+	return service.Name == names.ProxyService && slices.ContainsFunc(r.stores.ingresses.By(indexService, service.String()),
+		func(ingress *networkingv1.Ingress) bool { return ingressgen.PointsAt(ingress, service.Name) })
 }
 
 // isChart reports whether the Service is the chart's, which Helm keeps.
 func (r *serviceReconciler) isChart(service types.NamespacedName) bool {
-	return service.Namespace == r.home && service.Name == names.ProxyService
+	return service.Namespace == r.options.Namespace && service.Name == names.ProxyService
 }
 
 // exists reports whether our Service exists. The queue repairs what it lacks.
 func (r *serviceReconciler) exists(service types.NamespacedName) bool {
-	found := r.stores.services(service.Name).Get(service)
+	found := r.stores.services.Get(service)
 	return found != nil && isOurs(found)
 }

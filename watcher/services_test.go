@@ -24,85 +24,62 @@ func (env *testEnv) firstWrite(kind string, words ...string) apiWrite {
 	return found
 }
 
-// waitForListed waits until migration-state lists a namespace, or does not.
-func (env *testEnv) waitForListed(namespace string, is bool) {
-	env.Helper()
-	env.eventually(func() bool { return env.storedState().Provides(namespace) == is }, "namespace %s is listed: %v", namespace, is)
-}
-
 // TestServiceLifecycle: a Service exists for a moment before an Ingress points at
-// it and before admission may use it, and admission stops before it is removed.
+// it, and for a while after none does.
 func TestServiceLifecycle(t *testing.T) {
 	env := newTestEnv(t, 1)
 	env.notice = 500 * time.Millisecond
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
 	env.createIngress(env.newIngress("api"))
 	env.startWatcher()
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
-	env.waitForListed(env.app, true)
-	require.True(t, env.storedState().Provides(env.home), "the chart's Service exists")
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	made, pointed := env.firstWrite("services", "POST"), env.firstWrite("ingresses", "PATCH")
 	require.GreaterOrEqual(t, pointed.at.Sub(made.at), env.notice, "ingress controllers see it first")
-	require.GreaterOrEqual(t, env.firstWrite("configmaps", `\"`+env.app+`\"`).at.Sub(made.at), env.notice, "and so does admission")
 	require.True(t, env.firstWrite("endpointslices", "POST").answered.Before(made.at), "with endpoints")
 	env.waitForEvent(env.app, "api", "Rewritten")
 
 	env.createIngress(renamed(env.newIngress("api"), "second"))
 	created := time.Now()
-	env.waitForPhase("second", status.Migrating, names.ProxyService)
+	env.waitForPhase("second", status.Migrating, proxyOf("api"))
 	t.Logf("a second Ingress took %s", time.Since(created))
 
 	for _, name := range []string{"api", "second"} {
 		env.annotate(name, ingressgen.AnnotationEnabled, "null")
 	}
-	env.waitForListed(env.app, false)
-	_, err := env.client.CoreV1().Services(env.app).Get(t.Context(), names.ProxyService, metav1.GetOptions{})
-	require.NoError(t, err, "an answer of admission may be on its way")
+	restored := env.waitForRestored("api", "second")
 	env.waitForCleanup()
-	writes := env.journal.of("configmaps")
-	require.GreaterOrEqual(t, env.firstWrite("services", "DELETE").at.Sub(writes[len(writes)-1].answered), env.notice)
+	require.GreaterOrEqual(t, env.firstWrite("services", "DELETE").at.Sub(restored), env.linger)
 
 	env.annotate("api", ingressgen.AnnotationEnabled, `"true"`)
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
-	env.waitForListed(env.app, true)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 }
 
-// TestLeftByAdmission: an Ingress that admission left as it is, because it cannot
-// make the Service, is rewritten, and that is one Event.
+// waitForRestored waits until the Ingresses are as their user wrote them, and
+// gives a time before that.
+func (env *testEnv) waitForRestored(names ...string) time.Time {
+	env.Helper()
+	before := time.Now()
+	for _, name := range names {
+		env.eventually(func() bool { return !ingressgen.Touched(env.getIngress(name)) }, "%s is restored", name)
+	}
+	return before
+}
+
+// TestLeftByAdmission: an Ingress that admission left as it is, because only the
+// watcher points it at the proxy, is rewritten, and that is one Event.
 func TestLeftByAdmission(t *testing.T) {
 	env := newTestEnv(t, 1)
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
 	env.startWatcher()
-	env.waitForListed(env.home, true)
 	ingress := env.newIngress("api")
 	ingress.Annotations[ingressgen.AnnotationPhase] = string(status.Bypassed)
-	ingress.Annotations[ingressgen.AnnotationReason] = ingressgen.ReasonWaitingForService
+	ingress.Annotations[ingressgen.AnnotationReason] = ingressgen.ReasonWaiting
 	env.createIngress(ingress)
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	env.waitForEvent(env.app, "api", "Rewritten")
 	list, err := env.client.EventsV1().Events(env.app).List(t.Context(), metav1.ListOptions{})
 	require.NoError(t, err)
 	require.Len(t, list.Items, 1)
-}
-
-// TestStoredNamespacesAreChecked: a new leader checks the list of namespaces that
-// the last one stored.
-func TestStoredNamespacesAreChecked(t *testing.T) {
-	env := newTestEnv(t, 1)
-	text, err := status.Cluster{Namespaces: []string{env.app, "gone"}}.Text()
-	require.NoError(t, err)
-	env.putConfigMap(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names.StateMap}, Data: map[string]string{status.ClusterKey: text}})
-	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
-	env.startWatcher()
-	env.waitForListed("gone", false)
-	env.waitForListed(env.app, false)
-	env.createIngress(env.newIngress("api"))
-	env.waitForListed(env.app, true)
-	env.pause(`"restore --all"`)
-	env.waitForListed(env.app, false)
-	env.waitForListed(env.home, false)
-	env.pause(`null`)
-	env.waitForListed(env.home, true)
 }
 
 // createCanary creates an Ingress in mode canary, for ingress-nginx.
@@ -131,7 +108,7 @@ func TestCompanionServices(t *testing.T) {
 			for _, name := range []string{"api", "web"} {
 				env.requireOwnService(name)
 			}
-			_, err := env.client.CoreV1().Services(env.app).Get(t.Context(), names.ProxyService, metav1.GetOptions{})
+			_, err := env.client.CoreV1().Services(env.app).Get(t.Context(), proxyOf("api"), metav1.GetOptions{})
 			require.True(t, apierrors.IsNotFound(err), "nothing points at it")
 
 			env.proxies[0].ready = false

@@ -2,13 +2,11 @@ package watcher
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
-	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
 )
 
@@ -70,47 +68,4 @@ func (in reconciledInput) apply(l *stateLoop) bool {
 // ingressReconciled implements ingressResults.
 func (l *stateLoop) ingressReconciled(ctx context.Context, ingress reconciledIngress) {
 	l.send(ctx, reconciledInput{ingress})
-}
-
-// namespaceInput says whether a namespace has the proxy's Service.
-type namespaceInput struct {
-	namespace string
-	provided  bool
-}
-
-func (in namespaceInput) apply(l *stateLoop) bool {
-	_, before := l.provided[in.namespace]
-	if in.provided {
-		l.provided[in.namespace] = struct{}{}
-	} else {
-		delete(l.provided, in.namespace)
-	}
-	return before != in.provided
-}
-
-// announceNamespace implements namespaceList.
-func (l *stateLoop) announceNamespace(ctx context.Context, namespace string, provided bool) {
-	l.send(ctx, namespaceInput{namespace, provided})
-}
-
-type withdrawalInput struct{ withdrawal }
-
-func (in withdrawalInput) apply(l *stateLoop) bool {
-	delete(l.provided, in.namespace)
-	l.withdrawals = append(l.withdrawals, in.withdrawal)
-	return true
-}
-
-// withdrawNamespace implements namespaceList.
-func (l *stateLoop) withdrawNamespace(ctx context.Context, namespace string) error {
-	ctx, cancel := withRequestTimeout(ctx)
-	defer cancel()
-	done := make(chan struct{})
-	l.send(ctx, withdrawalInput{withdrawal{namespace, done}})
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("take namespace %s from the list of those with Service %s: %w", namespace, names.ProxyService, ctx.Err())
-	}
 }

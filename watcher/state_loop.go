@@ -8,10 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"k8s.io/apimachinery/pkg/types"
-
 	"github.com/migration-proxy/migration-proxy/internal/kube"
-	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
 )
@@ -29,12 +26,10 @@ type stateLoop struct {
 	store     *stateStore
 	polls     *pollSchedule
 	ingresses *workQueue
-	services  *workQueue
 	events    *eventWriter
 	failures  *kube.FailureLog
 	metrics   *metrics
 	log       *slog.Logger
-	home      string // the namespace with the chart's Service
 
 	replicas   []servicestate.ReplicaStatus
 	polled     bool           // the replicas were polled once
@@ -50,16 +45,6 @@ type stateLoop struct {
 	unsavedSince time.Time      // since when migration-state is not cluster; zero: it is
 	lastSaved    time.Time      // when migration-state was last known to be cluster
 	servedFits   bool           // the last good config fits beside the state
-
-	provided    map[string]struct{} // namespaces with the proxy's Service
-	withdrawals []withdrawal
-}
-
-// withdrawal is a namespace that loses the proxy's Service. done is closed
-// when migration-state does not list it any more.
-type withdrawal struct {
-	namespace string
-	done      chan struct{}
 }
 
 // run takes inputs until ctx ends, and updates the state after each burst.
@@ -107,35 +92,13 @@ func (l *stateLoop) resolveState() {
 	}
 	before.Paused = l.store.paused
 	l.cluster = servicestate.Resolve(l.config.table, l.replicas, before, time.Now())
-	l.cluster.Namespaces = l.providedNamespaces()
 }
 
-// resume continues from what the last leader stored. That a namespace has the
-// proxy's Service is checked.
+// resume continues from what the last leader stored.
 func (l *stateLoop) resume() status.Cluster {
 	l.resumed = true
-	stored := l.store.cluster()
 	l.served, _ = l.store.lastGood()
-	for _, namespace := range stored.Namespaces {
-		l.provided[namespace] = struct{}{}
-		l.services.Add(types.NamespacedName{Namespace: namespace, Name: names.ProxyService})
-	}
-	return stored
-}
-
-// providedNamespaces are those in which admission may point Ingresses at the
-// proxy's Service: none while everything is paused, because the command
-// restore --all removes the Services itself.
-func (l *stateLoop) providedNamespaces() []string {
-	if l.cluster.Paused != "" {
-		return nil
-	}
-	namespaces := []string{l.home}
-	for namespace := range l.provided {
-		namespaces = append(namespaces, namespace)
-	}
-	slices.Sort(namespaces)
-	return slices.Compact(namespaces)
+	return l.store.cluster()
 }
 
 // rememberServedConfig keeps the text of the config as the last good one when a

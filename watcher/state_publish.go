@@ -2,7 +2,6 @@ package watcher
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -77,13 +76,6 @@ func (in savedInput) apply(l *stateLoop) bool {
 func (l *stateLoop) saved(fits bool) {
 	l.failures.Report(stateSubject, nil)
 	l.lastSaved, l.unsavedSince = time.Now(), time.Time{}
-	l.withdrawals = slices.DeleteFunc(l.withdrawals, func(w withdrawal) bool {
-		if l.cluster.Provides(w.namespace) {
-			return false
-		}
-		close(w.done)
-		return true
-	})
 	if !fits && l.servedFits && l.config.configMap != nil {
 		l.events.write(l.config.configMap, event{corev1.EventTypeWarning, EventStateTooBig, "the config is too big to be kept beside the state, " +
 			"so a proxy or watcher that starts while the newest config is invalid will have no last good one"})

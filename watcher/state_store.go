@@ -126,7 +126,7 @@ func formatState(cluster status.Cluster, lastGood string) (keys stateKeys, fits 
 // when all services of a big new cluster fail, that must be stored.
 func formatCluster(cluster status.Cluster) (text string, err error) {
 	for _, limit := range []int{servicestate.MaxReasonBytes, 100, 50, 0} {
-		short := status.Cluster{Services: make(map[string]status.ClusterService, len(cluster.Services)), Namespaces: cluster.Namespaces}
+		short := status.Cluster{Services: make(map[string]status.ClusterService, len(cluster.Services))}
 		for name, service := range cluster.Services {
 			service.Reason = excerpt.Of(service.Reason, limit)
 			short.Services[name] = service

@@ -37,7 +37,7 @@ func TestPauseOutlivesState(t *testing.T) {
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
 	env.createIngress(env.newIngress("api"))
 	env.startWatcher()
-	env.waitForPhase("api", status.Migrating, names.ProxyService)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	env.pause(`"restore --all"`)
 	env.waitForPhase("api", "", "api")
 	states := env.client.CoreV1().ConfigMaps(env.home)

@@ -55,6 +55,8 @@ type testEnv struct {
 	journal   *journal
 	linger    time.Duration
 	notice    time.Duration
+
+	anchorSettle time.Duration
 }
 
 // proxy is a replica as the watcher sees it: an address in an EndpointSlice
@@ -84,7 +86,7 @@ func newTestEnv(t *testing.T, replicas int) *testEnv {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(fast(plane.Config()))
 	require.NoError(t, err)
-	env := &testEnv{T: t, client: client, journal: &journal{}, linger: 300 * time.Millisecond, notice: 100 * time.Millisecond}
+	env := &testEnv{T: t, client: client, journal: &journal{}, linger: 300 * time.Millisecond, notice: 100 * time.Millisecond, anchorSettle: 100 * time.Millisecond}
 	env.home, env.app = env.newNamespace("home"), env.newNamespace("app")
 	for i := range replicas {
 		p := &proxy{address: fmt.Sprintf("10.1.0.%d", i+1), ready: true}
@@ -281,6 +283,15 @@ func renamed(ingress *networkingv1.Ingress, name string) *networkingv1.Ingress {
 	return ingress
 }
 
+// proxyOf is the name of the proxy Service for port 80 of a Service.
+func proxyOf(service string) string {
+	return proxyOfPort(service, networkingv1.ServiceBackendPort{Number: 80})
+}
+
+func proxyOfPort(service string, port networkingv1.ServiceBackendPort) string {
+	return ingressgen.ProxyService("", networkingv1.IngressServiceBackend{Name: service, Port: port}, nil).Name
+}
+
 // backendOf is the Service of the Ingress's first path.
 func backendOf(ingress *networkingv1.Ingress) string {
 	return ingress.Spec.Rules[0].HTTP.Paths[0].Backend.Service.Name
@@ -353,7 +364,7 @@ func (env *testEnv) options() watcher.Options {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(env.Output(), nil))
 	}
-	return watcher.Options{Config: config, Namespace: env.home, GetStatus: env.getStatus, Linger: env.linger, Notice: env.notice, Log: log}
+	return watcher.Options{Config: config, Namespace: env.home, GetStatus: env.getStatus, Linger: env.linger, Notice: env.notice, AnchorSettle: env.anchorSettle, Log: log}
 }
 
 func (env *testEnv) getStatus(ctx context.Context, endpoint kube.Endpoint) ([]byte, error) {

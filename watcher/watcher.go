@@ -75,8 +75,8 @@ func (w *Watcher) newTerm(events *eventWriter) *term {
 	changes := &objectChanges{stores: stores, ingresses: ingressQueue, services: serviceQueue, polls: polls, events: events}
 	loop := w.newStateLoop(changes, desired)
 	services := &serviceReconciler{
-		client: w.client, stores: stores, desired: desired, queue: serviceQueue, namespaces: loop, metrics: w.metrics,
-		lifecycles: newServiceLifecycles(), home: w.options.Namespace, linger: w.options.Linger, notice: w.options.Notice,
+		client: w.client, stores: stores, desired: desired, queue: serviceQueue, metrics: w.metrics,
+		lifecycles: newServiceLifecycles(), options: w.options,
 	}
 	return &term{
 		Watcher: w, stores: stores, changes: changes, loop: loop, services: services,
@@ -95,8 +95,8 @@ func (w *Watcher) newStateLoop(changes *objectChanges, desired *atomic.Pointer[d
 	return &stateLoop{
 		inputs: make(chan stateInput), published: make(chan struct{}), desired: desired, store: store, polls: changes.polls,
 		config:    &configState{source: o.configMap(w.client, names.ConfigMap), store: store, events: changes.events, log: o.Log},
-		ingresses: changes.ingresses, services: changes.services, events: changes.events, failures: w.failures,
-		metrics: w.metrics, log: o.Log, home: o.Namespace, index: newIngressIndex(), servedFits: true, provided: map[string]struct{}{},
+		ingresses: changes.ingresses, events: changes.events, failures: w.failures,
+		metrics: w.metrics, log: o.Log, index: newIngressIndex(), servedFits: true,
 	}
 }
 

@@ -94,7 +94,7 @@ func at(took []time.Duration, part float64) time.Duration {
 // largeCache knows many services, all of them served.
 func largeCache(b *testing.B) *ConfigCache {
 	b.Helper()
-	text, state := strings.Builder{}, status.Cluster{Services: map[string]status.ClusterService{}, Namespaces: []string{"shop"}}
+	text, state := strings.Builder{}, status.Cluster{Services: map[string]status.ClusterService{}}
 	text.WriteString("services:\n")
 	for i := range benchServices {
 		name := fmt.Sprintf("api-%04d", i)

@@ -111,7 +111,7 @@ func (c *ConfigCache) takeState(configMap *corev1.ConfigMap) {
 	state, err := status.ParseCluster(data)
 	if err != nil {
 		c.log.Error("cluster state not readable, keeping the last one", "configmap", c.state.String(), "error", err)
-		state.Services, state.Namespaces = c.next.state.Services, c.next.state.Namespaces
+		state.Services = c.next.state.Services
 	}
 	c.next.state = state
 	if c.valid == nil {

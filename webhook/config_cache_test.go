@@ -24,7 +24,7 @@ services:
     new_backend: api.new.example.com:443
     migration: {enabled: true, percentage: 20}
 `
-	served = `{"services":{"api":{"host":"api.example.com","path_prefix":"/","phase":"Migrating","since":"2026-01-01T00:00:00Z"}},"namespaces":["shop"]}`
+	served = `{"services":{"api":{"host":"api.example.com","path_prefix":"/","phase":"Migrating","since":"2026-01-01T00:00:00Z"}}}`
 )
 
 func newCache() *ConfigCache {

@@ -41,13 +41,27 @@ func (h *ingressRewriter) decide(ctx context.Context, request admission.Request)
 	if err := h.cache.Synced(); err != nil {
 		return decision{}, err
 	}
+	stored := h.decodeStored(request)
 	current := h.cache.current.Load()
-	edits := restoreLostOriginal(ingress, request.OldObject.Raw)
+	edits := restoreLostOriginal(ingress, stored)
 	report := ingressgen.Rewrite(ingress, ingressgen.View{
-		Table: current.table, State: current.state,
+		Table: current.table, State: current.state, Admission: &ingressgen.Admission{Stored: stored},
 		Ports: &portLookup{portCache: h.ports, ctx: ctx, namespace: ingress.Namespace},
 	})
 	return h.patch(request, report, append(edits, report.Edits...))
+}
+
+// decodeStored is the Ingress that the request replaces; nil if it makes a new one.
+func (h *ingressRewriter) decodeStored(request admission.Request) *networkingv1.Ingress {
+	if len(request.OldObject.Raw) == 0 {
+		return nil
+	}
+	stored, err := decodeIngress(request.OldObject.Raw, request.Namespace)
+	if err != nil {
+		h.log.Warn("stored Ingress not read, treating it as new", "ingress", request.Namespace+"/"+request.Name, "error", err)
+		return nil
+	}
+	return stored
 }
 
 // onError lets the Ingress pass unchanged: a migration tool must not stop a

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
@@ -29,11 +30,52 @@ func backendOf(ingress *networkingv1.Ingress) string {
 
 func requireRewritten(t *testing.T, ingress *networkingv1.Ingress) {
 	t.Helper()
-	require.Equal(t, names.ProxyService, backendOf(ingress))
+	require.Equal(t, proxyOf(80), backendOf(ingress))
 	require.Equal(t, "Migrating", ingress.Annotations[ingressgen.AnnotationPhase])
 	require.NotEmpty(t, ingress.Annotations[ingressgen.AnnotationOriginal])
 	require.Equal(t, "web", ingress.Annotations["team"])
 }
+
+// requireWaiting: the Ingress points where its user wrote, until the watcher
+// switches it.
+func requireWaiting(t *testing.T, ingress *networkingv1.Ingress) {
+	t.Helper()
+	require.Equal(t, "web", backendOf(ingress))
+	require.Equal(t, "Bypassed", ingress.Annotations[ingressgen.AnnotationPhase])
+	require.Equal(t, ingressgen.ReasonWaiting, ingress.Annotations[ingressgen.AnnotationReason])
+}
+
+// proxyOf is the proxy Service for a port of Service web.
+func proxyOf(port int32) string {
+	old := networkingv1.IngressServiceBackend{Name: "web", Port: networkingv1.ServiceBackendPort{Number: port}}
+	return ingressgen.ProxyService("", old, nil).Name
+}
+
+// switchToProxy points an Ingress at the proxy, as the watcher does.
+func (s *installation) switchToProxy(t *testing.T, name string) *networkingv1.Ingress {
+	t.Helper()
+	config := plane.Config()
+	config.Impersonate = rest.ImpersonationConfig{UserName: User(s.own, names.Webhook), Groups: []string{"system:masters"}}
+	watcher, err := kubernetes.NewForConfig(config)
+	require.NoError(t, err)
+	ingresses := watcher.NetworkingV1().Ingresses(s.apps)
+	stored, err := ingresses.Get(t.Context(), name, metav1.GetOptions{})
+	require.NoError(t, err)
+	reviewer, _ := s.admission.ingresses.reviewer.(*ingressRewriter)
+	current := reviewer.cache.current.Load()
+	report := ingressgen.Rewrite(stored, ingressgen.View{Table: current.table, State: current.state, Ports: httpPort{}})
+	patch, err := json.Marshal(report.Edits)
+	require.NoError(t, err)
+	stored, err = ingresses.Patch(t.Context(), name, types.JSONPatchType, patch, metav1.PatchOptions{})
+	require.NoError(t, err)
+	return stored
+}
+
+// httpPort knows the port "http" of every Service.
+type httpPort struct{}
+
+// PortNumber implements ingressgen.PortLookup.
+func (httpPort) PortNumber(_, name string) (int32, bool) { return 80, name == "http" }
 
 // requireAsWritten: no annotation and no backend of the proxy is left.
 func requireAsWritten(t *testing.T, ingress *networkingv1.Ingress) {
@@ -42,15 +84,18 @@ func requireAsWritten(t *testing.T, ingress *networkingv1.Ingress) {
 	require.False(t, ingressgen.Touched(ingress), ingress.Annotations)
 }
 
-// TestIngressIsRewritten: an opted-in Ingress is stored rewritten, whatever request
-// writes it. Without the opt-in it is stored as the user wrote it.
-func TestIngressIsRewritten(t *testing.T) {
+// TestIngressStaysRewritten: an opted-in Ingress waits for the watcher. When that
+// has pointed it at the proxy it is stored so, whatever request writes it. Without
+// the opt-in it is stored as the user wrote it.
+func TestIngressStaysRewritten(t *testing.T) {
 	t.Parallel()
 	s := newInstallation(t)
 	ingresses := s.NetworkingV1().Ingresses(s.apps)
 
 	stored, err := ingresses.Create(t.Context(), ingress("api", "web", 80), metav1.CreateOptions{})
 	require.NoError(t, err)
+	requireWaiting(t, stored)
+	stored = s.switchToProxy(t, "api")
 	requireRewritten(t, stored)
 
 	again := stored.DeepCopy()
@@ -81,13 +126,12 @@ func TestServerSideApply(t *testing.T) {
 	s := newInstallation(t)
 	ingresses := s.NetworkingV1().Ingresses(s.apps)
 	manifest := ingress("api", "web", 80)
-	for range 2 {
-		stored, err := apply(t.Context(), s, manifest)
-		require.NoError(t, err)
-		requireRewritten(t, stored)
-	}
-	manifest.Annotations["more"] = "yes"
 	stored, err := apply(t.Context(), s, manifest)
+	require.NoError(t, err)
+	requireWaiting(t, stored)
+	s.switchToProxy(t, "api")
+	manifest.Annotations["more"] = "yes"
+	stored, err = apply(t.Context(), s, manifest)
 	require.NoError(t, err)
 	requireRewritten(t, stored)
 	require.Equal(t, "yes", stored.Annotations["more"])
@@ -105,7 +149,7 @@ func apply(ctx context.Context, s *installation, manifest *networkingv1.Ingress)
 	if err != nil {
 		return nil, err
 	}
-	return s.NetworkingV1().Ingresses(s.apps).Patch(ctx, manifest.Name, types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "user"})
+	return s.NetworkingV1().Ingresses(s.apps).Patch(ctx, manifest.Name, types.ApplyPatchType, text, metav1.PatchOptions{FieldManager: "user", Force: new(true)})
 }
 
 // TestOtherIngressesCostNoCall: the API server does not call the webhook for an
@@ -171,14 +215,15 @@ func TestWatcherPasses(t *testing.T) {
 	require.Equal(t, before, s.count("ingress"))
 }
 
-// TestDryRun: a dry run gives the rewritten Ingress and stores nothing.
+// TestDryRun: a dry run gives the Ingress as it would be stored, and stores
+// nothing.
 func TestDryRun(t *testing.T) {
 	t.Parallel()
 	s := newInstallation(t)
 	ingresses := s.NetworkingV1().Ingresses(s.apps)
 	dry, err := ingresses.Create(t.Context(), ingress("api", "web", 80), metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	require.NoError(t, err)
-	requireRewritten(t, dry)
+	requireWaiting(t, dry)
 	_, err = ingresses.Get(t.Context(), "api", metav1.GetOptions{})
 	require.True(t, apierrors.IsNotFound(err))
 }
@@ -204,12 +249,12 @@ func TestNamedPorts(t *testing.T) {
 		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "http", Port: 80}, {Name: "admin", Port: 81}}},
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	for name, want := range map[string]string{"http": names.ProxyService, "admin": "web", "other": "web"} {
+	for name, want := range map[string]string{"http": ingressgen.ReasonWaiting, "admin": "no path belongs", "other": "no path belongs"} {
 		named := ingress("api-"+name, "web", 0)
 		named.Spec.Rules[0].HTTP.Paths[0].Backend.Service.Port.Name = name
 		stored, err := s.NetworkingV1().Ingresses(s.apps).Create(t.Context(), named, metav1.CreateOptions{})
 		require.NoError(t, err)
-		require.Equal(t, want, backendOf(stored), name)
+		require.Contains(t, stored.Annotations[ingressgen.AnnotationReason], want, name)
 	}
 	require.EqualValues(t, 1, s.serviceReads.Load())
 }
@@ -222,8 +267,9 @@ func TestLostOriginalIsRestored(t *testing.T) {
 	s := newInstallation(t)
 	ingresses := s.NetworkingV1().Ingresses(s.apps)
 	for _, optedIn := range []bool{true, false} {
-		stored, err := ingresses.Create(t.Context(), ingress("api", "web", 80), metav1.CreateOptions{})
+		_, err := ingresses.Create(t.Context(), ingress("api", "web", 80), metav1.CreateOptions{})
 		require.NoError(t, err)
+		stored := s.switchToProxy(t, "api")
 		requireRewritten(t, stored)
 		original := stored.Annotations[ingressgen.AnnotationOriginal]
 		stored.Annotations = nil
@@ -242,29 +288,22 @@ func TestLostOriginalIsRestored(t *testing.T) {
 	}
 }
 
-// TestWaitForService: an Ingress does not point at a proxy Service that does not
-// exist. Only the watcher creates it.
-func TestWaitForService(t *testing.T) {
+// TestUnreadableStoredIngress: without the stored Ingress nothing is pointed at the
+// proxy.
+func TestUnreadableStoredIngress(t *testing.T) {
 	t.Parallel()
 	cache := newCache()
 	cache.takeConfig(configText(oneService))
+	cache.takeState(configMap(map[string]string{status.ClusterKey: served}))
 	ingresses := New(Options{Cache: cache, Log: quiet}).ingresses
-	patchFor := func(namespaces string) string {
-		cache.takeState(configMap(map[string]string{status.ClusterKey: strings.ReplaceAll(served, `["shop"]`, namespaces)}))
-		text, err := json.Marshal(ingress("api", "web", 80))
-		require.NoError(t, err)
-		request := admission.Request{}
-		request.Namespace, request.Object.Raw = "shop", text
-		made, err := ingresses.decide(t.Context(), request)
-		require.NoError(t, err)
-		return string(made.response.Patch)
-	}
-	require.Contains(t, patchFor(`["blog","shop"]`), names.ProxyService+`"`)
-	for _, elsewhere := range []string{`[]`, `null`, `["blog","shops"]`} {
-		patch := patchFor(elsewhere)
-		require.Contains(t, patch, ingressgen.ReasonWaitingForService)
-		require.NotContains(t, patch, "/spec/", "its backend stays")
-	}
+	text, err := json.Marshal(ingress("api", "web", 80))
+	require.NoError(t, err)
+	request := admission.Request{}
+	request.Namespace, request.Object.Raw, request.OldObject.Raw = "shop", text, []byte("{")
+	made, err := ingresses.decide(t.Context(), request)
+	require.NoError(t, err)
+	require.Contains(t, string(made.response.Patch), ingressgen.ReasonWaiting)
+	require.NotContains(t, string(made.response.Patch), "/spec/", "its backend stays")
 }
 
 // TestDecodeIgnoresTwoFields: nothing but status and managedFields is left out.

@@ -73,7 +73,7 @@ func newInstallation(t *testing.T) *installation {
 	s.Clientset, err = kubernetes.NewForConfig(user)
 	require.NoError(t, err)
 	s.createConfigMap(t, names.ConfigMap, names.ConfigKey, installationConfig(s.apps))
-	s.createConfigMap(t, names.StateMap, status.ClusterKey, strings.ReplaceAll(served, `"shop"`, `"`+s.apps+`"`))
+	s.createConfigMap(t, names.StateMap, status.ClusterKey, served)
 	address, ca := s.serve(t)
 	s.register(t, address, ca)
 	return s

@@ -11,19 +11,15 @@ import (
 // restored: somebody removed the annotations from a copy of the rewritten
 // Ingress and wrote it back. It changes the Ingress, and gives the edits that do
 // the same.
-func restoreLostOriginal(ingress *networkingv1.Ingress, old []byte) []ingressgen.Edit {
+func restoreLostOriginal(ingress, stored *networkingv1.Ingress) []ingressgen.Edit {
 	const name = ingressgen.AnnotationOriginal
-	if _, exists := ingress.Annotations[name]; exists || len(old) == 0 || !ingressgen.ThroughProxy(ingress) {
+	if _, exists := ingress.Annotations[name]; exists || stored == nil || stored.Annotations[name] == "" || !ingressgen.ThroughProxy(ingress) {
 		return nil
 	}
-	before, err := decodeIngress(old, ingress.Namespace)
-	if err != nil || before.Annotations[name] == "" {
-		return nil
-	}
-	edits := ingressgen.SetAnnotation(ingress, name, before.Annotations[name])
+	edits := ingressgen.SetAnnotation(ingress, name, stored.Annotations[name])
 	if ingress.Annotations == nil {
 		ingress.Annotations = map[string]string{}
 	}
-	ingress.Annotations[name] = before.Annotations[name]
+	ingress.Annotations[name] = stored.Annotations[name]
 	return edits
 }

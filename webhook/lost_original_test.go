@@ -1,13 +1,11 @@
 package webhook
 
 import (
-	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
-	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
 // TestPresentOriginalStays: annotation original is put back only where it is
@@ -15,18 +13,16 @@ import (
 func TestPresentOriginalStays(t *testing.T) {
 	t.Parallel()
 	const name = ingressgen.AnnotationOriginal
-	before := ingress("api", names.ProxyService, 80)
+	before := ingress("api", proxyOf(80), 80)
 	before.Annotations = map[string]string{name: `{"annotations":{}}`}
-	old, err := json.Marshal(before)
-	require.NoError(t, err)
 	for _, value := range []string{"", `{"backends":[]}`} {
 		current := before.DeepCopy()
 		current.Annotations[name] = value
-		require.Empty(t, restoreLostOriginal(current, old))
+		require.Empty(t, restoreLostOriginal(current, before))
 		require.Equal(t, value, current.Annotations[name])
 	}
 	current := before.DeepCopy()
 	delete(current.Annotations, name)
-	require.NotEmpty(t, restoreLostOriginal(current, old))
+	require.NotEmpty(t, restoreLostOriginal(current, before))
 	require.Equal(t, before.Annotations, current.Annotations)
 }

@@ -52,21 +52,25 @@ func (e *endpoint) post(path string, body []byte) ([]byte, error) {
 	return io.ReadAll(response.Body)
 }
 
-// review encodes the AdmissionReview of an object.
-func review(object []byte) []byte {
+// review encodes the AdmissionReview of an object that is created, or that replaces
+// the stored one.
+func review(object []byte, stored ...[]byte) []byte {
+	request := &admissionv1.AdmissionRequest{
+		UID: types.UID("1"), Operation: admissionv1.Create, Namespace: "shop", Name: "api",
+		Object: runtime.RawExtension{Raw: object},
+	}
+	if len(stored) > 0 {
+		request.Operation, request.OldObject.Raw = admissionv1.Update, stored[0]
+	}
 	text, _ := json.Marshal(admissionv1.AdmissionReview{
-		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
-		Request: &admissionv1.AdmissionRequest{
-			UID: types.UID("1"), Operation: admissionv1.Create, Namespace: "shop", Name: "api",
-			Object: runtime.RawExtension{Raw: object},
-		},
+		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"}, Request: request,
 	})
 	return text
 }
 
-func (e *endpoint) admit(t *testing.T, path string, object []byte) *admissionv1.AdmissionResponse {
+func (e *endpoint) admit(t *testing.T, path string, object []byte, stored ...[]byte) *admissionv1.AdmissionResponse {
 	t.Helper()
-	body, err := e.post(path, review(object))
+	body, err := e.post(path, review(object, stored...))
 	require.NoError(t, err)
 	var reviewed admissionv1.AdmissionReview
 	require.NoError(t, json.Unmarshal(body, &reviewed))
@@ -74,7 +78,7 @@ func (e *endpoint) admit(t *testing.T, path string, object []byte) *admissionv1.
 }
 
 // TestUnknownFieldsSurvive: fields that the API types do not have stay at every
-// level.
+// level of an Ingress that a user applies over the rewritten one.
 func TestUnknownFieldsSurvive(t *testing.T) {
 	t.Parallel()
 	e := newEndpoint(t, New(Options{Cache: syncedCache(), Log: quiet}).Register)
@@ -82,14 +86,15 @@ func TestUnknownFieldsSurvive(t *testing.T) {
 		`"metadata":{"name":"api","futureMeta":{"a":1},"annotations":{"migration-proxy.io/enabled":"true"}},` +
 		`"spec":{"futureSpec":[1,2],"rules":[{"host":"api.example.com","futureRule":true,"http":{"futureHTTP":"x","paths":[` +
 		`{"path":"/","pathType":"Prefix","futurePath":{"b":[]},"backend":{"futureBackend":1,"service":{"name":"web","futureService":null,"port":{"number":80,"futurePort":9}}}}]}}]}}`)
-	response := e.admit(t, PathIngress, object)
+	stored := bytes.Replace(object, []byte(`"name":"web"`), []byte(`"name":"`+proxyOf(80)+`"`), 1)
+	response := e.admit(t, PathIngress, object, stored)
 	require.True(t, response.Allowed)
 	require.Equal(t, admissionv1.PatchTypeJSONPatch, *response.PatchType)
 	patch, err := jsonpatch.DecodePatch(response.Patch)
 	require.NoError(t, err)
 	edited, err := patch.Apply(object)
 	require.NoError(t, err)
-	require.Contains(t, string(edited), `"name":"migration-proxy"`)
+	require.Contains(t, string(edited), `"name":"`+proxyOf(80)+`"`)
 	for _, field := range []string{"futureTop", "futureMeta", "futureSpec", "futureRule", "futureHTTP", "futurePath", "futureBackend", "futureService", "futurePort"} {
 		require.Equal(t, 1, strings.Count(string(edited), `"`+field+`"`), "%s in %s", field, edited)
 	}

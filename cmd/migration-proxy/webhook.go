@@ -10,6 +10,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/listen"
 	"github.com/migration-proxy/migration-proxy/internal/manager"
 	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/watcher"
 )
 
 type webhookOptions struct {
@@ -59,13 +60,22 @@ func (o *webhookOptions) flags(cmd *cobra.Command) {
 	flags.DurationVar(&o.manager.Drain, "drain", 5*time.Second, "how long SIGTERM leaves the port open, while /ready says no")
 	flags.StringSliceVar(&o.manager.CanaryControllers, "canary-controllers", nil,
 		"spec.controller of IngressClasses whose controller knows the canary annotations of ingress-nginx, besides "+ingressgen.ControllerNginx)
-	environmentOf(flags, "listen", "http", "cert-dir", "namespace", "user", "leader-elect", "drain", "canary-controllers")
+	flags.StringSliceVar(&o.manager.AnchorControllers, "anchor-controllers", []string{ingressgen.ControllerNginx},
+		"spec.controller of IngressClasses whose controller loses requests when an Ingress changes its Service, so that an anchor must name both")
+	flags.DurationVar(&o.manager.AnchorSettle, "anchor-settle", watcher.AnchorSettle, "how long such a controller has to read an anchor before an Ingress changes")
+	environmentOf(flags, "listen", "http", "cert-dir", "namespace", "user", "leader-elect", "drain", "canary-controllers", "anchor-controllers", "anchor-settle")
 	o.logs.flags(cmd)
 }
+
+// maxAnchorSettle bounds how long an opt-in waits.
+const maxAnchorSettle = 10 * time.Minute
 
 func (o *webhookOptions) check() error {
 	if drain := o.manager.Drain; drain < 0 || drain > maxDrain {
 		return wrongUsage("--drain %s: use 0s to %s", drain, maxDrain)
+	}
+	if settle := o.manager.AnchorSettle; settle <= 0 || settle > maxAnchorSettle {
+		return wrongUsage("--anchor-settle %s: use 1s to %s", settle, maxAnchorSettle)
 	}
 	return o.logs.check()
 }

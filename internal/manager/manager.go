@@ -35,6 +35,9 @@ type Options struct {
 	Drain       time.Duration  // how long the webhooks answer after SIGTERM
 	// CanaryControllers know canary annotations besides ingress-nginx.
 	CanaryControllers []string
+	// AnchorControllers and AnchorSettle are those of watcher.Options.
+	AnchorControllers []string
+	AnchorSettle      time.Duration
 	Log               *slog.Logger
 }
 
@@ -110,7 +113,7 @@ func (m *manager) configureTLS(config *tls.Config) {
 func (m *manager) prepareWatcher() (err error) {
 	m.watcher, err = watcher.New(watcher.Options{
 		Config: m.options.Cluster.Config, Namespace: m.options.Cluster.Namespace, Log: m.log,
-		CanaryControllers: m.options.CanaryControllers,
+		CanaryControllers: m.options.CanaryControllers, AnchorControllers: m.options.AnchorControllers, AnchorSettle: m.options.AnchorSettle,
 	})
 	return err
 }

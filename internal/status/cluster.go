@@ -3,7 +3,6 @@ package status
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -43,13 +42,6 @@ type ClusterService struct {
 	Reason string `json:"reason,omitempty"`
 	// Since is when the phase began, in UTC.
 	Since time.Time `json:"since"`
-}
-
-// Provides tells whether an Ingress of the namespace may be pointed at the
-// proxy's Service there.
-func (c Cluster) Provides(namespace string) bool {
-	_, found := slices.BinarySearch(c.Namespaces, namespace)
-	return found
 }
 
 // ParseCluster reads the data of ConfigMap migration-state. Without ClusterKey

@@ -16,15 +16,15 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/cli/installation"
 )
 
-const (
-	// controllerDelay is how long ingress controllers have to follow the restored
-	// Ingresses before the Services that these pointed at are deleted:
-	// ingress-nginx reloads about once a second.
-	controllerDelay = 5 * time.Second
-	// pauseDelay is how long a step waits before it looks for more to do: a
-	// webhook that has not seen the pause yet may rewrite an Ingress once more.
-	pauseDelay = 500 * time.Millisecond
-)
+// controllerDelay is how long ingress controllers have to follow the restored
+// Ingresses before the anchors and the Services that these pointed at are
+// deleted: ingress-nginx looks for changes once in 3.3 s, and a big config
+// takes seconds to load. Tests wait less.
+var controllerDelay = 10 * time.Second
+
+// pauseDelay is how long a step waits before it looks for more to do: a
+// webhook that has not seen the pause yet may rewrite an Ingress once more.
+const pauseDelay = 500 * time.Millisecond
 
 // progress counts what was done.
 type progress struct{ restored, deleted int }
@@ -120,7 +120,7 @@ func (r restorer) restoreOrDelete(ctx context.Context, ingress *networkingv1.Ing
 			return progress{}, err
 		}
 		return progress{deleted: 1}, nil
-	case !ingressgen.Touched(ingress):
+	case ingressgen.IsAnchor(ingress) || !ingressgen.Touched(ingress):
 		return progress{}, nil
 	}
 	err = retry.OnError(editBackoff, isEditedMeanwhile, func() error {

@@ -18,5 +18,5 @@
 //
 // All takes these steps, each until it finds nothing more to do:
 //
-//	pause -> restore Ingresses, delete companions -> wait 5 s -> delete Services
+//	pause -> restore Ingresses, delete companions -> wait 10 s -> delete anchors and Services
 package restore

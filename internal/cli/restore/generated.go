@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/cli/installation"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 )
@@ -19,9 +20,14 @@ var managed = metav1.ListOptions{LabelSelector: names.ManagedByLabel + "=" + nam
 // object is one that webhook or watcher has generated.
 type object struct{ resource, namespace, name string }
 
-// generated lists the Services and EndpointSlices that the watcher has
-// generated, in all namespaces. The Service of the Helm chart is not one.
+// generated lists the anchors, Services and EndpointSlices that the watcher has
+// generated, in all namespaces and in this order. The Service of the Helm chart is
+// not one.
 func (r restorer) generated(ctx context.Context) ([]object, error) {
+	ingresses, err := r.NetworkingV1().Ingresses(metav1.NamespaceAll).List(ctx, managed)
+	if err != nil {
+		return nil, installation.Right{Verb: "list", Resource: installation.Ingresses}.Explain(err)
+	}
 	services, err := r.CoreV1().Services(metav1.NamespaceAll).List(ctx, managed)
 	if err != nil {
 		return nil, installation.Right{Verb: "list", Resource: installation.Services}.Explain(err)
@@ -31,6 +37,11 @@ func (r restorer) generated(ctx context.Context) ([]object, error) {
 		return nil, installation.Right{Verb: "list", Resource: installation.EndpointSlices}.Explain(err)
 	}
 	var all []object
+	for i := range ingresses.Items {
+		if anchor := &ingresses.Items[i]; ingressgen.IsAnchor(anchor) {
+			all = append(all, object{installation.Ingresses, anchor.Namespace, anchor.Name})
+		}
+	}
 	for _, service := range services.Items {
 		if service.Namespace != r.Namespace || service.Name != names.ProxyService {
 			all = append(all, object{installation.Services, service.Namespace, service.Name})

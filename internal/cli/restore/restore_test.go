@@ -32,6 +32,7 @@ import (
 var plane *controlplane.ControlPlane
 
 func TestMain(m *testing.M) {
+	controllerDelay = 2 * time.Second
 	os.Exit(controlplane.Main(m, controlplane.Options{}, &plane))
 }
 
@@ -65,7 +66,7 @@ func newCluster(t *testing.T) *cluster {
 	}
 	table, err := config.Load("test", []byte(text))
 	require.NoError(t, err)
-	c.view = ingressgen.View{Table: table, State: state, CreatesService: true}
+	c.view = ingressgen.View{Table: table, State: state}
 	_, err = c.CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: names.ConfigMap}, Data: map[string]string{names.ConfigKey: text},
 	}, metav1.CreateOptions{})
@@ -106,17 +107,23 @@ func (c *cluster) rewrittenIngress(name string) (before *networkingv1.Ingress) {
 	return before
 }
 
+// shopBackend is the backend of Ingress shop.
+var shopBackend = networkingv1.IngressServiceBackend{Name: "shop", Port: networkingv1.ServiceBackendPort{Number: 80}}
+
 // createGenerated creates the generated Services: those of the users' namespace, one for a
 // companion of our own namespace, and beside it the chart's, which stays.
 func (c *cluster) createGenerated() {
 	c.Helper()
 	companion := c.ingress("blog-migration")
-	chart := ingressgen.ProxyService(c.Namespace)
+	chart := ingressgen.ProxyService(c.Namespace, shopBackend, nil)
+	chart.Name = names.ProxyService
 	services := c.CoreV1().Services(c.Namespace)
 	_, err := services.Create(c.Context(), chart, metav1.CreateOptions{})
 	require.NoError(c, err)
 	c.Cleanup(func() { _ = services.Delete(context.Background(), chart.Name, metav1.DeleteOptions{}) }) // or the next test removes it
-	c.createService(ingressgen.ProxyService(c.apps))
+	c.createService(ingressgen.ProxyService(c.apps, shopBackend, nil))
+	_, err = c.NetworkingV1().Ingresses(c.apps).Create(c.Context(), ingressgen.Anchor(c.apps, shopBackend, ingressgen.ClassName{Name: "nginx"}), metav1.CreateOptions{})
+	require.NoError(c, err)
 	c.createService(ingressgen.CompanionService(companion))
 	companion.Namespace, companion.OwnerReferences = c.Namespace, nil
 	c.createService(ingressgen.CompanionService(companion))
@@ -215,14 +222,14 @@ func TestRestoreAll(t *testing.T) {
 	c := newCluster(t)
 	shop, blog := c.rewrittenIngress("shop"), c.rewrittenIngress("blog")
 	c.createGenerated()
-	c.recordState(status.Cluster{Namespaces: []string{c.apps}})
+	c.recordState(status.Cluster{Services: c.view.State.Services})
 	foreign := &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Name: "foreign"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}},
 	}
 	_, err := c.CoreV1().Services(c.apps).Create(t.Context(), foreign, metav1.CreateOptions{})
 	require.NoError(t, err)
 
-	require.Contains(t, c.wantAll(), "nothing of ours is left: 2 Ingresses restored and 7 generated objects removed")
+	require.Contains(t, c.wantAll(), "nothing of ours is left: 2 Ingresses restored and 8 generated objects removed")
 	for _, before := range []*networkingv1.Ingress{shop, blog} {
 		after := c.ingress(before.Name)
 		require.Equal(t, before.Spec, after.Spec)
@@ -362,7 +369,7 @@ func TestRestoreAllWaitsForControllers(t *testing.T) {
 	require.NoError(t, err)
 
 	begun := time.Now()
-	require.Contains(t, c.wantAll(), "0 Ingresses restored and 6 generated objects removed")
+	require.Contains(t, c.wantAll(), "0 Ingresses restored and 7 generated objects removed")
 	require.Greater(t, time.Since(begun), controllerDelay)
 	c.ingress("theirs-migration")
 }
