@@ -159,7 +159,7 @@ func (c *admissionCluster) createConfig(ctx context.Context, _ *harness) error {
 func (c *admissionCluster) migrations() (text string, state status.Cluster) {
 	var all strings.Builder
 	all.WriteString("services:\n")
-	state = status.Cluster{Services: map[string]status.ClusterService{}, Namespaces: []string{c.ours.namespace}}
+	state = status.Cluster{Services: map[string]status.ClusterService{}}
 	for n := range admittedServices {
 		host := admittedHost(n)
 		name := migration.Name(fmt.Sprintf("shop-%d", n))

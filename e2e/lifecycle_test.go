@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,7 +10,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/migration-proxy/migration-proxy/e2e/world"
 )
@@ -118,22 +118,22 @@ func requireAllRestored(t *testing.T, s *world.App, before map[string]string) {
 		require.Equal(t, want, world.WithoutAnnotation(t, got, world.Annotations+"enabled"), name)
 	}
 	s.WaitForNoIngress("side-migration")
-	for _, name := range []string{world.ProxyService, "side-migration"} {
-		requireNoService(t, s, name)
-	}
+	requireNothingGenerated(t, s)
 }
 
-// requireNoService requires that neither the Service nor its EndpointSlices exist.
-func requireNoService(t *testing.T, s *world.App, name string) {
+// requireNothingGenerated requires that the App's namespace has no object with our
+// label: no proxy Service, EndpointSlice, anchor or companion.
+func requireNothingGenerated(t *testing.T, s *world.App) {
 	t.Helper()
-	world.Eventually(t, "no Service "+name, func(ctx context.Context) error {
-		_, err := s.Client.CoreV1().Services(s.Namespace).Get(ctx, name, metav1.GetOptions{})
-		return world.Gone(err)
+	world.Eventually(t, "nothing generated in "+s.Namespace, func(context.Context) error {
+		left := s.Try(t, world.Command{Program: "kubectl", Args: []string{
+			"get", "services,endpointslices,ingresses", "--namespace", s.Namespace, "--selector", world.Managed, "--output", "name",
+		}})
+		if left.Code != 0 || strings.Contains(left.Output, "/") {
+			return errors.New(left.Output)
+		}
+		return nil
 	})
-	slices, err := s.Client.DiscoveryV1().EndpointSlices(s.Namespace).List(t.Context(),
-		metav1.ListOptions{LabelSelector: "kubernetes.io/service-name=" + name})
-	require.NoError(t, err)
-	require.Empty(t, slices.Items)
 }
 
 // requireNoTrace requires that no object of the chart or its programs exists.

@@ -47,7 +47,7 @@ func rollUnderLoad(t *testing.T, s *world.App, roll func(t *testing.T)) {
 	many := func(load *wire.Load) { load.Connections, load.Rate = 32, 400 }
 	// These connect to the proxy without an ingress controller, which could close a
 	// connection in time or repeat a GET.
-	direct := func(load *wire.Load) { load.Target = world.ProxyService + "." + s.Namespace + ".svc.cluster.local:80" }
+	direct := func(load *wire.Load) { load.Target = s.ProxyOf("shop") + "." + s.Namespace + ".svc.cluster.local:8000" }
 	streams := map[string]*world.Stream{
 		"GET": s.Stream(paced), "POST": s.Stream(paced, uploads),
 		"GET without a controller": s.Stream(paced, direct), "POST without a controller": s.Stream(many, direct, uploads),

@@ -65,7 +65,7 @@ func nextVersion(s *world.App, ingress *networkingv1.Ingress) {
 
 func bothRewritten(ingress *networkingv1.Ingress) error {
 	for path := range 2 {
-		if got := world.Backend(ingress, 0, path); got != world.Rewritten {
+		if got := world.Backend(ingress, 0, path); !world.Rewritten(got) {
 			return fmt.Errorf("path %d leads to %q", path, got)
 		}
 	}

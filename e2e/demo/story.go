@@ -58,7 +58,7 @@ func (d *demo) optIn() {
 	d.show(d.app.OptIn(ingress))
 	d.app.WaitForPhase(ingress, "Migrating")
 	now := d.app.GetIngress(ingress)
-	d.claim(world.Backend(now, 0, 0) == world.Rewritten, "path / of the Ingress leads to Service %s now", world.Backend(now, 0, 0))
+	d.claim(world.Rewritten(world.Backend(now, 0, 0)), "path / of the Ingress leads to Service %s now", world.Backend(now, 0, 0))
 	d.claim(world.Annotation(now, "original") != "", "and its annotation has the original backend: %s", world.Annotation(now, "original"))
 	d.split(0)
 }

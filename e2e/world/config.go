@@ -19,6 +19,7 @@ const (
 	ConfigLabel  = "migration-proxy.io/config"
 	StateMap     = "migration-state"
 	ProxyService = "migration-proxy"
+	Managed      = "app.kubernetes.io/managed-by=migration-proxy" // selects what is generated
 	Deployment   = "migration-proxy"
 	Webhook      = "migration-proxy-webhook"
 	Lease        = "migration-proxy-watcher"

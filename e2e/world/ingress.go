@@ -92,8 +92,16 @@ func Backend(ingress *networkingv1.Ingress, rule, path int) string {
 	return fmt.Sprintf("%s:%d", service.Name, service.Port.Number)
 }
 
-// Rewritten is the backend of a migrated path.
-const Rewritten = ProxyService + ":80"
+// Rewritten tells whether a backend, as Backend gives it, is that of a migrated path.
+func Rewritten(backend string) bool { return strings.HasPrefix(backend, ProxyService+"-") }
+
+// ProxyOf gives the name of the proxy Service of Ingress shop's first path, which must be
+// migrated.
+func (s *App) ProxyOf(name string) string {
+	s.t.Helper()
+	service, _, _ := strings.Cut(Backend(s.GetIngress(name), 0, 0), ":")
+	return service
+}
 
 // Annotation gives the value of one of our annotations.
 func Annotation(ingress *networkingv1.Ingress, name string) string {
@@ -105,7 +113,7 @@ func Annotation(ingress *networkingv1.Ingress, name string) string {
 func InPhase(phase string) func(*networkingv1.Ingress) error {
 	return func(ingress *networkingv1.Ingress) error {
 		got, backend := Annotation(ingress, "phase"), Backend(ingress, 0, 0)
-		if got != phase || (backend == Rewritten) != (phase == "Migrating") {
+		if got != phase || Rewritten(backend) != (phase == "Migrating") {
 			return fmt.Errorf("phase %q (%s), backend %s", got, Annotation(ingress, "reason"), backend)
 		}
 		return nil

@@ -22,7 +22,7 @@ const release = "migration-proxy"
 // controller sees changes within milliseconds. It knows canary annotations.
 var testValues = []string{
 	"proxy.autoscaling.enabled=false", "proxy.replicas=2", "proxy.lingerSeconds=3", "proxy.terminationGracePeriodSeconds=30",
-	"proxy.resources.requests.cpu=50m", "webhook.canaryControllers={" + ClassOf(wire.Plain).Controller + "}",
+	"proxy.resources.requests.cpu=50m", "webhook.anchorSettle=3s", "webhook.canaryControllers={" + ClassOf(wire.Plain).Controller + "}",
 }
 
 // chartCommand is `helm upgrade --install` of the chart with an image.
