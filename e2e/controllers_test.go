@@ -1,15 +1,66 @@
 package e2e
 
 import (
+	"context"
+	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/migration-proxy/migration-proxy/e2e/wire"
 	"github.com/migration-proxy/migration-proxy/e2e/world"
 )
+
+// neighbors is the number of other Ingresses in the controller. Real controllers take the
+// longer for a change, the more there are.
+const neighbors = 400
+
+// TestSwitchesBehindIngressNginx makes all switches of an Ingress under 200 requests a
+// second. The controller answers with 503 while only one of its parts knows an upstream, so
+// each switch must leave both Services known.
+func TestSwitchesBehindIngressNginx(t *testing.T) {
+	t.Parallel()
+	s := cluster.NewApp(t)
+	s.Behind(wire.IngressNginx)
+	s.Neighbors(neighbors)
+	s.Ingress("shop")
+	s.Configure(50, fastFallback)
+	streams := twoStreams(s)
+	for _, step := range []struct {
+		name string
+		run  func()
+	}{
+		{"opt in", func() { s.OptIn("shop"); s.WaitForPhase("shop", migrating); s.WaitForSplit(50) }},
+		{"fallback", func() {
+			failForGET(s)
+			s.WaitForPhase("shop", fallenBack)
+			s.WaitForSplit(0)
+		}},
+		{"recovery", func() {
+			s.Fail(world.New, wire.Outage{})
+			s.WaitForPhase("shop", migrating)
+			s.WaitForSplit(50)
+		}},
+		{"bypass", func() { s.Unconfigure(); s.WaitForPhase("shop", bypassed); s.WaitForSplit(0) }},
+		{"return", func() { s.Configure(100); s.WaitForPhase("shop", migrating); s.WaitForSplit(100) }},
+		{"opt out", func() { s.OptOut("shop"); s.WaitForIngress("shop", "restored", restored); s.WaitForSplit(0) }},
+		{"opt in again", func() { s.OptIn("shop"); s.WaitForPhase("shop", migrating); s.WaitForSplit(100) }},
+		{"restore", func() { s.Proxy(t, "restore", s.Namespace+"/shop"); s.WaitForSplit(0) }},
+	} {
+		step.run()
+		for _, stream := range streams {
+			report := stream.Watch()
+			t.Logf("after %s: %d sent, %d failed, %d reopened: %v", step.name, report.Sent, report.Failed, report.Reopened, report.Statuses)
+		}
+	}
+	for _, stream := range streams {
+		stream.StopWithoutLoss()
+	}
+}
 
 // leads changes path, host and Service of an Ingress.
 func leads(path, host, service string) func(*networkingv1.Ingress) {
@@ -38,6 +89,86 @@ func annotated(pairs ...string) func(*networkingv1.Ingress) {
 
 func canaryOf(weight string) func(*networkingv1.Ingress) {
 	return annotated(nginx+"canary", "true", nginx+"canary-weight", weight)
+}
+
+// TestAUsersCanaryKeepsItsHost: ingress-nginx attaches a canary to an upstream, so the
+// user's canary of one host must not reach the upstream of another.
+func TestAUsersCanaryKeepsItsHost(t *testing.T) {
+	t.Parallel()
+	s := cluster.NewApp(t)
+	s.Behind(wire.IngressNginx)
+	s.Backend("mine")
+	s.Alias("other", world.Old)
+	a, b := "a."+s.Host, "b."+s.Host
+	s.Ingress("a", leads("/", a, world.Old))
+	s.Ingress("a-canary", leads("/", a, "mine"), canaryOf("50"))
+	s.Ingress("b", leads("/", b, "other"))
+	s.ConfigureAs(s.Service+"-a", s.TextOf(s.Service+"-a", a, 0))
+	s.ConfigureBehind("other", b, 0)
+	for _, name := range []string{"a", "b"} {
+		s.OptIn(name)
+		s.WaitForPhase(name, migrating)
+	}
+	s.WaitForSplit(0, world.Host(b))
+	world.Eventually(t, "a's own canary has its half", func(context.Context) error {
+		if got := s.Send(400, world.Host(a)).Sides["mine"]; got < 140 || got > 260 {
+			return fmt.Errorf("it has %d of 400 requests", got)
+		}
+		return nil
+	})
+	require.Equal(t, map[string]int{world.Old: 400}, s.Send(400, world.Host(b)).Sides, "of host b")
+}
+
+// TestNeighborWithRewriteTarget: ingress-nginx then serves all paths of the host as
+// prefixes without case, and so must the proxy.
+func TestNeighborWithRewriteTarget(t *testing.T) {
+	t.Parallel()
+	s := cluster.NewApp(t)
+	s.Behind(wire.IngressNginx)
+	s.Alias("other", world.Old)
+	s.Ingress("one", withPath("/one", s.Host))
+	s.Ingress("api", leads("/api(/|$)(.*)", s.Host, "other"), annotated(nginx+"rewrite-target", "/$2"), func(ingress *networkingv1.Ingress) {
+		ingress.Spec.Rules[0].HTTP.Paths[0].PathType = new(networkingv1.PathTypeImplementationSpecific)
+	})
+	paths := []string{"/one", "/one/x", "/oneXYZ", "/ONE/x", "/api/v1"}
+	served := func(when string) {
+		for _, path := range paths {
+			s.WaitForSplit(0, world.To(path))
+			require.Equal(t, map[int]int{http.StatusOK: 50}, s.Send(50, world.To(path)).Statuses, "%s, %s", path, when)
+		}
+	}
+	served("before")
+	s.Configure(0, "path_prefix: /one")
+	s.OptIn("one")
+	s.WaitForPhase("one", migrating)
+	served("at 0 %")
+	require.NotZero(t, s.Counts(world.Old).Paths["/v1"], "the neighbor's path is rewritten")
+}
+
+// TestSettingsOfTheService: Traefik's settings are annotations of the Service, so they must be
+// on the one that the rewritten path names.
+func TestSettingsOfTheService(t *testing.T) {
+	t.Parallel()
+	const sticky = "traefik.ingress.kubernetes.io/service.sticky.cookie"
+	s := cluster.NewApp(t)
+	s.Behind(wire.Traefik)
+	s.Alias("sticky", world.Old, sticky, "true", sticky+".name", "stick")
+	wild := "wild." + s.Host
+	s.Ingress("shop", leads("/", s.Host, "sticky"))
+	s.Ingress("wild", leads("/", "*."+wild, world.Old))
+	s.ConfigureBehind("sticky", s.Host, 0)
+	s.ConfigureAs(s.Service+"-wild", s.TextOf(s.Service+"-wild", "*."+wild, 100))
+	for _, name := range []string{"shop", "wild"} {
+		s.OptIn(name)
+		s.WaitForPhase(name, migrating)
+	}
+	s.WaitForSplit(0)
+	s.WaitForSplit(100, world.Host("a."+wild))
+	now := s.GetIngress("shop").Spec.Rules[0].HTTP.Paths[0].Backend.Service.Name
+	service, err := s.Client.CoreV1().Services(s.Namespace).Get(t.Context(), now, metav1.GetOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "true", service.Annotations[sticky], now)
+	require.Equal(t, "stick", service.Annotations[sticky+".name"], now)
 }
 
 // TestCanaryModeIsHeld has Ingresses whose controller would not send the share in mode
