@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/migration-proxy/migration-proxy/e2e/wire"
 	"github.com/migration-proxy/migration-proxy/e2e/world"
 )
 
@@ -92,6 +93,7 @@ func contains(text, part string) error {
 func migrateTwoIngresses(t *testing.T) (*world.App, map[string]string) {
 	t.Helper()
 	s := cluster.NewApp(t)
+	s.Behind(wire.IngressNginx)
 	side := "side." + s.Host
 	s.Configure(30)
 	s.Alias("side", world.Old) // mode canary needs a Service of its own
