@@ -21,7 +21,7 @@ type document struct {
 type global struct {
 	DefaultTimeout time.Duration  `yaml:"default_timeout" default:"30s" doc:"Timeout to connect to old and new, to send to them and to read from them, 1ms to 1h."`
 	RetryAttempts  tries          `yaml:"retry_attempts" default:"3" doc:"Maximum number of attempts at the chosen side for one request."`
-	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" doc:"Networks from which the proxy trusts X-Forwarded-For."`
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" doc:"Networks whose X-Forwarded-For is believed by rules; with --local-config also whose headers about the client pass unchanged."`
 	DebugHeaders   bool           `yaml:"debug_headers" doc:"Add X-Migration-Side and X-Migration-Reason to responses."`
 }
 

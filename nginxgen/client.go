@@ -15,78 +15,118 @@ func (d *draft) clientMaps() directives {
 		mapping("$mp_target", "$mp_called_host", "", "$http_host", "default", "$host"),
 		mapping("$http_x_request_id", "$mp_request_id", "", "$request_id", "default", "$http_x_request_id"),
 	}
-	proto, port := "$http_x_forwarded_proto", "$http_x_forwarded_port"
 	if d.trustsProxies() {
-		lines = append(lines, d.trustedProxies()...)
-		proto, port = "$mp_given_proto", "$mp_given_port"
-	} else {
-		lines = append(lines, mapping("$http_x_real_ip", "$mp_real_ip", "", "$remote_addr", "default", "$http_x_real_ip"))
+		lines = append(lines, d.clientAddress()...)
+	}
+	proto := "$http_x_forwarded_proto"
+	if !d.params.BehindControllers {
+		lines = append(lines, d.edgeMaps()...)
+		proto = "$mp_forwarded_proto"
 	}
 	return append(lines,
-		mapping(proto, "$mp_forwarded_proto", "", "$scheme", "default", proto),
-		// A request with X-Forwarded-Proto: https and no port was sent to port
-		// 443. With the port of the proxy, the application would redirect to
-		// https://host:8000/.
-		mapping(proto, "$mp_usual_port", "", "$server_port", `~*\A(?:https|wss)\b`, "443", "default", "80"),
-		mapping(port, "$mp_forwarded_port", "", "$mp_usual_port", "default", port),
 		// The host and port for redirects and for the X-Forwarded-Host of new.
 		// nginx does not check what follows the colon of a Host header
 		// ("a:80@evil"), so this map does.
 		mapping("$mp_called_host", "$mp_client_authority", `~\A[^:@]+(?::[0-9]+)?\z`, "$mp_called_host", "default", "$host"),
 		// In redirects the scheme is http or https, whatever the client sent.
-		mapping("$mp_forwarded_proto", "$mp_client_scheme", `~*\Ahttps\z`, "https", `~*\Ahttp\z`, "http", "default", "$scheme"),
+		mapping(proto, "$mp_client_scheme", `~*\Ahttps\z`, "https", `~*\Ahttp\z`, "http", "default", "$scheme"),
 	)
 }
 
 // trustsProxies tells whether the config names trusted proxies.
 func (d *draft) trustsProxies() bool { return len(d.table.Global().TrustedProxies) > 0 }
 
-// trustedProxies takes X-Forwarded-For, -Proto and -Port from the trusted proxies
-// and ignores these headers from all other clients. A config without trusted
-// proxies passes the headers on unchanged: the load balancer in front of the
-// proxy set them, and no decision of the proxy depends on them.
-func (d *draft) trustedProxies() directives {
+// edgeMaps gives the maps with what backends are told about the client where
+// clients may reach the proxy without a controller, see ADR 17.
+func (d *draft) edgeMaps() directives {
+	if d.trustsProxies() {
+		return d.trustedProxies()
+	}
+	const proto, port = "$http_x_forwarded_proto", "$http_x_forwarded_port"
+	return directives{
+		mapping(proto, "$mp_forwarded_proto", "", "$scheme", "default", proto),
+		// A request with X-Forwarded-Proto: https and no port was sent to port
+		// 443. With the port of the proxy, the application would redirect to
+		// https://host:8000/.
+		mapping(proto, "$mp_usual_port", "", "$server_port", `~*\A(?:https|wss)\b`, "443", "default", "80"),
+		mapping(port, "$mp_forwarded_port", "", "$mp_usual_port", "default", port),
+	}
+}
+
+// clientAddress takes the address for rules from X-Forwarded-For, as far as the
+// trusted proxies reach. The header itself stays as it is.
+func (d *draft) clientAddress() directives {
 	lines := directives{line("real_ip_header", "X-Forwarded-For"), line("real_ip_recursive", "on")}
-	networks := directives{line("default", "0")}
 	for _, network := range d.table.Global().TrustedProxies {
 		lines = append(lines, line("set_real_ip_from", network.String()))
+	}
+	return lines
+}
+
+// trustedProxies passes on what the trusted proxies say about the client. For all
+// other clients the proxy itself says it.
+func (d *draft) trustedProxies() directives {
+	networks := directives{line("default", "0")}
+	for _, network := range d.table.Global().TrustedProxies {
 		networks = append(networks, line(network.String(), "1"))
 	}
-	return append(lines,
+	return directives{
 		block("geo", []string{"$realip_remote_addr", "$mp_trusted"}, networks),
-		mapping("$mp_trusted", "$mp_given_proto", "1", "$http_x_forwarded_proto", "default", ""),
-		mapping("$mp_trusted", "$mp_given_port", "1", "$http_x_forwarded_port", "default", ""),
+		mapping("$mp_trusted", "$mp_forwarded_proto", "1", "$http_x_forwarded_proto", "default", "$scheme"),
+		mapping("$mp_trusted", "$mp_forwarded_port", "1", "$http_x_forwarded_port", "default", "$server_port"),
+		mapping("$mp_trusted", "$mp_passed_request_id", "1", "$http_x_request_id", "default", "$mp_request_id"),
+		// X-Real-IP has the address of X-Forwarded-For. $http_x_real_ip may be the
+		// X_Real_IP of a client, which a trusted proxy passed on beside its own.
+		mapping("$mp_trusted$http_x_real_ip", "$mp_real_ip", "1", "", "default", "$remote_addr"),
 		// $proxy_add_x_forwarded_for would append the client's address again.
-		mapping("$http_x_forwarded_for", "$mp_forwarded_for",
+		mapping("$http_x_forwarded_for", "$mp_appended_for",
 			"", "$realip_remote_addr", "default", "$http_x_forwarded_for, $realip_remote_addr"),
-	)
+		mapping("$mp_trusted", "$mp_forwarded_for", "1", "$http_x_forwarded_for", "default", "$mp_appended_for"),
+	}
 }
 
 // requestHeaders gives the headers that the proxy sets. Some applications read a
 // name with underscores as the same header, so those names are removed: a client
 // must not override the headers of the proxy.
 func (d *draft) requestHeaders() directives {
-	forwardedFor, realIP := "$proxy_add_x_forwarded_for", "$mp_real_ip"
-	if d.trustsProxies() {
-		forwardedFor, realIP = "$mp_forwarded_for", "$remote_addr"
+	own := [][2]string{{"Forwarded", "Host"}}
+	lines := append(hopHeaders("$mp_host"), line("proxy_set_header", "X-Forwarded-Host", "$mp_forwarded_host"))
+	if !d.params.BehindControllers {
+		own = append(own, [][2]string{{"Real", "IP"}, {"Forwarded", "For"}, {"Forwarded", "Proto"}, {"Forwarded", "Port"}}...)
+		lines = append(lines, d.edgeHeaders()...)
 	}
-	lines := directives{
-		line("proxy_set_header", "Host", "$mp_host"),
-		line("proxy_set_header", "Connection", "$mp_connection"),
-		line("proxy_set_header", "Upgrade", "$mp_upgrade"),
-		line("proxy_set_header", "X-Request-ID", "$mp_request_id"),
-		line("proxy_set_header", "X-Real-IP", realIP),
-		line("proxy_set_header", "X-Forwarded-For", forwardedFor),
-		line("proxy_set_header", "X-Forwarded-Host", "$mp_forwarded_host"),
-		line("proxy_set_header", "X-Forwarded-Proto", "$mp_forwarded_proto"),
-		line("proxy_set_header", "X-Forwarded-Port", "$mp_forwarded_port"),
-	}
-	for _, words := range [][2]string{{"Real", "IP"}, {"Forwarded", "For"}, {"Forwarded", "Host"}, {"Forwarded", "Proto"}, {"Forwarded", "Port"}} {
+	for _, words := range own {
 		for _, separators := range [][2]string{{"_", "_"}, {"_", "-"}, {"-", "_"}} {
 			name := "X" + separators[0] + words[0] + separators[1] + words[1]
 			lines = append(lines, line("proxy_set_header", name, ""))
 		}
 	}
-	// Some servers read these as the headers that frame the body; nginx does not.
-	return append(lines, line("proxy_set_header", "Transfer_Encoding", ""), line("proxy_set_header", "Content_Length", ""))
+	return lines
+}
+
+// hopHeaders gives the headers of the hop to a backend.
+func hopHeaders(host string) directives {
+	return directives{
+		line("proxy_set_header", "Host", host),
+		line("proxy_set_header", "Connection", "$mp_connection"),
+		line("proxy_set_header", "Upgrade", "$mp_upgrade"),
+		// Some servers read these as the headers that frame the body; nginx does not.
+		line("proxy_set_header", "Transfer_Encoding", ""),
+		line("proxy_set_header", "Content_Length", ""),
+	}
+}
+
+// edgeHeaders gives the headers that say who the client is.
+func (d *draft) edgeHeaders() directives {
+	forwardedFor, realIP, requestID := "$proxy_add_x_forwarded_for", "$remote_addr", "$mp_request_id"
+	if d.trustsProxies() {
+		forwardedFor, realIP, requestID = "$mp_forwarded_for", "$mp_real_ip", "$mp_passed_request_id"
+	}
+	return directives{
+		line("proxy_set_header", "X-Request-ID", requestID),
+		line("proxy_set_header", "X-Real-IP", realIP),
+		line("proxy_set_header", "X-Forwarded-For", forwardedFor),
+		line("proxy_set_header", "X-Forwarded-Proto", "$mp_forwarded_proto"),
+		line("proxy_set_header", "X-Forwarded-Port", "$mp_forwarded_port"),
+	}
 }

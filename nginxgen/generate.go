@@ -21,6 +21,10 @@ type Params struct {
 	User       string         // the user of the workers; "" when nginx is not started by root
 	ErrorLog   string         // a file, or "stderr"
 	Version    Version
+	// BehindControllers says that only ingress controllers send requests, as in a
+	// cluster: backends get all headers about the client as they come in, and no
+	// others. Otherwise clients may reach the proxy too, and it says who they are.
+	BehindControllers bool
 	// CAFile holds the trusted certificates of the system, for services without
 	// a ca_file.
 	CAFile string

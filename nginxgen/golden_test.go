@@ -33,6 +33,7 @@ type goldenCase struct {
 	Versions  []string            // nginx versions; default debian's
 	IPv6      bool                // as in Params
 	User      string              // as in Params
+	Behind    bool                // BehindControllers of Params
 	NoCADir   bool                // no directory of hashed certificates
 	Endpoints map[string][]string // backend -> addresses, instead of testEndpoints
 }
@@ -147,7 +148,7 @@ func loadCase(t *testing.T, dir string) goldenCase {
 
 func (c goldenCase) generate(t *testing.T, version nginxgen.Version) nginxgen.Config {
 	params := standardParams(version)
-	params.IPv6, params.User = c.IPv6, c.User
+	params.IPv6, params.User, params.BehindControllers = c.IPv6, c.User, c.Behind
 	if c.NoCADir {
 		params.CADir, params.AnchorFile = "", ""
 	}

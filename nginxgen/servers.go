@@ -196,6 +196,10 @@ func (d *draft) oldLocation(s *migration.Service) directives {
 		// the old cluster it is rarely signed by a known authority.
 		lines = append(lines, line("set", "$mp_server_name", "$host"), line("proxy_ssl_verify", "off"))
 	}
+	if d.params.BehindControllers {
+		// Lines of its own, without those of the http block: no X-Forwarded-Host.
+		lines = append(lines, hopHeaders("$mp_called_host")...)
+	}
 	if d.table.Global().DebugHeaders {
 		lines = append(lines, stateOfService()...)
 	}

@@ -40,6 +40,7 @@ which change without a reload.`,
 	flags.StringVar(&options.render.RuntimeDir, "runtime-dir", "/run/migration-proxy", "runtime directory of that nginx")
 	flags.StringVar(&options.render.CAFile, "ca-file", "/etc/ssl/certs/ca-certificates.crt", "the system's trusted certificates")
 	flags.BoolVar(&options.render.Resolve, "resolve", false, "look names up")
+	flags.BoolVar(&options.render.BehindControllers, "behind-controllers", false, "write for a proxy in a cluster, which leaves headers about the client to the ingress controllers")
 	return cmd
 }
 

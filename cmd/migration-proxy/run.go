@@ -121,6 +121,7 @@ func (o *runOptions) complete(cmd *cobra.Command) (err error) {
 	o.dataPlane.Version = versionText()
 	o.dataPlane.Log = o.logs.logger(cmd.ErrOrStderr())
 	slog.SetDefault(o.dataPlane.Log)
+	o.dataPlane.BehindControllers = o.file == ""
 	o.dataPlane.Source, err = o.source()
 	return err
 }

@@ -1,6 +1,7 @@
 package behavior
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -11,15 +12,17 @@ import (
 // for the port that the proxy listens on.
 type forwarded struct{ For, Proto, Port, RealIP, Host string }
 
-// TestClientFacts: the headers of a proxy in trusted_proxies are trusted, those
-// of others are replaced. With no trusted_proxies, the headers pass unchanged and
-// no rule uses them.
+// TestClientFacts: behind controllers, and from a proxy in trusted_proxies, backends
+// get the headers as they come in, and no others. A client elsewhere cannot hide its
+// address: X-Forwarded-For ends with it, and X-Real-IP is it. X-Forwarded-Proto and
+// -Port are those of the client only if no proxy is named. See ADR 17.
 func TestClientFacts(t *testing.T) {
 	t.Parallel()
 	const (
-		noProxy   = ""
-		loopback  = `global: {trusted_proxies: ["127.0.0.0/8", "10.0.0.0/8"]}`
-		elsewhere = `global: {trusted_proxies: ["192.0.2.0/24"]}`
+		noProxy     = ""
+		loopback    = `global: {trusted_proxies: ["127.0.0.0/8", "10.0.0.0/8"]}`
+		controllers = "behind controllers"
+		elsewhere   = `global: {trusted_proxies: ["192.0.2.0/24"]}`
 	)
 	given := "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Port: 443\r\nX-Real-IP: 203.0.113.9\r\nX-Forwarded-Host: asked.example.org\r\n"
 	underscores := "X_Forwarded_For: 6.6.6.6\r\nx_forwarded_proto: https\r\nX_Real_IP: 6.6.6.6\r\nX_FORWARDED_HOST: evil\r\nX_Forwarded_Port: 1\r\n"
@@ -28,28 +31,33 @@ func TestClientFacts(t *testing.T) {
 		want                  forwarded
 	}{
 		{"no headers", noProxy, "", forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", ""}},
-		{"unchanged", noProxy, given, forwarded{"203.0.113.7, 127.0.0.1", "https", "443", "203.0.113.9", "asked.example.org"}},
+		{"given", noProxy, given, forwarded{"203.0.113.7, 127.0.0.1", "https", "443", "127.0.0.1", "asked.example.org"}},
 		{"https without a port", noProxy, "X-Forwarded-Proto: HTTPS\r\n", forwarded{"127.0.0.1", "HTTPS", "443", "127.0.0.1", ""}},
 		{"http without a port", noProxy, "X-Forwarded-Proto: http\r\n", forwarded{"127.0.0.1", "http", "80", "127.0.0.1", ""}},
-		{"https without a port, trusted", loopback, "X-Forwarded-Proto: https\r\n", forwarded{"127.0.0.1", "https", "443", "127.0.0.1", ""}},
+		{"https without a port, trusted", loopback, "X-Forwarded-Proto: https\r\n", forwarded{"", "https", "", "", ""}},
 		{"https without a port, not trusted", elsewhere, "X-Forwarded-Proto: https\r\n", forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", ""}},
-		{"no headers, trusted", loopback, "", forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", ""}},
-		{"trusted", loopback, given, forwarded{"203.0.113.7, 127.0.0.1", "https", "443", "203.0.113.7", "asked.example.org"}},
-		{"trusted through a chain", loopback, "X-Forwarded-For: 203.0.113.7, 10.1.2.3\r\n", forwarded{"203.0.113.7, 10.1.2.3, 127.0.0.1", "http", "PORT", "203.0.113.7", ""}},
-		{"forged address left of the client", loopback, "X-Forwarded-For: 10.6.6.6, 203.0.113.7\r\n", forwarded{"10.6.6.6, 203.0.113.7, 127.0.0.1", "http", "PORT", "203.0.113.7", ""}},
-		{"several lines", loopback, "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: 10.1.2.3\r\n", forwarded{"203.0.113.7, 10.1.2.3, 127.0.0.1", "http", "PORT", "203.0.113.7", ""}},
+		{"no headers, trusted", loopback, "", forwarded{}},
+		{"no headers, not trusted", elsewhere, "", forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", ""}},
+		// X-Real-IP is the client of X-Forwarded-For.
+		{"trusted", loopback, given, forwarded{"203.0.113.7", "https", "443", "203.0.113.7", "asked.example.org"}},
+		{"trusted through a chain", loopback, "X-Forwarded-For: 203.0.113.7, 10.1.2.3\r\n", forwarded{"203.0.113.7, 10.1.2.3", "", "", "", ""}},
+		{"forged address left of the client", loopback, "X-Real-IP: 10.6.6.6\r\nX-Forwarded-For: 10.6.6.6, 203.0.113.7\r\n", forwarded{"10.6.6.6, 203.0.113.7", "", "", "203.0.113.7", ""}},
+		{"several lines", loopback, "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-For: 10.1.2.3\r\n", forwarded{"203.0.113.7, 10.1.2.3", "", "", "", ""}},
 		{"not trusted", elsewhere, given, forwarded{"203.0.113.7, 127.0.0.1", "http", "PORT", "127.0.0.1", "asked.example.org"}},
+		{"behind controllers", controllers, given, forwarded{"203.0.113.7", "https", "443", "203.0.113.9", "asked.example.org"}},
+		{"behind controllers, none", controllers, "", forwarded{}},
 		// No backend gets the names with underscores, and X_Forwarded_For has no
-		// effect. The other names have the same $http_ variables as the real
-		// headers, and the same effect.
-		{"underscores", noProxy, underscores, forwarded{"127.0.0.1", "https", "1", "6.6.6.6", "evil"}},
-		{"underscores, trusted", loopback, underscores, forwarded{"127.0.0.1", "https", "1", "127.0.0.1", "evil"}},
+		// effect. Other names have the same $http_ variables as the real headers,
+		// and the same effect, but X_Real_IP only that X-Real-IP is told.
+		{"underscores", noProxy, underscores, forwarded{"127.0.0.1", "https", "1", "127.0.0.1", "evil"}},
+		{"underscores, trusted", loopback, underscores, forwarded{"", "https", "1", "127.0.0.1", "evil"}},
 		{"underscores, not trusted", elsewhere, underscores, forwarded{"127.0.0.1", "http", "PORT", "127.0.0.1", "evil"}},
 	}
 	proxies := map[string]*rig{}
 	for _, trusted := range []string{noProxy, loopback, elsewhere} {
 		proxies[trusted] = startSides(t, trusted)
 	}
+	proxies[controllers] = startRigBehind(t, proxies[elsewhere].table)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			for _, host := range []string{"old.example.com", "new.example.com", "bare.example.com"} {
@@ -67,7 +75,8 @@ func TestClientFacts(t *testing.T) {
 				got := forwarded{echo.Header.Get("X-Forwarded-For"), echo.Header.Get("X-Forwarded-Proto"), echo.Header.Get("X-Forwarded-Port"),
 					echo.Header.Get("X-Real-IP"), echo.Header.Get("X-Forwarded-Host")}
 				require.Equal(t, want, got, host)
-				require.Regexp(t, `\A[0-9a-f]{32}\z`, echo.Header.Get("X-Request-ID"))
+				added := c.trusted == noProxy || c.trusted == elsewhere
+				require.Regexp(t, map[bool]string{true: `\A[0-9a-f]{32}\z`, false: `\A\z`}[added], echo.Header.Get("X-Request-ID"))
 			}
 		})
 	}
@@ -117,6 +126,19 @@ func TestForwardedHostIsAnAuthority(t *testing.T) {
 		echo := parseEcho(t, answer)
 		require.Equal(t, []string{"new", want}, []string{echo.Backend, echo.Header.Get("X-Forwarded-Host")}, host)
 	}
+}
+
+// TestUnderscoresBehindControllers: old gets what the controller lets through, and
+// nothing that the proxy made of it. New gets no other name of the one header that
+// the proxy sets.
+func TestUnderscoresBehindControllers(t *testing.T) {
+	t.Parallel()
+	proxy := startRigBehind(t, startSides(t, "").table).params.Listen.String()
+	given := "X_Real_IP: 6.6.6.6\r\nX_Forwarded_Host: evil\r\nTransfer_Encoding: chunked\r\n"
+	echo := askEcho(t, proxy, "GET / HTTP/1.1\r\nHost: old.example.com\r\n"+given+"\r\n")
+	require.Equal(t, http.Header{"X_real_ip": {"6.6.6.6"}, "X_forwarded_host": {"evil"}}, echo.Header)
+	echo = askEcho(t, proxy, "GET / HTTP/1.1\r\nHost: new.example.com\r\n"+given+"\r\n")
+	require.Equal(t, http.Header{"X_real_ip": {"6.6.6.6"}, "X-Forwarded-Host": {"new.example.com"}}, echo.Header)
 }
 
 // TestRequestID: the request id of a client is kept.

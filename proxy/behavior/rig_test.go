@@ -99,6 +99,15 @@ func startRig(t *testing.T, table *migration.Table, tripped map[migration.Name]b
 	return startRigAt(t, table, literalEndpoints(table), tripped)
 }
 
+// startRigBehind is startRig for a proxy to which only ingress controllers send
+// requests.
+func startRigBehind(t *testing.T, table *migration.Table) *rig {
+	r := &rig{table: table, params: newParams(t)}
+	r.params.BehindControllers = true
+	r.start(t, literalEndpoints(table))
+	return r
+}
+
 // startRigAt is startRig with the addresses of the backends.
 func startRigAt(t *testing.T, table *migration.Table, endpoints nginxgen.Endpoints, tripped map[migration.Name]bool) *rig {
 	r := &rig{table: table, params: newParams(t), tripped: tripped}

@@ -17,12 +17,13 @@ import (
 // newHost is the name of the services in the new cluster.
 const newHost = "app.new.example.com"
 
-// added has the request headers that the proxy sets (see TestClientFacts), and
-// those of a single hop.
-var added = []string{
-	"X-Case", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Real-IP", "X-Request-ID",
-	"Host", "Connection", "Keep-Alive", "Upgrade", "TE", "Transfer-Encoding", "Content-Length", "Expect",
-}
+// aboutTheClient has the request headers that a proxy at the edge sets (see
+// TestClientFacts).
+var aboutTheClient = []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Real-IP", "X-Request-ID", "X-Forwarded-Host"}
+
+// perHopToBackends has the request headers of a single hop, and the number of the
+// case. Host is compared by itself.
+var perHopToBackends = []string{"X-Case", "Host", "Connection", "Keep-Alive", "Upgrade", "TE", "Transfer-Encoding", "Content-Length", "Expect"}
 
 // perHop has the response headers of a single hop; message.Framing has their
 // meaning.
@@ -103,35 +104,70 @@ func wireText(lines []string) string {
 
 // transparencyTable has the hosts zero (all old), full (all new) and bare (all
 // new without a fallback, so that request bodies are not buffered).
-func transparencyTable(t *testing.T, old, new *wire) *migration.Table {
+func transparencyTable(t *testing.T, old, new *wire, global string) *migration.Table {
 	oldBackend, newBackend := "http://"+old.address, "http://"+new.address
-	return loadTable(t, "services:"+
+	return loadTable(t, global+"\nservices:"+
 		serviceText("zero", oldBackend, newBackend, "    migration: {enabled: true, percentage: 0}\n")+
 		serviceText("full", oldBackend, newBackend, allNew)+
 		serviceText("bare", oldBackend, newBackend, allNew+"    fallback: {enabled: false}\n"))
 }
 
+// trustsTests makes the tests, as clients of the proxy, a trusted proxy.
+const trustsTests = `global: {trusted_proxies: ["127.0.0.0/8"]}`
+
 // TestTransparency sends every exchange to both backends directly and through
 // the proxy, and compares the responses, and the requests that the backends got.
+// It does so for a proxy behind ingress controllers, for one on a machine behind a
+// trusted proxy, and for one at the edge.
 func TestTransparency(t *testing.T) {
 	t.Parallel()
 	old, new := startWire(t), startWire(t)
-	proxy := startRig(t, transparencyTable(t, old, new), nil).params.Listen.String()
+	behind := startRigBehind(t, transparencyTable(t, old, new, "")).params.Listen.String()
+	other := startRigBehind(t, transparencyTable(t, old, new, `global: {trusted_proxies: ["192.0.2.0/24"]}`)).params.Listen.String()
+	trusted := startRig(t, transparencyTable(t, old, new, trustsTests), nil).params.Listen.String()
+	edge := startRig(t, transparencyTable(t, old, new, ""), nil).params.Listen.String()
 	all := exchanges(t)
 	t.Run("exchanges", func(t *testing.T) {
 		for _, e := range all {
 			t.Run(e.name, func(t *testing.T) {
 				t.Parallel()
-				for _, c := range []comparison{
-					{e, old, "zero.example.com", "zero.example.com", proxy},
-					{e, new, newHost, "full.example.com", proxy},
-					{e, new, newHost, "bare.example.com", proxy},
-				} {
-					c.compare(t)
+				for _, at := range []place{{"behind", behind, nil}, {"other", other, nil}, {"trusted", trusted, joinClientLines}, {"edge", edge, dropClientLines}} {
+					for _, c := range []comparison{
+						{e, old, "zero.example.com", "zero.example.com", at},
+						{e, new, newHost, "full.example.com", at},
+						{e, new, newHost, "bare.example.com", at},
+					} {
+						c.compare(t)
+					}
 				}
 			})
 		}
 	})
+}
+
+// place is a proxy. normalize removes from the request headers the differences that
+// are allowed there.
+type place struct {
+	name      string
+	proxy     string
+	normalize func([]string) []string
+}
+
+// dropClientLines: at the edge the proxy itself says who the client is.
+func dropClientLines(header []string) []string {
+	return message{Header: header}.without(aboutTheClient...)
+}
+
+// joinClientLines: on a machine, nginx sets the headers about the client for each
+// request, which makes one line of several and has its own spelling of the name.
+func joinClientLines(header []string) []string {
+	kept := message{Header: header}.without(aboutTheClient...)
+	for _, name := range aboutTheClient {
+		if values := (message{Header: header}).values(name); len(values) > 0 {
+			kept = append(kept, name+": "+strings.Join(values, ", "))
+		}
+	}
+	return kept
 }
 
 // comparison is one exchange with one backend: directly with the backend's own
@@ -140,12 +176,25 @@ type comparison struct {
 	exchange
 	backend           *wire
 	ownName, usedName string
-	proxy             string
+	at                place
+}
+
+// forBackend gives the request headers that must be equal.
+func (l comparison) forBackend(m message) []string {
+	header := m.without(perHopToBackends...)
+	if l.ownName == newHost {
+		// The client's name, because Host is new's own.
+		header = message{Header: header}.without("X-Forwarded-Host")
+	}
+	if l.at.normalize != nil {
+		header = l.at.normalize(header)
+	}
+	return header
 }
 
 func (l comparison) compare(t *testing.T) {
 	want, wantAtBackend := l.send(t, l.ownName, l.backend.address)
-	got, gotAtBackend := l.send(t, l.usedName, l.proxy)
+	got, gotAtBackend := l.send(t, l.usedName, l.at.proxy)
 	if l.ownName != l.usedName {
 		want.Header = l.translate(want.Header)
 	}
@@ -166,7 +215,7 @@ func (l comparison) compare(t *testing.T) {
 	require.Equal(t, want.Trailer, got.Trailer, context)
 
 	require.Equal(t, wantAtBackend.Start, gotAtBackend.Start, context)
-	require.Equal(t, wantAtBackend.without(added...), gotAtBackend.without(added...), context)
+	require.Equal(t, l.forBackend(wantAtBackend), l.forBackend(gotAtBackend), context)
 	require.Equal(t, wantAtBackend.Framing, gotAtBackend.Framing, context)
 	require.Equal(t, wantAtBackend.Trailer, gotAtBackend.Trailer, context)
 	require.Equal(t, wantAtBackend.Body, gotAtBackend.Body, context)
@@ -194,7 +243,7 @@ func (l comparison) translate(header []string) []string {
 }
 
 func (l comparison) send(t *testing.T, host, to string) (answer, atBackend message) {
-	id := strings.ReplaceAll(fmt.Sprintf("%s %s %s", l.name, l.usedName, host+to), " ", "-")
+	id := strings.ReplaceAll(fmt.Sprintf("%s %s %s %s", l.name, l.at.name, l.usedName, host+to), " ", "-")
 	l.backend.answer(id, l.answer)
 	start, rest, _ := strings.Cut(strings.ReplaceAll(l.request, "{host}", host), "\r\n")
 	answer, _ = dial(t, to).send(t, start+"\r\nX-Case: "+id+"\r\n"+rest)

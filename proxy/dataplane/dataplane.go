@@ -79,6 +79,8 @@ func (p *dataPlane) describeMachine(context.Context) error {
 		CAFile:     roots.file,
 		CADir:      roots.dir,
 		AnchorFile: roots.anchor,
+
+		BehindControllers: o.BehindControllers,
 	}
 	return nil
 }

@@ -21,8 +21,8 @@ const (
 	AccessLogOff    = "off"
 )
 
-// Options are the parts of a data plane that the command line chooses. All are
-// required.
+// Options are the parts of a data plane that the command line chooses. All but
+// BehindControllers are required.
 type Options struct {
 	Source     configsync.Source
 	Listen     listen.Address // traffic that the migration config decides
@@ -35,6 +35,8 @@ type Options struct {
 	AccessLog  string         // a file, AccessLogStdout or AccessLogOff
 	Version    string         // of this program, for the status
 	Log        *slog.Logger
+	// BehindControllers is that of nginxgen.Params.
+	BehindControllers bool
 }
 
 // DefaultRuntimeDir is /run/migration-proxy for root, and otherwise a directory

@@ -34,6 +34,7 @@ type Options struct {
 	CAFile            string // the system's trusted certificates
 	Version           nginxgen.Version
 	Resolve           bool // look the names of backends up; else they get placeholders
+	BehindControllers bool // as in nginxgen.Params
 }
 
 // Generate gives the text, and writes the notes as lines.
@@ -51,6 +52,8 @@ func Generate(ctx context.Context, table *migration.Table, options Options, note
 		ErrorLog:   filepath.Join(options.RuntimeDir, "error.log"),
 		Version:    options.Version,
 		CAFile:     options.CAFile,
+
+		BehindControllers: options.BehindControllers,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("generate nginx config: %w", err)
