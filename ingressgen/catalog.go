@@ -58,6 +58,9 @@ var (
 		seconds, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(value), "s"))
 		return err == nil && time.Duration(seconds)*time.Second > s.Timeout
 	}}
+	absoluteURL = &condition{"it is an absolute URL", func(value string, _ *migration.Service) bool {
+		return isURL(strings.TrimSpace(value))
+	}}
 	usesHTTPS = &condition{"it is HTTPS", func(value string, _ *migration.Service) bool {
 		return strings.EqualFold(strings.TrimSpace(value), "HTTPS")
 	}}

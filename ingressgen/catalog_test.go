@@ -123,6 +123,21 @@ does nothing. Annotations of other controllers are not checked: read their
 documentation for what they do to the Host header, the path, the client's
 address and TLS to backends.
 
+## rewrite-target and use-regex
+
+The controller rewrites the path before the proxy sees it, in mode canary as well: there the
+canary takes the main Ingress's rewrite. So not the path of the Ingress is compared with
+path_prefix, but what arrives: paths that begin with the text of ` + "`rewrite-target`" + ` before its
+first ` + "`$`" + `, or, with ` + "`use-regex`" + ` alone, with the text of the path before its first special
+character, in any case of letters. New gets the same path as old.
+
+| path | rewrite-target | arrives | path_prefix |
+|---|---|---|---|
+` + rewriteTable + `
+All of it must belong to services with one ` + "`old_backend`" + `. Two applications of one host that are both
+rewritten to ` + "`/$2`" + ` cannot be told apart, and their paths stay as they are: give each a host of its
+own, or a rewrite-target of its own. A ` + "`rewrite-target`" + ` that is a URL is a redirect by the controller.
+
 In mode canary the traffic to old does not pass through the proxy, so fewer
 annotations can break it; but each annotation then affects new in the same way
 as old.
@@ -131,3 +146,8 @@ Mode canary needs a controller that knows canary annotations, and a Service and
 port that no other Ingress of the namespace uses; otherwise the Ingress is
 ` + "`Bypassed`" + `, and annotation ` + "`reason`" + ` says why ([operations](operations.md#mode-canary)).
 `
+
+const rewriteTable = "| `/shop(/\\|$)(.*)` | `/$2` | anything | `/` |\n" +
+	"| `/shop(/\\|$)(.*)` | `/v1/$2` | what begins with `/v1/` | `/v1` or `/` |\n" +
+	"| `/shop` | `/` | `/` | `/` |\n" +
+	"| `/api/v[0-9]+` | | what begins with `/api/v` or `/API/V` | `/api` or `/` |\n"

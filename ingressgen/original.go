@@ -157,7 +157,7 @@ func (r *rewriter) unclaimedOfHost(p *ingressPath) (backend, bool) {
 }
 
 func (r *rewriter) oldBackendOfTable(p *ingressPath) (backend, bool) {
-	if service := r.route(p.host, string(p.prefix())); service != nil {
+	if service := r.coveringService(p); service != nil {
 		return oldBackend(service, r.ingress.Namespace)
 	}
 	return backend{}, false

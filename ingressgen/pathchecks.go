@@ -120,6 +120,10 @@ func (r *rewriter) pathUnknown(p *ingressPath) (string, bool) {
 		return "", false
 	}
 	near := r.servicesOfHost(p.host)[0]
+	if a, changed := r.arrivingOf(p); changed {
+		return fmt.Sprintf("by rewrite-target or use-regex its requests reach the proxy with %v, and service %s has this host with path_prefix %s, which does not cover them; give the service a path_prefix that does, such as /, or use a host for this application alone",
+			a, near.Name, near.PathPrefix), true
+	}
 	return fmt.Sprintf("service %s has this host, but its path_prefix %s does not cover the path", near.Name, near.PathPrefix), true
 }
 
@@ -127,8 +131,8 @@ func (r *rewriter) pathUnknown(p *ingressPath) (string, bool) {
 // plain text prefix, and then the path also gets requests that are not its
 // service's.
 func (r *rewriter) pathWider(p *ingressPath) (string, bool) {
-	if p.pathType() != networkingv1.PathTypeImplementationSpecific {
-		return "", false
+	if _, changed := r.arrivingOf(p); changed || p.pathType() != networkingv1.PathTypeImplementationSpecific {
+		return "", false // receiverBesides knows what arrives
 	}
 	covering, wider := r.coveringService(p), p.spec.Path+"x"
 	if p.spec.Path == "" || r.route(p.host, wider) == covering {
@@ -149,15 +153,32 @@ func (r *rewriter) otherService(p *ingressPath) (string, bool) {
 // serviceBelow: the proxy would send the path's requests below another service's
 // prefix to the old backend of that service. Today they go elsewhere.
 func (r *rewriter) serviceBelow(p *ingressPath) (string, bool) {
+	covering := r.coveringService(p)
+	if a, changed := r.arrivingOf(p); changed {
+		return r.receiverBesides(p, a)
+	}
 	if p.pathType() == networkingv1.PathTypeExact {
 		return "", false
 	}
-	covering := r.coveringService(p)
 	for _, below := range r.servicesOfHost(p.host) {
 		inside := below != covering && p.prefix().Matches(string(below.PathPrefix))
 		if inside && below.OldBackend != covering.OldBackend && !r.takenByLongerPath(p, below.PathPrefix) {
 			return fmt.Sprintf("its requests below %s would go to the old_backend of service %s, %s; give %s a path of its own in this Ingress",
 				below.PathPrefix, below.Name, below.OldBackend.HostPort(), below.PathPrefix), true
+		}
+	}
+	return "", false
+}
+
+// receiverBesides finds a service that would get some of the requests which
+// rewrite-target or use-regex lets arrive, and whose old_backend is another. Another
+// path of the Ingress cannot take them: they may be rewritten to the same.
+func (r *rewriter) receiverBesides(p *ingressPath, a arriving) (string, bool) {
+	services := r.receivers(p.host, a)
+	for _, other := range services {
+		if covering := services[0]; other.OldBackend != covering.OldBackend {
+			return fmt.Sprintf("by rewrite-target or use-regex its requests reach the proxy with %v, and of these some would go to the old_backend of service %s, %s, and some to that of service %s; use a host for each application, or a rewrite-target that begins with a path_prefix and /",
+				a, other.Name, other.OldBackend.HostPort(), covering.Name), true
 		}
 	}
 	return "", false
@@ -233,6 +254,12 @@ func backendMismatch(p *ingressPath, covering *migration.Service) string {
 
 // coveringService is the service to which the proxy routes the path's requests.
 func (r *rewriter) coveringService(p *ingressPath) *migration.Service {
+	if a, changed := r.arrivingOf(p); changed {
+		if services := r.receivers(p.host, a); len(services) > 0 {
+			return services[0]
+		}
+		return nil
+	}
 	return r.route(p.host, string(p.prefix()))
 }
 
