@@ -2,6 +2,7 @@ package watcher
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -27,6 +28,7 @@ type configState struct {
 	text      string            // the text of table
 	since     time.Time         // when table was new
 	rejected  string            // why the newest version is not in force; "": it is
+	warned    string            // the warnings of the last Event
 }
 
 // take notes the newest version of the ConfigMap.
@@ -51,6 +53,20 @@ func (c *configState) load() {
 		return
 	}
 	c.accept(table, string(text))
+	c.warn(strings.Join(kube.ConfigWarnings(c.configMap), "; "))
+}
+
+// warn writes an Event for warnings that differ from those of the last Event: the
+// ConfigMap may have come past admission.
+func (c *configState) warn(text string) {
+	if text == c.warned {
+		return
+	}
+	c.warned = text
+	if text != "" {
+		c.log.Warn("migration config has surprises", "configmap", c.source.String(), "warnings", text)
+		c.events.write(c.configMap, event{corev1.EventTypeWarning, EventWarnings, text})
+	}
 }
 
 func (c *configState) accept(table *migration.Table, text string) {

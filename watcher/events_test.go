@@ -135,6 +135,16 @@ func TestWriteRefused(t *testing.T) {
 	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 }
 
+// TestSurprisingConfig: an immutable config has an Event that says what follows.
+func TestSurprisingConfig(t *testing.T) {
+	env := newTestEnv(t, 1)
+	configMap := env.configMap(env.servicesConfig(map[string]int{"api": 20}))
+	configMap.Immutable = new(true)
+	env.putConfigMap(configMap)
+	env.startWatcher()
+	require.Contains(t, env.waitForEvent(env.home, names.ConfigMap, watcher.EventWarnings).Note, "Kubernetes refuses every later edit")
+}
+
 // TestLastEvents: an Event that is on its way when the watcher ends is written.
 func TestLastEvents(t *testing.T) {
 	env := newTestEnv(t, 1)

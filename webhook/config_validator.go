@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
-	"slices"
 	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -46,6 +44,9 @@ func (h *configValidator) decide(_ context.Context, request admission.Request) (
 		return decision{}, err
 	}
 	if request.Name != h.name && configMap.Labels[ingressgen.LabelConfig] != "true" {
+		if kube.IsHashedConfigName(request.Name) {
+			return allow(resultAllowed, kube.ConfigWarnings(configMap)...), nil
+		}
 		return allow(resultAllowed), nil // this edit removes its label
 	}
 	return h.validate(configMap, before), nil
@@ -78,7 +79,7 @@ func (h *configValidator) validate(configMap, before *corev1.ConfigMap) decision
 	case err != nil:
 		return deny(configMap.Name, causes(err))
 	}
-	warnings := warnOtherKeys(configMap)
+	warnings := kube.ConfigWarnings(configMap)
 	if configMap.Name == h.name {
 		warnings = append(warnings, table.Risks(h.cache.current.Load().table)...)
 	}
@@ -104,17 +105,6 @@ func sameText(configMap, before *corev1.ConfigMap) bool {
 
 func namedConfigMap(configMap *corev1.ConfigMap) kube.NamedConfigMap {
 	return kube.NamedConfigMap{Namespace: configMap.Namespace, Name: configMap.Name}
-}
-
-// warnOtherKeys warns about keys that no program reads.
-func warnOtherKeys(configMap *corev1.ConfigMap) []string {
-	keys := slices.Concat(slices.Collect(maps.Keys(configMap.Data)), slices.Collect(maps.Keys(configMap.BinaryData)))
-	keys = slices.DeleteFunc(keys, func(key string) bool { return key == names.ConfigKey })
-	if len(keys) == 0 {
-		return nil
-	}
-	slices.Sort(keys)
-	return []string{fmt.Sprintf("only key %s is read, and not %s", names.ConfigKey, strings.Join(keys, ", "))}
 }
 
 // causes gives each problem its place as the field: kubectl edit opens the

@@ -119,10 +119,14 @@ func (i Install) ingressConditions() []admissionregistrationv1.MatchCondition {
 	}
 }
 
+// hashed matches the name with a suffix that kustomize gives it. Nothing reads
+// such a ConfigMap, and its user is told.
+const hashed = "request.name.startsWith('" + names.ConfigMap + "-')"
+
 const notBeingDeleted = "!has(object.metadata.deletionTimestamp)"
 
 // config is the webhook for the ConfigMap that the proxies read, with or without
-// the label, and for other labeled ones. It fails closed: an unchecked bad config
+// the label, and for others that are labeled or whose name begins with its name. It fails closed: an unchecked bad config
 // would go unnoticed.
 func (i Install) config() admissionregistrationv1.ValidatingWebhook {
 	hook := i.configMaps()
@@ -130,7 +134,7 @@ func (i Install) config() admissionregistrationv1.ValidatingWebhook {
 	hook.Rules = rules("", "configmaps", admissionregistrationv1.Create, admissionregistrationv1.Update)
 	hook.FailurePolicy = new(admissionregistrationv1.Fail)
 	hook.MatchConditions = []admissionregistrationv1.MatchCondition{
-		{Name: "migration-config", Expression: named + " || " + labeled("object") + " || (oldObject != null && " + labeled("oldObject") + ")"},
+		{Name: "migration-config", Expression: named + " || " + hashed + " || " + labeled("object") + " || (oldObject != null && " + labeled("oldObject") + ")"},
 		{Name: "not-being-deleted", Expression: notBeingDeleted},
 	}
 	return hook
