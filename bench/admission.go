@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 
-	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/ingressgen"
 )
 
 // measureAdmission writes Ingresses through a real API server, in turns in four
@@ -54,13 +54,13 @@ type write struct {
 }
 
 var writes = []write{
-	{"a label, dry run; is rewritten", tryLabel, nil},
-	{"a label; was rewritten before", setLabel, nil},
-	{"a new Ingress; is rewritten", create, remove},
+	{"a label, dry run; is edited", tryLabel, nil},
+	{"a label; was edited before", setLabel, nil},
+	{"a new Ingress; is edited", create, remove},
 }
 
 // The first 100 Ingresses of a namespace get dry runs only, so that each one has
-// to be rewritten. The next 100 are really written: the first round rewrites them.
+// to be edited. The next 100 are really written: the first round edits them.
 const labeled = 100
 
 func tryLabel(ctx context.Context, c *admissionCluster, g *group, n int) error {
@@ -104,8 +104,8 @@ func (g *group) send(ctx context.Context, request *rest.Request) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", g.name, err, answer)
 	}
-	if edited := bytes.Contains(answer, []byte(`"name":"`+names.ProxyService+`"`)); edited != g.edits {
-		return fmt.Errorf("%s: points at the proxy: %t, expected %t: %s", g.name, edited, g.edits, answer)
+	if edited := bytes.Contains(answer, []byte(`"`+ingressgen.AnnotationPhase+`"`)); edited != g.edits {
+		return fmt.Errorf("%s: has a phase: %t, expected %t: %s", g.name, edited, g.edits, answer)
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ type group struct {
 	namespace string
 	webhook   *process // nil: no webhook
 	url       string
-	edits     bool // the webhook points Ingresses at the proxy
+	edits     bool // the webhook writes the phase into Ingresses
 }
 
 // admissionCluster is a control plane with the groups that are compared.
@@ -250,7 +250,7 @@ func (c *admissionCluster) startBaselines(ctx context.Context, h *harness) error
 		}
 	}
 	return errors.Join(c.start(ctx, h, c.empty, command()),
-		c.start(ctx, h, c.ready, command("-edit", edit, "-unless", ingressgen.AnnotationOriginal)))
+		c.start(ctx, h, c.ready, command("-edit", edit, "-unless", ingressgen.AnnotationPhase)))
 }
 
 // writeEdit writes the edit that ours would answer for the first Ingress.
@@ -262,7 +262,7 @@ func (c *admissionCluster) writeEdit(file string) error {
 	}
 	ingress := admittedIngress(0)
 	ingress.Namespace = c.ours.namespace
-	edit, err := json.Marshal(ingressgen.Rewrite(ingress, ingressgen.View{Table: table, State: state}).Edits)
+	edit, err := json.Marshal(ingressgen.Rewrite(ingress, ingressgen.View{Table: table, State: state, Admission: &ingressgen.Admission{}}).Edits)
 	return errors.Join(err, os.WriteFile(file, edit, 0o600))
 }
 
