@@ -72,7 +72,7 @@ func requireAgreement(t *testing.T, r random, rig *rig, requests int, tried *rea
 		sent := r.request(rig)
 		answer := sent.send(t)
 		request := sent.Request
-		request.Dice = answer.Header.Get("Echo-Request-ID")
+		request.Dice = answer.Header.Get(diceHeader)
 		if s := rig.table.Route(migration.NormalizeHost(request.Host), normalPath(request.Target)); s != nil {
 			request.Tripped = rig.tripped[s.Name]
 		}
@@ -176,7 +176,6 @@ func startEcho(t *testing.T, side string) string {
 	require.NoError(t, err)
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Echo-Side", side)
-		w.Header().Set("Echo-Request-ID", r.Header.Get("X-Request-ID"))
 	})}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })

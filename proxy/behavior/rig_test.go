@@ -132,7 +132,7 @@ func (r *rig) run(t *testing.T, generated nginxgen.Config) {
 	params := r.params
 	require.NoError(t, os.Mkdir(filepath.Join(params.RuntimeDir, "serving"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(params.RuntimeDir, "serving", generated.Digest), nil, 0o644))
-	exited := startNginx(t, params.RuntimeDir, string(generated.Text))
+	exited := startNginx(t, params.RuntimeDir, withDice(string(generated.Text)))
 	server := nginx.Nginx{Dir: params.RuntimeDir}
 	for deadline := time.After(patience); ; {
 		if digest, err := server.Digest(t.Context()); err == nil && digest == generated.Digest {
@@ -146,6 +146,16 @@ func (r *rig) run(t *testing.T, generated nginxgen.Config) {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
+}
+
+// diceHeader shows $request_id, which decides the side of a request without a user.
+// Behind a trusted proxy no backend gets to know it.
+const diceHeader = "X-Test-Dice"
+
+// withDice adds diceHeader where the debug headers are.
+func withDice(text string) string {
+	const debug = "add_header X-Migration-Side "
+	return strings.ReplaceAll(text, debug, "add_header "+diceHeader+" $request_id always;\n"+debug)
 }
 
 // startNginx runs nginx with a config until the test ends.
