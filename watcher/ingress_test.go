@@ -282,12 +282,14 @@ func TestForeignService(t *testing.T) {
 }
 
 // TestOpenedService: a user who may write Services in a namespace cannot open the
-// proxy's Service, which leads to the applications of all namespaces.
+// proxy's Service, which leads to the applications of all namespaces, nor keep
+// requests from some replicas.
 func TestOpenedService(t *testing.T) {
 	for name, patch := range map[string]string{
 		"type":         `{"spec":{"type":"LoadBalancer"}}`,
 		"external IPs": `{"spec":{"externalIPs":["192.0.2.1"]}}`,
 		"another name": `{"spec":{"type":"ExternalName","externalName":"example.com"}}`,
+		"affinity":     `{"spec":{"sessionAffinity":"ClientIP","internalTrafficPolicy":"Local"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := newTestEnv(t, 1)
@@ -301,7 +303,8 @@ func TestOpenedService(t *testing.T) {
 			env.eventually(func() bool {
 				found, err := services.Get(t.Context(), proxyOf("api"), metav1.GetOptions{})
 				return err == nil && found.ResourceVersion != opened.ResourceVersion &&
-					found.Spec.Type == corev1.ServiceTypeClusterIP && len(found.Spec.ExternalIPs) == 0
+					found.Spec.Type == corev1.ServiceTypeClusterIP && len(found.Spec.ExternalIPs) == 0 &&
+					found.Spec.SessionAffinity == corev1.ServiceAffinityNone && *found.Spec.InternalTrafficPolicy == corev1.ServiceInternalTrafficPolicyCluster
 			}, "the Service is closed again")
 		})
 	}
