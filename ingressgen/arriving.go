@@ -148,9 +148,5 @@ func (r *rewriter) routeLoosely(host, path string) *migration.Service {
 	if r.view.Table == nil || host == "" || !ok {
 		return nil
 	}
-	service := r.view.Table.Route(host, normal)
-	if service == nil || string(service.OldHost) != host {
-		return nil
-	}
-	return service
+	return ofHost(r.view.Table.Route(host, normal), host)
 }

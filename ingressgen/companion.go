@@ -50,7 +50,7 @@ func CompanionAnnotations() []string {
 
 // companionBackend is the backend of all paths of an Ingress's companion.
 func companionBackend(ingress string) backend {
-	return backend{Name: companionService(ingress), Port: networkingv1.ServiceBackendPort{Number: names.NewPort}}
+	return backend{Name: CompanionServiceName(ingress), Port: networkingv1.ServiceBackendPort{Number: names.NewPort}}
 }
 
 // companion is the Ingress with the paths that migrate, or nil if there are

@@ -73,10 +73,11 @@ func CanaryHosts(ingress *networkingv1.Ingress) []string {
 	if isGenerated(ingress) || !IsCanary(ingress) {
 		return nil
 	}
-	return hostsOf(ingress)
+	return HostsOf(ingress)
 }
 
-func hostsOf(ingress *networkingv1.Ingress) []string {
+// HostsOf are the hosts of the rules, each once; "" is a rule for all hosts.
+func HostsOf(ingress *networkingv1.Ingress) []string {
 	var hosts []string
 	for i := range ingress.Spec.Rules {
 		if host := ingress.Spec.Rules[i].Host; !slices.Contains(hosts, host) {

@@ -195,7 +195,11 @@ func (r *rewriter) route(host, path string) *migration.Service {
 	if r.view.Table == nil || host == "" {
 		return nil
 	}
-	service := r.view.Table.Covering(host, path)
+	return ofHost(r.view.Table.Covering(host, path), host)
+}
+
+// ofHost drops a wildcard service that was found for one of its hosts.
+func ofHost(service *migration.Service, host string) *migration.Service {
 	if service == nil || string(service.OldHost) != host {
 		return nil
 	}

@@ -3,6 +3,7 @@ package ingressgen
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,36 +81,44 @@ func oldOfProxy(b backend) (old backend, ok bool) {
 
 // ProxyNeed gives the user's backend for which the Ingress needs the proxy Service
 // of this name: it points at the Service, or it has opted in and may soon. False:
-// it does not need it.
+// it does not need it, or nothing says what the backend was.
 func ProxyNeed(ingress *networkingv1.Ingress, service string) (old networkingv1.IngressServiceBackend, needed bool) {
-	r := newRewriter(ingress, View{})
-	r.findOriginals()
-	for i := range r.paths {
-		p := &r.paths[i]
-		points := p.isRewritten() && p.spec.Backend.Service.Name == service
-		if p.userBackend != nil && (points || OptedIn(ingress)) && proxyServiceName(*p.userBackend) == service {
-			return *p.userBackend, true
-		}
+	found := proxyNeeds(ingress)[service]
+	if found == nil {
+		return backend{}, false
 	}
-	return backend{}, false
+	return *found, true
 }
 
-// ProxiesOf are the names of the proxy Services for which ProxyNeed is true.
+// ProxiesOf are the names of the proxy Services that the Ingress points at, or may
+// soon, sorted.
 func ProxiesOf(ingress *networkingv1.Ingress) []string {
+	return slices.Sorted(maps.Keys(proxyNeeds(ingress)))
+}
+
+// proxyNeeds are the users' backends by the names of their proxy Services; nil for
+// one whose backend is lost.
+func proxyNeeds(ingress *networkingv1.Ingress) map[string]*backend {
 	r := newRewriter(ingress, View{})
 	r.findOriginals()
-	var services []string
+	needs := map[string]*backend{}
 	for i := range r.paths {
 		p := &r.paths[i]
+		current := ""
 		if p.isRewritten() {
-			services = append(services, p.spec.Backend.Service.Name)
+			current = p.spec.Backend.Service.Name
+			if _, known := needs[current]; !known {
+				needs[current] = nil
+			}
 		}
-		if p.userBackend != nil && OptedIn(ingress) {
-			services = append(services, proxyServiceName(*p.userBackend))
+		if p.userBackend == nil {
+			continue
+		}
+		if name := proxyServiceName(*p.userBackend); name == current || OptedIn(ingress) {
+			needs[name] = p.userBackend
 		}
 	}
-	slices.Sort(services)
-	return slices.Compact(services)
+	return needs
 }
 
 // PointsAt tells whether a path of the Ingress points at the Service.
@@ -117,13 +126,6 @@ func PointsAt(ingress *networkingv1.Ingress, service string) bool {
 	return slices.ContainsFunc(listPaths(ingress), func(p ingressPath) bool {
 		return p.userBackend != nil && p.userBackend.Name == service
 	})
-}
-
-// MayReplace tells whether the proxy Service of this name may be one of the old
-// Service: the name of the old Service may be cut in it.
-func MayReplace(proxyService, oldService string) bool {
-	old, ok := splitProxyName(proxyService)
-	return ok && strings.HasPrefix(oldService, old)
 }
 
 // sharedBackend is the backend of paths that an older version rewrote: one proxy

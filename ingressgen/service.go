@@ -46,7 +46,7 @@ func CompanionService(companion *networkingv1.Ingress) *corev1.Service {
 	return &corev1.Service{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: companionService(CompanionOf(companion.Name)), Namespace: companion.Namespace,
+			Name: CompanionServiceName(CompanionOf(companion.Name)), Namespace: companion.Namespace,
 			Labels: map[string]string{names.ManagedByLabel: names.Manager}, OwnerReferences: companion.OwnerReferences,
 		},
 		Spec: corev1.ServiceSpec{
@@ -58,10 +58,10 @@ func CompanionService(companion *networkingv1.Ingress) *corev1.Service {
 	}
 }
 
-// companionService is the name of the Service of an Ingress's companion: the
+// CompanionServiceName is the name of the Service of an Ingress's companion: the
 // name of the companion, or a short hash where that is no valid name of a Service
 // (the name of an Ingress may be longer, and have dots).
-func companionService(ingress string) string {
+func CompanionServiceName(ingress string) string {
 	name := CompanionName(ingress)
 	if len(validation.IsDNS1035Label(name)) == 0 {
 		return name

@@ -15,32 +15,34 @@ const (
 	indexCanary  = "canary host" // ingressgen.CanaryHosts
 	indexOptedIn = "host"        // the hosts of Ingresses that may have a companion
 	indexService = "service"     // NAMESPACE/SERVICE of ours: servicesOf
+	indexName    = "name"        // NAMESPACE/SERVICE of anybody: namesOf
 )
 
 func newIngressStore(failures *kube.FailureLog) *kube.Store[*networkingv1.Ingress] {
 	store := kube.NewStore("ingresses", trimIngress, failures)
 	store.IndexBy(indexBackend, backendKeys)
 	store.IndexBy(indexCanary, ingressgen.CanaryHosts)
-	store.IndexBy(indexService, serviceKeys)
+	store.IndexBy(indexService, func(ingress *networkingv1.Ingress) []string { return keysIn(ingress.Namespace, servicesOf(ingress)) })
+	store.IndexBy(indexName, func(ingress *networkingv1.Ingress) []string { return keysIn(ingress.Namespace, namesOf(ingress)) })
 	store.IndexBy(indexOptedIn, func(ingress *networkingv1.Ingress) []string {
 		if !ingressgen.OptedIn(ingress) {
 			return nil
 		}
-		return hostsOf(ingress)
+		return ingressgen.HostsOf(ingress)
 	})
 	return store
 }
 
-// serviceKeys are our Services that belong to the Ingress: those that it needs, or
-// those that it was made for.
-func serviceKeys(ingress *networkingv1.Ingress) []string {
+func keysIn(namespace string, names []string) []string {
 	var keys []string
-	for _, service := range servicesOf(ingress) {
-		keys = append(keys, ingress.Namespace+"/"+service)
+	for _, name := range names {
+		keys = append(keys, namespace+"/"+name)
 	}
 	return keys
 }
 
+// servicesOf are our Services that belong to the Ingress: those that it needs, or
+// those that it was made for.
 func servicesOf(ingress *networkingv1.Ingress) []string {
 	switch {
 	case !isRelevant(ingress):
@@ -53,12 +55,17 @@ func servicesOf(ingress *networkingv1.Ingress) []string {
 	return ingressgen.ProxiesOf(ingress)
 }
 
-func hostsOf(ingress *networkingv1.Ingress) []string {
-	var hosts []string
-	for i := range ingress.Spec.Rules {
-		hosts = append(hosts, ingress.Spec.Rules[i].Host)
+// namesOf are the Services whose existence and content decide about an Ingress that
+// may be migrated: those that its user names, and the names that ours will have.
+func namesOf(ingress *networkingv1.Ingress) []string {
+	if !isRelevant(ingress) || isOurs(ingress) {
+		return nil
 	}
-	return hosts
+	names := append(ingressgen.ProxiesOf(ingress), ingressgen.CompanionServiceName(ingress.Name))
+	for _, old := range ingressgen.UsedBackends(ingress) {
+		names = append(names, old.Name)
+	}
+	return names
 }
 
 func backendKeys(ingress *networkingv1.Ingress) []string {

@@ -49,7 +49,7 @@ func (c ingressChanges) Changed(before, after *networkingv1.Ingress) {
 	}
 }
 
-func (c ingressChanges) queueServices(namespace string, services []string) {
+func (c *objectChanges) queueServices(namespace string, services []string) {
 	for _, service := range services {
 		c.services.Add(types.NamespacedName{Namespace: namespace, Name: service})
 	}
@@ -95,15 +95,9 @@ func (c serviceChanges) Changed(before, after *corev1.Service) {
 	if ours && after != nil && before != nil && isOurs(before) || sameForeign(before, after) {
 		return
 	}
-	for _, ingress := range c.stores.ingresses.InNamespace(service.Namespace) {
-		if isRelevant(ingress) && !ingressgen.IsAnchor(ingress) {
-			c.ingresses.Add(kube.KeyOf(ingress))
-		}
-	}
-	for _, other := range c.stores.services.InNamespace(service.Namespace) {
-		if isOurs(other) && ingressgen.MayReplace(other.Name, service.Name) {
-			c.services.Add(kube.KeyOf(other))
-		}
+	for _, ingress := range c.stores.ingresses.By(indexName, kube.KeyOf(service).String()) {
+		c.ingresses.Add(kube.KeyOf(ingress))
+		c.queueServices(service.Namespace, servicesOf(ingress))
 	}
 }
 

@@ -27,13 +27,17 @@ type objectStores struct {
 }
 
 func newObjectStores(failures *kube.FailureLog) *objectStores {
-	return &objectStores{
+	stores := &objectStores{
 		ingresses:   newIngressStore(failures),
 		classes:     kube.NewStore("ingressclasses", trimClass, failures),
 		services:    kube.NewStore("services", trimService, failures),
 		chartSlices: kube.NewStore("the proxy's endpointslices", trimSlice, failures),
 		ownSlices:   kube.NewStore("endpointslices", trimSlice, failures),
 	}
+	stores.ownSlices.IndexBy(indexService, func(slice *discoveryv1.EndpointSlice) []string {
+		return keysIn(slice.Namespace, []string{slice.Labels[discoveryv1.LabelServiceName]})
+	})
+	return stores
 }
 
 // follow fills the stores until ctx ends.

@@ -107,8 +107,8 @@ func (r *serviceReconciler) ensureSlice(ctx context.Context, found, wanted *disc
 // slices are our slices of a Service, by name.
 func (r *serviceReconciler) slices(service types.NamespacedName) map[string]*discoveryv1.EndpointSlice {
 	slices := map[string]*discoveryv1.EndpointSlice{}
-	for _, slice := range r.stores.ownSlices.InNamespace(service.Namespace) {
-		if isOurs(slice) && slice.Labels[discoveryv1.LabelServiceName] == service.Name {
+	for _, slice := range r.stores.ownSlices.By(indexService, service.String()) {
+		if isOurs(slice) {
 			slices[slice.Name] = slice
 		}
 	}
