@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 
+	"github.com/migration-proxy/migration-proxy/e2e/wire"
 	"github.com/migration-proxy/migration-proxy/e2e/world"
 )
 
@@ -92,4 +94,34 @@ func TestACanaryIngressIsRefused(t *testing.T) {
 	waitForState(s, migrating)
 	require.Contains(t, s.OptIn("shop"), "canary")
 	require.Equal(t, "old:8000", world.Backend(s.GetIngress("shop"), 0, 0))
+}
+
+// TestExternalName: the old Service is only another name. At 0 % its application answers
+// through the proxy, and 50 % go to new. One with another targetPort stays at old:
+// the proxy would connect to another port than ingress-nginx does.
+func TestExternalName(t *testing.T) {
+	t.Parallel()
+	s := cluster.NewApp(t)
+	s.Behind(wire.IngressNginx)
+	s.External("external", world.Old, wire.TrafficPort, wire.TrafficPort)
+	s.External("moved", world.Old, 80, wire.TrafficPort)
+	moved := "moved." + s.Host
+	s.Ingress("shop", leads("/", s.Host, "external"))
+	s.Ingress("moved", leads("/", moved, "moved"), func(ingress *networkingv1.Ingress) {
+		ingress.Spec.Rules[0].HTTP.Paths[0].Backend.Service.Port = networkingv1.ServiceBackendPort{Number: 80}
+	})
+	s.WaitForSplit(0)
+	s.WaitForSplit(0, world.Host(moved))
+	s.ConfigureBehind("external", s.Host, 0)
+	s.ConfigureAs(s.Service+"-moved", strings.Replace(s.TextOf(s.Service+"-moved", moved, 0), s.OldBackend(), "moved."+s.Namespace+".svc.cluster.local:80", 1))
+	for _, name := range []string{"shop", "moved"} {
+		s.OptIn(name)
+	}
+	s.WaitForPhase("shop", migrating)
+	s.WaitForSplit(0)
+	s.WaitForPhase("moved", bypassed)
+	require.Contains(t, s.GetIngress("moved").Annotations["migration-proxy.io/reason"], "ExternalName whose targetPort is")
+	s.WaitForSplit(0, world.Host(moved))
+	s.ConfigureBehind("external", s.Host, 50)
+	s.WaitForSplit(50)
 }

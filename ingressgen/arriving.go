@@ -3,6 +3,8 @@ package ingressgen
 import (
 	"strings"
 
+	networkingv1 "k8s.io/api/networking/v1"
+
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
@@ -51,6 +53,13 @@ func (r *rewriter) arrivingOf(p *ingressPath) (arriving, bool) {
 	path, _, _ := strings.Cut(target, "?")
 	text, _, variable := strings.Cut(path, "$")
 	return arriving{text: rooted(text), exact: !variable}, true
+}
+
+// loosens tells whether the Ingress makes ingress-nginx compare the paths of its hosts
+// as regular expressions.
+func loosens(ingress *networkingv1.Ingress) bool {
+	return strings.TrimSpace(ingress.Annotations[annotationRewrite]) != "" ||
+		strings.EqualFold(strings.TrimSpace(ingress.Annotations[annotationUseRegex]), "true")
 }
 
 // isURL tells whether a rewrite-target makes the controller answer with a redirect,
@@ -117,17 +126,8 @@ func hasAlternatives(expression string) bool {
 // receivers gives the services that the proxy would route some of the arriving
 // requests to, the one of the text first; nil where no service has them all.
 func (r *rewriter) receivers(host string, a arriving) []*migration.Service {
-	probes := []string{a.text}
-	if !a.exact {
-		probes = append(probes, a.text+"/", a.text+"~")
-	}
-	if a.anyCase {
-		for _, text := range []string{strings.ToLower(a.text), strings.ToUpper(a.text)} {
-			probes = append(probes, text, text+"/", text+"~")
-		}
-	}
 	var found []*migration.Service
-	for _, probe := range probes {
+	for _, probe := range a.probes() {
 		service := r.routeLoosely(host, probe)
 		if service == nil {
 			return nil
@@ -140,6 +140,21 @@ func (r *rewriter) receivers(host string, a arriving) []*migration.Service {
 		}
 	}
 	return found
+}
+
+// probes are paths of which at least one belongs to each service that some of the
+// arriving requests belong to, but for services with a longer path_prefix.
+func (a arriving) probes() []string {
+	probes := []string{a.text}
+	if !a.exact {
+		probes = append(probes, a.text+"/", a.text+"~")
+	}
+	if a.anyCase {
+		for _, text := range []string{strings.ToLower(a.text), strings.ToUpper(a.text)} {
+			probes = append(probes, text, text+"/", text+"~")
+		}
+	}
+	return probes
 }
 
 // routeLoosely is route with the whole of Table.Route.

@@ -173,6 +173,12 @@ func (p namedPorts) PortNumber(service, name string) (int32, bool) {
 	return number, ok
 }
 
+// ExternalPort implements ingressgen.PortLookup: "SERVICE:PORT" is the port of an
+// ExternalName.
+func (p namedPorts) ExternalPort(service string, port int32) int32 {
+	return p[fmt.Sprintf("%s:%d", service, port)]
+}
+
 // serving is the view of a cluster in which every service is migrating.
 func serving(table *migration.Table) ingressgen.View {
 	state := status.Cluster{Services: map[string]status.ClusterService{}}

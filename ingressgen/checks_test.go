@@ -19,7 +19,7 @@ func TestOrderOfChecks(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		"ACMEChallenge", "ResourceBackend", "Lost", "NotRestorable", "NoHost", "HostUnknown", "PathUnknown", "PathWider",
-		"OtherService", "ServiceBelow", "NotInCluster", "OtherBackend", "OtherPort",
+		"OtherService", "ServiceBelow", "LoosenedByNeighbor", "NotInCluster", "OtherBackend", "OtherPort", "ExternalPort",
 	}, ofPaths)
 	require.Equal(t, []string{"Paused", "NoConfig", "IsSolver", "ModeUnknown", "ServiceUnknown", "IsCanary", "TooLarge"}, ofIngress)
 }

@@ -49,7 +49,7 @@ type View struct {
 	Controller string
 	// CanaryControllers know canary annotations too, besides ControllerNginx.
 	CanaryControllers []string
-	// Neighbors finds the Ingresses that may share a canary. Nil, as in admission:
+	// Neighbors finds the Ingresses that may share a canary or a host. Nil, as in admission:
 	// they and Controller are not known, and whoever knows them decides.
 	Neighbors NeighborLookup
 	// Ports looks named ports up. Nil: no named port is known.
@@ -68,6 +68,9 @@ type PortLookup interface {
 	// PortNumber gives the number of a Service's named port. False: the Service
 	// has no such port, or it cannot be looked up now.
 	PortNumber(service, name string) (int32, bool)
+	// ExternalPort gives the targetPort of a port of a Service of type ExternalName. 0:
+	// there is none, or it cannot be looked up, as in admission.
+	ExternalPort(service string, port int32) int32
 }
 
 // OptedIn tells whether the user wants the Ingress to be migrated.

@@ -21,6 +21,9 @@ type NeighborLookup interface {
 	// CanariesAt gives the Ingresses of all namespaces whose CanaryHosts have the
 	// host.
 	CanariesAt(host string) []*networkingv1.Ingress
+	// LoosenersAt gives the Ingresses of all namespaces whose LoosenedHosts have
+	// the host.
+	LoosenersAt(host string) []*networkingv1.Ingress
 }
 
 // IsNeighbor tells whether other is to be found by the lookup for the Ingress.
@@ -76,6 +79,16 @@ func CanaryHosts(ingress *networkingv1.Ingress) []string {
 	return HostsOf(ingress)
 }
 
+// LoosenedHosts are the hosts of the rules of an Ingress with rewrite-target or
+// use-regex: ingress-nginx then compares the paths of all Ingresses of these hosts as
+// plain text without case.
+func LoosenedHosts(ingress *networkingv1.Ingress) []string {
+	if isGenerated(ingress) || !loosens(ingress) {
+		return nil
+	}
+	return HostsOf(ingress)
+}
+
 // HostsOf are the hosts of the rules, each once; "" is a rule for all hosts.
 func HostsOf(ingress *networkingv1.Ingress) []string {
 	var hosts []string
@@ -88,10 +101,10 @@ func HostsOf(ingress *networkingv1.Ingress) []string {
 }
 
 // SameToNeighbors tells whether two versions of an Ingress have the same
-// UsedBackends, class and, for a canary, rules: the lookup gives the same for any
-// other Ingress. It does when the migration proxy rewrites an Ingress.
+// UsedBackends, LoosenedHosts, class and, for a canary, rules: the lookup gives the
+// same for any other Ingress. It does when the migration proxy rewrites an Ingress.
 func SameToNeighbors(a, b *networkingv1.Ingress) bool {
-	return reflect.DeepEqual(a.Spec.IngressClassName, b.Spec.IngressClassName) && a.Annotations[ingressClass] == b.Annotations[ingressClass] &&
+	return slices.Equal(LoosenedHosts(a), LoosenedHosts(b)) && reflect.DeepEqual(a.Spec.IngressClassName, b.Spec.IngressClassName) && a.Annotations[ingressClass] == b.Annotations[ingressClass] &&
 		slices.Equal(sortedBackends(a), sortedBackends(b)) &&
 		IsCanary(a) == IsCanary(b) && (!IsCanary(a) || reflect.DeepEqual(a.Spec.Rules, b.Spec.Rules)) && isGenerated(a) == isGenerated(b)
 }
@@ -111,7 +124,7 @@ func TrimNeighbor(ingress *networkingv1.Ingress) {
 	trimmed := networkingv1.Ingress{ObjectMeta: metav1.ObjectMeta{
 		Namespace: ingress.Namespace, Name: ingress.Name, UID: ingress.UID, ResourceVersion: ingress.ResourceVersion,
 	}}
-	for _, name := range []string{ingressClass, nginx + "canary"} {
+	for _, name := range []string{ingressClass, nginx + "canary", annotationRewrite, annotationUseRegex} {
 		if value, ok := ingress.Annotations[name]; ok {
 			metav1.SetMetaDataAnnotation(&trimmed.ObjectMeta, name, value)
 		}

@@ -64,6 +64,11 @@ func (a around) CanariesAt(host string) []*networkingv1.Ingress {
 	return a.only(func(other *networkingv1.Ingress) bool { return slices.Contains(ingressgen.CanaryHosts(other), host) })
 }
 
+// LoosenersAt implements ingressgen.NeighborLookup.
+func (a around) LoosenersAt(host string) []*networkingv1.Ingress {
+	return a.only(func(other *networkingv1.Ingress) bool { return slices.Contains(ingressgen.LoosenedHosts(other), host) })
+}
+
 func (a around) only(found func(*networkingv1.Ingress) bool) []*networkingv1.Ingress {
 	var all []*networkingv1.Ingress
 	for _, other := range a.others {

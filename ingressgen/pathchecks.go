@@ -31,9 +31,11 @@ var pathChecks = []pathCheck{
 	{"PathWider", (*rewriter).pathWider},
 	{"OtherService", (*rewriter).otherService},
 	{"ServiceBelow", (*rewriter).serviceBelow},
+	{"LoosenedByNeighbor", (*rewriter).loosenedByNeighbor},
 	{"NotInCluster", (*rewriter).notInCluster},
 	{"OtherBackend", (*rewriter).otherBackend},
 	{"OtherPort", (*rewriter).otherPort},
+	{"ExternalPort", (*rewriter).externalPort},
 }
 
 // matchServices finds the service of each path.
@@ -184,6 +186,28 @@ func (r *rewriter) receiverBesides(p *ingressPath, a arriving) (string, bool) {
 	return "", false
 }
 
+// loosenedByNeighbor: because of another Ingress of the host, ingress-nginx sends
+// /ONE and /onexyz for path /one. On a host that has a service for these paths as
+// well, such as one with path_prefix /, the proxy would send them to its old_backend.
+func (r *rewriter) loosenedByNeighbor(p *ingressPath) (string, bool) {
+	_, changed := r.arrivingOf(p)
+	if changed || r.view.Neighbors == nil || r.view.Controller != ControllerNginx || !r.comparesBackends() {
+		return "", false
+	}
+	looseners := r.view.Neighbors.LoosenersAt(p.host)
+	if len(looseners) == 0 {
+		return "", false
+	}
+	covering := r.coveringService(p)
+	for _, probe := range (arriving{text: string(p.prefix()), anyCase: true}).probes() {
+		if other := r.routeLoosely(p.host, probe); other != nil && other.OldBackend != covering.OldBackend {
+			return fmt.Sprintf("Ingress %s has rewrite-target or use-regex, so ingress-nginx sends %s for this path too, and that would go to the old_backend of service %s, %s; use a host for each application, or if nobody requests such paths, say so with annotation %s: %s",
+				firstName(looseners, r.ingress.Namespace), probe, other.Name, other.OldBackend.HostPort(), AnnotationService, covering.Name), true
+		}
+	}
+	return "", false
+}
+
 // takenByLongerPath tells whether a longer path of this Ingress already gets all
 // requests of the prefix.
 func (r *rewriter) takenByLongerPath(p *ingressPath, prefix migration.PathPrefix) bool {
@@ -234,6 +258,22 @@ func (r *rewriter) otherPort(p *ingressPath) (string, bool) {
 		return fmt.Sprintf("Service %s has no port %s that is known", p.userBackend.Name, p.userBackend.Port.Name), true
 	}
 	return backendMismatch(p, covering), true
+}
+
+// externalPort: DNS gives the host behind a Service of type ExternalName, but not the
+// port. ingress-nginx connects to the targetPort there, other controllers to the port.
+func (r *rewriter) externalPort(p *ingressPath) (string, bool) {
+	number, known := r.portNumber(p.userBackend)
+	if !known || r.view.Ports == nil || r.view.Controller != ControllerNginx || !r.comparesBackends() {
+		return "", false
+	}
+	target := r.view.Ports.ExternalPort(p.userBackend.Name, number)
+	if target == 0 || target == number {
+		return "", false
+	}
+	covering := r.coveringService(p)
+	return fmt.Sprintf("Service %s is an ExternalName whose targetPort is %d, where ingress-nginx connects to, and the proxy would connect to port %d; give service %s the old_backend that the name stands for, with port %d, and the Ingress annotation %s: %s",
+		p.userBackend.Name, target, number, covering.Name, target, AnnotationService, covering.Name), true
 }
 
 // portNumber is false for a named port that is not known.

@@ -47,6 +47,9 @@ type httpPort struct{}
 // PortNumber implements ingressgen.PortLookup.
 func (httpPort) PortNumber(_, name string) (int32, bool) { return 8080, name == "http" }
 
+// ExternalPort implements ingressgen.PortLookup.
+func (httpPort) ExternalPort(string, int32) int32 { return 0 }
+
 func drawView(t *rapid.T) ingressgen.View {
 	seen := map[string]bool{}
 	var services []migration.Service

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -86,7 +84,8 @@ func (r *ingressReconciler) get(ctx context.Context, key types.NamespacedName) (
 
 // reconcileVersion is the list of steps. An object that the Ingress points at
 // is made before the patch, and removed after it. With a hold the Ingress stays as
-// its user wrote it.
+// its user wrote it; that the reason cannot be written on it either, because the API
+// server refuses this too, is no error.
 func (r *ingressReconciler) reconcileVersion(ctx context.Context, ingress *networkingv1.Ingress, because hold) error {
 	desired, key := r.desired.Load(), kube.KeyOf(ingress)
 	view := desired.view()
@@ -103,7 +102,7 @@ func (r *ingressReconciler) reconcileVersion(ctx context.Context, ingress *netwo
 	if err == nil && report.Companion == nil {
 		err = r.deleteCompanion(ctx, key)
 	}
-	if err != nil {
+	if err != nil && (because.reason == "" || !isRefused(err)) {
 		return err
 	}
 	if because.reason != "" {
@@ -198,7 +197,7 @@ func (r *ingressReconciler) sendPatch(ctx context.Context, ingress *networkingv1
 // warn writes an Event for warnings that differ from those of the last Event.
 // reason is that of a hold, or "".
 func (r *ingressReconciler) warn(ingress *networkingv1.Ingress, key types.NamespacedName, report ingressgen.Report, reason string) {
-	text := strings.Join(slices.Sorted(slices.Values(report.Warnings)), "; ")
+	text := noteOf(report)
 	r.mu.Lock()
 	before := r.warnings[key]
 	if text == "" {

@@ -7,7 +7,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 )
 
-// namedPorts looks up named ports for the Ingresses of a namespace.
+// namedPorts looks up ports of Services for the Ingresses of a namespace.
 type namedPorts struct {
 	services  *kube.Store[*corev1.Service]
 	namespace string
@@ -25,4 +25,18 @@ func (p namedPorts) PortNumber(service, name string) (int32, bool) {
 		}
 	}
 	return 0, false
+}
+
+// ExternalPort implements ingressgen.PortLookup.
+func (p namedPorts) ExternalPort(service string, port int32) int32 {
+	found := p.services.Get(types.NamespacedName{Namespace: p.namespace, Name: service})
+	if found == nil || found.Spec.Type != corev1.ServiceTypeExternalName {
+		return 0
+	}
+	for _, own := range found.Spec.Ports {
+		if own.Port == port {
+			return own.TargetPort.IntVal
+		}
+	}
+	return 0
 }

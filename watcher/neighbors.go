@@ -11,17 +11,19 @@ import (
 
 // The indexes of the store of Ingresses.
 const (
-	indexBackend = "backend"     // NAMESPACE/SERVICE:PORT: ingressgen.UsedBackends
-	indexCanary  = "canary host" // ingressgen.CanaryHosts
-	indexOptedIn = "host"        // the hosts of Ingresses that may have a companion
-	indexService = "service"     // NAMESPACE/SERVICE of ours: servicesOf
-	indexName    = "name"        // NAMESPACE/SERVICE of anybody: namesOf
+	indexBackend = "backend"       // NAMESPACE/SERVICE:PORT: ingressgen.UsedBackends
+	indexCanary  = "canary host"   // ingressgen.CanaryHosts
+	indexLoosens = "loosened host" // ingressgen.LoosenedHosts
+	indexOptedIn = "host"          // the hosts of Ingresses that have opted in
+	indexService = "service"       // NAMESPACE/SERVICE of ours: servicesOf
+	indexName    = "name"          // NAMESPACE/SERVICE of anybody: namesOf
 )
 
 func newIngressStore(failures *kube.FailureLog) *kube.Store[*networkingv1.Ingress] {
 	store := kube.NewStore("ingresses", trimIngress, failures)
 	store.IndexBy(indexBackend, backendKeys)
 	store.IndexBy(indexCanary, ingressgen.CanaryHosts)
+	store.IndexBy(indexLoosens, ingressgen.LoosenedHosts)
 	store.IndexBy(indexService, func(ingress *networkingv1.Ingress) []string { return keysIn(ingress.Namespace, servicesOf(ingress)) })
 	store.IndexBy(indexName, func(ingress *networkingv1.Ingress) []string { return keysIn(ingress.Namespace, namesOf(ingress)) })
 	store.IndexBy(indexOptedIn, func(ingress *networkingv1.Ingress) []string {
@@ -96,6 +98,11 @@ func (n neighbors) CanariesAt(host string) []*networkingv1.Ingress {
 	return n.only(n.stores.ingresses.By(indexCanary, host))
 }
 
+// LoosenersAt implements ingressgen.NeighborLookup.
+func (n neighbors) LoosenersAt(host string) []*networkingv1.Ingress {
+	return n.only(n.stores.ingresses.By(indexLoosens, host))
+}
+
 func (n neighbors) only(ingresses []*networkingv1.Ingress) []*networkingv1.Ingress {
 	classes := n.stores.classes.List()
 	return slices.DeleteFunc(ingresses, func(other *networkingv1.Ingress) bool {
@@ -103,7 +110,7 @@ func (n neighbors) only(ingresses []*networkingv1.Ingress) []*networkingv1.Ingre
 	})
 }
 
-// queueNeighbors queues the Ingresses whose canary a change of another may
+// queueNeighbors queues the Ingresses whose canary or paths a change of another may
 // forbid or allow again.
 func (c *objectChanges) queueNeighbors(before, after *networkingv1.Ingress) {
 	if before != nil && after != nil && ingressgen.SameToNeighbors(before, after) {
@@ -116,7 +123,7 @@ func (c *objectChanges) queueNeighbors(before, after *networkingv1.Ingress) {
 		for _, key := range backendKeys(one) {
 			c.queueOptedIn(c.stores.ingresses.By(indexBackend, key))
 		}
-		for _, host := range ingressgen.CanaryHosts(one) {
+		for _, host := range slices.Concat(ingressgen.CanaryHosts(one), ingressgen.LoosenedHosts(one)) {
 			c.queueOptedIn(c.stores.ingresses.By(indexOptedIn, host))
 		}
 	}

@@ -112,6 +112,31 @@ func TestCanaryFollowsNeighbors(t *testing.T) {
 	env.waitForCompanion()
 }
 
+// TestLoosenedByNeighbor: while another Ingress makes the controller compare the
+// paths of the host loosely, a path whose loose matches the proxy would send to
+// another old backend points at old.
+func TestLoosenedByNeighbor(t *testing.T) {
+	env := newTestEnv(t, 1)
+	env.createClass("nginx", ingressgen.ControllerNginx, map[string]string{networkingv1.AnnotationIsDefaultIngressClass: "true"})
+	root := env.servicesConfig(map[string]int{"api": 20})
+	env.writeConfig(root + "- {name: below, old_host: api.old.example, path_prefix: /below, old_backend: 'below." + env.app +
+		".svc:80', new_host: n.example, new_backend: 'n.example:443', migration: {enabled: true, percentage: 20}}\n")
+	below := renamed(env.newIngress("api"), "below")
+	below.Spec.Rules[0].HTTP.Paths[0].Path, below.Spec.Rules[0].HTTP.Paths[0].Backend.Service.Name = "/below", "below"
+	env.createIngress(below)
+	env.startWatcher()
+	env.waitForPhase("below", status.Migrating, proxyOf("below"))
+
+	neighbor := renamed(env.newIngress("api"), "neighbor")
+	neighbor.Spec.Rules[0].HTTP.Paths[0].Path = "/other"
+	neighbor.Annotations = map[string]string{"nginx.ingress.kubernetes.io/use-regex": "true"}
+	env.createIngress(neighbor)
+	env.eventually(func() bool { return backendOf(env.getIngress("below")) == "below" }, "it is restored")
+	require.Contains(t, env.waitForNote("below").Text, "Ingress neighbor has rewrite-target or use-regex")
+	require.NoError(t, env.client.NetworkingV1().Ingresses(env.app).Delete(t.Context(), "neighbor", metav1.DeleteOptions{}))
+	env.waitForPhase("below", status.Migrating, proxyOf("below"))
+}
+
 // TestNeighborOfAnotherClass: an Ingress that another controller serves shares
 // nothing; when its class changes, it may.
 func TestNeighborOfAnotherClass(t *testing.T) {

@@ -96,8 +96,8 @@ func trimIngress(ingress *networkingv1.Ingress) {
 
 func trimClass(class *networkingv1.IngressClass) { class.ManagedFields = nil }
 
-// trimService keeps of a foreign Service what a proxy Service takes over, and the
-// names of the ports.
+// trimService keeps of a foreign Service what a proxy Service takes over, and what is
+// looked up of its ports.
 func trimService(service *corev1.Service) {
 	service.ManagedFields = nil
 	if isOurs(service) {
@@ -108,18 +108,24 @@ func trimService(service *corev1.Service) {
 			Namespace: service.Namespace, Name: service.Name, UID: service.UID, ResourceVersion: service.ResourceVersion,
 			Annotations: ingressgen.CopiedAnnotations(service.Annotations),
 		},
-		Spec: corev1.ServiceSpec{Ports: namedPortsOf(service)},
+		Spec: corev1.ServiceSpec{Type: service.Spec.Type, Ports: lookedUpPorts(service)},
 	}
 }
 
-// namedPortsOf are the ports of a Service that have a name, without anything
-// else.
-func namedPortsOf(service *corev1.Service) []corev1.ServicePort {
+// lookedUpPorts are the ports that namedPorts may look up: those with a name, and all of
+// an ExternalName.
+func lookedUpPorts(service *corev1.Service) []corev1.ServicePort {
 	var ports []corev1.ServicePort
+	external := service.Spec.Type == corev1.ServiceTypeExternalName
 	for _, port := range service.Spec.Ports {
-		if port.Name != "" {
-			ports = append(ports, corev1.ServicePort{Name: port.Name, Port: port.Port})
+		if port.Name == "" && !external {
+			continue
 		}
+		kept := corev1.ServicePort{Name: port.Name, Port: port.Port}
+		if external {
+			kept.TargetPort = port.TargetPort
+		}
+		ports = append(ports, kept)
 	}
 	return ports
 }

@@ -2,6 +2,7 @@ package watcher_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
+	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/watcher"
 )
@@ -25,7 +27,9 @@ func TestPolicyRefuses(t *testing.T) {
 	env.startWatcher()
 	found := env.waitForPhase("api", status.Bypassed, "api")
 	require.Contains(t, found.Annotations[ingressgen.AnnotationReason], "only own backends here")
-	require.Contains(t, env.waitForEvent(env.app, "api", watcher.EventRefused).Note, "only own backends here")
+	note := env.waitForEvent(env.app, "api", watcher.EventRefused).Note
+	require.Contains(t, note, "only own backends here")
+	require.Equal(t, note, env.waitForNote("api").Text, "status says what the Event says")
 	env.waitForQuiet()
 
 	env.annotate("api", "mine", `"edited"`)
@@ -39,6 +43,44 @@ func TestPolicyRefuses(t *testing.T) {
 		return backendOf(env.getIngress("api")) == proxyOf("api")
 	}, "it is rewritten after the next edit")
 	env.waitForPhase("api", status.Migrating, proxyOf("api"))
+	env.eventually(func() bool { return len(env.notes()) == 0 }, "there is nothing to note any more")
+}
+
+// TestPolicyRefusesAll: not even the reason can be written on the Ingress. Event and
+// status have it.
+func TestPolicyRefusesAll(t *testing.T) {
+	env := newTestEnv(t, 1)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
+	env.createIngress(env.newIngress("api"))
+	env.createPolicy("false")
+	env.startWatcher()
+	note := env.waitForEvent(env.app, "api", watcher.EventRefused).Note
+	require.Contains(t, note, "only own backends here")
+	require.Equal(t, status.IngressNote{Namespace: env.app, Name: "api", Phase: status.Bypassed, Text: note}, env.waitForNote("api"))
+	require.Empty(t, env.getIngress("api").Annotations[ingressgen.AnnotationPhase])
+}
+
+// notes are those about the Ingresses of the test's namespace.
+func (env *testEnv) notes() []status.IngressNote {
+	env.Helper()
+	found, err := env.client.CoreV1().ConfigMaps(env.home).Get(env.Context(), names.StateMap, metav1.GetOptions{})
+	require.NoError(env, err)
+	ingresses, err := status.ParseIngresses(found.Data)
+	require.NoError(env, err)
+	return slices.DeleteFunc(ingresses.Noted, func(note status.IngressNote) bool { return note.Namespace != env.app })
+}
+
+func (env *testEnv) waitForNote(name string) (note status.IngressNote) {
+	env.Helper()
+	env.eventually(func() bool {
+		for _, note = range env.notes() {
+			if note.Name == name {
+				return true
+			}
+		}
+		return false
+	}, "a note about Ingress %s", name)
+	return note
 }
 
 // createPolicy refuses writes of Ingresses in the application's namespace for

@@ -56,13 +56,13 @@ func (in replicasInput) apply(l *stateLoop) bool {
 type reconciledInput struct{ ingress reconciledIngress }
 
 // apply queues the Ingress again if the desired state has changed since: the
-// index did not have it yet when the change was published.
+// index did not have it yet when the change was published. A new note is a change.
 func (in reconciledInput) apply(l *stateLoop) bool {
-	l.index.put(in.ingress)
+	noted := l.index.put(in.ingress)
 	if !in.ingress.gone && in.ingress.revision < l.desired.Load().revision {
 		l.ingresses.Add(in.ingress.key)
 	}
-	return false
+	return noted
 }
 
 // ingressReconciled implements ingressResults.

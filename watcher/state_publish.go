@@ -20,7 +20,7 @@ const (
 // admission does not undo what the reconcilers do. When it cannot be written
 // the Ingresses do not wait; it is tried again at the next poll.
 func (l *stateLoop) saveState(ctx context.Context) {
-	missing, fits, err := l.store.missing(l.cluster, l.served)
+	missing, fits, err := l.store.missing(storedState{l.cluster, l.served, l.index.notable()})
 	switch {
 	case err != nil:
 		l.failures.Report(stateSubject, err)

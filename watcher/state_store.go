@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -18,7 +19,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
 )
 
-// maxStateBytes is what both keys together may have; a ConfigMap has 1 MiB.
+// maxStateBytes is what all keys together may have; a ConfigMap has 1 MiB.
 const maxStateBytes = 1 << 20 * 95 / 100
 
 // stateStore is ConfigMap migration-state: what admission and the command line
@@ -38,13 +39,24 @@ type stateStore struct {
 	compared comparedState
 }
 
+// storedState is what the watcher stores.
+type storedState struct {
+	cluster   status.Cluster
+	lastGood  string           // "" is none
+	ingresses status.Ingresses // the notes
+}
+
+func (s storedState) equal(other storedState) bool {
+	return s.lastGood == other.lastGood && equalStates(s.cluster, other.cluster) &&
+		s.ingresses.Total == other.ingresses.Total && slices.Equal(s.ingresses.Noted, other.ingresses.Noted)
+}
+
 // comparedState is a state that the ConfigMap is known to have. It spares
 // formatting a big state at each poll only to find that nothing has changed.
 type comparedState struct {
-	with     *corev1.ConfigMap
-	cluster  status.Cluster
-	lastGood string
-	fits     bool
+	with  *corev1.ConfigMap
+	state storedState
+	fits  bool
 }
 
 // stateKeys are keys of the ConfigMap with their values. A nil value removes
@@ -91,35 +103,41 @@ func (s *stateStore) data() map[string]string {
 // state; nil: it has. A lastGood that does not fit beside the state is left
 // out, and fits is false. Key paused belongs to the command restore; it is
 // written only with a new ConfigMap.
-func (s *stateStore) missing(cluster status.Cluster, lastGood string) (keys stateKeys, fits bool, err error) {
-	if s.compared.with != nil && s.compared.with == s.latest && s.compared.lastGood == lastGood && equalStates(s.compared.cluster, cluster) {
+func (s *stateStore) missing(state storedState) (keys stateKeys, fits bool, err error) {
+	if s.compared.with != nil && s.compared.with == s.latest && s.compared.state.equal(state) {
 		return nil, s.compared.fits, nil
 	}
-	keys, fits, err = formatState(cluster, lastGood)
+	keys, fits, err = formatState(state)
 	if err == nil && s.latest == nil && s.paused != "" {
 		keys[status.PausedKey] = s.paused
 	}
 	if err != nil || !s.has(keys) {
 		return keys, fits, err
 	}
-	s.compared = comparedState{s.latest, cluster, lastGood, fits}
+	s.compared = comparedState{s.latest, state, fits}
 	return nil, fits, nil
 }
 
-func formatState(cluster status.Cluster, lastGood string) (keys stateKeys, fits bool, err error) {
-	text, err := formatCluster(cluster)
+// formatState gives the keys. Notes that do not fit beside the others are left out.
+func formatState(state storedState) (keys stateKeys, fits bool, err error) {
+	text, err := formatCluster(state.cluster)
 	if err != nil {
 		return nil, false, err
 	}
-	keys = stateKeys{status.ClusterKey: text}
-	fits = len(text)+len(lastGood) <= maxStateBytes
-	if fits && lastGood != "" {
-		keys[status.LastGoodKey] = lastGood
+	keys = stateKeys{status.ClusterKey: text, status.IngressesKey: nil}
+	size := len(text) + len(state.lastGood)
+	fits = size <= maxStateBytes
+	if fits && state.lastGood != "" {
+		keys[status.LastGoodKey] = state.lastGood
 	}
 	if !fits {
 		keys[status.LastGoodKey] = nil // an old one would be wrong
 	}
-	return keys, fits, nil
+	notes, err := status.FormatIngresses(state.ingresses)
+	if state.ingresses.Total > 0 && size+len(notes) <= maxStateBytes {
+		keys[status.IngressesKey] = notes
+	}
+	return keys, fits, err
 }
 
 // formatCluster is the state's text. The reasons are shortened until it fits:

@@ -77,6 +77,9 @@ type httpPort struct{}
 // PortNumber implements ingressgen.PortLookup.
 func (httpPort) PortNumber(_, name string) (int32, bool) { return 80, name == "http" }
 
+// ExternalPort implements ingressgen.PortLookup.
+func (httpPort) ExternalPort(string, int32) int32 { return 0 }
+
 // requireAsWritten: no annotation and no backend of the proxy is left.
 func requireAsWritten(t *testing.T, ingress *networkingv1.Ingress) {
 	t.Helper()

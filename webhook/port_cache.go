@@ -49,6 +49,9 @@ func (p *portLookup) PortNumber(service, name string) (int32, bool) {
 	return number, ok
 }
 
+// ExternalPort implements ingressgen.PortLookup: admission does not decide this.
+func (p *portLookup) ExternalPort(string, int32) int32 { return 0 }
+
 // read caches that a Service does not exist, but not that it could not be read.
 func (p *portLookup) read(key types.NamespacedName) map[string]int32 {
 	if p.deadline.IsZero() {

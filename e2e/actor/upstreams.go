@@ -97,6 +97,9 @@ func (s *services) upstream(namespace string, backend *networkingv1.IngressServi
 		return upstream{}
 	}
 	var found upstream
+	if service.Spec.Type == corev1.ServiceTypeExternalName {
+		return upstream{endpoints: s.external(service, backend.Port.Number)}
+	}
 	for _, port := range service.Spec.Ports {
 		if port.Name == backend.Port.Name && port.Name != "" || port.Port == backend.Port.Number {
 			found.endpoints = s.ready(key, port.Name)
@@ -108,6 +111,27 @@ func (s *services) upstream(namespace string, backend *networkingv1.IngressServi
 		found.sticky = cmp.Or(service.Annotations[stickyCookieName], "_sticky")
 	}
 	return found
+}
+
+// external gives the addresses that an ExternalName stands for, with the targetPort, as
+// ingress-nginx does. The name is that of a headless Service: NAME.NAMESPACE.svc and more.
+func (s *services) external(service *corev1.Service, number int32) []netip.AddrPort {
+	parts := strings.Split(service.Spec.ExternalName, ".")
+	if len(parts) < 3 {
+		return nil
+	}
+	named := s.byName[parts[1]+"/"+parts[0]]
+	for _, own := range service.Spec.Ports {
+		if own.Port == number && own.TargetPort.IntVal != 0 {
+			number = own.TargetPort.IntVal
+		}
+	}
+	if named == nil {
+		return nil
+	}
+	return s.upstream(named.Namespace, &networkingv1.IngressServiceBackend{
+		Name: named.Name, Port: networkingv1.ServiceBackendPort{Number: number},
+	}).endpoints
 }
 
 func (s *services) ready(key, portName string) []netip.AddrPort {

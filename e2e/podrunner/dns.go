@@ -78,7 +78,8 @@ func (k *Kubelet) answer(out dns.ResponseWriter, question *dns.Msg) {
 }
 
 // lookup gives the addresses of NAME.NAMESPACE.svc[.cluster.local]: the ClusterIP if
-// there is one in our range, else the addresses of ready endpoints.
+// there is one in our range, those of the other name for an ExternalName, else the
+// addresses of ready endpoints.
 func (k *Kubelet) lookup(name string) (addresses []netip.Addr, exists bool) {
 	parts := strings.Split(strings.TrimSuffix(strings.ToLower(dns.Fqdn(name)), clusterDomain), ".")
 	if len(parts) != 4 || parts[2] != "svc" {
@@ -90,6 +91,9 @@ func (k *Kubelet) lookup(name string) (addresses []netip.Addr, exists bool) {
 	}
 	if own, err := netip.ParseAddr(service.Spec.ClusterIP); err == nil && k.options.Services.Contains(own) {
 		return []netip.Addr{own}, true
+	}
+	if service.Spec.Type == corev1.ServiceTypeExternalName {
+		return k.lookup(service.Spec.ExternalName) // of the cluster; a scenario makes no circle
 	}
 	for _, endpoint := range k.endpoints(service) {
 		addresses = append(addresses, endpoint.address)

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/rand"
 
 	"github.com/migration-proxy/migration-proxy/e2e/wire"
@@ -300,6 +301,21 @@ func (s *App) Alias(name, application string, annotations ...string) {
 	service.Name, service.Annotations = name, map[string]string{}
 	for i := 0; i+1 < len(annotations); i += 2 {
 		service.Annotations[annotations[i]] = annotations[i+1]
+	}
+	_, err := s.Client.CoreV1().Services(s.Namespace).Create(s.t.Context(), service, metav1.CreateOptions{})
+	must(s.t, err, "create service %s", name)
+}
+
+// External creates a Service of type ExternalName for a backend of another namespace, or
+// of this one. Clients of its port are led to the target port.
+func (s *App) External(name, application string, port, targetPort int32) {
+	s.t.Helper()
+	service := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: name},
+		Spec: corev1.ServiceSpec{
+			Type: corev1.ServiceTypeExternalName, ExternalName: application + "." + s.Namespace + ".svc.cluster.local",
+			Ports: []corev1.ServicePort{{Port: port, TargetPort: intstr.FromInt32(targetPort)}},
+		},
 	}
 	_, err := s.Client.CoreV1().Services(s.Namespace).Create(s.t.Context(), service, metav1.CreateOptions{})
 	must(s.t, err, "create service %s", name)

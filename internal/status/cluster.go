@@ -11,6 +11,8 @@ const (
 	ClusterKey  = "state.json"     // Cluster, by the watcher
 	LastGoodKey = "last-good.yaml" // the last migration config that was valid and that a replica served, by the watcher
 	PausedKey   = "paused"         // why nothing is rewritten; by the command restore --all
+
+	IngressesKey = "ingresses.json" // Ingresses, by the watcher
 )
 
 // Cluster is what all replicas together serve: the content of ConfigMap
@@ -19,11 +21,6 @@ type Cluster struct {
 	// Services has an entry for each service of the config in force, by name. A
 	// service that no replica serves is Bypassed.
 	Services map[string]ClusterService `json:"services"`
-	// Namespaces are the namespaces that have the proxy's Service and its
-	// endpoints, sorted: there an Ingress may point at the Service. The watcher
-	// adds a namespace a moment after it creates them, and removes it before it
-	// deletes them.
-	Namespaces []string `json:"namespaces,omitempty"`
 	// Paused is why no Ingress is rewritten; "" if Ingresses are rewritten. The
 	// ConfigMap has it under PausedKey.
 	Paused string `json:"-"`

@@ -20,6 +20,9 @@ type Status struct {
 	Config    Config    `json:"config"`
 	Replicas  []Replica `json:"replicas"` // by pod
 	Services  []Service `json:"services"` // by name
+
+	// Ingresses are those about which the watcher has something to say.
+	Ingresses status.Ingresses `json:"ingresses"`
 }
 
 // Config is the migration config of the ConfigMap.
@@ -27,6 +30,7 @@ type Config struct {
 	Source   string   `json:"source"`             // NAMESPACE/NAME
 	Digest   string   `json:"digest"`             // "" when the config is invalid or missing
 	Problems []string `json:"problems,omitempty"` // why it is
+	Warnings []string `json:"warnings,omitempty"` // what surprises later
 	InSync   bool     `json:"in_sync"`            // there are ready replicas, and all of them serve it
 }
 
@@ -49,13 +53,18 @@ func Read(ctx context.Context, from *installation.Installation) (Status, error) 
 	if err != nil {
 		return Status{}, err
 	}
-	state, err := from.State(ctx)
+	recorded, err := from.Recorded(ctx)
 	if err != nil {
 		return Status{}, err
 	}
-	table, configErr := from.Table(ctx)
-	document := New(replicas, table, state)
+	var table *migration.Table
+	config, configErr := from.Config(ctx)
+	if configErr == nil {
+		table, configErr = config.Load()
+	}
+	document := New(replicas, table, recorded.Cluster)
 	document.Namespace, document.Config.Source, document.Now = from.Namespace, from.ConfigName(), time.Now()
+	document.Config.Warnings, document.Ingresses = config.Warnings, recorded.Ingresses
 	if configErr != nil {
 		document.Config.Problems = strings.Split(configErr.Error(), "\n")
 	}

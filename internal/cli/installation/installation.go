@@ -2,6 +2,7 @@ package installation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -35,7 +36,8 @@ func (i *Installation) ConfigName() string { return i.configMap.String() }
 type Config struct {
 	Name            string // ConfigName
 	Text            []byte
-	ResourceVersion string // of the ConfigMap
+	ResourceVersion string   // of the ConfigMap
+	Warnings        []string // what Kubernetes accepts in the ConfigMap, and what surprises later
 }
 
 // Load parses and checks the config. The error is config.Problems.
@@ -55,7 +57,7 @@ func (i *Installation) Config(ctx context.Context) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
-	return Config{Name: i.ConfigName(), Text: text, ResourceVersion: found.ResourceVersion}, nil
+	return Config{Name: i.ConfigName(), Text: text, ResourceVersion: found.ResourceVersion, Warnings: kube.ConfigWarnings(found)}, nil
 }
 
 // Table reads and loads the migration config.
@@ -84,21 +86,34 @@ func (i *Installation) LastValidTable(ctx context.Context) *migration.Table {
 	return table
 }
 
-// State reads what the watcher has recorded of all replicas together. Before a
-// watcher has run there is none: the result is empty, without an error.
-func (i *Installation) State(ctx context.Context) (status.Cluster, error) {
+// Recorded is what the watcher has recorded in ConfigMap migration-state.
+type Recorded struct {
+	Cluster   status.Cluster   // of all replicas together
+	Ingresses status.Ingresses // what to know about single Ingresses
+}
+
+// Recorded reads what the watcher has recorded. Before a watcher has run there is
+// nothing: the result is empty, without an error.
+func (i *Installation) Recorded(ctx context.Context) (Recorded, error) {
 	found, err := i.CoreV1().ConfigMaps(i.Namespace).Get(ctx, names.StateMap, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
-		return status.Cluster{}, nil
+		return Recorded{}, nil
 	}
 	if err != nil {
-		return status.Cluster{}, Right{"get", ConfigMaps, i.Namespace}.Explain(err)
+		return Recorded{}, Right{"get", ConfigMaps, i.Namespace}.Explain(err)
 	}
-	state, err := status.ParseCluster(found.Data)
-	if err != nil {
-		return state, fmt.Errorf("ConfigMap %s/%s: %w", i.Namespace, names.StateMap, err)
+	cluster, clusterErr := status.ParseCluster(found.Data)
+	ingresses, ingressesErr := status.ParseIngresses(found.Data)
+	if err := errors.Join(clusterErr, ingressesErr); err != nil {
+		return Recorded{cluster, ingresses}, fmt.Errorf("ConfigMap %s/%s: %w", i.Namespace, names.StateMap, err)
 	}
-	return state, nil
+	return Recorded{cluster, ingresses}, nil
+}
+
+// State is the part of Recorded that is about all replicas together.
+func (i *Installation) State(ctx context.Context) (status.Cluster, error) {
+	recorded, err := i.Recorded(ctx)
+	return recorded.Cluster, err
 }
 
 // Replicas reads the status of every replica of the data plane, through the

@@ -9,6 +9,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/internal/cli/clusterstatus"
 	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
 // mostColumns is how many replicas' shares are shown one beside the other; of
@@ -32,7 +33,24 @@ func clusterPage(now clusterstatus.Status) page {
 		p.services = append(p.services, serviceRow{service.Service, observed(service)})
 		p.problems = append(p.problems, serviceProblems(service.Service, now.Now)...)
 	}
+	p.problems = append(p.problems, ingressNotes(now.Ingresses)...)
 	return p
+}
+
+// ingressNotes are one line for each Ingress, with its phase.
+func ingressNotes(ingresses status.Ingresses) []string {
+	var lines []string
+	for _, note := range ingresses.Noted {
+		phase := ""
+		if note.Phase != "" {
+			phase = " (" + string(note.Phase) + ")"
+		}
+		lines = append(lines, fmt.Sprintf("Ingress %s/%s%s: %s", note.Namespace, note.Name, phase, note.Text))
+	}
+	if more := ingresses.Total - len(ingresses.Noted); more > 0 {
+		lines = append(lines, fmt.Sprintf("%d more Ingresses have an Event of the migration proxy: kubectl get events -A --field-selector involvedObject.kind=Ingress", more))
+	}
+	return lines
 }
 
 // clusterHeadline is "2 of 2 replicas ready, all serve 0123456789abcdef of
@@ -97,6 +115,9 @@ func installationProblems(now clusterstatus.Status) []string {
 	}
 	if len(now.Config.Problems) > 0 {
 		problems = append(problems, "The config is not valid; the last good one stays in force:\n"+strings.Join(now.Config.Problems, "\n"))
+	}
+	for _, warning := range now.Config.Warnings {
+		problems = append(problems, "The ConfigMap "+now.Config.Source+": "+warning)
 	}
 	if len(now.Replicas) == 0 {
 		problems = append(problems, fmt.Sprintf("No replica runs: Service %s in namespace %s has no endpoints; "+

@@ -58,6 +58,13 @@ func TestPages(t *testing.T) {
 			}
 		})),
 		"no-replica": clusterPage(cluster(func(s *clusterstatus.Status) { s.Replicas, s.Paused = nil, "uninstall" })),
+		"notes": clusterPage(cluster(func(s *clusterstatus.Status) {
+			s.Config.Warnings = []string{"it is immutable"}
+			s.Ingresses = status.Ingresses{Total: 52, Noted: []status.IngressNote{
+				{Namespace: "shop", Name: "api", Phase: status.Bypassed, Text: "the API server refuses the write"},
+				{Namespace: "shop", Name: "web", Text: "annotation enabled is yes, which does nothing"},
+			}}
+		})),
 		"invalid": clusterPage(cluster(func(s *clusterstatus.Status) {
 			s.Config = clusterstatus.Config{Source: "ns/cm", Problems: []string{"ns/cm:1:1: wrong", "ns/cm:2:1: wrong too"}}
 		})),
