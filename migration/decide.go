@@ -122,7 +122,7 @@ func direct(_ *Service, r Request) (Decision, bool) {
 
 func headerRules(s *Service, r Request) (Decision, bool) {
 	for i, rule := range s.HeaderRules {
-		if rule.Matches(r.Header[rule.Header.Key()]) {
+		if rule.Matches(r.header(rule.Header.Key())) {
 			return because(rule.Target, ReasonHeaderRule, i, "canary.header_rules[%d]: header %s matches", i, rule.Header)
 		}
 	}
@@ -174,7 +174,7 @@ func byUser(s *Service, r Request) (Decision, bool) {
 func (k HashKey) value(r Request) string {
 	switch k.Source {
 	case KeyHeader:
-		return r.Header[headerKey(k.Name)]
+		return r.header(headerKey(k.Name))
 	case KeyCookie:
 		return cookie(r.Header["cookie"], k.Name)
 	}

@@ -267,3 +267,17 @@ func TestAddressKeyIsItsBytes(t *testing.T) {
 		require.Equal(t, migration.BucketOf("service/api:"+key), got.Bucket, text)
 	}
 }
+
+// TestHostIsAHeaderToo: nginx gives rules and hash keys the Host header, so
+// Decide does not need it twice.
+func TestHostIsAHeaderToo(t *testing.T) {
+	t.Parallel()
+	s := byUser("api", "", 0)
+	s.HashKey.Name = "Host"
+	s.HeaderRules = []migration.HeaderRule{{Header: "host", Value: "Beta.example.com:8000", Target: migration.New}}
+	require.Equal(t, migration.New, s.Decide(migration.Request{Host: "Beta.example.com:8000"}).Side)
+	require.Equal(t, migration.Old, s.Decide(migration.Request{Host: "beta.example.com"}).Side)
+	require.Equal(t, migration.BucketOf(s.Salt()+":beta.example.com"), s.Decide(migration.Request{Host: "beta.example.com"}).Bucket)
+	written := migration.Request{Host: "a.example.com", Header: map[string]string{"host": "Beta.example.com:8000"}}
+	require.Equal(t, migration.New, s.Decide(written).Side)
+}

@@ -14,13 +14,22 @@ import (
 type Request struct {
 	Host   string            // the Host header, with its port and case
 	Target string            // path with query, as in the request line
-	Header map[string]string // by HeaderName.Key; "cookie" has all cookies
+	Header map[string]string // by HeaderName.Key; "cookie" has all cookies; Host may be left out
 	Client netip.Addr        // the result of ClientAddress; zero if unknown
 	Dice   string            // nginx's $request_id; "" if unknown
 	Direct bool              // the request came in on the always-new listener
 	// Tripped is true if the service's fallback has tripped. It is a state of the
 	// proxy, not of the request.
 	Tripped bool
+}
+
+// header gives the value of a header by its HeaderName.Key. A rule or a hash_key
+// may name Host too, which nginx has in $http_host.
+func (r Request) header(key string) string {
+	if value, ok := r.Header[key]; ok || key != "host" {
+		return value
+	}
+	return r.Host
 }
 
 // FoldHeaders makes one value of each repeated header, as nginx does. Since 1.23

@@ -74,7 +74,13 @@ func newManager(options Options) (*manager, error) {
 	return m, nil
 }
 
-func (m *manager) checkPort() error { return listen.Check(m.options.Listen, "listen") }
+func (m *manager) checkPort() error {
+	o := &m.options
+	if err := listen.Distinct(listen.Flag{Name: "listen", Address: o.Listen}, listen.Flag{Name: "http", Address: o.HTTP}); err != nil {
+		return err
+	}
+	return listen.Check(o.Listen, "listen")
+}
 
 func (m *manager) prepareAdmission() error {
 	cluster := m.options.Cluster

@@ -73,3 +73,11 @@ func TestNewManagerRefusesAPortInUse(t *testing.T) {
 		require.ErrorContains(t, err, "choose another with --"+flag+" or $MIGRATION_PROXY_")
 	}
 }
+
+func TestNewManagerRefusesOnePortForTwo(t *testing.T) {
+	t.Parallel()
+	options := offline(t)
+	options.HTTP = options.Listen
+	_, err := newManager(options)
+	require.ErrorContains(t, err, "have the same port; choose another with --http")
+}

@@ -138,6 +138,9 @@ func (r random) request(rig *rig) textRequest {
 	}
 	for range r.IntN(4) {
 		name := r.pick(headers)
+		if name == "Host" {
+			continue // the request has one
+		}
 		for range 1 + r.IntN(8)/7 {
 			add(name, r.pick(append(values, fmt.Sprintf("user-%d", r.IntN(1000)))))
 		}

@@ -11,9 +11,9 @@ import (
 var (
 	hosts    = []string{"a.example.com", "b.example.com", "c.example.com", "*.wild.example.com", "*.deep.wild.example.com"}
 	prefixes = []string{"/", "/api", "/API", "/api/v1", "/a-b_c.d~e", "/x:y@z"}
-	headers  = []string{"X-Migration-Target", "X-Client", "X-User-ID", "User-Agent", "x_under_score"}
-	values   = []string{"new", "NEW", "beta-7", "beta-77x", "a b", `q"uo'te`, `b\ack{brace};$dollar`, "comma, separated", "~tilde", "default"}
-	patterns = []string{"^beta-[0-9]+$", "beta", "^(new|old)$", "(?i)^new$", `[^a-z]`, `^.{3}$`, `\bquo\b`, `"`, `^a b|\$d`, "x*", `\w+,\s\w+`, `^[^b]*$`}
+	headers  = []string{"X-Migration-Target", "X-Client", "X-User-ID", "User-Agent", "x_under_score", "Host"}
+	values   = []string{"new", "NEW", "beta-7", "beta-77x", "a b", `q"uo'te`, `b\ack{brace};$dollar`, "comma, separated", "~tilde", "default", "a.example.com", "b.example.com:8000"}
+	patterns = []string{"^[ab].example", "^beta-[0-9]+$", "beta", "^(new|old)$", "(?i)^new$", `[^a-z]`, `^.{3}$`, `\bquo\b`, `"`, `^a b|\$d`, "x*", `\w+,\s\w+`, `^[^b]*$`}
 	networks = []string{"127.0.0.0/8", "127.0.0.1", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.3", "2001:db8::/32", "2001:db8:1::/48", "192.0.2.0/24", "0.0.0.0/0", "0.0.0.0/1", "::/0"}
 	clients  = []string{"", "10.9.9.9", "10.1.9.9", "10.1.2.9", "10.1.2.3", "2001:db8::5", "2001:db8:1::5", "192.0.2.1", "203.0.113.7", "::ffff:10.1.2.3", "203.0.113.7, 10.1.2.3", "nonsense", "10.1.2.3, nonsense", "[2001:db8::5]:80", "10.1.2.3:99"}
 	cookies  = []string{"", "user-id=u1", "user-id=u2; other=3", "other=user-id=u4;user-id=u5", "user-id=", "user-id=; user-id=u6", `user-id="q;x"`, "xuser-id=u7", "a=b;  user-id=u8"}
@@ -50,7 +50,7 @@ func (r random) service(out *strings.Builder, name, host, prefix string) {
 	strategy := r.pick([]string{"weight", "user_hash", "user_hash", "header", "ip"})
 	fmt.Fprintf(out, "    migration:\n      enabled: %t\n      strategy: %s\n      percentage: %s\n", r.IntN(8) > 0, strategy, r.pick(shares))
 	if strategy == "user_hash" {
-		fmt.Fprintf(out, "      hash_key: %q\n      cohort: %q\n", r.pick([]string{"header:X-User-ID", "header:x_under_score", "cookie:user-id", "ip"}), r.pick([]string{"", "all", "some"}))
+		fmt.Fprintf(out, "      hash_key: %q\n      cohort: %q\n", r.pick([]string{"header:X-User-ID", "header:x_under_score", "header:Host", "cookie:user-id", "ip"}), r.pick([]string{"", "all", "some"}))
 	}
 	fmt.Fprintf(out, "    fallback: {enabled: %t, on_status: [%s]}\n", r.IntN(4) > 0, r.pick([]string{"", "500", "502, 503, 504", "429"}))
 	r.rules(out, strategy)

@@ -26,10 +26,23 @@ func checkOwner(dir string) error {
 	return nil
 }
 
+// checkFlags refuses listeners that exclude one another. nginx tells the two of
+// traffic apart by their port, so these need two ports on any addresses.
+func checkFlags(o *Options) error {
+	traffic, direct := listen.Flag{Name: "listen", Address: o.Listen}, listen.Flag{Name: "listen-new", Address: o.ListenNew}
+	if err := listen.DistinctPorts(traffic, direct); err != nil {
+		return err
+	}
+	return listen.Distinct(traffic, direct, listen.Flag{Name: "http", Address: o.HTTP})
+}
+
 // checkPorts reports at once what nginx would only write to its log. The ports
 // are not checked when an nginx of a killed agent still has them: the agent
 // takes it over.
 func checkPorts(o *Options) error {
+	if err := checkFlags(o); err != nil {
+		return err
+	}
 	if conn, err := net.Dial("unix", filepath.Join(o.RuntimeDir, "admin.sock")); err == nil {
 		return conn.Close()
 	}
