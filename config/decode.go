@@ -111,7 +111,7 @@ func (d decoder) plain(node *yaml.Node, at *place) bool {
 	case node.Kind == yaml.AliasNode || node.Anchor != "":
 		d.add(node, at, "anchors (&) and aliases (*) are not supported; write the value out")
 	case node.Style&yaml.TaggedStyle != 0:
-		d.add(node, at, "the tag %s is not supported; leave it out", node.Tag)
+		d.add(node, at, "the tag %s is not supported; leave it out", excerpt.Quoted(node.Tag))
 	case node.Kind == yaml.ScalarNode && node.Tag == "!!null":
 		d.add(node, at, "has no value; write one or leave the key out")
 	default:
@@ -162,8 +162,12 @@ func (d decoder) list(node *yaml.Node, into reflect.Value, at *place) {
 		d.add(node, at, "must be a list, not %s", describe(node))
 		return
 	}
-	into.Set(reflect.MakeSlice(into.Type(), len(node.Content), len(node.Content)))
 	for i, item := range node.Content {
+		if d.full() { // a text of 1 MB can have 500,000 items, which are 700 bytes each
+			d.more += len(node.Content) - i
+			return
+		}
+		into.Set(reflect.Append(into, reflect.Zero(into.Type().Elem())))
 		setDefault(into.Index(i), "")
 		d.value(item, into.Index(i), at.element(i))
 	}
@@ -216,9 +220,18 @@ func (d decoder) key(s *shape, key *yaml.Node, at *place) bool {
 		if _, known := s.byName[key.Value]; known {
 			return true
 		}
-		d.add(key, at.field(shown(key.Value)), "unknown key%s", meant(key.Value, s.names()))
+		d.unknownKey(s, key, at)
 	}
 	return false
+}
+
+// unknownKey compares the key with all names, but not for a problem that is only counted.
+func (d decoder) unknownKey(s *shape, key *yaml.Node, at *place) {
+	hint := ""
+	if !d.full() {
+		hint = meant(key.Value, s.names())
+	}
+	d.add(key, at.field(shown(key.Value)), "unknown key%s", hint)
 }
 
 var word = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"gopkg.in/yaml.v3"
+
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
 // Problem is one mistake in a text.
@@ -28,8 +30,17 @@ func (p Problem) String() string {
 	return text + p.Message
 }
 
-// Problems is all mistakes in a text, in the order of the text.
+// Problems is the mistakes in a text, in the order of the text. There are at most
+// maxProblems; if there are more, the last Message ends with their number.
 type Problems []Problem
+
+// maxProblems and maxMessageBytes bound what one text makes: a person mends a few mistakes
+// and asks again, and a text of 1 MB can have 100,000 mistakes, which are logged, stored
+// in a status and answered.
+const (
+	maxProblems     = 100
+	maxMessageBytes = 1000
+)
 
 // Error has one problem per line.
 func (p Problems) Error() string {
@@ -65,18 +76,27 @@ func (p *place) String() string {
 	return p.parent.String() + "." + p.key
 }
 
-// report collects the problems of one text.
+// report collects the first problems of one text, and counts others: of a list the
+// items after maxProblems are not decoded, and count as one each.
 type report struct {
 	file     string
 	problems Problems
+	more     int
 }
 
 func (r *report) add(node *yaml.Node, at *place, format string, args ...any) {
+	if r.full() {
+		r.more++
+		return
+	}
 	r.problems = append(r.problems, Problem{
 		File: r.file, Line: node.Line, Col: node.Column,
-		Path: at.String(), Message: fmt.Sprintf(format, args...),
+		Path: at.String(), Message: excerpt.Of(fmt.Sprintf(format, args...), maxMessageBytes),
 	})
 }
+
+// full tells whether a further problem is only counted.
+func (r *report) full() bool { return len(r.problems) == maxProblems }
 
 // err is all reported problems, sorted by position, or nil.
 func (r *report) err() error {
@@ -86,5 +106,8 @@ func (r *report) err() error {
 	slices.SortStableFunc(r.problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 	})
+	if r.more > 0 {
+		r.problems[maxProblems-1].Message += fmt.Sprintf(" (and at least %d more problems; mend these first)", r.more)
+	}
 	return r.problems
 }
