@@ -19,9 +19,11 @@ func checkDocument(r *report, root *yaml.Node, doc document) {
 	}
 	at := (*place)(nil).field("services")
 	unique := uniqueness{report: r, names: map[migration.Name]int{}, routes: map[route]int{}}
+	cohorts := stickyCohorts{}
 	for i, s := range doc.Services {
 		view := locatedService{service: s, report: r, node: nodes.Content[i], at: at.element(i)}
 		unique.check(i, view)
+		cohorts.check(i, view)
 		for _, check := range serviceChecks {
 			check(view)
 		}
@@ -104,6 +106,28 @@ func (u uniqueness) check(i int, v locatedService) {
 		v.problem([]string{"old_host"}, "%s with path_prefix %s already belongs to services[%d]; give one another path_prefix", v.OldHost, v.PathPrefix, first)
 	} else if v.OldHost != "" && v.PathPrefix != "" {
 		u.routes[route] = i
+	}
+}
+
+// stickyCohorts has the first service of each cohort with a sticky cookie.
+type stickyCohorts map[migration.Name]member
+
+type member struct {
+	index int
+	host  oldHost
+}
+
+// check refuses a cohort that cannot keep its promise: a browser sends the cookie of
+// one host to no other host.
+func (c stickyCohorts) check(i int, v locatedService) {
+	if v.Migration.HashKey.Source != migration.KeySticky || v.Migration.Cohort == "" {
+		return
+	}
+	first, known := c[v.Migration.Cohort]
+	if !known {
+		c[v.Migration.Cohort] = member{i, v.OldHost}
+	} else if first.host != v.OldHost {
+		v.problem([]string{"migration", "cohort"}, "services[%d] of cohort %s has another old_host, and a browser sends the sticky cookie to one host only; use one old_host, or a hash_key that all hosts get", first.index, v.Migration.Cohort)
 	}
 }
 

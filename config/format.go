@@ -55,8 +55,8 @@ type split struct {
 	Enabled    bool               `yaml:"enabled" default:"false" doc:"false sends all requests to old."`
 	Strategy   migration.Strategy `yaml:"strategy" default:"weight" doc:"weight: a random choice for each request; user_hash: the hash of hash_key decides; header, ip: only the rules decide."`
 	Percentage migration.Share    `yaml:"percentage" default:"0" doc:"Percentage of the requests for new, 0 to 100 with at most two decimals."`
-	HashKey    migration.HashKey  `yaml:"hash_key" default:"header:X-User-ID" doc:"The value that user_hash hashes: header:NAME, cookie:NAME or ip."`
-	Cohort     migration.Name     `yaml:"cohort" blank:"true" doc:"Services with the same cohort and the same hash_key send the same users to new."`
+	HashKey    migration.HashKey  `yaml:"hash_key" default:"header:X-User-ID" doc:"What user_hash knows a user by: header:NAME, cookie:NAME or ip, which it hashes; or sticky, a cookie that the proxy itself sets (sticky:NAME for another name than migration-proxy)."`
+	Cohort     migration.Name     `yaml:"cohort" blank:"true" doc:"Services with the same cohort and the same hash_key send the same users to new; with hash_key sticky they must have the same old_host."`
 }
 
 type canary struct {

@@ -50,7 +50,7 @@ var leaves = map[reflect.Type]leaf{
 	reflect.TypeFor[migration.Backend]():    textLeaf(migration.ParseBackend, `^(https?://)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?$`),
 	reflect.TypeFor[migration.PathPrefix](): textLeaf(migration.ParsePathPrefix, `^/[A-Za-z0-9/_.~!&'()*+,=:@-]*$`),
 	reflect.TypeFor[migration.HeaderName](): textLeaf(migration.ParseHeaderName, `^[A-Za-z0-9]([A-Za-z0-9_-]{0,126}[A-Za-z0-9])?$`),
-	reflect.TypeFor[migration.HashKey]():    textLeaf(migration.ParseHashKey, `^(ip|header:.+|cookie:.+)$`),
+	reflect.TypeFor[migration.HashKey]():    textLeaf(migration.ParseHashKey, `^(ip|sticky|(header|cookie|sticky):.+)$`),
 	reflect.TypeFor[migration.Pattern]():    textLeaf(migration.ParsePattern, `^[ -~]{0,512}$`),
 	reflect.TypeFor[netip.Prefix]():         textLeaf(migration.ParseNetwork, `^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$`),
 	reflect.TypeFor[headerValue]():          textLeaf(parseHeaderValue, `^[ -~]{1,512}$`),

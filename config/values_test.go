@@ -51,7 +51,7 @@ func TestEveryValueIsRead(t *testing.T) {
 			ClientCertFile: "/etc/migration-proxy/client.pem", ClientKeyFile: "/etc/migration-proxy/client.key",
 		},
 		Enabled: true, Strategy: migration.StrategyUserHash, Share: 1250,
-		HashKey: migration.HashKey{Source: migration.KeyCookie, Name: "session"}, Cohort: "storefront",
+		HashKey: migration.HashKey{Source: migration.KeySticky, Name: "shop-side"}, Cohort: "storefront",
 		HeaderRules: []migration.HeaderRule{
 			{Header: "X-Migration-Target", Value: "old", Target: migration.Old},
 			{Header: "X-Client", Pattern: &beta, Target: migration.New},

@@ -148,19 +148,37 @@ func strategy(s *Service, r Request) (Decision, bool) {
 }
 
 func byDice(s *Service, r Request) (Decision, bool) {
+	return dice(s, r, ReasonWeight, fmt.Sprintf("weight: %s %% of requests go to new, each by its own dice", s.Share))
+}
+
+// bySticky decides as nginx does: the answer to a request without the cookie sets it to
+// the bucket of this request's dice.
+func bySticky(s *Service, r Request) (Decision, bool) {
+	name := s.HashKey.Name
+	if bucket, ok := StickyBucket(r.Header["cookie"], name); ok {
+		return byBucket(s, ReasonUserHash, bucket, "cookie "+name)
+	}
+	return dice(s, r, ReasonUserHash, fmt.Sprintf("user_hash: %s %% of requests without cookie %s go to new, and the answer sets it", s.Share, name))
+}
+
+// dice decides by Request.Dice. If it is not known, the text says what is.
+func dice(s *Service, r Request, code Code, text string) (Decision, bool) {
 	if r.Dice != "" {
-		return byBucket(s, ReasonWeight, BucketOf(r.Dice), "the dice")
+		return byBucket(s, code, BucketOf(r.Dice), "the dice")
 	}
 	side := Old
 	if s.Share > FullShare/2 {
 		side = New
 	}
-	decision, _ := because(side, ReasonWeight, -1, "weight: %s %% of requests go to new, each by its own dice", s.Share)
+	decision, _ := because(side, code, -1, "%s", text)
 	decision.Open = s.Share > 0 && s.Share < FullShare
 	return decision, true
 }
 
 func byUser(s *Service, r Request) (Decision, bool) {
+	if s.Sticky() {
+		return bySticky(s, r)
+	}
 	key, from := s.HashKey.value(r), s.HashKey.String()
 	if key == "" && r.Client.IsValid() {
 		key, from = string(r.Client.AsSlice()), "client address "+r.Client.String()

@@ -234,6 +234,44 @@ func TestKeySources(t *testing.T) {
 	}
 }
 
+// TestStickyCookie: the cookie is the bucket, and a value that is not four digits is as
+// no cookie: then the dice decides.
+func TestStickyCookie(t *testing.T) {
+	t.Parallel()
+	const dice = "0123456789abcdef0123456789abcdef"
+	thrown := migration.BucketOf(dice)
+	for cookies, want := range map[string]migration.Bucket{
+		"":                       thrown,
+		"mp=0000":                0,
+		"mp=0007":                7,
+		"mp=9999":                9999,
+		"a=b; mp=1234; c=d":      1234,
+		"mp=1234; mp=0001":       1234,
+		"mp=x; mp=0001":          1,
+		"mp=; \tmp=0001":         1,
+		"xmp=0001; y=mp=0001":    thrown,
+		"mp=1; mp=123; mp=12345": thrown,
+		"mp=-123; mp=+123":       thrown,
+		"mp=0x10; mp=1e10":       thrown,
+		`mp="0001"`:              thrown,
+		"mp=0001 ; mp= 0001":     thrown,
+		"MP=0001":                thrown,
+	} {
+		service := byUser("api", "", 2000)
+		service.HashKey = migration.HashKey{Source: migration.KeySticky, Name: "mp"}
+		got := service.Decide(migration.Request{Header: map[string]string{"cookie": cookies}, Dice: dice, Client: client})
+		require.Equal(t, want, got.Bucket, cookies)
+		require.Equal(t, migration.ReasonUserHash, got.Reason.Code)
+		require.Equal(t, want < 2000, got.Side == migration.New, cookies)
+		require.False(t, got.Open)
+	}
+	service := byUser("api", "", 2000)
+	service.HashKey = migration.HashKey{Source: migration.KeySticky, Name: "m%d"}
+	got := service.Decide(migration.Request{Client: client})
+	require.True(t, got.Open)
+	require.Equal(t, "user_hash: 20 % of requests without cookie m%d go to new, and the answer sets it", got.Reason.Text)
+}
+
 func TestHeaderRuleNeedsAValue(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "^$", ".*", "x?"} {

@@ -1,6 +1,9 @@
 package migration
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strconv"
+)
 
 // Bucket is one of 10000 equal parts of all keys. A service's share is the number of
 // buckets, counted from 0, that belong to new. So a larger share only adds users to
@@ -18,6 +21,19 @@ func (b Bucket) Low() int { return int(b) % 100 }
 // split_clients of a hundred slices each, the second one over LowKey.
 func BucketOf(key string) Bucket {
 	return Bucket(100*percentile(key) + percentile(LowKey(key)))
+}
+
+// StickyBucket reads the bucket of a sticky cookie from a Cookie header: the first
+// cookie with exactly this name and a value of four digits. A client chooses its
+// cookies, so any other value counts as no cookie.
+func StickyBucket(header, name string) (Bucket, bool) {
+	for value := range cookies(header, name) {
+		number, err := strconv.ParseUint(value, 10, 16)
+		if err == nil && len(value) == 4 {
+			return Bucket(number), true
+		}
+	}
+	return 0, false
 }
 
 // LowKey is the text whose hash gives the second digit of the bucket. It differs from

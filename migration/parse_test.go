@@ -225,7 +225,9 @@ func TestParseHashKey(t *testing.T) {
 	runParseCases(t, []parseCase{
 		{text: "ip", want: "ip"}, {text: "header:X-User-ID", want: "header:X-User-ID"}, {text: "cookie:user-id", want: "cookie:user-id"},
 		{text: "header:", refused: "not a header name"}, {text: "cookie:", refused: "not a cookie name"}, {text: "cookie:a=b", refused: "'='"},
-		{text: "cookie:a$b", refused: "'$'"}, {text: "ip:x", refused: "not a hash key"}, {text: "X-User", refused: "not a hash key"},
+		{text: "cookie:a$b", refused: "'$'"}, {text: "ip:x", refused: "not a hash key"},
+		{text: "sticky", want: "sticky"}, {text: "sticky:migration-proxy", want: "sticky"}, {text: "sticky:__Host-a.b", want: "sticky:__Host-a.b"},
+		{text: "sticky:", refused: "not a cookie name"}, {text: "sticky:#a", refused: "not a name for the sticky cookie"}, {text: "Sticky", refused: "not a hash key"}, {text: "X-User", refused: "not a hash key"},
 	}, migration.ParseHashKey, migration.HashKey.String)
 }
 

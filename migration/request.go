@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"iter"
 	"maps"
 	"net/http"
 	"net/netip"
@@ -117,16 +118,27 @@ func containedIn(networks []netip.Prefix, addr netip.Addr) bool {
 	return false
 }
 
-// cookie gives the value of a cookie: the first NAME=VALUE with exactly this name and
-// a value that is not empty, at the start or after a ';' and white space.
+// cookie gives the value of a cookie: the first one that is not empty.
 func cookie(header, name string) string {
-	for i, part := range strings.Split(header, ";") {
-		if i > 0 {
-			part = strings.TrimLeft(part, " \t\n\v\f\r")
-		}
-		if value, ok := strings.CutPrefix(part, name+"="); ok && value != "" {
+	for value := range cookies(header, name) {
+		if value != "" {
 			return value
 		}
 	}
 	return ""
+}
+
+// cookies gives the values of all cookies NAME=VALUE with exactly this name, at the
+// start or after a ';' and white space.
+func cookies(header, name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for i, part := range strings.Split(header, ";") {
+			if i > 0 {
+				part = strings.TrimLeft(part, " \t\n\v\f\r")
+			}
+			if value, ok := strings.CutPrefix(part, name+"="); ok && !yield(value) {
+				return
+			}
+		}
+	}
 }

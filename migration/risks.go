@@ -34,6 +34,9 @@ var risks = []risk{
 	}},
 	{"it uses the client's address (for ip_rules, or for user_hash without a key), and without trusted_proxies all clients behind an ingress controller have the controller's address",
 		(*Table).TakesPeerForClient},
+	{"its hash_key is a cookie or header that changes when a user logs in or out, so users change sides and lose their sessions; use hash_key sticky, or an id that a user keeps", func(_ *Table, s *Service) bool {
+		return s.Strategy == StrategyUserHash && s.HashKey.Volatile()
+	}},
 }
 
 func (t *Table) newRisks(s *Service, before *Table) []string {

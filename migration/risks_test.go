@@ -54,3 +54,51 @@ func TestRisks(t *testing.T) {
 		})
 	}
 }
+
+// TestVolatileKeys: a key that changes at login moves users, so it is warned about.
+func TestVolatileKeys(t *testing.T) {
+	t.Parallel()
+	for key, volatile := range map[string]bool{
+		"cookie:session": true, "cookie:sessionid": true, "cookie:JSESSIONID": true, "cookie:PHPSESSID": true,
+		"cookie:connect.sid": true, "cookie:laravel_session": true, "cookie:ASP.NET_SessionId": true, "cookie:_shop_session": true,
+		"cookie:sid": true, "cookie:koa.sess": true, "cookie:XSRF-TOKEN": true, "cookie:access_token": true,
+		"header:Authorization": true, "header:X-Request-ID": true, "header:Cookie": true,
+		"cookie:user-id": false, "cookie:visitor": false, "cookie:president": false,
+		"header:X-User-ID": false, "ip": false, "sticky": false, "sticky:session": false,
+	} {
+		table, err := config.Load("c.yaml", []byte(`
+global: {trusted_proxies: [10.0.0.0/8]}
+services:
+  - name: shop
+    old_host: shop.example.com
+    old_backend: 127.0.0.1:8081
+    new_host: shop.new.example.com
+    new_backend: https://shop.new.example.com
+    migration: {enabled: true, strategy: user_hash, hash_key: "`+key+`"}
+`))
+		require.NoError(t, err)
+		risks := table.Risks(nil)
+		if !volatile {
+			require.Empty(t, risks, key)
+			continue
+		}
+		require.Len(t, risks, 1, key)
+		require.Contains(t, risks[0], "use hash_key sticky", key)
+	}
+}
+
+// TestStickyNeedsNoAddress: a request without the cookie is decided by its dice.
+func TestStickyNeedsNoAddress(t *testing.T) {
+	t.Parallel()
+	table, err := config.Load("c.yaml", []byte(`
+services:
+  - name: shop
+    old_host: shop.example.com
+    old_backend: 127.0.0.1:8081
+    new_host: shop.new.example.com
+    new_backend: https://shop.new.example.com
+    migration: {enabled: true, strategy: user_hash, hash_key: sticky}
+`))
+	require.NoError(t, err)
+	require.Empty(t, table.Risks(nil))
+}

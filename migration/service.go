@@ -39,21 +39,31 @@ const (
 	KeyHeader KeySource = "header"
 	KeyCookie KeySource = "cookie"
 	KeyIP     KeySource = "ip"
+	KeySticky KeySource = "sticky"
 )
 
+// DefaultSticky is the name of the sticky cookie unless the config names another.
+const DefaultSticky = "migration-proxy"
+
 // HashKey is the value that user_hash hashes: a header, a cookie, or the client's
-// address (then Name is empty).
+// address (then Name is empty). Source KeySticky hashes nothing: the proxy itself sets
+// the cookie, and its value is the user's bucket, see StickyBucket.
 type HashKey struct {
 	Source KeySource
 	Name   string
 }
 
-// ParseHashKey reads "header:NAME", "cookie:NAME" or "ip".
+// ParseHashKey reads "header:NAME", "cookie:NAME", "ip", "sticky" or "sticky:NAME".
 func ParseHashKey(text string) (HashKey, error) {
 	source, name, _ := strings.Cut(text, ":")
 	switch {
 	case text == string(KeyIP):
 		return HashKey{Source: KeyIP}, nil
+	case text == string(KeySticky):
+		return HashKey{KeySticky, DefaultSticky}, nil
+	case source == string(KeySticky):
+		err := checkStickyName(name)
+		return HashKey{KeySticky, name}, err
 	case source == string(KeyHeader):
 		header, err := ParseHeaderName(name)
 		return HashKey{KeyHeader, string(header)}, err
@@ -61,7 +71,7 @@ func ParseHashKey(text string) (HashKey, error) {
 		err := checkCookieName(name)
 		return HashKey{KeyCookie, name}, err
 	}
-	return HashKey{}, fmt.Errorf("%s is not a hash key: write header:NAME, cookie:NAME or ip", excerpt.Quoted(text))
+	return HashKey{}, fmt.Errorf("%s is not a hash key: write sticky, header:NAME, cookie:NAME or ip", excerpt.Quoted(text))
 }
 
 func checkCookieName(name string) error {
@@ -78,10 +88,25 @@ func checkCookieName(name string) error {
 	return nil
 }
 
+// checkStickyName allows fewer characters than checkCookieName does: the name is new,
+// so nobody needs the others, and it is text of the nginx config.
+func checkStickyName(name string) error {
+	for _, c := range name {
+		letter := c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
+		if !letter && !strings.ContainsRune("-_.", c) {
+			return fmt.Errorf("%s is not a name for the sticky cookie: use letters, digits, '-', '_' and '.'", excerpt.Quoted(name))
+		}
+	}
+	return checkCookieName(name)
+}
+
 // String is the key in the form that ParseHashKey reads.
 func (k HashKey) String() string {
-	if k.Source == KeyIP {
+	switch k {
+	case HashKey{Source: KeyIP}:
 		return string(KeyIP)
+	case HashKey{KeySticky, DefaultSticky}:
+		return string(KeySticky)
 	}
 	return string(k.Source) + ":" + k.Name
 }
@@ -181,6 +206,12 @@ func (s *Service) RulesTo(side Side) []string {
 		}
 	}
 	return rules
+}
+
+// Sticky tells whether the proxy itself binds users to a side, by a cookie with their
+// bucket.
+func (s *Service) Sticky() bool {
+	return s.Strategy == StrategyUserHash && s.HashKey.Source == KeySticky
 }
 
 // Salt is hashed before the user's key, so that two services only move the same

@@ -178,7 +178,7 @@ func (t *Table) Service(name Name) *Service {
 // Then all clients behind an ingress controller have the controller's address, so that
 // a rule for 10.0.0.0/8 applies to all of them.
 func (t *Table) TakesPeerForClient(s *Service) bool {
-	asks := len(s.IPRules) > 0 || s.Strategy == StrategyUserHash
+	asks := len(s.IPRules) > 0 || s.Strategy == StrategyUserHash && !s.Sticky()
 	return asks && len(t.global.TrustedProxies) == 0
 }
 

@@ -1,14 +1,12 @@
 package nginxgen
 
-// debugHeaders adds X-Migration-Side and X-Migration-Reason to responses. The
-// reason is the one of migration.Decide.
+// debugHeaders gives the values of X-Migration-Side and X-Migration-Reason, which
+// addedHeaders adds to responses. The reason is the one of migration.Decide.
 func debugHeaders() directives {
 	return directives{
 		mapping("$mp_token", "$mp_spoke", `~\Abucket/`, "$mp_strategy", `~\A(?:new|old)/(?<mp_rule>.+)\z`, "$mp_rule", "default", ""),
 		volatileMapping("$mp_state", "$mp_reason", "", "$mp_spoke", "default", "$mp_state"),
 		volatileMapping("$mp_backend", "$mp_side", "new_backend", "new", "old_backend", "old", "default", ""),
-		line("add_header", "X-Migration-Side", "$mp_side", "always"),
-		line("add_header", "X-Migration-Reason", "$mp_reason", "always"),
 	}
 }
 

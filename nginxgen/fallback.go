@@ -26,21 +26,38 @@ func (d *draft) retryOnOld(s *migration.Service) directives {
 	slices.Sort(codes)
 	var args []string
 	var lines directives
+	target := retryTarget(s)
 	for _, code := range slices.Compact(codes) {
 		text := strconv.Itoa(code)
 		switch {
 		case slices.Contains(bodyErrors, code):
-			after := d.intern("after", "map", "$upstream_status", directives{line("", "@own_"+text), line("default", "@old")})
+			after := d.intern("after", "map", "$upstream_status", directives{line("", "@own_"+text), line("default", target)})
 			lines = append(lines, line("error_page", text, "=", after+"."+string(s.Name)))
 		case code != clientClosedRequest:
 			args = append(args, text)
 		}
 	}
-	lines = append(lines, line("error_page", append(args, "=", "@old."+string(s.Name))...))
+	lines = append(lines, line("error_page", append(args, "=", target+"."+string(s.Name))...))
 	if len(s.Fallback.OnStatus) > 0 {
 		lines = append(lines, line("proxy_intercept_errors", "on"))
 	}
 	return lines
+}
+
+// retryTarget is where a request goes that failed at new. Unless each request throws its
+// own dice, a user's session may be on new alone: the cookie that old sets when it does
+// not know the session must not replace it, see rescueLocation.
+func retryTarget(s *migration.Service) string {
+	if s.Strategy == migration.StrategyWeight {
+		return "@old"
+	}
+	return "@rescue"
+}
+
+// rescueLocation is oldLocation without the cookies of old. Only methods that may be
+// repeated come here; a POST that new never received is old's alone, with its cookies.
+func (d *draft) rescueLocation(s *migration.Service) directives {
+	return append(d.oldLocation(s), line("proxy_hide_header", "Set-Cookie"))
 }
 
 // onceLocation is entryLocation for requests that a backend may receive only

@@ -44,7 +44,7 @@ var harmless = map[string][]string{
 	"new_backend":      {"https://other.example.net"},
 	"path_prefix":      {"/", "/other"},
 	"ca_file":          {""},
-	"hash_key":         {"header:X-Other", "ip"},
+	"hash_key":         {"header:X-Other", "cookie:other", "ip"},
 	"timeout":          {"30s"},
 	"default_timeout":  {"30s"},
 	"max_body_size":    {"0"},

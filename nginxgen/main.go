@@ -59,8 +59,9 @@ func (d *draft) httpDefaults() directives {
 		// The directory where try_files looks for a request's token; see doc.go.
 		line("root", d.path("weights", "$mp_service")),
 	}
+	lines = append(lines, d.addedHeaders()...)
 	if d.params.Version.NeedsDrain() {
-		return append(lines, line("add_header", "Connection", "$mp_drain", "always"))
+		return lines
 	}
 	// After a reload, keep-alive connections stay open long enough for the
 	// client to see "Connection: close" in a response.

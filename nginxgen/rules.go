@@ -53,10 +53,12 @@ func (d *draft) token(s *migration.Service) []string {
 // strategyToken gives the token of a request that no rule matches.
 func (d *draft) strategyToken(s *migration.Service) string {
 	digits := ""
-	switch s.Strategy {
-	case migration.StrategyWeight:
+	switch {
+	case s.Strategy == migration.StrategyWeight:
 		digits = "dice"
-	case migration.StrategyUserHash:
+	case s.Sticky():
+		return "bucket/$mp_" + d.userKeys[s.HashKey]
+	case s.Strategy == migration.StrategyUserHash:
 		digits = d.userKeys[s.HashKey]
 	default:
 		return d.ruleToken(migration.Old, string(migration.ReasonStrategy))

@@ -127,6 +127,7 @@ func (d *draft) drain() *directive {
 //	@once.NAME             the same for methods that must not be repeated
 //	@failed, @timeout...   the errors of @once, see finalErrors
 //	@old.NAME              requests go to old
+//	@rescue.NAME           requests that new failed go to old, see rescueLocation
 func (d *draft) locations(s *migration.Service) directives {
 	entry := d.entryLocation(s)
 	all := directives{}
@@ -140,6 +141,9 @@ func (d *draft) locations(s *migration.Service) directives {
 	if s.Fallback.Enabled {
 		all = append(all, block("location", []string{"@once." + string(s.Name)}, d.onceLocation(s)))
 		all = append(all, finalErrors(s)...)
+		if retryTarget(s) == "@rescue" {
+			all = append(all, block("location", []string{"@rescue." + string(s.Name)}, d.rescueLocation(s)))
+		}
 	}
 	return append(all, block("location", []string{"@old." + string(s.Name)}, d.oldLocation(s)))
 }
@@ -147,7 +151,7 @@ func (d *draft) locations(s *migration.Service) directives {
 // entryLocation gives the body of the location where requests of a service enter.
 func (d *draft) entryLocation(s *migration.Service) directives {
 	lines := directives{line("set", "$mp_service", string(s.Name))}
-	if s.Strategy == migration.StrategyUserHash {
+	if s.Strategy == migration.StrategyUserHash && !s.Sticky() {
 		lines = append(lines, line("set", "$mp_salt", s.Salt()))
 	}
 	if d.table.Global().DebugHeaders {
@@ -181,6 +185,7 @@ func (d *draft) proxyToNew(s *migration.Service) directives {
 			"$mp_client_scheme://$mp_client_authority$mp_rest"),
 		line("proxy_cookie_domain", string(s.NewHost), "$host"))
 	lines = append(lines, d.serviceTLS(s)...)
+	lines = append(lines, d.setSticky(s)...)
 	return append(lines, limits(s)...)
 }
 
@@ -206,6 +211,7 @@ func (d *draft) oldLocation(s *migration.Service) directives {
 	lines = append(lines,
 		line("proxy_pass", string(s.OldBackend.Scheme)+"://"+upstreamName(s, migration.Old)),
 		line("proxy_request_buffering", "off"))
+	lines = append(lines, d.setSticky(s)...)
 	return append(lines, limits(s)...)
 }
 

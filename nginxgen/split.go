@@ -36,8 +36,15 @@ func (d *draft) routing() directives {
 // grow with the number of services.
 func (d *draft) bucketMaps() directives {
 	lines := buckets("dice", "$request_id")
+	if d.any((*migration.Service).Sticky) {
+		lines = append(lines, stickyValues()...)
+	}
 	for _, key := range slices.SortedFunc(maps.Keys(d.userKeys), compareKeys) {
 		name := d.userKeys[key]
+		if key.Source == migration.KeySticky {
+			lines = append(lines, stickyMaps("$mp_"+name, key.Name)...)
+			continue
+		}
 		lines = append(lines, userKey("$mp_"+name, key))
 		lines = append(lines, buckets(name, "$mp_salt:$mp_"+name)...)
 	}

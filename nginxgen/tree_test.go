@@ -40,6 +40,7 @@ var known = strings.Fields(`
 	proxy_buffer_size proxy_buffering proxy_buffers
 	proxy_connect_timeout proxy_cookie_domain
 	proxy_headers_hash_bucket_size proxy_headers_hash_max_size proxy_http_version
+	proxy_hide_header
 	proxy_ignore_headers proxy_intercept_errors
 	proxy_next_upstream proxy_next_upstream_timeout proxy_next_upstream_tries
 	proxy_pass proxy_pass_header proxy_pass_trailers

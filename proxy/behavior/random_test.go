@@ -16,8 +16,9 @@ var (
 	patterns = []string{"^[ab].example", "^beta-[0-9]+$", "beta", "^(new|old)$", "(?i)^new$", `[^a-z]`, `^.{3}$`, `\bquo\b`, `"`, `^a b|\$d`, "x*", `\w+,\s\w+`, `^[^b]*$`}
 	networks = []string{"127.0.0.0/8", "127.0.0.1", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.3", "2001:db8::/32", "2001:db8:1::/48", "192.0.2.0/24", "0.0.0.0/0", "0.0.0.0/1", "::/0"}
 	clients  = []string{"", "10.9.9.9", "10.1.9.9", "10.1.2.9", "10.1.2.3", "2001:db8::5", "2001:db8:1::5", "192.0.2.1", "203.0.113.7", "::ffff:10.1.2.3", "203.0.113.7, 10.1.2.3", "nonsense", "10.1.2.3, nonsense", "[2001:db8::5]:80", "10.1.2.3:99"}
-	cookies  = []string{"", "user-id=u1", "user-id=u2; other=3", "other=user-id=u4;user-id=u5", "user-id=", "user-id=; user-id=u6", `user-id="q;x"`, "xuser-id=u7", "a=b;  user-id=u8"}
-	shares   = []string{"0", "0.01", "1", "20", "33.33", "50", "99.99", "100"}
+	cookies  = []string{"", "user-id=u1", "user-id=u2; other=3", "other=user-id=u4;user-id=u5", "user-id=", "user-id=; user-id=u6", `user-id="q;x"`, "xuser-id=u7", "a=b;  user-id=u8",
+		"migration-proxy=0000", "user-id=0107; migration-proxy=9999", "a=migration-proxy=0001; migration-proxy=3000;user-id=0000", "migration-proxy=12345; user-id=123; user-id=4990", "migration-proxy=0009;migration-proxy=9990", "user-id= 0001; user-id=\"0001\""}
+	shares = []string{"0", "0.01", "1", "20", "33.33", "50", "99.99", "100"}
 )
 
 type random struct{ *rand.Rand }
@@ -50,7 +51,11 @@ func (r random) service(out *strings.Builder, name, host, prefix string) {
 	strategy := r.pick([]string{"weight", "user_hash", "user_hash", "header", "ip"})
 	fmt.Fprintf(out, "    migration:\n      enabled: %t\n      strategy: %s\n      percentage: %s\n", r.IntN(8) > 0, strategy, r.pick(shares))
 	if strategy == "user_hash" {
-		fmt.Fprintf(out, "      hash_key: %q\n      cohort: %q\n", r.pick([]string{"header:X-User-ID", "header:x_under_score", "header:Host", "cookie:user-id", "ip"}), r.pick([]string{"", "all", "some"}))
+		key, cohort := r.pick([]string{"header:X-User-ID", "header:x_under_score", "header:Host", "cookie:user-id", "ip", "sticky", "sticky:user-id"}), r.pick([]string{"", "all", "some"})
+		if strings.HasPrefix(key, "sticky") {
+			cohort = "" // such a cohort has one host
+		}
+		fmt.Fprintf(out, "      hash_key: %q\n      cohort: %q\n", key, cohort)
 	}
 	fmt.Fprintf(out, "    fallback: {enabled: %t, on_status: [%s]}\n", r.IntN(4) > 0, r.pick([]string{"", "500", "502, 503, 504", "429"}))
 	r.rules(out, strategy)

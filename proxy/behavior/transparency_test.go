@@ -102,14 +102,17 @@ func wireText(lines []string) string {
 	return strings.ReplaceAll(text, "{length}", strconv.Itoa(len(body)))
 }
 
-// transparencyTable has the hosts zero (all old), full (all new) and bare (all
-// new without a fallback, so that request bodies are not buffered).
+// transparencyTable has the hosts zero (all old), full (all new), bare (all new
+// without a fallback, so that request bodies are not buffered), and the same as zero
+// and full with a sticky cookie, which no answer has there.
 func transparencyTable(t *testing.T, old, new *wire, global string) *migration.Table {
 	oldBackend, newBackend := "http://"+old.address, "http://"+new.address
 	return loadTable(t, global+"\nservices:"+
 		serviceText("zero", oldBackend, newBackend, "    migration: {enabled: true, percentage: 0}\n")+
 		serviceText("full", oldBackend, newBackend, allNew)+
-		serviceText("bare", oldBackend, newBackend, allNew+"    fallback: {enabled: false}\n"))
+		serviceText("bare", oldBackend, newBackend, allNew+"    fallback: {enabled: false}\n")+
+		serviceText("sticky-zero", oldBackend, newBackend, stickyService(0, ""))+
+		serviceText("sticky-full", oldBackend, newBackend, stickyService(100, "")))
 }
 
 // trustsTests makes the tests, as clients of the proxy, a trusted proxy.
@@ -136,6 +139,8 @@ func TestTransparency(t *testing.T) {
 						{e, old, "zero.example.com", "zero.example.com", at},
 						{e, new, newHost, "full.example.com", at},
 						{e, new, newHost, "bare.example.com", at},
+						{e, old, "sticky-zero.example.com", "sticky-zero.example.com", at},
+						{e, new, newHost, "sticky-full.example.com", at},
 					} {
 						c.compare(t)
 					}
