@@ -30,9 +30,10 @@ func (d *draft) proxyDefaults() directives {
 		line("proxy_ignore_headers", "X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate",
 			"X-Accel-Buffering", "X-Accel-Charset", "Expires", "Cache-Control", "Set-Cookie", "Vary"),
 		line("proxy_next_upstream", "error", "timeout"),
-		// Only websockets are upgraded: an h2c upgrade would let a client
-		// reach a backend past the rules of the proxy.
-		mapping("$http_upgrade", "$mp_upgrade", `~*\Awebsocket\z`, "$http_upgrade", "default", ""),
+		// Upgrades pass, except to protocols that carry HTTP requests: with those a
+		// client would reach a backend past the rules of the proxy. A server that
+		// does not see the offer answers in HTTP/1.1.
+		mapping("$http_upgrade", "$mp_upgrade", "", "", `~*(?:\A|[\s,])(?:h2|http|tls)`, "", "default", "$http_upgrade"),
 		mapping("$mp_upgrade", "$mp_connection", "", "", "default", "upgrade"),
 		volatileMapping("$mp_backend", "$mp_forwarded_host", "new_backend", "$mp_client_authority", "default", "$http_x_forwarded_host"),
 	}

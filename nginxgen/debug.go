@@ -6,7 +6,9 @@ func debugHeaders() directives {
 	return directives{
 		mapping("$mp_token", "$mp_spoke", `~\Abucket/`, "$mp_strategy", `~\A(?:new|old)/(?<mp_rule>.+)\z`, "$mp_rule", "default", ""),
 		volatileMapping("$mp_state", "$mp_reason", "", "$mp_spoke", "default", "$mp_state"),
-		volatileMapping("$mp_backend", "$mp_side", "new_backend", "new", "old_backend", "old", "default", ""),
+		volatileMapping("$mp_backend", "$mp_chosen", "new_backend", "new", "old_backend", "old", "default", ""),
+		// No side if nginx answers before it has asked one.
+		volatileMapping("$upstream_addr", "$mp_side", "", "", "default", "$mp_chosen"),
 	}
 }
 

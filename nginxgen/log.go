@@ -11,7 +11,7 @@ import (
 // fields up to request_time are those of the original product. New fields are
 // only appended.
 const logFormat = `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent ` +
-	`backend="$mp_backend" upstream_response_time=$upstream_response_time request_time=$request_time ` +
+	`backend="$mp_asked" upstream_response_time=$upstream_response_time request_time=$request_time ` +
 	`service="$mp_service" decision="$mp_token" upstream_addr="$upstream_addr" upstream_status="$upstream_status" ` +
 	`upstream_connect_time="$upstream_connect_time" upstream_header_time="$upstream_header_time" host="$host" request_id="$mp_request_id"`
 
@@ -24,30 +24,34 @@ func (d *draft) logging() directives {
 		line("log_format", "migration", logFormat),
 		line("access_log", d.path("access.log"), "migration", "buffer=64k", "flush=100ms"),
 		line("access_log", "syslog:server=unix:"+d.path("failures.sock")+",nohostname,tag=migration", "migration", "if=$mp_urgent"),
-		d.urgentMap(),
+		d.askedMap(),
 	}
 }
 
-// urgentMap selects the requests that may have failed at new; package accesslog
-// decides which did. The first entries are literals, which nginx finds by hash:
-// they cover nearly all requests. A " : " says that nginx asked old after new.
-func (d *draft) urgentMap() *directive {
-	var pairs []string
+// askedMap gives the backend that was asked last, or "" if none was: when the
+// client broke off its upload, or nginx refused the body, $mp_backend already says
+// which one it would have been. The same lookup selects the requests that may have
+// failed at new, by setting $mp_urgent; package accesslog decides which did. The
+// access log reads $mp_asked before the other log reads $mp_urgent. The first
+// entries are literals, which nginx finds by hash: they cover nearly all requests.
+// A " : " says that nginx asked old after new.
+func (d *draft) askedMap() *directive {
+	pairs := []string{"new_backend ", "", "old_backend ", ""}
 	for _, status := range []string{"200", "201", "202", "204", "206", "301", "302", "303", "304", "307", "308", "401", "403", "404"} {
 		if d.failsOn(status) {
 			continue
 		}
-		pairs = append(pairs, "new_backend "+status, "0")
+		pairs = append(pairs, "new_backend "+status, "new_backend")
 	}
 	failures := `5|[-, ]*\z`
 	if d.any(func(s *migration.Service) bool { return slices.ContainsFunc(s.Fallback.OnStatus, below500) }) {
 		failures = `[45]|[-, ]*\z`
 	}
-	pairs = append(pairs, "old_backend 200", "0", "old_backend 304", "0",
-		"~ : ", "1",
-		`~\Anew_backend (?:[^:]*, )?(?:`+failures+`)`, "1",
-		"default", "0")
-	return mapping("$mp_backend $upstream_status", "$mp_urgent", pairs...)
+	pairs = append(pairs, "old_backend 200", "old_backend", "old_backend 304", "old_backend",
+		"~(?<mp_urgent> : )", "$mp_backend",
+		`~\A(?<mp_urgent>new)_backend (?:[^:]*, )?(?:`+failures+`)`, "$mp_backend",
+		"default", "$mp_backend")
+	return mapping("$mp_backend $upstream_status", "$mp_asked", pairs...)
 }
 
 func below500(status int) bool { return status < 500 }

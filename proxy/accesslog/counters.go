@@ -1,6 +1,7 @@
 package accesslog
 
 import (
+	"net/http"
 	"sync"
 	"time"
 
@@ -28,6 +29,7 @@ type Counters struct {
 	clock         logClock
 	services      map[string]*service // of the table
 	unknown, none *service            // UnknownService and NoService
+	routes        *migration.Table    // in force; nil before the first
 	log           status.Log
 }
 
@@ -74,6 +76,13 @@ func (c *Counters) SetServices(names []string, now time.Time) {
 	}
 }
 
+// SetRoutes says which table nginx routes by.
+func (c *Counters) SetRoutes(table *migration.Table) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.routes = table
+}
+
 // Add counts one request that ended at now.
 func (c *Counters) Add(e *Event, now time.Time) {
 	c.mu.Lock()
@@ -108,13 +117,34 @@ func (c *Counters) countRequest(s *service, e *Event) {
 }
 
 func (c *Counters) serviceOf(e *Event) *service {
-	if len(e.Service) == 0 {
+	name := string(e.Service)
+	if name == "" {
+		name = c.serviceOfRefused(e)
+	}
+	if name == "" {
 		return c.none
 	}
-	if s := c.services[string(e.Service)]; s != nil {
+	if s := c.services[name]; s != nil {
 		return s
 	}
 	return c.unknown
+}
+
+// serviceOfRefused finds the service of a request whose Content-Length exceeds
+// max_body_size: nginx answers 413 before it sets any variable.
+func (c *Counters) serviceOfRefused(e *Event) string {
+	if e.Status != http.StatusRequestEntityTooLarge || c.routes == nil {
+		return ""
+	}
+	path, ok := migration.NormalizePath(string(e.Target))
+	if !ok {
+		return ""
+	}
+	row := c.routes.Route(migration.NormalizeHost(string(e.Host)), path)
+	if row == nil {
+		return ""
+	}
+	return string(row.Name)
 }
 
 // addUpstream counts what one side did. A request whose client closed the

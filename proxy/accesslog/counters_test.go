@@ -1,6 +1,7 @@
 package accesslog
 
 import (
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -297,4 +298,34 @@ func BenchmarkServiceMemory(b *testing.B) {
 		b.ReportMetric(float64(heap()-before)/1000, "bytes/service")
 		runtime.KeepAlive(c)
 	}
+}
+
+// TestRefusedBySize: nginx answers a Content-Length above max_body_size before it
+// chooses a service; the host and the path of the line say which one it is.
+func TestRefusedBySize(t *testing.T) {
+	t.Parallel()
+	backend := migration.Backend{Scheme: migration.HTTP, Host: "192.0.2.1", Port: 80}
+	row := migration.Service{Name: "api", OldHost: "api.example", PathPrefix: "/v1", OldBackend: backend, NewBackend: backend}
+	table, err := migration.NewTable(migration.Global{}, []migration.Service{row})
+	require.NoError(t, err)
+	c := counted(t)
+	refused := func(target string) {
+		event, err := Parse(fmt.Appendf(nil, `192.168.1.1 - - [01/Jan/2024:12:00:00 +0000] "PUT %s HTTP/1.1" 413 150 backend="" service="" decision="" upstream_status="-" host="api.example"`, target))
+		require.NoError(t, err)
+		c.Add(&event, noon)
+	}
+	refused("/v1/x")
+	require.InDelta(t, 1, requests(t, c, NoService), 0, "before the first table")
+	c.SetRoutes(table)
+	refused("/v1/x?y")
+	require.InDelta(t, 1, requests(t, c, "api"), 0)
+	refused("/v2")
+	refused("/%zz")
+	require.InDelta(t, 3, requests(t, c, NoService), 0)
+}
+
+// requests gives the number of requests with code class 4xx that went to no side.
+func requests(t *testing.T, c *Counters, service string) float64 {
+	t.Helper()
+	return testutil.ToFloat64(c.metrics.requests.WithLabelValues(service, "none", "4xx", "none"))
 }

@@ -18,8 +18,10 @@ const ReasonOther migration.Code = "other"
 // Event is one request as its log line describes it. Byte slices point into
 // the line and are valid as long as it is.
 type Event struct {
-	Service   []byte // empty when the request belongs to no service (400, 404, 421)
+	Service   []byte // empty when the request belongs to no service (400, 404, 421), or nginx did not choose one (413)
 	RequestID []byte
+	// Host and Target are what the client sent, as nginx escapes them.
+	Host, Target []byte
 
 	Status   int            // of the answer that the client got
 	Answered migration.Side // the side that gave it; "" when no side was asked

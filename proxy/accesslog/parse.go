@@ -11,7 +11,7 @@ import (
 
 // fields are the raw values of one line.
 type fields struct {
-	backend, token, service, requestID        []byte
+	backend, token, service, requestID, host  []byte
 	requestTime, addresses                    []byte
 	statuses, connects, headers, responses    []byte
 	hasBackend, hasToken, hasUpstream, hasHdr bool
@@ -42,10 +42,11 @@ var (
 func Parse(line []byte) (Event, error) {
 	event := Event{Rule: -1, Bucket: -1}
 	line = bytes.TrimRight(line, "\r\n")
-	rest, err := afterRequest(line)
+	request, rest, err := cutRequest(line)
 	if err != nil {
 		return event, err
 	}
+	event.Target = targetOf(request)
 	event.Logged = loggedAt(line)
 	if event.Status, rest, err = statusAndBytes(rest); err != nil {
 		return event, err
@@ -68,16 +69,24 @@ func loggedAt(line []byte) []byte {
 	return head[opening+1 : closing]
 }
 
-func afterRequest(line []byte) ([]byte, error) {
+// cutRequest finds the quoted request, and the rest of the line after it.
+func cutRequest(line []byte) (request, rest []byte, err error) {
 	opening := bytes.IndexByte(line, '"')
 	if opening < 0 {
-		return nil, errNoRequest
+		return nil, nil, errNoRequest
 	}
 	closing := bytes.IndexByte(line[opening+1:], '"')
 	if closing < 0 {
-		return nil, errNoRequest
+		return nil, nil, errNoRequest
 	}
-	return line[opening+1+closing+1:], nil
+	return line[opening+1 : opening+1+closing], line[opening+1+closing+1:], nil
+}
+
+// targetOf gives "/api" of "GET /api HTTP/1.1".
+func targetOf(request []byte) []byte {
+	_, rest, _ := bytes.Cut(request, []byte(" "))
+	target, _, _ := bytes.Cut(rest, []byte(" "))
+	return target
 }
 
 // statusAndBytes reads ` 200 12 ` and gives the rest of the line.
@@ -153,6 +162,8 @@ func (f *fields) set(key, value []byte) {
 		f.token, f.hasToken = value, true
 	case "service":
 		f.service = value
+	case "host":
+		f.host = value
 	case "request_id":
 		f.requestID = value
 	case "request_time":
@@ -171,7 +182,7 @@ func (f *fields) set(key, value []byte) {
 }
 
 func (e *Event) fill(f *fields) error {
-	e.Service, e.RequestID = orEmpty(f.service), orEmpty(f.requestID)
+	e.Service, e.RequestID, e.Host = orEmpty(f.service), orEmpty(f.requestID), orEmpty(f.host)
 	if elapsed, ok := seconds(f.requestTime); ok {
 		e.RequestTime = elapsed
 	}

@@ -17,16 +17,26 @@ type tryLists struct {
 // readTries finds out which sides were asked, in which order, and what each did.
 func (e *Event) readTries(f *fields) {
 	lists := tryLists{f.statuses, f.connects, f.headers, f.responses, 0}
+	if len(orEmpty(f.addresses)) == 0 {
+		e.reachedNoSide()
+		return
+	}
 	if e.Decision == "" && e.Reason != "" {
 		e.Decision = e.firstAsked(f.statuses)
 	}
-	if e.Decision == "" || len(orEmpty(f.addresses)) == 0 {
-		return // for example a 413, which reaches no side
+	if e.Decision == "" {
+		return
 	}
 	for len(lists.statuses) > 0 {
 		upstream := e.upstreamOf(lists.group)
 		upstream.add(lists.next(), f.hasHdr)
 	}
+}
+
+// reachedNoSide: nginx had decided, and then answered by itself, because the body
+// was too large or malformed, or the client broke it off.
+func (e *Event) reachedNoSide() {
+	e.Answered, e.Decision, e.Reason, e.Rule, e.Bucket = "", "", "", -1, -1
 }
 
 // firstAsked gives the side that a bucket chose: new when a second side was

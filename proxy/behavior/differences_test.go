@@ -54,6 +54,14 @@ var unavoidable = map[string]difference{
 			direct.Framing = "close"
 		},
 	},
+	"no upgrade to HTTP or TLS": {
+		why: "the client could send requests past the rules of the proxy; without the offer the answer is HTTP/1.1",
+		request: func(t *testing.T, direct, proxied *message) {
+			require.Empty(t, proxied.values("Upgrade"))
+			require.Empty(t, proxied.values("Connection"))
+			direct.Header = message{Header: direct.Header}.without("Upgrade")
+		},
+	},
 	"length instead of chunked": {
 		why: "nginx buffers a request that it may have to send to old too (ADR 7)",
 		request: func(t *testing.T, direct, proxied *message) {

@@ -53,6 +53,7 @@ func TestStreams(t *testing.T) {
 			"upload of 10 MB":         uploads,
 			"download of 10 MB":       downloads,
 			"websocket":               websocketEchoes,
+			"other upgrades":          otherUpgradesPass,
 			"100 continue":            continues,
 			"early hints":             earlyHintsPass,
 			"pipelined":               pipelines,
@@ -183,10 +184,19 @@ func http10KeepAlive(t *testing.T, proxy, host string) {
 // refusesH2C: with an upgrade that passes, a client could talk to the backend
 // without the proxy.
 func refusesH2C(t *testing.T, proxy, host string) {
-	for _, upgrade := range []string{"h2c", "HTTP/2.0", "websocket2", "h2c, websocket"} {
+	for _, upgrade := range []string{"h2c", "HTTP/2.0", "h2c, websocket", "websocket, h2c", "foo/2 , TLS/1.2", "H2C"} {
 		echo := askEcho(t, proxy, "GET /x HTTP/1.1\r\nHost: "+host+"\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: "+upgrade+"\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n")
 		require.NotContains(t, echo.Header, "Upgrade")
 		require.NotContains(t, echo.Header, "Connection")
+	}
+}
+
+// otherUpgradesPass: what a controller passes to old, such as SPDY of kubectl exec.
+func otherUpgradesPass(t *testing.T, proxy, host string) {
+	for _, upgrade := range []string{"tcp", "SPDY/3.1", "ssh", "websocket2", "foo/2, bar"} {
+		echo := askEcho(t, proxy, "GET /x HTTP/1.1\r\nHost: "+host+"\r\nConnection: Upgrade\r\nUpgrade: "+upgrade+"\r\n\r\n")
+		require.Equal(t, []string{upgrade}, echo.Header["Upgrade"])
+		require.Equal(t, []string{"upgrade"}, echo.Header["Connection"])
 	}
 }
 

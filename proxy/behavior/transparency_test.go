@@ -221,6 +221,7 @@ func (l comparison) compare(t *testing.T) {
 
 	require.Equal(t, wantAtBackend.Start, gotAtBackend.Start, context)
 	require.Equal(t, l.forBackend(wantAtBackend), l.forBackend(gotAtBackend), context)
+	require.Equal(t, wantAtBackend.values("Upgrade"), gotAtBackend.values("Upgrade"), context)
 	require.Equal(t, wantAtBackend.Framing, gotAtBackend.Framing, context)
 	require.Equal(t, wantAtBackend.Trailer, gotAtBackend.Trailer, context)
 	require.Equal(t, wantAtBackend.Body, gotAtBackend.Body, context)

@@ -43,6 +43,7 @@ type agentObserver struct {
 
 // ConfigApplied implements proxy.Observer.
 func (o agentObserver) ConfigApplied(table *migration.Table) {
+	o.counters.SetRoutes(table)
 	o.breaker.SetTable(table, time.Now())
 }
 
