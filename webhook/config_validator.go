@@ -91,8 +91,15 @@ func loadTable(configMap *corev1.ConfigMap) (*migration.Table, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(text) > maxConfigBytes {
+		return nil, fmt.Errorf("the config has %d bytes, and a ConfigMap holds at most %d", len(text), maxConfigBytes)
+	}
 	return config.Load(names.ConfigKey, text)
 }
+
+// maxConfigBytes is what the API server lets a ConfigMap have. Others can call the webhook
+// too, and parsing takes 120 times as much memory.
+const maxConfigBytes = 1 << 20
 
 // sameText tells whether an update leaves the text as it was, or missing as it
 // was.

@@ -31,14 +31,20 @@ type Admission struct {
 	metrics            metrics
 }
 
-// New creates the handlers. They share one bodyBudget.
+// How many requests are decided at the same time. Parsing a config of 1 MiB takes 120 MB.
+const (
+	ingressTurns = 8
+	configTurns  = 1
+)
+
+// New creates the handlers. Each has limits of its own, so that nobody who calls one
+// keeps requests to the other waiting.
 func New(options Options) *Admission {
 	a := &Admission{metrics: newMetrics()}
-	budget := newBodyBudget(totalBodyBytes)
-	a.ingresses = &handler{kind: "ingress", budget: budget, metrics: a.metrics, log: options.Log, reviewer: &ingressRewriter{
+	a.ingresses = &handler{kind: "ingress", budget: newBodyBudget(ingressBodyBytes), turns: newTurns(ingressTurns), metrics: a.metrics, log: options.Log, reviewer: &ingressRewriter{
 		cache: options.Cache, ports: newPortCache(options.Services, options.Log), self: options.Self, log: options.Log,
 	}}
-	a.configs = &handler{kind: "config", budget: budget, metrics: a.metrics, log: options.Log, reviewer: &configValidator{
+	a.configs = &handler{kind: "config", budget: newBodyBudget(configBodyBytes), turns: newTurns(configTurns), metrics: a.metrics, log: options.Log, reviewer: &configValidator{
 		name: options.Cache.config.Name, cache: options.Cache,
 	}}
 	return a
@@ -68,7 +74,8 @@ type reviewer interface {
 type handler struct {
 	kind     string // of the metrics
 	reviewer reviewer
-	budget   bodyBudget
+	budget   *bodyBudget
+	turns    *turns
 	metrics  metrics
 	log      *slog.Logger
 }

@@ -40,6 +40,10 @@ import (
 var plane *controlplane.ControlPlane
 
 func TestMain(m *testing.M) {
+	if os.Getenv(childVariable) != "" {
+		serveAsChild()
+		return
+	}
 	os.Exit(controlplane.Main(m, controlplane.Options{}, &plane))
 }
 
@@ -118,17 +122,13 @@ func (s *installation) serve(t *testing.T) (address string, ca []byte) {
 	return address, ca
 }
 
-// listen runs a controller-runtime webhook server on a free port.
+// listen runs a webhook server on a free port.
 func listen(ctx context.Context, t testing.TB, running *sync.WaitGroup, register func(ctrlwebhook.Server)) (address string, ca []byte) {
 	t.Helper()
 	port, err := testbed.FreePort()
 	require.NoError(t, err)
 	pair, ca := selfSigned(t)
-	server := ctrlwebhook.NewServer(ctrlwebhook.Options{Host: "127.0.0.1", Port: port, TLSOpts: []func(*tls.Config){
-		func(config *tls.Config) {
-			config.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair, nil }
-		},
-	}})
+	server := NewServer(ServerOptions{Address: fmt.Sprintf("127.0.0.1:%d", port), TLS: &tls.Config{Certificates: []tls.Certificate{*pair}}})
 	register(server)
 	running.Go(func() { _ = server.Start(ctx) })
 	started := server.StartedChecker()

@@ -1,9 +1,10 @@
 package webhook
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"time"
 
@@ -13,13 +14,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 )
 
+// A body must arrive within bodyTimeout and the time that its bytes take at minBodyRate: the
+// client is not authenticated, so it must not hold a connection for long.
 const (
-	// bodyTimeout is the time to read a body. The client is not authenticated, so
-	// it must not hold a connection for long.
-	bodyTimeout = 5 * time.Second
-
-	// maxPreallocated bytes are allocated on the word of Content-Length.
-	maxPreallocated = 64 << 10
+	bodyTimeout = time.Second
+	minBodyRate = 4 << 20 // bytes a second
+	chunkBytes  = 64 << 10
 )
 
 var reviewType = metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"}
@@ -29,19 +29,48 @@ var reviewType = metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.Stri
 // admission.Webhook, which decodes every request twice, first to find its
 // version: docs/adr/0010-admission.md has the measurement.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	release, err := h.budget.acquire(r)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	controller, peer := http.NewResponseController(w), peerOf(r.RemoteAddr)
+	held := h.budget.open(peer, func() {
+		cancel()
+		_ = controller.SetReadDeadline(time.Now())
+	})
+	defer held.close()
+	text, err := readBody(http.MaxBytesReader(w, r.Body, maxBodyBytes), controller, held)
 	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		h.refuse(w, err)
 		return
 	}
-	defer release()
-	request, err := readReview(w, r)
-	if err != nil {
-		h.log.Warn("request is not an admission review", "kind", h.kind, "error", err)
-		http.Error(w, err.Error(), http.StatusBadRequest)
+	if err := h.turns.wait(ctx, peer); err != nil {
+		h.refuse(w, fmt.Errorf("%w: %w", errBudget, err))
 		return
 	}
-	response := h.Handle(r.Context(), *request)
+	defer h.turns.done()
+	if err := held.keep(); err != nil {
+		h.refuse(w, err)
+		return
+	}
+	h.answer(r.Context(), w, text)
+}
+
+// refuse answers a request that is not decided.
+func (h *handler) refuse(w http.ResponseWriter, err error) {
+	code := http.StatusBadRequest
+	if errors.Is(err, errBudget) {
+		code = http.StatusTooManyRequests
+	}
+	h.log.Debug("request not decided", "kind", h.kind, "error", err)
+	http.Error(w, err.Error(), code)
+}
+
+func (h *handler) answer(ctx context.Context, w http.ResponseWriter, text []byte) {
+	request, err := decodeReview(text)
+	if err != nil {
+		h.refuse(w, err)
+		return
+	}
+	response := h.Handle(ctx, *request)
 	if err := response.Complete(*request); err != nil { // sets UID, code and patch type
 		h.log.Error("admission response not complete", "kind", h.kind, "error", err)
 	}
@@ -54,15 +83,31 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(review) // the API server repeats the call if the connection breaks
 }
 
-func readReview(w http.ResponseWriter, r *http.Request) (*admission.Request, error) {
-	// A writer without deadlines returns an error; then the limits of the server hold.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
-	body := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), maxPreallocated)+bytes.MinRead))
-	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBodyBytes)); err != nil {
-		return nil, fmt.Errorf("read the request: %w", err)
+// readBody reads as fast as minBodyRate, and counts the bytes when they have arrived.
+func readBody(body io.Reader, controller *http.ResponseController, held *heldBody) ([]byte, error) {
+	start, chunk := time.Now(), make([]byte, chunkBytes)
+	var text []byte
+	for {
+		allowed := bodyTimeout + time.Duration(len(text))*time.Second/minBodyRate
+		// A writer without deadlines returns an error; then the limits of the server hold.
+		_ = controller.SetReadDeadline(start.Add(allowed))
+		n, err := body.Read(chunk)
+		if budgetErr := held.grow(n); budgetErr != nil {
+			return nil, budgetErr
+		}
+		text = append(text, chunk[:n]...)
+		switch {
+		case errors.Is(err, io.EOF):
+			return text, nil
+		case err != nil:
+			return nil, fmt.Errorf("read the request: %w", err)
+		}
 	}
+}
+
+func decodeReview(text []byte) (*admission.Request, error) {
 	var review admissionv1.AdmissionReview
-	if err := json.Unmarshal(body.Bytes(), &review); err != nil {
+	if err := json.Unmarshal(text, &review); err != nil {
 		return nil, fmt.Errorf("read the request: %w", err)
 	}
 	if review.TypeMeta != reviewType || review.Request == nil {

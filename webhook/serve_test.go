@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -118,29 +119,75 @@ func TestBadRequests(t *testing.T) {
 	}
 }
 
-// TestBodyBudget: the bodies of all requests together are limited.
+// TestBodyBudget: bytes count when they arrive. When the budget is used up, the largest body
+// of the address that holds the most gives way.
 func TestBodyBudget(t *testing.T) {
 	t.Parallel()
-	budget := newBodyBudget(totalBodyBytes)
-	request := func(ctx context.Context, size int64) *http.Request {
-		r, err := http.NewRequestWithContext(ctx, "POST", "/", nil)
-		require.NoError(t, err)
-		r.ContentLength = size
-		return r
+	budget, a, b := newBodyBudget(100), peerOf("10.0.0.1:1"), peerOf("10.0.0.2:1")
+	var gaveUp []string
+	open := func(peer netip.Addr, name string) *heldBody {
+		return budget.open(peer, func() { gaveUp = append(gaveUp, name) })
 	}
-	var release func()
-	for _, size := range []int64{maxBodyBytes, -1, 100 * maxBodyBytes, maxBodyBytes - 1000} {
-		var err error
-		release, err = budget.acquire(request(t.Context(), size))
+	small, large := open(a, "small"), open(a, "large")
+	require.NoError(t, small.grow(30))
+	require.NoError(t, large.grow(60))
+	other := open(b, "other")
+	require.NoError(t, other.grow(10))
+	require.NoError(t, other.grow(10))
+	require.Equal(t, []string{"large"}, gaveUp)
+	require.ErrorIs(t, large.grow(1), errBudget)
+	require.ErrorIs(t, large.keep(), errBudget)
+	large.close()
+
+	require.ErrorIs(t, small.grow(100), errBudget, "it would hold the most itself")
+	small.close()
+	require.NoError(t, other.grow(80))
+	require.NoError(t, other.keep())
+	last := open(a, "last")
+	require.ErrorIs(t, last.grow(1), errBudget, "what is being decided does not give way")
+	other.close()
+	last.close()
+	require.Equal(t, 100, budget.free)
+	require.Empty(t, budget.held)
+	require.Empty(t, budget.bodies)
+}
+
+// TestTurns: addresses take turns, whatever the number of their requests.
+func TestTurns(t *testing.T) {
+	t.Parallel()
+	turns, a, b := newTurns(1), peerOf("10.0.0.1:1"), peerOf("10.0.0.2:1")
+	require.NoError(t, turns.wait(t.Context(), a))
+	var queue []chan struct{}
+	for range maxWaiting {
+		turn, err := turns.enqueue(a)
 		require.NoError(t, err)
+		queue = append(queue, turn)
 	}
+	_, err := turns.enqueue(a)
+	require.ErrorIs(t, err, errBudget)
+	other, err := turns.enqueue(b)
+	require.NoError(t, err)
+
+	came := func(turn chan struct{}) bool {
+		select {
+		case <-turn:
+			return true
+		default:
+			return false
+		}
+	}
+	turns.done()
+	require.True(t, came(queue[0]))
+	turns.done()
+	require.True(t, came(other), "b waits for one of a, not for all")
+	require.False(t, came(queue[1]))
+
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := budget.acquire(request(canceled, 2000))
-	require.ErrorIs(t, err, context.Canceled)
-	_, err = budget.acquire(request(t.Context(), 1000))
-	require.NoError(t, err, "1000 bytes are left")
-	release()
-	_, err = budget.acquire(request(t.Context(), 2000))
-	require.NoError(t, err)
+	require.ErrorIs(t, turns.wait(canceled, b), context.Canceled)
+	turns.leave(a, queue[1])
+	turns.done()
+	require.True(t, came(queue[2]))
+	turns.leave(a, queue[2]) // too late: its turn goes to the next
+	require.True(t, came(queue[3]))
 }

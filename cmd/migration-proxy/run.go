@@ -28,6 +28,7 @@ type runOptions struct {
 	file      string
 	workers   string
 	logs      logOptions
+	memory    memoryOptions
 }
 
 func newRun() *cobra.Command {
@@ -76,6 +77,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	environmentOf(flags, "listen", "listen-new", "http", "local-config", "namespace", "runtime-dir",
 		"drain", "nginx", "workers", "access-log")
 	o.logs.flags(cmd)
+	o.memory.flags(cmd)
 }
 
 // check refuses flags that make no sense.
@@ -87,6 +89,9 @@ func (o *runOptions) check() error {
 		return wrongUsage("--drain %s: use 0s to %s", drain, maxDrain)
 	}
 	if err := o.logs.check(); err != nil {
+		return err
+	}
+	if err := o.memory.check(); err != nil {
 		return err
 	}
 	if err := o.countWorkers(); err != nil {
@@ -121,6 +126,7 @@ func (o *runOptions) complete(cmd *cobra.Command) (err error) {
 	o.dataPlane.Version = versionText()
 	o.dataPlane.Log = o.logs.logger(cmd.ErrOrStderr())
 	slog.SetDefault(o.dataPlane.Log)
+	o.memory.apply(40)
 	o.dataPlane.BehindControllers = o.file == ""
 	o.dataPlane.Source, err = o.source()
 	return err

@@ -17,6 +17,7 @@ type webhookOptions struct {
 	manager manager.Options
 	cluster clusterOptions
 	logs    logOptions
+	memory  memoryOptions
 }
 
 func newWebhook() *cobra.Command {
@@ -54,6 +55,8 @@ func (o *webhookOptions) flags(cmd *cobra.Command) {
 	flags.Var(&o.manager.Listen, "listen", "where the API server calls the webhooks, by TLS")
 	flags.Var(&o.manager.HTTP, "http", "where /health, /ready and /metrics are")
 	flags.StringVar(&o.manager.CertDir, "cert-dir", "/tls", "directory with tls.crt and tls.key, as the Secret is mounted")
+	flags.StringVar(&o.manager.ClientCAFile, "client-ca-file", "",
+		"CA certificates in PEM; only clients with a certificate of theirs are answered, which the API server must be configured to present")
 	flags.StringVar(&o.cluster.namespace, "namespace", "", "namespace of the migration proxy; the pod's or the kubeconfig's")
 	flags.StringVar(&o.manager.User, "user", "", "user name of the watcher at the API server; the pod's service account")
 	flags.BoolVar(&o.manager.LeaderElect, "leader-elect", true, "run the watcher only while holding the lease; false: run it always")
@@ -63,8 +66,9 @@ func (o *webhookOptions) flags(cmd *cobra.Command) {
 	flags.StringSliceVar(&o.manager.AnchorControllers, "anchor-controllers", []string{ingressgen.ControllerNginx},
 		"spec.controller of IngressClasses whose controller loses requests when an Ingress changes its Service, so that an anchor must name both")
 	flags.DurationVar(&o.manager.AnchorSettle, "anchor-settle", watcher.AnchorSettle, "how long such a controller has to read an anchor before an Ingress changes")
-	environmentOf(flags, "listen", "http", "cert-dir", "namespace", "user", "leader-elect", "drain", "canary-controllers", "anchor-controllers", "anchor-settle")
+	environmentOf(flags, "listen", "http", "cert-dir", "client-ca-file", "namespace", "user", "leader-elect", "drain", "canary-controllers", "anchor-controllers", "anchor-settle")
 	o.logs.flags(cmd)
+	o.memory.flags(cmd)
 }
 
 // maxAnchorSettle bounds how long an opt-in waits.
@@ -77,12 +81,16 @@ func (o *webhookOptions) check() error {
 	if settle := o.manager.AnchorSettle; settle <= 0 || settle > maxAnchorSettle {
 		return wrongUsage("--anchor-settle %s: use 1s to %s", settle, maxAnchorSettle)
 	}
+	if err := o.memory.check(); err != nil {
+		return err
+	}
 	return o.logs.check()
 }
 
 // complete adds the parts that are not flags.
 func (o *webhookOptions) complete(cmd *cobra.Command) (err error) {
 	o.manager.Log = o.logs.logger(cmd.ErrOrStderr())
+	o.memory.apply(80)
 	kube.LogClientGo(o.manager.Log, o.logs.level)
 	o.manager.Cluster, err = o.cluster.connect()
 	return err

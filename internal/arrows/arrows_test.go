@@ -90,7 +90,7 @@ var table = map[string]Package{
 	"webhook": {
 		Imports: slices.Concat([]string{
 			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status",
-			clientGo, controllerRuntime, prometheus, "golang.org/x/sync",
+			clientGo, controllerRuntime, prometheus,
 		}, kubernetes),
 		Tests: otherTests,
 	},

@@ -2,10 +2,12 @@ package manager
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -13,7 +15,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	ctrlmanager "sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
-	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/migration-proxy/migration-proxy/certs"
 	"github.com/migration-proxy/migration-proxy/internal/httpapi"
@@ -26,13 +27,16 @@ import (
 
 // Options are the parts of a manager that the command line chooses.
 type Options struct {
-	Cluster     *kube.Cluster
-	Listen      listen.Address // the webhooks
-	HTTP        listen.Address // the HTTP API
-	CertDir     string         // has tls.crt and tls.key
-	User        string         // the watcher's user name at the API server; "" is the service account's
-	LeaderElect bool           // false: this replica always runs the watcher
-	Drain       time.Duration  // how long the webhooks answer after SIGTERM
+	Cluster *kube.Cluster
+	Listen  listen.Address // the webhooks
+	HTTP    listen.Address // the HTTP API
+	CertDir string         // has tls.crt and tls.key
+	// ClientCAFile has the CA certificates, in PEM, of the clients that are answered; ""
+	// for all clients.
+	ClientCAFile string
+	User         string        // the watcher's user name at the API server; "" is the service account's
+	LeaderElect  bool          // false: this replica always runs the watcher
+	Drain        time.Duration // how long the webhooks answer after SIGTERM
 	// CanaryControllers know canary annotations besides ingress-nginx.
 	CanaryControllers []string
 	// AnchorControllers and AnchorSettle are those of watcher.Options.
@@ -48,7 +52,7 @@ type manager struct {
 	certificate *certs.Reloader
 	configCache *webhook.ConfigCache
 	admission   *webhook.Admission
-	server      ctrlwebhook.Server
+	server      *webhook.Server
 	watcher     *watcher.Watcher
 	leader      ctrlmanager.Manager // runs the watcher while it holds the lease
 	api         *httpapi.Server
@@ -87,10 +91,11 @@ func (m *manager) prepareAdmission() error {
 	m.certificate = certs.New(m.options.CertDir, cluster.Namespace, m.log)
 	m.configCache = webhook.NewConfigCache(cluster.ConfigMap(names.ConfigMap, m.log), cluster.ConfigMap(names.StateMap, m.log), m.log)
 	m.admission = webhook.New(webhook.Options{Cache: m.configCache, Services: cluster.CoreV1(), Self: m.user(), Log: m.log})
-	m.server = ctrlwebhook.NewServer(ctrlwebhook.Options{
-		Host: m.host(), Port: int(m.options.Listen.Port()),
-		TLSOpts: []func(*tls.Config){m.configureTLS},
-	})
+	config, err := m.tlsConfig()
+	if err != nil {
+		return err
+	}
+	m.server = webhook.NewServer(webhook.ServerOptions{Address: m.options.Listen.String(), TLS: config})
 	m.admission.Register(m.server)
 	return nil
 }
@@ -103,17 +108,20 @@ func (m *manager) user() string {
 	return webhook.User(m.options.Cluster.Namespace, names.Webhook)
 }
 
-// host is "" for all addresses.
-func (m *manager) host() string {
-	if m.options.Listen.All {
-		return ""
+func (m *manager) tlsConfig() (*tls.Config, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: m.certificate.GetCertificate}
+	if m.options.ClientCAFile == "" {
+		return config, nil
 	}
-	return m.options.Listen.Addr().String()
-}
-
-// configureTLS: TLS 1.2 is the oldest version that API servers speak.
-func (m *manager) configureTLS(config *tls.Config) {
-	config.MinVersion, config.GetCertificate = tls.VersionTLS12, m.certificate.GetCertificate
+	text, err := os.ReadFile(m.options.ClientCAFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the CA of the clients: %w", err)
+	}
+	config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.RequireAndVerifyClientCert
+	if !config.ClientCAs.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("%s has no CA certificate in PEM; --client-ca-file names a file that has", m.options.ClientCAFile)
+	}
+	return config, nil
 }
 
 func (m *manager) prepareWatcher() (err error) {

@@ -2,10 +2,13 @@ package manager
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -13,6 +16,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
+	"github.com/migration-proxy/migration-proxy/certs"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/listen"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
@@ -80,4 +84,45 @@ func TestNewManagerRefusesOnePortForTwo(t *testing.T) {
 	options.HTTP = options.Listen
 	_, err := newManager(options)
 	require.ErrorContains(t, err, "have the same port; choose another with --http")
+}
+
+// TestClientCA: with it only clients that have a certificate of it are answered.
+func TestClientCA(t *testing.T) {
+	t.Parallel()
+	ca, err := testbed.NewAuthority()
+	require.NoError(t, err)
+	certificate, err := ca.Server("127.0.0.1")
+	require.NoError(t, err)
+	client, err := ca.Client("kube-apiserver")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	m := &manager{options: offline(t)}
+	m.options.ClientCAFile = filepath.Join(dir, "missing.crt")
+	_, err = m.tlsConfig()
+	require.ErrorContains(t, err, "missing.crt")
+	m.options.ClientCAFile = filepath.Join(dir, "empty.crt")
+	require.NoError(t, os.WriteFile(m.options.ClientCAFile, nil, 0o600))
+	_, err = m.tlsConfig()
+	require.ErrorContains(t, err, "has no CA certificate in PEM")
+
+	require.NoError(t, os.WriteFile(m.options.ClientCAFile, ca.PEM(), 0o600))
+	m.certificate = certs.New(dir, "migration-proxy", m.log)
+	config, err := m.tlsConfig()
+	require.NoError(t, err)
+	config.Certificates = []tls.Certificate{*certificate}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server.TLS = config
+	server.StartTLS()
+	defer server.Close()
+	get := func(certificates ...tls.Certificate) error {
+		transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool(), Certificates: certificates}}
+		defer transport.CloseIdleConnections()
+		response, err := (&http.Client{Transport: transport}).Get(server.URL)
+		if err != nil {
+			return err
+		}
+		return response.Body.Close()
+	}
+	require.NoError(t, get(*client))
+	require.ErrorContains(t, get(), "certificate required")
 }

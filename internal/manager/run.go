@@ -69,6 +69,7 @@ func (m *manager) run(ctx context.Context) error {
 // failed, which ctx does not show: the process must start again soon.
 func (m *manager) drain(ctx context.Context) {
 	m.draining.Store(true)
+	m.server.Drain()
 	if ctx.Err() != nil {
 		time.Sleep(m.options.Drain)
 	}

@@ -113,3 +113,11 @@ imagePullSecrets:
     fieldRef:
       fieldPath: metadata.namespace
 {{- end }}
+
+{{/* The memory limit of the container, so that Go collects garbage before it is reached. */}}
+{{- define "memoryVariable" -}}
+- name: MIGRATION_PROXY_MEMORY_LIMIT
+  valueFrom:
+    resourceFieldRef:
+      resource: limits.memory
+{{- end }}
