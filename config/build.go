@@ -37,6 +37,9 @@ func (s service) build(g global) migration.Service {
 		HeaderRules: s.Canary.headerRules(), IPRules: s.Canary.ipRules(),
 		Fallback: s.Fallback.build(), HealthCheck: s.HealthCheck.build(),
 	}
+	for _, one := range s.Namespaces {
+		built.Namespaces = append(built.Namespaces, string(one))
+	}
 	if s.Timeout != nil {
 		built.Timeout = *s.Timeout
 	}

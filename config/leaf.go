@@ -17,6 +17,7 @@ import (
 // the standard library.
 type (
 	oldHost     migration.Host
+	namespace   string
 	headerValue string
 	filePath    string
 	probePath   string
@@ -53,6 +54,7 @@ var leaves = map[reflect.Type]leaf{
 	reflect.TypeFor[migration.HashKey]():    textLeaf(migration.ParseHashKey, `^(ip|sticky|(header|cookie|sticky):.+)$`),
 	reflect.TypeFor[migration.Pattern]():    textLeaf(migration.ParsePattern, `^[ -~]{0,512}$`),
 	reflect.TypeFor[netip.Prefix]():         textLeaf(migration.ParseNetwork, `^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$`),
+	reflect.TypeFor[namespace]():            textLeaf(parseNamespace, namespacePattern.String()),
 	reflect.TypeFor[headerValue]():          textLeaf(parseHeaderValue, `^[ -~]{1,512}$`),
 	reflect.TypeFor[filePath]():             textLeaf(parseFilePath, `^/[!#-:<-Z^-z|~\[\]]*$`),
 	reflect.TypeFor[probePath]():            textLeaf(parseProbePath, probePathPattern.String()),
@@ -172,6 +174,15 @@ func parseRatio(text string) (ratio, error) {
 func parseOldHost(text string) (oldHost, error) {
 	host, err := migration.ParseOldHost(text)
 	return oldHost(host), err
+}
+
+var namespacePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+
+func parseNamespace(text string) (namespace, error) {
+	if !namespacePattern.MatchString(text) {
+		return "", fmt.Errorf("%s is not a namespace: use 1 to 63 lower-case letters, digits and -", excerpt.Quoted(text))
+	}
+	return namespace(text), nil
 }
 
 func parseHeaderValue(text string) (headerValue, error) {

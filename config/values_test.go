@@ -45,7 +45,7 @@ func TestEveryValueIsRead(t *testing.T) {
 		Name: "shop", OldHost: "shop.example.com", PathPrefix: "/", NewHost: "shop.new.example.com",
 		OldBackend: migration.Backend{Scheme: migration.HTTP, Host: "shop.team.svc.cluster.local", Port: 8080},
 		NewBackend: migration.Backend{Scheme: migration.HTTPS, Host: "shop.new.example.com", Port: 8443},
-		Mode:       migration.ModeProxy, Timeout: 10 * time.Second, Tries: 3, MaxBodyBytes: 10 << 20, Gzip: true,
+		Mode:       migration.ModeProxy, Namespaces: []string{"gateway"}, Timeout: 10 * time.Second, Tries: 3, MaxBodyBytes: 10 << 20, Gzip: true,
 		TLS: migration.TLS{
 			Verify: true, CAFile: "/etc/migration-proxy/ca.pem",
 			ClientCertFile: "/etc/migration-proxy/client.pem", ClientKeyFile: "/etc/migration-proxy/client.key",

@@ -191,7 +191,7 @@ func (r *rewriter) receiverBesides(p *ingressPath, a arriving) (string, bool) {
 // well, such as one with path_prefix /, the proxy would send them to its old_backend.
 func (r *rewriter) loosenedByNeighbor(p *ingressPath) (string, bool) {
 	_, changed := r.arrivingOf(p)
-	if changed || r.view.Neighbors == nil || r.view.Controller != ControllerNginx || !r.comparesBackends() {
+	if changed || r.view.Neighbors == nil || r.view.Controller != ControllerNginx || !r.comparesBackends(r.coveringService(p)) {
 		return "", false
 	}
 	looseners := r.view.Neighbors.LoosenersAt(p.host)
@@ -201,8 +201,8 @@ func (r *rewriter) loosenedByNeighbor(p *ingressPath) (string, bool) {
 	covering := r.coveringService(p)
 	for _, probe := range (arriving{text: string(p.prefix()), anyCase: true}).probes() {
 		if other := r.routeLoosely(p.host, probe); other != nil && other.OldBackend != covering.OldBackend {
-			return fmt.Sprintf("Ingress %s has rewrite-target or use-regex, so ingress-nginx sends %s for this path too, and that would go to the old_backend of service %s, %s; use a host for each application, or if nobody requests such paths, say so with annotation %s: %s",
-				firstName(looseners, r.ingress.Namespace), probe, other.Name, other.OldBackend.HostPort(), AnnotationService, covering.Name), true
+			return fmt.Sprintf("Ingress %s has rewrite-target or use-regex, so ingress-nginx sends %s for this path too, and that would go to the old_backend of service %s, %s; use a host for each application, or if nobody requests such paths, %s",
+				firstName(looseners, r.ingress.Namespace), probe, other.Name, other.OldBackend.HostPort(), r.vouch(covering)), true
 		}
 	}
 	return "", false
@@ -221,29 +221,47 @@ func (r *rewriter) takenByLongerPath(p *ingressPath, prefix migration.PathPrefix
 	return false
 }
 
-// comparesBackends tells whether a path must point at the old_backend of its
-// service: with annotation service the user vouches that it does.
-func (r *rewriter) comparesBackends() bool {
+// comparesBackends tells whether a path must point at the old_backend of the service.
+// With annotation service the user says that it is the same application, and an
+// operator decides in which namespaces users may: the proxy Service that is made there
+// leads to the applications of all.
+func (r *rewriter) comparesBackends(s *migration.Service) bool {
 	_, vouched := r.ingress.Annotations[AnnotationService]
-	return !vouched
+	return !vouched || !r.mayVouch(s)
+}
+
+// mayVouch tells whether Ingresses of this namespace may have annotation service for
+// the service.
+func (r *rewriter) mayVouch(s *migration.Service) bool {
+	_, namespace, ok := splitServiceHost(s.OldBackend)
+	return ok && namespace == r.ingress.Namespace || slices.Contains(s.Namespaces, r.ingress.Namespace)
+}
+
+// vouch is the way out for a path that points at something else.
+func (r *rewriter) vouch(s *migration.Service) string {
+	text := fmt.Sprintf("say so with annotation %s: %s", AnnotationService, s.Name)
+	if !r.mayVouch(s) {
+		text += fmt.Sprintf(", which counts when the service in the migration config has namespaces: [%s]", r.ingress.Namespace)
+	}
+	return text
 }
 
 func (r *rewriter) notInCluster(p *ingressPath) (string, bool) {
 	covering := r.coveringService(p)
-	if _, ok := oldBackend(covering, r.ingress.Namespace); ok || !r.comparesBackends() {
+	if _, ok := oldBackend(covering, r.ingress.Namespace); ok || !r.comparesBackends(covering) {
 		return "", false
 	}
-	return fmt.Sprintf("old_backend %s of service %s is no Service of namespace %s; if it is the same application, say so with annotation %s: %s",
-		covering.OldBackend.HostPort(), covering.Name, r.ingress.Namespace, AnnotationService, covering.Name), true
+	return fmt.Sprintf("old_backend %s of service %s is no Service of namespace %s; if it is the same application, %s",
+		covering.OldBackend.HostPort(), covering.Name, r.ingress.Namespace, r.vouch(covering)), true
 }
 
 func (r *rewriter) otherBackend(p *ingressPath) (string, bool) {
 	covering := r.coveringService(p)
 	old, _ := oldBackend(covering, r.ingress.Namespace)
-	if p.userBackend.Name == old.Name || !r.comparesBackends() {
+	if p.userBackend.Name == old.Name || !r.comparesBackends(covering) {
 		return "", false
 	}
-	return backendMismatch(p, covering), true
+	return r.backendMismatch(p, covering), true
 }
 
 // otherPort: while a named port cannot be looked up, the earlier decision stays.
@@ -251,29 +269,29 @@ func (r *rewriter) otherPort(p *ingressPath) (string, bool) {
 	covering := r.coveringService(p)
 	old, _ := oldBackend(covering, r.ingress.Namespace)
 	number, known := r.portNumber(p.userBackend)
-	if !r.comparesBackends() || known && number == old.Port.Number || !known && p.isRewritten() {
+	if !r.comparesBackends(covering) || known && number == old.Port.Number || !known && p.isRewritten() {
 		return "", false
 	}
 	if !known {
 		return fmt.Sprintf("Service %s has no port %s that is known", p.userBackend.Name, p.userBackend.Port.Name), true
 	}
-	return backendMismatch(p, covering), true
+	return r.backendMismatch(p, covering), true
 }
 
 // externalPort: DNS gives the host behind a Service of type ExternalName, but not the
 // port. ingress-nginx connects to the targetPort there, other controllers to the port.
 func (r *rewriter) externalPort(p *ingressPath) (string, bool) {
 	number, known := r.portNumber(p.userBackend)
-	if !known || r.view.Ports == nil || r.view.Controller != ControllerNginx || !r.comparesBackends() {
+	covering := r.coveringService(p)
+	if !known || r.view.Ports == nil || r.view.Controller != ControllerNginx || !r.comparesBackends(covering) {
 		return "", false
 	}
 	target := r.view.Ports.ExternalPort(p.userBackend.Name, number)
 	if target == 0 || target == number {
 		return "", false
 	}
-	covering := r.coveringService(p)
-	return fmt.Sprintf("Service %s is an ExternalName whose targetPort is %d, where ingress-nginx connects to, and the proxy would connect to port %d; give service %s the old_backend that the name stands for, with port %d, and the Ingress annotation %s: %s",
-		p.userBackend.Name, target, number, covering.Name, target, AnnotationService, covering.Name), true
+	return fmt.Sprintf("Service %s is an ExternalName whose targetPort is %d, where ingress-nginx connects to, and the proxy would connect to port %d; give service %s the old_backend that the name stands for, with port %d and namespaces: [%s], and the Ingress annotation %s: %s",
+		p.userBackend.Name, target, number, covering.Name, target, r.ingress.Namespace, AnnotationService, covering.Name), true
 }
 
 // portNumber is false for a named port that is not known.
@@ -287,9 +305,9 @@ func (r *rewriter) portNumber(b *backend) (int32, bool) {
 	return r.view.Ports.PortNumber(b.Name, b.Port.Name)
 }
 
-func backendMismatch(p *ingressPath, covering *migration.Service) string {
-	return fmt.Sprintf("it points at %s, and service %s has old_backend %s; if it is the same application, say so with annotation %s: %s",
-		formatBackend(*p.userBackend), covering.Name, covering.OldBackend.HostPort(), AnnotationService, covering.Name)
+func (r *rewriter) backendMismatch(p *ingressPath, covering *migration.Service) string {
+	return fmt.Sprintf("it points at %s, and service %s has old_backend %s; if it is the same application, %s",
+		formatBackend(*p.userBackend), covering.Name, covering.OldBackend.HostPort(), r.vouch(covering))
 }
 
 // coveringService is the service to which the proxy routes the path's requests.

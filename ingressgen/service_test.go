@@ -119,8 +119,9 @@ func companionOf(t *testing.T, name, namespace string) *networkingv1.Ingress {
 	ingress := parse(t, readJSON(t, "testdata/canary/ingress.yaml"))
 	ingress.Name, ingress.Namespace = name, namespace
 	view := loadView(t, "testdata/canary")
+	view.Table.Service("api").Namespaces = []string{"migration-proxy"}
 	for i := range ingress.Spec.Rules {
-		ingress.Annotations[ingressgen.AnnotationService] = "api" // in any namespace
+		ingress.Annotations[ingressgen.AnnotationService] = "api"
 		ingress.Spec.Rules[i].HTTP.Paths = ingress.Spec.Rules[i].HTTP.Paths[:1]
 	}
 	report := ingressgen.Rewrite(ingress, view)

@@ -155,6 +155,9 @@ type Service struct {
 	NewHost    Host // Host header of requests to new; also the SNI, unless TLS.ServerName is set
 	NewBackend Backend
 	Mode       Mode
+	// Namespaces are those, besides the one of OldBackend, where an Ingress may say by
+	// an annotation that its backend is the same application.
+	Namespaces []string
 
 	Timeout      time.Duration // for each attempt: time to connect, and idle time while sending or reading
 	Tries        int           // maximum number of attempts at the chosen side for one request
