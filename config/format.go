@@ -46,9 +46,9 @@ type service struct {
 
 type tls struct {
 	Verify         bool           `yaml:"verify" default:"true" doc:"Check new's certificate."`
-	CAFile         filePath       `yaml:"ca_file" blank:"true" doc:"File with CA certificates in PEM; empty for those of the system."`
+	CAFile         filePath       `yaml:"ca_file" blank:"true" doc:"File with CA certificates in PEM; empty for those of the system. A changed file is used within seconds."`
 	ServerName     migration.Host `yaml:"server_name" blank:"true" doc:"SNI and name in new's certificate; empty for new_host."`
-	ClientCertFile filePath       `yaml:"client_cert_file" blank:"true" doc:"File with the client certificate in PEM; requires client_key_file."`
+	ClientCertFile filePath       `yaml:"client_cert_file" blank:"true" doc:"File with the client certificate in PEM; requires client_key_file. A changed pair is used within seconds, once the two match."`
 	ClientKeyFile  filePath       `yaml:"client_key_file" blank:"true" doc:"File with the key of the client certificate in PEM."`
 }
 

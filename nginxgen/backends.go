@@ -84,10 +84,15 @@ func (d *draft) tlsDefaults() directives {
 		line("proxy_ssl_verify", "on"),
 		line("proxy_ssl_verify_depth", "5"),
 	}
+	files := d.params.Files
 	if d.params.Version.sharesTLS() || d.params.CADir == "" {
-		return append(lines, line("proxy_ssl_trusted_certificate", d.params.CAFile))
+		return append(lines, line("proxy_ssl_trusted_certificate", files.TrustedFile(d.params.CAFile)))
 	}
-	return append(lines, line("proxy_ssl_trusted_certificate", d.params.AnchorFile))
+	if bundle, ok := files.Trusted[d.params.CAFile]; ok {
+		// OpenSSL keeps what it has read of CADir until a reload.
+		lines = append(lines, comment("The certificates of "+d.params.CADir+" are those of "+bundle+"."))
+	}
+	return append(lines, line("proxy_ssl_trusted_certificate", files.TrustedFile(d.params.AnchorFile)))
 }
 
 // serviceTLS gives the directives of one service that differ from tlsDefaults.
@@ -100,14 +105,15 @@ func (d *draft) serviceTLS(s *migration.Service) directives {
 	case !s.TLS.Verify:
 		lines = append(lines, line("proxy_ssl_verify", "off"))
 	case s.TLS.CAFile != "":
-		lines = append(lines, line("proxy_ssl_trusted_certificate", s.TLS.CAFile))
+		lines = append(lines, line("proxy_ssl_trusted_certificate", d.params.Files.TrustedFile(s.TLS.CAFile)))
 	case !d.params.Version.sharesTLS() && d.params.CADir != "":
 		lines = append(lines, line("proxy_ssl_conf_command", "VerifyCAPath", d.params.CADir))
 	}
 	if s.TLS.ClientCertFile != "" {
+		pair := d.params.Files.Pair(KeyPair{s.TLS.ClientCertFile, s.TLS.ClientKeyFile})
 		lines = append(lines,
-			line("proxy_ssl_certificate", s.TLS.ClientCertFile),
-			line("proxy_ssl_certificate_key", s.TLS.ClientKeyFile))
+			line("proxy_ssl_certificate", pair.Cert),
+			line("proxy_ssl_certificate_key", pair.Key))
 	}
 	return lines
 }

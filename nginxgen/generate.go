@@ -33,6 +33,8 @@ type Params struct {
 	// certificates, which is read only when needed. AnchorFile holds any one
 	// certificate, as nginx requires a file.
 	CADir, AnchorFile string
+	// Files are copies of the certificate files. They change while a process runs.
+	Files Files `json:"-"`
 }
 
 // Endpoints holds the addresses that each backend resolved to. A backend that is

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
+	"github.com/migration-proxy/migration-proxy/proxy/certfiles"
 	"github.com/migration-proxy/migration-proxy/proxy/nginx"
 	"github.com/migration-proxy/migration-proxy/proxy/resolve"
 	"github.com/migration-proxy/migration-proxy/proxy/weights"
@@ -30,6 +32,8 @@ type Options struct {
 	Version   string // version of this program, for the status
 	Log       *slog.Logger
 	Resolve   resolve.Options
+	// CertInterval is how often certificate files are looked at; 2 s.
+	CertInterval time.Duration
 
 	ReloadEvery     time.Duration // minimum time between two reloads; 1 s
 	ReadbackTimeout time.Duration // until nginx must serve a new config; 10 s
@@ -83,6 +87,7 @@ type Agent struct {
 	nginx           *nginx.Nginx
 	master          *nginx.Supervisor
 	names           *resolve.Resolver
+	certs           *certfiles.Store
 	inbox           inbox
 	published       atomic.Pointer[loopState]
 	runtimeDirReady chan struct{}
@@ -115,8 +120,16 @@ func New(ctx context.Context, options Options) (*Agent, error) {
 	a.options.Params.Version = binary.Version
 	a.options.Params.ErrorLog = a.dir.path("error.log")
 	a.options.Params.OpenFiles = openFiles()
+	a.certs = certfiles.New(certfiles.Options{
+		Dir: a.dir.path("certs"), System: systemCerts(&a.options.Params), Interval: options.CertInterval, Log: options.Log,
+	})
 	a.published.Store(&loopState{startedAt: time.Now(), publishedAt: time.Now()})
 	return a, nil
+}
+
+// systemCerts are the files with trusted certificates that every config needs.
+func systemCerts(params *nginxgen.Params) []string {
+	return slices.DeleteFunc([]string{params.CAFile, params.AnchorFile}, func(file string) bool { return file == "" })
 }
 
 // openFiles is the limit of open files for one nginx worker: 65,536, or the
@@ -154,6 +167,7 @@ func (a *Agent) Run(ctx context.Context, observer Observer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	helpers.Go(func() { a.names.Run(ctx) })
+	helpers.Go(func() { a.certs.Run(ctx) })
 	newAgentLoop(a, store, observer).run(ctx)
 	return nil
 }

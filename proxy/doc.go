@@ -36,6 +36,7 @@
 //	current -> conf/<digest>   the config that nginx loads
 //	serving/<digest>           its removal makes the workers of that config drain
 //	weights/ shares/           see package weights
+//	certs/                     see package certfiles
 //	nginx.pid admin.sock access.log error.log temp/
 //
 // The goroutine of Run owns all state that changes; see agentLoop.

@@ -26,6 +26,7 @@ type generation struct {
 	version
 	config       nginxgen.Config
 	endpoints    nginxgen.Endpoints
+	files        nginxgen.Files
 	testDuration time.Duration // of nginx -t
 }
 
@@ -71,7 +72,8 @@ type agentLoop struct {
 	applied        map[migration.Name]weights.State
 	lastNumber     int // of a version, valid or not
 	rejected       *status.Rejected
-	rejectedNumber int // the version that rejected is about
+	rejectedNumber int      // the version that rejected is about
+	untested       *version // the newest, if nginx refused it; its certificate files may come
 	since          time.Time
 	reloads        int
 	results        map[string]uint64 // see status.Config.Results
@@ -112,6 +114,8 @@ func (l *agentLoop) run(ctx context.Context) {
 			finish()
 		case <-l.names.Changed():
 			l.dirty = l.wanted != nil
+		case <-l.certs.Changed():
+			l.certFilesChanged()
 		case <-l.nextJobTimer():
 		case now := <-prune.C:
 			l.prune(now)

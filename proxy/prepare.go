@@ -25,9 +25,11 @@ func (l *agentLoop) prepare(ctx context.Context) {
 	if l.servedDigest() == "" {
 		served = nil
 	}
+	tables := l.tables(wanted.table)
 	l.startJob(func() func() {
 		l.names.Resolve(ctx, backends(wanted.table, inForce))
-		next, stage, err := l.newGeneration(ctx, wanted, served)
+		files := l.certs.Need(tables...)
+		next, stage, err := l.newGeneration(ctx, &generation{version: wanted, files: files}, served)
 		return func() { l.finishPrepare(ctx, next, stage, err) }
 	})
 }
@@ -41,17 +43,18 @@ func (l *agentLoop) servedDigest() string {
 	return l.served.config.Digest
 }
 
-// newGeneration generates, stages and tests the nginx config of a version;
-// served is the generation in force, or nil. On an error it returns the stage
-// that failed.
-func (a *Agent) newGeneration(ctx context.Context, wanted version, served *generation) (next *generation, stage string, err error) {
-	addresses := a.names.Current(backends(wanted.table))
-	next = &generation{version: wanted, endpoints: addresses.Endpoints}
+// newGeneration generates, stages and tests the nginx config of a generation with
+// its version and files; served is the generation in force, or nil. On an error it
+// returns the stage that failed.
+func (a *Agent) newGeneration(ctx context.Context, next, served *generation) (_ *generation, stage string, err error) {
+	next.endpoints = a.names.Current(backends(next.table)).Endpoints
 	if served.hasSameText(next) {
 		next.config = served.config
 		return next, "", nil
 	}
-	if next.config, err = nginxgen.Generate(wanted.table, next.endpoints, a.options.Params); err != nil {
+	params := a.options.Params
+	params.Files = next.files
+	if next.config, err = nginxgen.Generate(next.table, next.endpoints, params); err != nil {
 		return next, "generate", err
 	}
 	if served != nil && next.config.Digest == served.config.Digest {
@@ -72,7 +75,7 @@ func (a *Agent) newGeneration(ctx context.Context, wanted version, served *gener
 // changes of a share.
 func (g *generation) hasSameText(next *generation) bool {
 	return g != nil && g.table != nil && g.table.SameStructure(next.table) &&
-		maps.EqualFunc(g.endpoints, next.endpoints, slices.Equal)
+		maps.EqualFunc(g.endpoints, next.endpoints, slices.Equal) && g.files.Equal(next.files)
 }
 
 // backends lists the backends of all tables that are not nil.
@@ -110,8 +113,15 @@ func (l *agentLoop) finishPrepare(ctx context.Context, next *generation, stage s
 // 2, 4 ... 30 s, if the machine was at fault or nothing is served; otherwise
 // nothing.
 func (l *agentLoop) rejectGeneration(stage string, bad *generation, err error) {
+	if l.refuseCertFiles(bad, err) {
+		l.dirty = true
+		return
+	}
 	l.reject(bad.version, stage, problems(err))
 	newest := l.wanted.number == bad.number
+	if newest && stage == "test" {
+		l.untested = l.wanted
+	}
 	switch {
 	case newest && bad.number > 0 && l.tryLastGood():
 	case l.table() == nil, newest && isMachineFault(err):
@@ -140,7 +150,12 @@ func (l *agentLoop) setServed(next *generation) {
 		l.options.Log.Info("config in force", "source", next.source, "digest", next.table.Digest(), "nginx_config", next.config.Digest)
 		l.observer.ConfigApplied(next.table)
 	}
+	if l.untested != nil && l.untested.number <= next.number {
+		l.untested = nil
+	}
+	previous := l.served
 	l.served, l.retries = next, 0
+	l.pruneCertFiles(previous)
 	l.dirty = l.dirty || next.number != l.wanted.number
 	if next.number >= l.rejectedNumber {
 		l.rejected = nil

@@ -110,10 +110,24 @@ func (a *Agent) services(state *loopState) []status.Service {
 			Old:        side(s.OldBackend, state.served, names),
 			New:        side(s.NewBackend, state.served, names),
 		}
+		row.New.CertificateProblem = a.certificateProblem(s)
 		row.Phase, row.Reason = phase(s, state.fallbacks[s.Name])
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// certificateProblem is about the files that verify new, and those that prove who we
+// are.
+func (a *Agent) certificateProblem(s *migration.Service) string {
+	if s.NewBackend.Scheme != migration.HTTPS {
+		return ""
+	}
+	problem := a.certs.Problem(s.TLS)
+	if problem == "" && s.TLS.Verify && s.TLS.CAFile == "" {
+		problem = a.certs.SystemProblem()
+	}
+	return problem
 }
 
 // phase has the same order as migration.Service.Decide: disabled comes before

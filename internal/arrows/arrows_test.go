@@ -51,7 +51,7 @@ var table = map[string]Package{
 	// The data plane.
 	"proxy": {
 		Imports: []string{
-			"migration", "nginxgen", "internal/status", "proxy/nginx", "proxy/resolve", "proxy/weights", "golang.org/x/sys",
+			"migration", "nginxgen", "internal/status", "proxy/certfiles", "proxy/nginx", "proxy/resolve", "proxy/weights", "golang.org/x/sys",
 		},
 		Tests: otherTests,
 	},
@@ -62,7 +62,8 @@ var table = map[string]Package{
 		},
 		Tests: otherTests,
 	},
-	"proxy/behavior": {Tests: otherTests},
+	"proxy/behavior":  {Tests: otherTests},
+	"proxy/certfiles": {Imports: []string{"migration", "nginxgen"}, Tests: otherTests},
 	"proxy/configsync": {
 		Imports: []string{
 			"migration", "config", "internal/atomicfile", "internal/kube", "internal/status", "golang.org/x/sync", "k8s.io/api",

@@ -22,6 +22,7 @@ var (
 	descDesired  = desc("share_desired_ratio", "Part of the traffic, 0 to 1, that the config sends to new.", "service")
 	descObserved = desc("share_observed_ratio", "Part of the last minute's requests, 0 to 1, that the decision sent to new, since the share last changed; absent with fewer than 20 requests.", "service")
 	descDeviates = desc("share_deviates", "1 while what is served differs from the share that is wanted by more than chance explains; /status has the counts.", "service")
+	descCerts    = desc("certificate_files_unusable", "1 while the newest content of the certificate files that a service needs for new cannot be used; the last good content is used.", "service")
 	descUnres    = desc("backend_unresolved", "1 when the last DNS lookup of the backend failed; addresses known before stay in use.", "service", "side")
 )
 
@@ -39,7 +40,7 @@ type StatusCollector struct{ Current func() status.Status }
 func (c StatusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descInfo, descUp, descResults, descReady, descInSync, descSince, descReloads, descRestarts,
-		descPhase, descDesired, descObserved, descDeviates, descUnres,
+		descPhase, descDesired, descObserved, descDeviates, descUnres, descCerts,
 	} {
 		out <- d
 	}
@@ -77,6 +78,7 @@ func collectService(s *status.Service, now time.Time, gauge func(*prometheus.Des
 	gauge(descDeviates, one(s.Deviation(now) != ""), s.Name)
 	gauge(descUnres, one(s.Old.Unresolved != ""), s.Name, "old")
 	gauge(descUnres, one(s.New.Unresolved != ""), s.Name, "new")
+	gauge(descCerts, one(s.New.CertificateProblem != ""), s.Name)
 }
 
 func one(condition bool) float64 {

@@ -30,7 +30,7 @@ func example() status.Status {
 		Nginx:  status.Nginx{Version: "1.22.1", PID: 7, Reloads: 3, Restarts: 1},
 		Services: []status.Service{
 			{Name: "api", Share: 20, Phase: status.Migrating, Observed: &observed},
-			{Name: "web", Phase: status.FallenBack, New: status.Side{Unresolved: "no such host"}},
+			{Name: "web", Phase: status.FallenBack, New: status.Side{Unresolved: "no such host", CertificateProblem: "no PEM"}},
 		},
 	}
 }

@@ -122,6 +122,9 @@ type Side struct {
 	Addresses []string `json:"addresses"`
 	// Unresolved is why the last DNS lookup of the backend failed; "" if it succeeded.
 	Unresolved string `json:"unresolved,omitempty"`
+	// CertificateProblem is why the newest content of the certificate files of new is
+	// not in use; "" if it is. The last good content is.
+	CertificateProblem string `json:"certificate_problem,omitempty"`
 	// Rate is requests per second.
 	Rate float64 `json:"requests_per_second"`
 	// Failed is the part of the requests, 0 to 1, that got no response or a 5xx.

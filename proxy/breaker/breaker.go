@@ -21,6 +21,8 @@ type Agent interface {
 	SetFallback(service migration.Name, phase status.Phase, reason string)
 	// Addresses gives the current addresses of a backend. It must not block.
 	Addresses(backend migration.Backend) []netip.AddrPort
+	// Files gives the copies of certificate files that nginx reads.
+	health.Files
 }
 
 // Options are the parts of a Breaker; all but Roots are required.
@@ -63,7 +65,7 @@ type service struct {
 // state that cannot be read is logged and forgotten.
 func New(options Options) *Breaker {
 	b := &Breaker{options: options, services: map[migration.Name]*service{}, counts: transitionCounts{}}
-	b.checker = health.New(health.Options{Roots: options.Roots, Resolver: options.Agent, Observer: b})
+	b.checker = health.New(health.Options{Roots: options.Roots, Files: options.Agent, Resolver: options.Agent, Observer: b})
 	var err error
 	if b.stored, b.written, err = readStates(options.StateFile); err != nil {
 		options.Log.Error("stored fallback states not read, these services start as Migrating", "error", err)

@@ -50,6 +50,12 @@ func (a *fakeAgent) Addresses(backend migration.Backend) []netip.AddrPort {
 	return []netip.AddrPort{netip.MustParseAddrPort(backend.HostPort())}
 }
 
+// TrustedFile implements Agent.
+func (a *fakeAgent) TrustedFile(file string) string { return file }
+
+// KeyPair implements Agent.
+func (a *fakeAgent) KeyPair(cert, key string) (certCopy, keyCopy string) { return cert, key }
+
 // failures gives the counted failures, by "SERVICE SIDE KIND".
 func (a *fakeAgent) failures(t *testing.T) map[string]float64 {
 	t.Helper()

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
+	"slices"
 	"sync"
 )
 
@@ -15,17 +15,27 @@ import (
 // that name the same files.
 type certFiles struct {
 	roots string
+	files Files
 	pools cache[*x509.CertPool]
 	pairs cache[*tls.Certificate]
 }
 
-func newCertFiles(roots string) *certFiles {
+func newCertFiles(roots string, files Files) *certFiles {
+	if files == nil {
+		files = noCopies{}
+	}
 	return &certFiles{
-		roots: roots,
+		roots: roots, files: files,
 		pools: cache[*x509.CertPool]{parse: parsePool, contents: map[string]*content[*x509.CertPool]{}},
 		pairs: cache[*tls.Certificate]{parse: parsePair, contents: map[string]*content[*tls.Certificate]{}},
 	}
 }
+
+type noCopies struct{}
+
+func (noCopies) TrustedFile(file string) string { return file }
+
+func (noCopies) KeyPair(cert, key string) (certCopy, keyCopy string) { return cert, key }
 
 // tlsConfig gives the TLS settings that nginx has for traffic: see commonTLS
 // and serviceTLS in package nginxgen.
@@ -36,7 +46,7 @@ func (t *certFiles) tlsConfig(spec Spec) (*tls.Config, error) {
 		InsecureSkipVerify: true, //nolint:gosec // see VerifyConnection
 	}
 	if spec.TLS.ClientCertFile != "" {
-		pair, err := t.pairs.get(spec.TLS.ClientCertFile, spec.TLS.ClientKeyFile)
+		pair, err := t.pair(spec.TLS.ClientCertFile, spec.TLS.ClientKeyFile)
 		if err != nil {
 			return nil, fmt.Errorf("client certificate: %w", err)
 		}
@@ -58,11 +68,16 @@ func (t *certFiles) pool(file string) (*x509.CertPool, error) {
 	if file == "" {
 		return nil, nil
 	}
-	pool, err := t.pools.get(file)
+	pool, err := t.pools.get(file, t.files.TrustedFile(file))
 	if err != nil {
 		return nil, fmt.Errorf("trusted certificates: %w", err)
 	}
 	return pool, nil
+}
+
+func (t *certFiles) pair(cert, key string) (*tls.Certificate, error) {
+	certCopy, keyCopy := t.files.KeyPair(cert, key)
+	return t.pairs.get(cert+"\x00"+key, certCopy, keyCopy)
 }
 
 func verify(state tls.ConnectionState, roots *x509.CertPool, name string) error {
@@ -102,24 +117,24 @@ type cache[T any] struct {
 
 type content[T any] struct {
 	value T
+	files []string
 	infos []fs.FileInfo // of the files when value was read
 	err   error         // of the last reading
 	valid bool          // value was read at least once
 }
 
-// get gives the parsed content of the files. While they cannot be read, it
-// gives the last content.
-func (c *cache[T]) get(files ...string) (T, error) {
+// get gives the parsed content of the files, which may be others than before for
+// the same name. While they cannot be read, it gives the last content.
+func (c *cache[T]) get(name string, files ...string) (T, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	name := strings.Join(files, "\x00")
 	current := c.contents[name]
 	if current == nil {
 		current = &content[T]{}
 		c.contents[name] = current
 	}
 	infos, err := stat(files)
-	if err != nil || !same(infos, current.infos) {
+	if err != nil || !slices.Equal(files, current.files) || !same(infos, current.infos) {
 		current.read(files, infos, c.parse)
 	}
 	if current.valid {
@@ -140,7 +155,7 @@ func (c *content[T]) read(files []string, infos []fs.FileInfo, parse func([][]by
 		c.err = fmt.Errorf("read %s: %w", files[0], err)
 		return
 	}
-	c.value, c.infos, c.valid = value, infos, true
+	c.value, c.files, c.infos, c.valid = value, files, infos, true
 }
 
 func stat(files []string) ([]fs.FileInfo, error) {

@@ -21,9 +21,17 @@ type Observer interface {
 	ProbesChanged(service migration.Name)
 }
 
+// Files says which copies of certificate files nginx reads; a file without a copy
+// stays. It must not block.
+type Files interface {
+	TrustedFile(file string) string
+	KeyPair(cert, key string) (certCopy, keyCopy string)
+}
+
 // Options are the parts of a Checker.
 type Options struct {
 	Roots    string // PEM file of the root certificates that nginx trusts; "" for the system's
+	Files    Files  // nil: there are no copies
 	Resolver Resolver
 	Observer Observer
 }
@@ -50,7 +58,7 @@ type Checker struct {
 
 // New makes a Checker without targets.
 func New(options Options) *Checker {
-	return newChecker(options, newProber(options.Roots).probe)
+	return newChecker(options, newProber(options.Roots, options.Files).probe)
 }
 
 func newChecker(options Options, probe probeFunc) *Checker {

@@ -26,8 +26,8 @@ type prober struct {
 	certs  *certFiles
 }
 
-func newProber(roots string) *prober {
-	return &prober{certs: newCertFiles(roots)}
+func newProber(roots string, files Files) *prober {
+	return &prober{certs: newCertFiles(roots, files)}
 }
 
 // probe probes an address once; ctx must have a deadline.

@@ -28,7 +28,7 @@ import (
 // probeOnce probes once within a second.
 func probeOnce(t *testing.T, spec Spec, addr string) error {
 	t.Helper()
-	return probeWith(t, newProber(""), spec, addr)
+	return probeWith(t, newProber("", nil), spec, addr)
 }
 
 func probeWith(t *testing.T, p *prober, spec Spec, addr string) error {
@@ -236,7 +236,7 @@ func TestFilesAreReadAgain(t *testing.T) {
 	file, _, err := testbed.WritePair(dir, "ca", first)
 	require.NoError(t, err)
 	backend := start(t, testbed.Options{Certificate: second})
-	p, spec := newProber(file), secure("/", "") // as roots, for the services without a file
+	p, spec := newProber(file, nil), secure("/", "") // as roots, for the services without a file
 	require.Equal(t, fallback.FailureTLS, failureOf(t, probeWith(t, p, spec, backend.Addr())))
 
 	next, _, err := testbed.WritePair(dir, "next", second)
@@ -247,7 +247,7 @@ func TestFilesAreReadAgain(t *testing.T) {
 	require.NoError(t, probeWith(t, p, spec, backend.Addr()))
 	require.NoError(t, os.Remove(file))
 	require.NoError(t, probeWith(t, p, spec, backend.Addr()))
-	require.ErrorContains(t, probeWith(t, newProber(file), spec, backend.Addr()), "not probed: trusted certificates")
+	require.ErrorContains(t, probeWith(t, newProber(file, nil), spec, backend.Addr()), "not probed: trusted certificates")
 }
 
 func TestBlame(t *testing.T) {
@@ -280,7 +280,7 @@ func TestEndsAtOnce(t *testing.T) {
 		<-arrived
 		cancel()
 	}()
-	err := newProber("").probe(ctx, plain("/"), netip.MustParseAddrPort(backend.Addr()))
+	err := newProber("", nil).probe(ctx, plain("/"), netip.MustParseAddrPort(backend.Addr()))
 	require.ErrorContains(t, err, "not probed")
 	require.Equal(t, context.Canceled, ctx.Err(), "not the minute's end")
 }
@@ -296,7 +296,7 @@ func BenchmarkProbeTLS(b *testing.B) {
 	backend, err := testbed.Start(testbed.Options{Certificate: certificate})
 	require.NoError(b, err)
 	defer backend.Kill()
-	p, spec, addr := newProber(""), secure("/healthz", caFile), netip.MustParseAddrPort(backend.Addr())
+	p, spec, addr := newProber("", nil), secure("/healthz", caFile), netip.MustParseAddrPort(backend.Addr())
 	ctx, cancel := context.WithTimeout(b.Context(), time.Minute)
 	defer cancel()
 	for b.Loop() {
