@@ -30,7 +30,7 @@ func (s service) build(g global) migration.Service {
 	built := migration.Service{
 		Name: s.Name, OldHost: migration.Host(s.OldHost), PathPrefix: s.PathPrefix,
 		OldBackend: s.OldBackend, NewHost: s.NewHost, NewBackend: s.NewBackend,
-		Mode: s.Mode, Timeout: g.DefaultTimeout, Tries: int(g.RetryAttempts),
+		Mode: s.Mode, Keepalive: s.Keepalive.build(g.Keepalive), Tries: int(g.RetryAttempts),
 		MaxBodyBytes: int64(s.MaxBodySize), Gzip: s.Gzip, TLS: s.TLS.build(),
 		Enabled: s.Migration.Enabled, Strategy: s.Migration.Strategy, Share: s.Migration.Percentage,
 		HashKey: s.Migration.HashKey, Cohort: s.Migration.Cohort,
@@ -40,10 +40,32 @@ func (s service) build(g global) migration.Service {
 	for _, one := range s.Namespaces {
 		built.Namespaces = append(built.Namespaces, string(one))
 	}
-	if s.Timeout != nil {
-		built.Timeout = *s.Timeout
-	}
+	built.Timeout = firstOf(s.Timeout, &g.DefaultTimeout)
+	shorter := min(defaultConnectTimeout, built.Timeout)
+	built.ConnectTimeout = firstOf(s.ConnectTimeout, g.ConnectTimeout, &shorter)
 	return built
+}
+
+// defaultConnectTimeout is that of the common ingress controllers. A user who sets a
+// shorter timeout, and nothing about connections, wants an answer sooner.
+const defaultConnectTimeout = 5 * time.Second
+
+// firstOf gives the first value that exists.
+func firstOf[T any](values ...*T) T {
+	for _, value := range values {
+		if value != nil {
+			return *value
+		}
+	}
+	return *new(T)
+}
+
+func (k serviceKeepalive) build(g keepalive) migration.Keepalive {
+	return migration.Keepalive{
+		Connections: int(firstOf(k.Connections, &g.Connections)),
+		Requests:    int(firstOf(k.Requests, &g.Requests)),
+		Idle:        firstOf(k.Idle, &g.Idle),
+	}
 }
 
 func (t tls) build() migration.TLS {

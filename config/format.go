@@ -19,29 +19,45 @@ type document struct {
 }
 
 type global struct {
-	DefaultTimeout time.Duration  `yaml:"default_timeout" default:"30s" doc:"Timeout to connect to old and new, to send to them and to read from them, 1ms to 1h."`
+	DefaultTimeout time.Duration  `yaml:"default_timeout" default:"60s" doc:"How long new may take until its answer begins, and be silent within a request or an answer, 1ms to 1h; old has no such limit, and upgraded connections and event streams of new have a day."`
+	ConnectTimeout *time.Duration `yaml:"connect_timeout" doc:"How long a connection to either side may take, TLS included; the default is 5s, or timeout where that is shorter."`
+	Keepalive      keepalive      `yaml:"keepalive" doc:"Connections to backends that stay open between requests."`
 	RetryAttempts  tries          `yaml:"retry_attempts" default:"3" doc:"Maximum number of attempts at the chosen side for one request."`
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" doc:"Networks whose X-Forwarded-For is believed by rules; with --local-config also whose headers about the client pass unchanged."`
 	DebugHeaders   bool           `yaml:"debug_headers" doc:"Add X-Migration-Side and X-Migration-Reason to responses."`
 }
 
 type service struct {
-	Name        migration.Name       `yaml:"name" required:"true" doc:"Unique name; metrics, logs and annotations use it."`
-	OldHost     oldHost              `yaml:"old_host" required:"true" doc:"Host that clients request; it may begin with *. for any labels before the rest."`
-	OldBackend  migration.Backend    `yaml:"old_backend" required:"true" doc:"host:port or scheme://host[:port] of the old Service; an https certificate is not verified."`
-	NewHost     migration.Host       `yaml:"new_host" required:"true" doc:"Host header and SNI of requests to new."`
-	NewBackend  migration.Backend    `yaml:"new_backend" required:"true" doc:"host:port or scheme://host[:port] of new; without a scheme, port 443 means https."`
-	Namespaces  []namespace          `yaml:"namespaces" doc:"Namespaces, besides that of old_backend, where annotation migration-proxy.io/service may say that another backend is the same application."`
-	PathPrefix  migration.PathPrefix `yaml:"path_prefix" default:"/" doc:"Prefix of the paths that belong to the service, compared element by element; a request that no prefix of its host covers goes to the longest one that its path begins with, upper and lower case alike; (old_host, path_prefix) is unique."`
-	Mode        migration.Mode       `yaml:"mode" default:"proxy" doc:"proxy: all traffic goes through the proxy; canary: the ingress controller splits the traffic by canary annotations."`
-	Timeout     *time.Duration       `yaml:"timeout" doc:"Replaces global.default_timeout for this service."`
-	MaxBodySize byteSize             `yaml:"max_body_size" default:"0" doc:"Maximum size of a request body: bytes, or a number with k, m or g (1k is 1024); 0 is no limit."`
-	Gzip        bool                 `yaml:"gzip" doc:"Compress responses that the backend sent uncompressed."`
-	TLS         tls                  `yaml:"tls" doc:"TLS settings for new, if new_backend is https."`
-	Migration   split                `yaml:"migration" doc:"The split of the traffic."`
-	Canary      canary               `yaml:"canary" doc:"Rules that apply before the strategy."`
-	Fallback    fallback             `yaml:"fallback" doc:"When the traffic automatically goes back to old, and for how long."`
-	HealthCheck *healthCheck         `yaml:"health_check" doc:"Active health check of new; without it, recovery only checks that a connection succeeds."`
+	Name           migration.Name       `yaml:"name" required:"true" doc:"Unique name; metrics, logs and annotations use it."`
+	OldHost        oldHost              `yaml:"old_host" required:"true" doc:"Host that clients request; it may begin with *. for any labels before the rest."`
+	OldBackend     migration.Backend    `yaml:"old_backend" required:"true" doc:"host:port or scheme://host[:port] of the old Service; an https certificate is not verified."`
+	NewHost        migration.Host       `yaml:"new_host" required:"true" doc:"Host header and SNI of requests to new."`
+	NewBackend     migration.Backend    `yaml:"new_backend" required:"true" doc:"host:port or scheme://host[:port] of new; without a scheme, port 443 means https."`
+	Namespaces     []namespace          `yaml:"namespaces" doc:"Namespaces, besides that of old_backend, where annotation migration-proxy.io/service may say that another backend is the same application."`
+	PathPrefix     migration.PathPrefix `yaml:"path_prefix" default:"/" doc:"Prefix of the paths that belong to the service, compared element by element; a request that no prefix of its host covers goes to the longest one that its path begins with, upper and lower case alike; (old_host, path_prefix) is unique."`
+	Mode           migration.Mode       `yaml:"mode" default:"proxy" doc:"proxy: all traffic goes through the proxy; canary: the ingress controller splits the traffic by canary annotations."`
+	Timeout        *time.Duration       `yaml:"timeout" doc:"Replaces global.default_timeout for this service."`
+	ConnectTimeout *time.Duration       `yaml:"connect_timeout" doc:"Replaces global.connect_timeout for this service."`
+	Keepalive      serviceKeepalive     `yaml:"keepalive" doc:"Replaces single values of global.keepalive for this service."`
+	MaxBodySize    byteSize             `yaml:"max_body_size" default:"0" doc:"Maximum size of a request body: bytes, or a number with k, m or g (1k is 1024); 0 is no limit."`
+	Gzip           bool                 `yaml:"gzip" doc:"Compress responses that the backend sent uncompressed."`
+	TLS            tls                  `yaml:"tls" doc:"TLS settings for new, if new_backend is https."`
+	Migration      split                `yaml:"migration" doc:"The split of the traffic."`
+	Canary         canary               `yaml:"canary" doc:"Rules that apply before the strategy."`
+	Fallback       fallback             `yaml:"fallback" doc:"When the traffic automatically goes back to old, and for how long."`
+	HealthCheck    *healthCheck         `yaml:"health_check" doc:"Active health check of new; without it, recovery only checks that a connection succeeds."`
+}
+
+type keepalive struct {
+	Connections connections   `yaml:"connections" default:"32" doc:"Idle connections that each worker keeps to each side of a service."`
+	Requests    requests      `yaml:"requests" default:"1000" doc:"Requests after which a connection is closed; with 1 none is kept."`
+	Idle        time.Duration `yaml:"idle" default:"1500ms" doc:"Time without a request after which a connection is closed; it must be shorter than that of the backends (gunicorn has 2s, Node.js 5s), or requests are lost on connections that a backend closes."`
+}
+
+type serviceKeepalive struct {
+	Connections *connections   `yaml:"connections" doc:"Replaces global.keepalive.connections."`
+	Requests    *requests      `yaml:"requests" doc:"Replaces global.keepalive.requests."`
+	Idle        *time.Duration `yaml:"idle" doc:"Replaces global.keepalive.idle."`
 }
 
 type tls struct {

@@ -22,6 +22,8 @@ type (
 	filePath    string
 	probePath   string
 	tries       int
+	connections int
+	requests    int
 	failures    int
 	streak      int
 	status      int
@@ -75,6 +77,8 @@ var leaves = map[reflect.Type]leaf{
 		schema: map[string]any{"type": "number", "minimum": 0, "maximum": 1},
 	},
 	reflect.TypeFor[tries]():       integer[tries](1, 10),
+	reflect.TypeFor[connections](): integer[connections](1, 10000),
+	reflect.TypeFor[requests]():    integer[requests](1, 1000000),
 	reflect.TypeFor[failures]():    integer[failures](1, 100000),
 	reflect.TypeFor[streak]():      integer[streak](1, 100),
 	reflect.TypeFor[status]():      integer[status](400, 599),

@@ -26,7 +26,8 @@ func TestDefaults(t *testing.T) {
 		Name: "api", OldHost: "api.example.com", PathPrefix: "/", NewHost: "api.new.example.com",
 		OldBackend: migration.Backend{Scheme: migration.HTTP, Host: "api.team.svc.cluster.local", Port: 8080},
 		NewBackend: migration.Backend{Scheme: migration.HTTPS, Host: "api.new.example.com", Port: 443},
-		Mode:       migration.ModeProxy, Timeout: 30 * time.Second, Tries: 3,
+		Mode:       migration.ModeProxy, Timeout: 60 * time.Second, Tries: 3,
+		ConnectTimeout: 5 * time.Second, Keepalive: migration.Keepalive{Connections: 32, Requests: 1000, Idle: 1500 * time.Millisecond},
 		TLS:      migration.TLS{Verify: true},
 		Strategy: migration.StrategyWeight, HashKey: migration.HashKey{Source: migration.KeyHeader, Name: "X-User-ID"},
 		Fallback: migration.Fallback{
@@ -46,6 +47,7 @@ func TestEveryValueIsRead(t *testing.T) {
 		OldBackend: migration.Backend{Scheme: migration.HTTP, Host: "shop.team.svc.cluster.local", Port: 8080},
 		NewBackend: migration.Backend{Scheme: migration.HTTPS, Host: "shop.new.example.com", Port: 8443},
 		Mode:       migration.ModeProxy, Namespaces: []string{"gateway"}, Timeout: 10 * time.Second, Tries: 3, MaxBodyBytes: 10 << 20, Gzip: true,
+		ConnectTimeout: 2 * time.Second, Keepalive: migration.Keepalive{Connections: 8, Requests: 100, Idle: 4 * time.Second},
 		TLS: migration.TLS{
 			Verify: true, CAFile: "/etc/migration-proxy/ca.pem",
 			ClientCertFile: "/etc/migration-proxy/client.pem", ClientKeyFile: "/etc/migration-proxy/client.key",

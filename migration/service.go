@@ -122,6 +122,13 @@ type TLS struct {
 	ClientKeyFile  string
 }
 
+// Keepalive limits the connections to a backend that stay open between requests.
+type Keepalive struct {
+	Connections int           // idle ones of each worker to each side
+	Requests    int           // after so many requests a connection is closed
+	Idle        time.Duration // after this time without a request a connection is closed
+}
+
 // Fallback defines when traffic automatically goes back to old, and for how long.
 type Fallback struct {
 	Enabled      bool
@@ -159,11 +166,16 @@ type Service struct {
 	// an annotation that its backend is the same application.
 	Namespaces []string
 
-	Timeout      time.Duration // for each attempt: time to connect, and idle time while sending or reading
-	Tries        int           // maximum number of attempts at the chosen side for one request
-	MaxBodyBytes int64         // 0 is no limit
-	Gzip         bool
-	TLS          TLS
+	// Timeout is how long new may take for each attempt until its answer begins, and
+	// how long it may say nothing while it receives the request or sends the answer.
+	// Old has no such limit.
+	Timeout        time.Duration
+	ConnectTimeout time.Duration // for each attempt at either side to connect, TLS included
+	Keepalive      Keepalive
+	Tries          int   // maximum number of attempts at the chosen side for one request
+	MaxBodyBytes   int64 // 0 is no limit
+	Gzip           bool
+	TLS            TLS
 
 	Enabled     bool
 	Strategy    Strategy

@@ -4,16 +4,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strconv"
-	"time"
 
 	"github.com/migration-proxy/migration-proxy/migration"
-)
-
-// The values of most services are written once, in the http block; a location
-// repeats only what differs.
-const (
-	commonTimeout = 30 * time.Second
-	commonTries   = 3
 )
 
 // proxyDefaults gives the proxy_* directives of both sides. A location overrides
@@ -35,7 +27,6 @@ func (d *draft) proxyDefaults() directives {
 		// does not see the offer answers in HTTP/1.1.
 		mapping("$http_upgrade", "$mp_upgrade", "", "", `~*(?:\A|[\s,])(?:h2|http|tls)`, "", "default", "$http_upgrade"),
 		mapping("$mp_upgrade", "$mp_connection", "", "", "default", "upgrade"),
-		volatileMapping("$mp_backend", "$mp_forwarded_host", "new_backend", "$mp_client_authority", "default", "$http_x_forwarded_host"),
 	}
 	for _, name := range []string{"Date", "Server", "X-Pad", "X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset"} {
 		lines = append(lines, line("proxy_pass_header", name))
@@ -48,30 +39,10 @@ func (d *draft) proxyDefaults() directives {
 			mapping("$server_protocol", "$mp_hints", "HTTP/1.0", "", "default", "1"),
 			line("early_hints", "$mp_hints"))
 	}
-	lines = append(lines, timeouts(commonTimeout)...)
-	lines = append(lines, line("proxy_next_upstream_tries", strconv.Itoa(commonTries)))
+	lines = append(lines, d.limitDefaults()...)
 	lines = append(lines, d.requestHeaders()...)
 	lines = append(lines, d.tlsDefaults()...)
 	return append(lines, d.compression()...)
-}
-
-// timeouts limits the time of one try. No further try begins after the same
-// time, so a backend that hangs costs one timeout and not one per try.
-func timeouts(timeout time.Duration) directives {
-	text := milliseconds(timeout)
-	return directives{
-		line("proxy_connect_timeout", text),
-		line("proxy_send_timeout", text),
-		line("proxy_read_timeout", text),
-		line("proxy_next_upstream_timeout", text),
-	}
-}
-
-func milliseconds(d time.Duration) string {
-	if d%time.Second == 0 {
-		return strconv.FormatInt(int64(d/time.Second), 10) + "s"
-	}
-	return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
 }
 
 // tlsDefaults gives the directives for all https backends. The defaults of
@@ -133,13 +104,13 @@ func (d *draft) compression() directives {
 // connection by address only, whatever the TLS server name was. So where the old
 // host is a wildcard and the backend is https, each connection serves one request.
 func (d *draft) upstreams(s *migration.Service) directives {
-	var limit directives
+	toOld := s.Keepalive
 	if s.OldHost.Wildcard() && s.OldBackend.Scheme == migration.HTTPS {
-		limit = directives{line("keepalive_requests", "1")} // older nginx does not know "keepalive 0"
+		toOld.Requests = 1 // older nginx does not know "keepalive 0"
 	}
 	return directives{
-		block("upstream", []string{upstreamName(s, migration.Old)}, d.addresses(s.OldBackend, s.Tries), keepalive(), limit),
-		block("upstream", []string{upstreamName(s, migration.New)}, d.addresses(s.NewBackend, s.Tries), keepalive()),
+		block("upstream", []string{upstreamName(s, migration.Old)}, d.addresses(s.OldBackend, s.Tries), keepalive(toOld)),
+		block("upstream", []string{upstreamName(s, migration.New)}, d.addresses(s.NewBackend, s.Tries), keepalive(s.Keepalive)),
 	}
 }
 
@@ -183,11 +154,15 @@ func (d *draft) addresses(backend migration.Backend, tries int) directives {
 	return lines
 }
 
-func keepalive() directives {
-	return directives{
-		line("keepalive", "32"),
-		// Shorter than the timeout of common backends (Node.js closes after
-		// 5 s): otherwise a request is sent while the backend closes.
-		line("keepalive_timeout", "4s"),
+// keepalive limits the connections that stay open between requests. The proxy closes
+// an idle one before the backend does: a request that is sent at that moment is lost.
+func keepalive(k migration.Keepalive) directives {
+	lines := directives{line("keepalive", strconv.Itoa(k.Connections)), line("keepalive_timeout", milliseconds(k.Idle))}
+	if k.Requests != usualRequests {
+		lines = append(lines, line("keepalive_requests", strconv.Itoa(k.Requests)))
 	}
+	return lines
 }
+
+// usualRequests is the number of requests for a connection that nginx itself has.
+const usualRequests = 1000

@@ -28,6 +28,8 @@ func (d *draft) clientMaps() directives {
 		// nginx does not check what follows the colon of a Host header
 		// ("a:80@evil"), so this map does.
 		mapping("$mp_called_host", "$mp_client_authority", `~\A[^:@]+(?::[0-9]+)?\z`, "$mp_called_host", "default", "$host"),
+		// For new; the location of old sets the variable to what the client sent.
+		mapping("", "$mp_forwarded_host", "default", "$mp_client_authority"),
 		// In redirects the scheme is http or https, whatever the client sent.
 		mapping(proto, "$mp_client_scheme", `~*\Ahttps\z`, "https", `~*\Ahttp\z`, "http", "default", "$scheme"),
 	)
@@ -48,8 +50,8 @@ func (d *draft) edgeMaps() directives {
 		// A request with X-Forwarded-Proto: https and no port was sent to port
 		// 443. With the port of the proxy, the application would redirect to
 		// https://host:8000/.
-		mapping(proto, "$mp_usual_port", "", "$server_port", `~*\A(?:https|wss)\b`, "443", "default", "80"),
-		mapping(port, "$mp_forwarded_port", "", "$mp_usual_port", "default", port),
+		mapping(port+":"+proto, "$mp_forwarded_port", ":", "$server_port",
+			`~*\A:(?:https|wss)\b`, "443", `~\A:`, "80", "default", port),
 	}
 }
 

@@ -65,7 +65,7 @@ func (d *draft) rescueLocation(s *migration.Service) directives {
 // the response of new, or 502 or 504.
 func (d *draft) onceLocation(s *migration.Service) directives {
 	lines := directives{line("try_files", "/safe/$mp_token", "@old."+string(s.Name))}
-	lines = append(lines, d.proxyToNew(s)...)
+	lines = append(lines, d.proxyToNew(s, s.Timeout)...)
 	return append(lines, line("error_page", "502", "504", "=", "$mp_after_once."+string(s.Name)))
 }
 

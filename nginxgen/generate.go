@@ -80,13 +80,16 @@ type draft struct {
 	maps      directives                   // the maps of the tokens, see intern
 	interned  map[string]string            // content of a map -> its variable
 	rules     map[string]bool              // see Config.Rules
+	usual     usual
 }
 
 func newDraft(table *migration.Table, endpoints Endpoints, params Params) *draft {
-	return &draft{
+	d := &draft{
 		params: params, endpoints: endpoints, table: table,
 		userKeys: userKeys(table), interned: map[string]string{}, rules: map[string]bool{},
 	}
+	d.usual = d.findUsual()
+	return d
 }
 
 // tree gives the whole config.

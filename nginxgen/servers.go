@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"regexp"
 	"strconv"
+	"time"
 
 	crossplane "github.com/nginxinc/nginx-go-crossplane"
 
@@ -126,6 +127,7 @@ func (d *draft) drain() *directive {
 //	                       looseLocations has the same body once more
 //	@once.NAME             the same for methods that must not be repeated
 //	@failed, @timeout...   the errors of @once, see finalErrors
+//	@stream.NAME           the same for upgraded connections and event streams
 //	@old.NAME              requests go to old
 //	@rescue.NAME           requests that new failed go to old, see rescueLocation
 func (d *draft) locations(s *migration.Service) directives {
@@ -145,6 +147,7 @@ func (d *draft) locations(s *migration.Service) directives {
 			all = append(all, block("location", []string{"@rescue." + string(s.Name)}, d.rescueLocation(s)))
 		}
 	}
+	all = append(all, block("location", []string{"@stream." + string(s.Name)}, d.streamLocation(s)))
 	return append(all, block("location", []string{"@old." + string(s.Name)}, d.oldLocation(s)))
 }
 
@@ -160,18 +163,36 @@ func (d *draft) entryLocation(s *migration.Service) directives {
 	for _, step := range d.token(s) {
 		lines = append(lines, line("set", "$mp_token", step))
 	}
-	if !s.Fallback.Enabled {
-		lines = append(lines, line("try_files", "/safe/$mp_token", "@old."+string(s.Name)), line("proxy_request_buffering", "off"))
-		return append(lines, d.proxyToNew(s)...)
+	if s.Fallback.Enabled {
+		lines = append(lines, line("try_files", "/$mp_class$mp_stream$mp_connection/$mp_token", "$mp_otherwise."+string(s.Name)))
+	} else {
+		lines = append(lines, line("try_files", "/safe$mp_stream$mp_connection/$mp_token", "$mp_otherwise_any."+string(s.Name)))
 	}
-	lines = append(lines, line("try_files", "/$mp_class/$mp_token", "$mp_otherwise."+string(s.Name)))
-	lines = append(lines, d.proxyToNew(s)...)
+	return append(lines, d.newLocation(s, s.Timeout)...)
+}
+
+// streamLocation is entryLocation for answers that may be silent for long: upgraded
+// connections, and the event streams that a client asks for. For nginx the time until
+// an answer begins is the same limit, so a new that hangs is left to the patience of
+// the client; package breaker blames new for that.
+func (d *draft) streamLocation(s *migration.Service) directives {
+	lines := directives{line("try_files", "/safe/$mp_token", "@old."+string(s.Name))}
+	return append(lines, d.newLocation(s, longSilence)...)
+}
+
+// newLocation sends the request to new, and to old if new fails.
+func (d *draft) newLocation(s *migration.Service, allowed time.Duration) directives {
+	lines := d.proxyToNew(s, allowed)
+	if !s.Fallback.Enabled {
+		return append(lines, line("proxy_request_buffering", "off"))
+	}
 	return append(lines, d.retryOnOld(s)...)
 }
 
 // proxyToNew sends the request to new, and translates the name of new in the
-// response (redirects, cookies) to the name that the client knows.
-func (d *draft) proxyToNew(s *migration.Service) directives {
+// response (redirects, cookies) to the name that the client knows. New may be silent
+// for the allowed time.
+func (d *draft) proxyToNew(s *migration.Service, allowed time.Duration) directives {
 	lines := directives{
 		line("set", "$mp_backend", "new_backend"),
 		line("set", "$mp_host", string(s.NewHost)),
@@ -186,7 +207,7 @@ func (d *draft) proxyToNew(s *migration.Service) directives {
 		line("proxy_cookie_domain", string(s.NewHost), "$host"))
 	lines = append(lines, d.serviceTLS(s)...)
 	lines = append(lines, d.setSticky(s)...)
-	return append(lines, limits(s)...)
+	return append(lines, d.limitsToNew(s, allowed)...)
 }
 
 // oldLocation gives the body of @old: the request goes to old as it would without
@@ -204,6 +225,8 @@ func (d *draft) oldLocation(s *migration.Service) directives {
 	if d.params.BehindControllers {
 		// Lines of its own, without those of the http block: no X-Forwarded-Host.
 		lines = append(lines, hopHeaders("$mp_called_host")...)
+	} else {
+		lines = append(lines, line("set", "$mp_forwarded_host", "$http_x_forwarded_host"))
 	}
 	if d.table.Global().DebugHeaders {
 		lines = append(lines, stateOfService()...)
@@ -212,24 +235,5 @@ func (d *draft) oldLocation(s *migration.Service) directives {
 		line("proxy_pass", string(s.OldBackend.Scheme)+"://"+upstreamName(s, migration.Old)),
 		line("proxy_request_buffering", "off"))
 	lines = append(lines, d.setSticky(s)...)
-	return append(lines, limits(s)...)
-}
-
-// limits gives the timeout, tries, body size and gzip of a service where they
-// differ from the defaults.
-func limits(s *migration.Service) directives {
-	var lines directives
-	if s.Timeout != commonTimeout {
-		lines = append(lines, timeouts(s.Timeout)...)
-	}
-	if s.Tries != commonTries {
-		lines = append(lines, line("proxy_next_upstream_tries", strconv.Itoa(s.Tries)))
-	}
-	if s.MaxBodyBytes > 0 {
-		lines = append(lines, line("client_max_body_size", strconv.FormatInt(s.MaxBodyBytes, 10)))
-	}
-	if s.Gzip {
-		lines = append(lines, line("gzip", "on"))
-	}
-	return lines
+	return append(lines, d.limitsToOld(s)...)
 }

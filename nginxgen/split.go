@@ -19,16 +19,32 @@ func (d *draft) routing() directives {
 		mapping("$request_method", "$mp_class",
 			"GET", "safe", "HEAD", "safe", "OPTIONS", "safe", "PUT", "safe", "DELETE", "safe",
 			"PROPFIND", "safe", "REPORT", "safe", "SEARCH", "safe", "default", "once"),
-		mapping("$mp_class", "$mp_otherwise", "safe", "@old", "default", "@once"),
+		mapping("$mp_class$mp_stream$mp_connection", "$mp_otherwise", "safe", "@old",
+			"safestream", "@stream", "safeupgrade", "@stream", "safestreamupgrade", "@stream", "default", "@once"),
 		// For a request that may be sent only once: without a connect time of
 		// any try, new never received it.
 		mapping("$upstream_connect_time;$upstream_status", "$mp_after_once",
 			`~\A[-, ]*;`, "@old", `~504\z`, "@timeout", "default", "@failed"),
 	}
+	lines = append(lines, d.streams()...)
 	if d.table.Global().DebugHeaders {
 		lines = append(lines, debugHeaders()...)
 	}
 	return append(lines, d.bucketMaps()...)
+}
+
+// streams gives the maps that find the requests for a stream, see streamLocation. A
+// browser's EventSource and the libraries for event streams send exactly the first of
+// these Accept headers. nginx finds them by hash; an expression would cost each request
+// more. "upgrade" at the end of a class stands for a request to upgrade.
+func (d *draft) streams() directives {
+	lines := directives{mapping("$http_accept", "$mp_stream",
+		"text/event-stream", "stream", "text/event-stream, */*", "stream", "text/event-stream,*/*", "stream", "default", "")}
+	if !d.any(func(s *migration.Service) bool { return !s.Fallback.Enabled }) {
+		return lines
+	}
+	return append(lines,
+		mapping("$mp_stream$mp_connection", "$mp_otherwise_any", "", "@old", "default", "@stream"))
 }
 
 // bucketMaps gives a pair of split_clients for the dice, and one for each kind of
