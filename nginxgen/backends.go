@@ -133,6 +133,9 @@ func upstreamName(s *migration.Service, side migration.Side) string {
 //	2          3      2              0
 //	4          3      1              1, for 1 s
 //
+// All but the first lines of several addresses are backups, which nginx asks when it
+// has tried the others: a second try never meets the address that failed the first.
+//
 // With max_fails=0 nginx never sets an address aside: the tries reach the others
 // anyway, and if all addresses refuse for a moment, none would be left. With more
 // addresses than tries, nginx sets a failed address aside for one second.
@@ -147,6 +150,9 @@ func (d *draft) addresses(backend migration.Backend, tries int) directives {
 	}
 	lines := directives{}
 	for len(lines) < max(tries, 1) {
+		if len(lines) > 1 && len(lines) == len(addresses) {
+			failureParams = append(failureParams, "backup")
+		}
 		for _, address := range addresses {
 			lines = append(lines, line("server", append([]string{address.String()}, failureParams...)...))
 		}

@@ -47,15 +47,14 @@ func (d *draft) mostCommon(ofNone time.Duration, value func(*migration.Service) 
 // retryTime is the time after which no further try at new begins. With connections
 // that hang for 5 s and tries enough:
 //
-//	addresses  retry time  tries that hang  then
-//	1          5 s         1                old answers
-//	2          9.999 s     2                old answers
-//	any        9.999 s     2                the client gets 504, if the service has no fallback
+//	addresses  retry time  tries that hang, before old answers
+//	1          5 s         1
+//	2 or more  9.999 s     2
 //
 // An answer that does not begin within the timeout gets no second try at new, as the
 // timeout is longer, unless the user made it short.
 func (d *draft) retryTime(s *migration.Service) time.Duration {
-	if len(d.endpoints[s.NewBackend]) > 1 || !s.Fallback.Enabled {
+	if len(d.endpoints[s.NewBackend]) > 1 {
 		return 2*s.ConnectTimeout - time.Millisecond
 	}
 	return min(s.ConnectTimeout, s.Timeout)
