@@ -81,12 +81,18 @@ func OptedIn(ingress *networkingv1.Ingress) bool {
 // Touched tells whether the Ingress has an annotation or a backend of the
 // migration proxy, so that it may need edits even if it has not opted in.
 func Touched(ingress *networkingv1.Ingress) bool {
+	return Recorded(ingress) || ThroughProxy(ingress)
+}
+
+// Recorded tells whether the Ingress has an annotation that only the migration proxy
+// writes.
+func Recorded(ingress *networkingv1.Ingress) bool {
 	for _, name := range managedAnnotations {
 		if _, ok := ingress.Annotations[name]; ok {
 			return true
 		}
 	}
-	return ThroughProxy(ingress)
+	return false
 }
 
 // ThroughProxy tells whether a path of the Ingress points at the proxy.

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/migration-proxy/migration-proxy/internal/names"
 )
@@ -126,6 +127,16 @@ func PointsAt(ingress *networkingv1.Ingress, service string) bool {
 	return slices.ContainsFunc(listPaths(ingress), func(p ingressPath) bool {
 		return p.userBackend != nil && p.userBackend.Name == service
 	})
+}
+
+// IsGeneratedService tells whether the migration proxy made the Service: it carries the
+// label, and has the name of a proxy Service or of a companion's Service. A label alone
+// can be a user's.
+func IsGeneratedService(service metav1.Object) bool {
+	name := service.GetName()
+	_, proxy := splitProxyName(name)
+	return service.GetLabels()[names.ManagedByLabel] == names.Manager &&
+		(proxy || name == sharedBackend.Name || strings.HasSuffix(name, companionSuffix))
 }
 
 // sharedBackend is the backend of paths that an older version rewrote: one proxy

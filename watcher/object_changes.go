@@ -88,11 +88,11 @@ type serviceChanges struct{ *objectChanges }
 // name it are reconciled: a named port may be known now, or a name be free.
 func (c serviceChanges) Changed(before, after *corev1.Service) {
 	service := latest(before, after)
-	ours := isOurs(service)
+	ours := ingressgen.IsGeneratedService(service)
 	if ours {
 		c.services.Add(kube.KeyOf(service))
 	}
-	if ours && after != nil && before != nil && isOurs(before) || sameForeign(before, after) {
+	if ours && after != nil && before != nil && ingressgen.IsGeneratedService(before) || sameForeign(before, after) {
 		return
 	}
 	for _, ingress := range c.stores.ingresses.By(indexName, kube.KeyOf(service).String()) {
@@ -103,11 +103,13 @@ func (c serviceChanges) Changed(before, after *corev1.Service) {
 
 // sameForeign reports whether nothing that is kept of a foreign Service changed.
 func sameForeign(before, after *corev1.Service) bool {
-	return before != nil && after != nil && !isOurs(before) && !isOurs(after) &&
-		maps.Equal(before.Annotations, after.Annotations) && slices.EqualFunc(before.Spec.Ports, after.Spec.Ports, samePort)
+	return before != nil && after != nil && !ingressgen.IsGeneratedService(before) && !ingressgen.IsGeneratedService(after) &&
+		before.Spec.Type == after.Spec.Type && maps.Equal(before.Annotations, after.Annotations) && slices.EqualFunc(before.Spec.Ports, after.Spec.Ports, samePort)
 }
 
-func samePort(a, b corev1.ServicePort) bool { return a.Name == b.Name && a.Port == b.Port }
+func samePort(a, b corev1.ServicePort) bool {
+	return a.Name == b.Name && a.Port == b.Port && a.TargetPort == b.TargetPort
+}
 
 type chartSliceChanges struct{ *objectChanges }
 
@@ -115,7 +117,7 @@ type chartSliceChanges struct{ *objectChanges }
 // those of all our Services, and the replicas.
 func (c chartSliceChanges) Changed(_, _ *discoveryv1.EndpointSlice) {
 	for _, service := range c.stores.services.List() {
-		if isOurs(service) {
+		if ingressgen.IsGeneratedService(service) {
 			c.services.Add(kube.KeyOf(service))
 		}
 	}

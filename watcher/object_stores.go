@@ -100,7 +100,7 @@ func trimClass(class *networkingv1.IngressClass) { class.ManagedFields = nil }
 // looked up of its ports.
 func trimService(service *corev1.Service) {
 	service.ManagedFields = nil
-	if isOurs(service) {
+	if ingressgen.IsGeneratedService(service) {
 		return
 	}
 	*service = corev1.Service{

@@ -11,7 +11,8 @@ import (
 )
 
 // isOurs reports whether the migration proxy made the object. Nothing else is
-// changed or deleted, except the Ingresses that opted in.
+// changed or deleted, except the Ingresses that opted in. For Services there is
+// ingressgen.IsGeneratedService.
 func isOurs(object metav1.Object) bool {
 	return object.GetLabels()[names.ManagedByLabel] == names.Manager
 }

@@ -18,7 +18,7 @@ import (
 // a Service without endpoints answers 503.
 func (r *serviceReconciler) ensureService(ctx context.Context, lifecycle *serviceLifecycle, wanted *corev1.Service) error {
 	found := r.stores.services.Get(kube.KeyOf(wanted))
-	if found != nil && !isOurs(found) { // our slices would take its traffic
+	if found != nil && !ingressgen.IsGeneratedService(found) { // our slices would take its traffic
 		return &foreignError{"Service", wanted.Namespace, wanted.Name}
 	}
 	if err := r.ensureSlices(ctx, wanted); err != nil {
@@ -72,7 +72,7 @@ func (r *serviceReconciler) createService(ctx context.Context, lifecycle *servic
 // Ingress needs it: an ingress controller may still use them.
 func (r *serviceReconciler) refreshSlices(ctx context.Context, key types.NamespacedName) error {
 	service := r.stores.services.Get(key)
-	if service == nil || !isOurs(service) {
+	if service == nil || !ingressgen.IsGeneratedService(service) {
 		return r.deleteSlices(ctx, r.slices(key)) // slices without a Service
 	}
 	return r.ensureSlices(ctx, service)
@@ -132,7 +132,7 @@ func (r *serviceReconciler) deleteService(ctx context.Context, key types.Namespa
 			return err
 		}
 	}
-	if service := r.stores.services.Get(key); service != nil && isOurs(service) {
+	if service := r.stores.services.Get(key); service != nil && ingressgen.IsGeneratedService(service) {
 		if err := r.serviceWriter(key).delete(ctx, service); err != nil {
 			return err
 		}

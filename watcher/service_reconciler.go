@@ -170,5 +170,5 @@ func (r *serviceReconciler) isChart(service types.NamespacedName) bool {
 // exists reports whether our Service exists. The queue repairs what it lacks.
 func (r *serviceReconciler) exists(service types.NamespacedName) bool {
 	found := r.stores.services.Get(service)
-	return found != nil && isOurs(found)
+	return found != nil && ingressgen.IsGeneratedService(found)
 }

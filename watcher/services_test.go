@@ -200,3 +200,28 @@ func (env *testEnv) withoutFirstReplica() []string {
 	}
 	return found
 }
+
+// TestLabeledServiceOfAUser: a label alone makes no Service ours.
+func TestLabeledServiceOfAUser(t *testing.T) {
+	env := newTestEnv(t, 1)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
+	services := env.client.CoreV1().Services(env.app)
+	theirs := &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Name: "theirs", Labels: map[string]string{names.ManagedByLabel: names.Manager}},
+		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}},
+	}
+	_, err := services.Create(t.Context(), theirs, metav1.CreateOptions{})
+	require.NoError(t, err)
+	generated := theirs.DeepCopy()
+	generated.Name = proxyOf("gone")
+	_, err = services.Create(t.Context(), generated, metav1.CreateOptions{})
+	require.NoError(t, err)
+	env.startWatcher()
+	env.eventually(func() bool {
+		_, err := services.Get(t.Context(), generated.Name, metav1.GetOptions{})
+		return apierrors.IsNotFound(err)
+	}, "ours is removed, because no Ingress needs it")
+	env.waitForQuiet()
+	_, err = services.Get(t.Context(), "theirs", metav1.GetOptions{})
+	require.NoError(t, err)
+}

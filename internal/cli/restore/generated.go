@@ -42,8 +42,10 @@ func (r restorer) generated(ctx context.Context) ([]object, error) {
 			all = append(all, object{installation.Ingresses, anchor.Namespace, anchor.Name})
 		}
 	}
-	for _, service := range services.Items {
-		if service.Namespace != r.Namespace || service.Name != names.ProxyService {
+	for i := range services.Items {
+		service := &services.Items[i]
+		chart := service.Namespace == r.Namespace && service.Name == names.ProxyService
+		if ingressgen.IsGeneratedService(service) && !chart {
 			all = append(all, object{installation.Services, service.Namespace, service.Name})
 		}
 	}

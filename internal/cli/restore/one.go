@@ -92,12 +92,27 @@ func (r restorer) release(ctx context.Context, ingress *networkingv1.Ingress, ed
 	}
 	warnings := strings.Join(report.Warnings, "; ")
 	if ingressgen.Touched(after) {
-		return len(edits) > 0, fmt.Errorf("something of ours is left in it: %s", cmp.Or(warnings, "it was rewritten again at once"))
+		return len(edits) > 0, &leftoverError{cmp.Or(warnings, "it was rewritten again at once"), pointedByHand(ingress, after)}
 	}
 	if warnings != "" {
 		fmt.Fprintf(r.w, "%s/%s: %s\n", ingress.Namespace, ingress.Name, warnings)
 	}
 	return len(edits) > 0, nil
+}
+
+// leftoverError says that an Ingress still has something of ours.
+type leftoverError struct {
+	why    string
+	byHand bool // nothing says that the migration proxy wrote it
+}
+
+func (e *leftoverError) Error() string { return "something of ours is left in it: " + e.why }
+
+// pointedByHand tells whether the rest of ours in an Ingress is only the name of a proxy
+// Service: it has not opted in, and has none of the annotations that the migration
+// proxy writes.
+func pointedByHand(before, after *networkingv1.Ingress) bool {
+	return !ingressgen.OptedIn(before) && !ingressgen.Recorded(before) && !ingressgen.Recorded(after)
 }
 
 // patch makes edits that are valid for this version of the Ingress only, and
