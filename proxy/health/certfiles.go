@@ -2,8 +2,6 @@ package health
 
 import (
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -16,7 +14,7 @@ import (
 type certFiles struct {
 	roots string
 	files Files
-	pools cache[*x509.CertPool]
+	pools cache[*trusted]
 	pairs cache[*tls.Certificate]
 }
 
@@ -26,7 +24,7 @@ func newCertFiles(roots string, files Files) *certFiles {
 	}
 	return &certFiles{
 		roots: roots, files: files,
-		pools: cache[*x509.CertPool]{parse: parsePool, contents: map[string]*content[*x509.CertPool]{}},
+		pools: cache[*trusted]{parse: parseTrusted, contents: map[string]*content[*trusted]{}},
 		pairs: cache[*tls.Certificate]{parse: parsePair, contents: map[string]*content[*tls.Certificate]{}},
 	}
 }
@@ -37,12 +35,12 @@ func (noCopies) TrustedFile(file string) string { return file }
 
 func (noCopies) KeyPair(cert, key string) (certCopy, keyCopy string) { return cert, key }
 
-// tlsConfig gives the TLS settings that nginx has for traffic: see commonTLS
-// and serviceTLS in package nginxgen.
+// tlsConfig gives the TLS settings that nginx has for traffic: see tlsDefaults and
+// serviceTLS in package nginxgen.
 func (t *certFiles) tlsConfig(spec Spec) (*tls.Config, error) {
 	config := &tls.Config{
-		ServerName: spec.ServerName, MinVersion: tls.VersionTLS12,
-		// Go ignores common names and nginx does not, so verify checks everything.
+		ServerName: spec.ServerName, MinVersion: tls.VersionTLS12, CipherSuites: cipherSuites(),
+		// Go and OpenSSL judge some certificates differently, so verify checks everything.
 		InsecureSkipVerify: true, //nolint:gosec // see VerifyConnection
 	}
 	if spec.TLS.ClientCertFile != "" {
@@ -55,52 +53,43 @@ func (t *certFiles) tlsConfig(spec Spec) (*tls.Config, error) {
 	if !spec.TLS.Verify {
 		return config, nil
 	}
-	pool, err := t.pool(spec.TLS.CAFile)
-	config.VerifyConnection = func(state tls.ConnectionState) error { return verify(state, pool, spec.ServerName) }
+	trusted, err := t.trusted(spec.TLS.CAFile)
+	config.VerifyConnection = func(state tls.ConnectionState) error { return verify(state, trusted, spec.ServerName) }
 	return config, err
 }
 
-// pool gives nil for the system's root certificates.
-func (t *certFiles) pool(file string) (*x509.CertPool, error) {
+// cipherSuites are Go's defaults and those with an RSA key exchange, which OpenSSL
+// has and Go leaves out.
+func cipherSuites() []uint16 {
+	suites := []uint16{
+		tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_GCM_SHA384, tls.TLS_RSA_WITH_AES_128_CBC_SHA256,
+		tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA,
+		tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256,
+	}
+	for _, suite := range tls.CipherSuites() {
+		suites = append(suites, suite.ID)
+	}
+	return suites
+}
+
+// trusted gives nil for the system's root certificates.
+func (t *certFiles) trusted(file string) (*trusted, error) {
 	if file == "" {
 		file = t.roots
 	}
 	if file == "" {
 		return nil, nil
 	}
-	pool, err := t.pools.get(file, t.files.TrustedFile(file))
+	found, err := t.pools.get(file, t.files.TrustedFile(file))
 	if err != nil {
 		return nil, fmt.Errorf("trusted certificates: %w", err)
 	}
-	return pool, nil
+	return found, nil
 }
 
 func (t *certFiles) pair(cert, key string) (*tls.Certificate, error) {
 	certCopy, keyCopy := t.files.KeyPair(cert, key)
 	return t.pairs.get(cert+"\x00"+key, certCopy, keyCopy)
-}
-
-func verify(state tls.ConnectionState, roots *x509.CertPool, name string) error {
-	leaf := *state.PeerCertificates[0]
-	intermediates := x509.NewCertPool()
-	for _, certificate := range state.PeerCertificates[1:] {
-		intermediates.AddCert(certificate)
-	}
-	if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates}); err != nil {
-		return err
-	}
-	if len(leaf.DNSNames) == 0 && leaf.Subject.CommonName != "" {
-		leaf.DNSNames = []string{leaf.Subject.CommonName}
-	}
-	return leaf.VerifyHostname(name)
-}
-
-func parsePool(texts [][]byte) (*x509.CertPool, error) {
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(texts[0]) {
-		return nil, errors.New("the file holds no certificate")
-	}
-	return pool, nil
 }
 
 func parsePair(texts [][]byte) (*tls.Certificate, error) {

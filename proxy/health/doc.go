@@ -27,10 +27,14 @@
 //	https, no path  TCP and TLS handshake
 //	http, no path   TCP connection
 //
-// With TLS 1.3 a server refuses a client's certificate after the handshake:
-// only a probe with a path notices.
+// With TLS 1.3 a server refuses a client's certificate after the handshake. A probe
+// without a path waits for that, a second at most, if the server asked for one. A
+// server that answers 400 instead of refusing (nginx does) needs a path.
 //
-// A certificate is judged as nginx judges it: also by its common name when it
-// has no DNS name (tried on 1.22.1). Files are read again when they have
-// changed; while they cannot be read, the last content is used, as in nginx.
+// A certificate is judged as nginx judges it, see verify and matchesHost;
+// TestProbesAndTraffic in package behavior compares. Files are those that nginx has
+// read (Options.Files); they are read again when they have changed, and while they
+// cannot be read, the last content is used. Not compared: key lengths and signature
+// algorithms below the security level of the system's OpenSSL, and servers that
+// only know finite-field Diffie-Hellman, which Go does not have.
 package health

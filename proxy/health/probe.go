@@ -58,8 +58,15 @@ func (p *prober) handshake(ctx context.Context, spec Spec, conn net.Conn) (net.C
 	if err != nil {
 		return nil, fmt.Errorf("not probed: %w", err)
 	}
+	verdict := newVerdict(config)
 	stream := tls.Client(conn, config)
 	if err := stream.HandshakeContext(ctx); err != nil {
+		return nil, classify(ctx, fallback.FailureTLS, err)
+	}
+	if spec.Check.Path != "" {
+		return stream, nil // the answer is the verdict
+	}
+	if err := verdict.await(ctx, stream); err != nil {
 		return nil, classify(ctx, fallback.FailureTLS, err)
 	}
 	return stream, nil

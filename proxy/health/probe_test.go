@@ -178,7 +178,7 @@ func TestCertificates(t *testing.T) {
 		well     bool
 	}{
 		{"good", x509.Certificate{DNSNames: []string{"sni.new"}}, true, true, true},
-		{"wildcard", x509.Certificate{DNSNames: []string{"*.new"}}, true, true, true},
+		{"wildcard of a whole domain, as nginx refuses it", x509.Certificate{DNSNames: []string{"*.new"}}, true, true, false},
 		{"wrong name", x509.Certificate{DNSNames: []string{"other.new"}}, true, true, false},
 		{"common name only, as nginx takes it", x509.Certificate{Subject: pkix.Name{CommonName: "sni.new"}}, true, true, true},
 		{"common name beside other names", x509.Certificate{Subject: pkix.Name{CommonName: "sni.new"}, DNSNames: []string{"other.new"}}, true, true, false},
