@@ -16,10 +16,11 @@ func build(doc document) (*migration.Table, error) {
 	for i, s := range doc.Services {
 		services[i] = s.build(doc.Global)
 	}
-	return migration.NewTable(migration.Global{
-		TrustedProxies: trusted,
-		DebugHeaders:   doc.Global.DebugHeaders,
-	}, services)
+	global := migration.Global{TrustedProxies: trusted, DebugHeaders: doc.Global.DebugHeaders}
+	if slices.ContainsFunc(services, func(s migration.Service) bool { return s.Cache != nil }) {
+		global.CacheBytes = int64(doc.Global.CacheSize)
+	}
+	return migration.NewTable(global, services)
 }
 
 func comparePrefix(a, b netip.Prefix) int {
@@ -35,7 +36,7 @@ func (s service) build(g global) migration.Service {
 		Enabled: s.Migration.Enabled, Strategy: s.Migration.Strategy, Share: s.Migration.Percentage,
 		HashKey: s.Migration.HashKey, Cohort: s.Migration.Cohort,
 		HeaderRules: s.Canary.headerRules(), IPRules: s.Canary.ipRules(),
-		Fallback: s.Fallback.build(), HealthCheck: s.HealthCheck.build(),
+		Fallback: s.Fallback.build(), HealthCheck: s.HealthCheck.build(), Cache: s.Cache.build(),
 	}
 	for _, one := range s.Namespaces {
 		built.Namespaces = append(built.Namespaces, string(one))
@@ -103,6 +104,13 @@ func (f fallback) build() migration.Fallback {
 		Enabled: f.Enabled, MaxFailures: int(f.MaxFailures), Window: time.Duration(f.FailureWindow),
 		RecoveryTime: time.Duration(f.RecoveryTime), FailureRatio: float64(f.FailureRatio), OnStatus: statuses,
 	}
+}
+
+func (c *cache) build() *migration.Cache {
+	if c == nil || !c.Enabled {
+		return nil
+	}
+	return &migration.Cache{TTL: time.Duration(c.TTL), Cookies: c.Cookies}
 }
 
 func (h *healthCheck) build() *migration.HealthCheck {

@@ -24,7 +24,8 @@ type global struct {
 	Keepalive      keepalive      `yaml:"keepalive" doc:"Connections to backends that stay open between requests."`
 	RetryAttempts  tries          `yaml:"retry_attempts" default:"3" doc:"Maximum number of attempts at the chosen side for one request."`
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" doc:"Networks whose X-Forwarded-For is believed by rules; with --local-config also whose headers about the client pass unchanged."`
-	DebugHeaders   bool           `yaml:"debug_headers" doc:"Add X-Migration-Side and X-Migration-Reason to responses."`
+	DebugHeaders   bool           `yaml:"debug_headers" doc:"Add X-Migration-Side and X-Migration-Reason to responses, and X-Migration-Cache to those that could be cached."`
+	CacheSize      cacheSize      `yaml:"cache_size" default:"256m" doc:"Maximum size on disk of what the caches of all services keep, 1m to 1024g."`
 }
 
 type service struct {
@@ -45,6 +46,7 @@ type service struct {
 	Migration      split                `yaml:"migration" doc:"The split of the traffic."`
 	Canary         canary               `yaml:"canary" doc:"Rules that apply before the strategy."`
 	Fallback       fallback             `yaml:"fallback" doc:"When the traffic automatically goes back to old, and for how long."`
+	Cache          *cache               `yaml:"cache" doc:"Keep answers in the proxy, for each side on its own; without it nothing is kept."`
 	HealthCheck    *healthCheck         `yaml:"health_check" doc:"Active health check of new; without it, recovery only checks that a connection succeeds."`
 }
 
@@ -100,6 +102,12 @@ type fallback struct {
 	RecoveryTime  seconds  `yaml:"recovery_time" default:"300" doc:"Time from a trip to the first attempt to recover: a number of seconds, or a duration such as 5m."`
 	FailureRatio  ratio    `yaml:"failure_ratio" default:"0" doc:"Ratio of failures to requests to new that a trip needs as well, 0 to 1."`
 	OnStatus      []status `yaml:"on_status" default:"502,503,504" doc:"Statuses of new that count as failures."`
+}
+
+type cache struct {
+	Enabled bool    `yaml:"enabled" default:"true" doc:"false keeps nothing."`
+	TTL     seconds `yaml:"ttl" doc:"How long answers are kept that have no Cache-Control and no Expires: a number of seconds, or a duration such as 5m; without it they are not kept."`
+	Cookies bool    `yaml:"cookies" default:"false" doc:"true also for requests with cookies: only where answers that depend on a cookie say so (Vary, private)."`
 }
 
 type healthCheck struct {

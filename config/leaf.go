@@ -29,6 +29,7 @@ type (
 	status      int
 	ratio       float64
 	byteSize    int64
+	cacheSize   int64
 	seconds     time.Duration
 	statusRange struct{ low, high int }
 )
@@ -83,6 +84,7 @@ var leaves = map[reflect.Type]leaf{
 	reflect.TypeFor[streak]():      integer[streak](1, 100),
 	reflect.TypeFor[status]():      integer[status](400, 599),
 	reflect.TypeFor[byteSize]():    textOrInteger(parseByteSize, `^(0|[1-9][0-9]*)[kKmMgG]?$`, 0, maxBody),
+	reflect.TypeFor[cacheSize]():   textOrInteger(parseCacheSize, `^[1-9][0-9]*[kKmMgG]?$`, minCache, maxBody),
 	reflect.TypeFor[seconds]():     textOrInteger(parseSeconds, `^([0-9.]+(ms|s|m|h))+$`, 1, 86400),
 	reflect.TypeFor[statusRange](): textOrInteger(parseStatusRange, statusRangePattern.String(), 100, 599),
 }
@@ -265,6 +267,17 @@ func parseByteSize(text string) (byteSize, error) {
 		return 0, fmt.Errorf("%s is out of range: the largest limit is 1024g; 0 is no limit", text)
 	}
 	return byteSize(number * unit), nil
+}
+
+// minCache is the smallest cache_size in bytes, 1 MiB: less would hold a few answers only.
+const minCache = 1 << 20
+
+func parseCacheSize(text string) (cacheSize, error) {
+	size, err := parseByteSize(text)
+	if err == nil && size < minCache {
+		err = fmt.Errorf("%s is out of range: the smallest cache is 1m; a service without cache keeps nothing", text)
+	}
+	return cacheSize(size), err
 }
 
 var statusRangePattern = regexp.MustCompile(`^([1-5][0-9]{2})(-([1-5][0-9]{2}))?$`)

@@ -40,6 +40,7 @@ func TestEveryValueIsRead(t *testing.T) {
 	t.Parallel()
 	table := loadExample(t, "all.yaml")
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, table.Global().TrustedProxies)
+	require.Equal(t, int64(256<<20), table.Global().CacheBytes)
 	beta, err := migration.ParsePattern("^beta-[0-9]+$")
 	require.NoError(t, err)
 	require.Equal(t, migration.Service{
@@ -66,6 +67,7 @@ func TestEveryValueIsRead(t *testing.T) {
 			Enabled: true, MaxFailures: 5, Window: time.Minute, RecoveryTime: 5 * time.Minute,
 			FailureRatio: 0.1, OnStatus: []int{502, 503, 504},
 		},
+		Cache: &migration.Cache{TTL: 10 * time.Second},
 		HealthCheck: &migration.HealthCheck{
 			Path: "/healthz", Interval: 5 * time.Second, Timeout: 2 * time.Second,
 			Healthy: 2, Unhealthy: 3, StatusMin: 200, StatusMax: 399,
@@ -79,7 +81,7 @@ func TestEveryValueIsRead(t *testing.T) {
 func TestSpellings(t *testing.T) {
 	t.Parallel()
 	table, err := config.Load("f.yaml", []byte(`
-global: {debug_headers: true, retry_attempts: 10, default_timeout: 1m30s, trusted_proxies: [192.168.0.0/16, 10.0.0.1]}
+global: {debug_headers: true, cache_size: 2m, retry_attempts: 10, default_timeout: 1m30s, trusted_proxies: [192.168.0.0/16, 10.0.0.1]}
 services:
   - name: api
     old_host: API.Example.com
@@ -90,6 +92,8 @@ services:
     max_body_size: 1024
     fallback: {failure_window: 1m30s, recovery_time: "300", failure_ratio: 1, on_status: [504, 500]}
     health_check: {status: 204}
+    cache: {ttl: 60, cookies: true}
+  - {name: off, old_host: off, old_backend: "a:80", new_host: b, new_backend: "b:80", cache: {enabled: false, ttl: 1h}}
 `))
 	require.NoError(t, err)
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("192.168.0.0/16")}, table.Global().TrustedProxies)
@@ -103,6 +107,9 @@ services:
 	require.Equal(t, 90*time.Second, api.Fallback.Window)
 	require.Equal(t, 5*time.Minute, api.Fallback.RecoveryTime)
 	require.Equal(t, []int{500, 504}, api.Fallback.OnStatus)
+	require.Equal(t, &migration.Cache{TTL: time.Minute, Cookies: true}, api.Cache)
+	require.Nil(t, table.Service("off").Cache)
+	require.Equal(t, int64(2<<20), table.Global().CacheBytes)
 	require.Equal(t, 204, api.HealthCheck.StatusMin)
 	require.Equal(t, 204, api.HealthCheck.StatusMax)
 }

@@ -139,6 +139,12 @@ type Fallback struct {
 	OnStatus     []int         // statuses of new that count as failures, sorted
 }
 
+// Cache keeps answers of both sides in the proxy.
+type Cache struct {
+	TTL     time.Duration // how long answers are kept that do not say how long; 0: not at all
+	Cookies bool          // also for requests with cookies
+}
+
 // HealthCheck is an active health check of new. With an empty Path it only connects
 // and, for https, does the TLS handshake.
 type HealthCheck struct {
@@ -187,6 +193,7 @@ type Service struct {
 
 	Fallback    Fallback
 	HealthCheck *HealthCheck // nil: only recovery checks new, by a connection
+	Cache       *Cache       `json:",omitempty"` // nil: the proxy keeps nothing
 }
 
 // ServerName is the name that new's certificate must carry, and the SNI.

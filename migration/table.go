@@ -17,6 +17,7 @@ import (
 type Global struct {
 	TrustedProxies []netip.Prefix // sorted; the proxy trusts X-Forwarded-For from these networks
 	DebugHeaders   bool           // responses have X-Migration-Side and X-Migration-Reason
+	CacheBytes     int64          `json:",omitempty"` // what the caches of all services may have on disk; 0 without a cache
 }
 
 // Table is a whole migration config. It is immutable and sorted by service name. Names

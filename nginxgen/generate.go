@@ -101,6 +101,7 @@ func (d *draft) tree() directives {
 		d.clientMaps(),
 		d.proxyDefaults(),
 		d.routing(),
+		d.caching(),
 		d.maps,
 		d.adminServer(),
 		d.unknownHostServer(),

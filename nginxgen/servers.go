@@ -130,6 +130,7 @@ func (d *draft) drain() *directive {
 //	@stream.NAME           the same for upgraded connections and event streams
 //	@old.NAME              requests go to old
 //	@rescue.NAME           requests that new failed go to old, see rescueLocation
+//	@cached.NAME...        requests that may be answered from the cache
 func (d *draft) locations(s *migration.Service) directives {
 	entry := d.entryLocation(s)
 	all := directives{}
@@ -148,6 +149,7 @@ func (d *draft) locations(s *migration.Service) directives {
 		}
 	}
 	all = append(all, block("location", []string{"@stream." + string(s.Name)}, d.streamLocation(s)))
+	all = append(all, d.cachedLocations(s)...)
 	return append(all, block("location", []string{"@old." + string(s.Name)}, d.oldLocation(s)))
 }
 
@@ -163,11 +165,7 @@ func (d *draft) entryLocation(s *migration.Service) directives {
 	for _, step := range d.token(s) {
 		lines = append(lines, line("set", "$mp_token", step))
 	}
-	if s.Fallback.Enabled {
-		lines = append(lines, line("try_files", "/$mp_class$mp_stream$mp_connection/$mp_token", "$mp_otherwise."+string(s.Name)))
-	} else {
-		lines = append(lines, line("try_files", "/safe$mp_stream$mp_connection/$mp_token", "$mp_otherwise_any."+string(s.Name)))
-	}
+	lines = append(lines, d.tryNew(s))
 	return append(lines, d.newLocation(s, s.Timeout)...)
 }
 
@@ -187,6 +185,18 @@ func (d *draft) newLocation(s *migration.Service, allowed time.Duration) directi
 		return append(lines, line("proxy_request_buffering", "off"))
 	}
 	return append(lines, d.retryOnOld(s)...)
+}
+
+// tryNew keeps a request in the location where it entered if it may go to new from
+// there, and sends it on otherwise.
+func (d *draft) tryNew(s *migration.Service) *directive {
+	switch {
+	case cached(s):
+		return d.cacheEntry(s)
+	case !s.Fallback.Enabled:
+		return line("try_files", "/safe$mp_stream$mp_connection/$mp_token", "$mp_otherwise_any."+string(s.Name))
+	}
+	return line("try_files", "/$mp_class$mp_stream$mp_connection/$mp_token", "$mp_otherwise."+string(s.Name))
 }
 
 // proxyToNew sends the request to new, and translates the name of new in the

@@ -38,18 +38,21 @@ var known = strings.Fields(`
 	map map_hash_bucket_size msie_padding
 	pid
 	proxy_buffer_size proxy_buffering proxy_buffers
+	proxy_cache proxy_cache_key proxy_cache_path proxy_cache_valid
 	proxy_connect_timeout proxy_cookie_domain
 	proxy_headers_hash_bucket_size proxy_headers_hash_max_size proxy_http_version
 	proxy_hide_header
 	proxy_ignore_headers proxy_intercept_errors
+	proxy_max_temp_file_size
 	proxy_next_upstream proxy_next_upstream_timeout proxy_next_upstream_tries
+	proxy_no_cache
 	proxy_pass proxy_pass_header proxy_pass_trailers
 	proxy_read_timeout proxy_redirect proxy_request_buffering
 	proxy_send_timeout proxy_set_header
 	proxy_ssl_certificate proxy_ssl_certificate_key proxy_ssl_conf_command proxy_ssl_name
 	proxy_ssl_protocols proxy_ssl_server_name proxy_ssl_trusted_certificate proxy_ssl_verify proxy_ssl_verify_depth
 	proxy_temp_path
-	real_ip_header real_ip_recursive return root
+	real_ip_header real_ip_recursive recursive_error_pages return root
 	scgi_temp_path server server_name server_names_hash_bucket_size server_names_hash_max_size server_tokens
 	set set_real_ip_from split_clients
 	try_files

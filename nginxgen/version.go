@@ -53,6 +53,10 @@ func (v Version) NeedsDrain() bool { return v.Before(Version{1, 27, 4}) }
 // again: with 1,000 services and Debian's bundle, nginx -t took 50 s and 1.7 GB.
 func (v Version) sharesTLS() bool { return !v.Before(Version{1, 23, 2}) }
 
+// heedsLastVaryOnly tells whether the cache ignores all lines of Vary but the last
+// (before 1.23.0).
+func (v Version) heedsLastVaryOnly() bool { return v.Before(Version{1, 23, 0}) }
+
 // passesTrailers tells whether a backend's trailers can reach the client (from
 // 1.27.2 on).
 func (v Version) passesTrailers() bool { return !v.Before(Version{1, 27, 2}) }

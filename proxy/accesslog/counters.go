@@ -91,6 +91,7 @@ func (c *Counters) Add(e *Event, now time.Time) {
 	c.metrics.lines.Inc()
 	s := c.serviceOf(e)
 	c.countRequest(s, e)
+	c.countCache(s, e)
 	slot := s.slot(now)
 	if !c.started(e, now).Before(s.split.Since) {
 		s.countDecision(slot, e, now)

@@ -59,6 +59,20 @@ func TestTheLastMinute(t *testing.T) {
 	require.LessOrEqual(t, row.New.P99, 0.25)
 }
 
+// TestHitsCountForNoSide: a decision counts, hit or not; a hit is no request of a side.
+func TestHitsCountForNoSide(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for range 10 {
+		names = append(names, "cache_hit", "cache_hit", "bucket_old", "bucket_old")
+	}
+	row := minute(counted(t, append(names, "cache_expired")...), "api", noon)
+	require.InDelta(t, 100*20.0/41, *row.Observed, 1e-9)
+	require.Zero(t, row.New.Rate, "new was not asked")
+	require.Zero(t, row.New.P99)
+	require.InDelta(t, 21.0/55, row.Old.Rate, 1e-9)
+}
+
 func TestTheLastMinutePasses(t *testing.T) {
 	t.Parallel()
 	c := counted(t, "rescued")

@@ -24,7 +24,7 @@ type Event struct {
 	Host, Target []byte
 
 	Status   int            // of the answer that the client got
-	Answered migration.Side // the side that gave it; "" when no side was asked
+	Answered migration.Side // the side that gave it; "" when no side was asked, as by a hit of the cache
 	Decision migration.Side // the side that was asked first; "" for none
 	Reason   migration.Code // of the decision; "" when no side was asked
 	Rule     int            // the rule that decided, from 0; -1 for none
@@ -34,6 +34,7 @@ type Event struct {
 	// 01/Jan/2024:12:00:00 +0000.
 	Logged      []byte
 	RequestTime time.Duration
+	Cached      Cached
 	// New and Old describe what each side did, whatever the client got.
 	New, Old Upstream
 }

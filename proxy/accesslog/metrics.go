@@ -17,6 +17,7 @@ type metrics struct {
 	failures *prometheus.CounterVec
 	latency  *prometheus.HistogramVec
 	rescued  *prometheus.CounterVec
+	cache    *prometheus.CounterVec
 	lines    prometheus.Counter
 	dropped  *prometheus.CounterVec
 
@@ -42,6 +43,9 @@ func newMetrics() *metrics {
 		rescued: counters("rescued_total",
 			"Requests that failed on new and that old then answered, by the failure of new: connect, timeout, reset or status.",
 			labelService, "reason"),
+		cache: counters("cache_requests_total",
+			"Requests of services with a cache that it may answer, by the side whose answers it keeps and by result: hit, miss, expired (asked again), stale or updating (an old answer, as the backend allowed). A hit counts in requests_total with side none.",
+			labelService, "side", "result"),
 		lines: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "migration_proxy_log_lines_total", Help: "Lines of the access log that were read.",
 		}),
@@ -55,7 +59,7 @@ func newMetrics() *metrics {
 }
 
 func (m *metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.requests, m.failures, m.latency, m.rescued, m.lines, m.dropped}
+	return []prometheus.Collector{m.requests, m.failures, m.latency, m.rescued, m.cache, m.lines, m.dropped}
 }
 
 // Describe implements prometheus.Collector.
@@ -79,6 +83,7 @@ func (m *metrics) remove(service string) {
 	m.failures.DeletePartialMatch(labels)
 	m.latency.DeletePartialMatch(labels)
 	m.rescued.DeletePartialMatch(labels)
+	m.cache.DeletePartialMatch(labels)
 }
 
 // request gives the counter of requests like e.

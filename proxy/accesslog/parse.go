@@ -12,7 +12,7 @@ import (
 // fields are the raw values of one line.
 type fields struct {
 	backend, token, service, requestID, host  []byte
-	requestTime, addresses                    []byte
+	requestTime, addresses, cache             []byte
 	statuses, connects, headers, responses    []byte
 	hasBackend, hasToken, hasUpstream, hasHdr bool
 }
@@ -33,7 +33,8 @@ var (
 //
 // (one line in the log). Fields after $body_bytes_sent may have any order, and
 // unknown ones are skipped. upstream_header_time, if the line has it,
-// distinguishes a backend's own 502 from a broken connection.
+// distinguishes a backend's own 502 from a broken connection. Lines of services with a
+// cache also have cache="new_backend HIT".
 //
 // No client can forge a field: nginx writes `"`, `\` and control characters in
 // a value as \xHH, so the first raw quote begins the request line and the
@@ -178,6 +179,8 @@ func (f *fields) set(key, value []byte) {
 		f.headers, f.hasHdr = value, true
 	case "upstream_response_time":
 		f.responses = value
+	case "cache":
+		f.cache = value
 	}
 }
 
@@ -193,6 +196,7 @@ func (e *Event) fill(f *fields) error {
 	if err := e.readToken(orEmpty(f.token)); err != nil {
 		return err
 	}
+	e.readCache(orEmpty(f.cache))
 	e.readTries(f)
 	return nil
 }

@@ -132,11 +132,15 @@ func meaning(t *testing.T, e Event) []byte {
 			"latency": o.Latency.String(), "failure": o.Failure(),
 		}
 	}
-	text, err := json.MarshalIndent(map[string]any{
+	all := map[string]any{
 		"service": string(e.Service), "request_id": string(e.RequestID), "status": e.Status,
 		"answered": e.Answered, "decision": e.Decision, "reason": e.Reason, "rule": e.Rule, "bucket": e.Bucket,
 		"request_time": e.RequestTime.String(), "rescued": e.Rescued(), "new": side(e.New), "old": side(e.Old),
-	}, "", "  ")
+	}
+	if e.Cached.Result != "" {
+		all["cached"] = map[string]any{"result": e.Cached.Result, "side": e.Cached.Side}
+	}
+	text, err := json.MarshalIndent(all, "", "  ")
 	require.NoError(t, err)
 	return append(text, '\n')
 }

@@ -17,6 +17,9 @@ type tryLists struct {
 // readTries finds out which sides were asked, in which order, and what each did.
 func (e *Event) readTries(f *fields) {
 	lists := tryLists{f.statuses, f.connects, f.headers, f.responses, 0}
+	if len(orEmpty(f.addresses)) == 0 && e.fromCache() {
+		return
+	}
 	if len(orEmpty(f.addresses)) == 0 {
 		e.reachedNoSide()
 		return
