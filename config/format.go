@@ -35,6 +35,7 @@ type service struct {
 	NewHost        migration.Host       `yaml:"new_host" required:"true" doc:"Host header and SNI of requests to new."`
 	NewBackend     migration.Backend    `yaml:"new_backend" required:"true" doc:"host:port or scheme://host[:port] of new; without a scheme, port 443 means https."`
 	Namespaces     []namespace          `yaml:"namespaces" doc:"Namespaces, besides that of old_backend, where annotation migration-proxy.io/service may say that another backend is the same application."`
+	RewriteOrigin  bool                 `yaml:"rewrite_origin" default:"true" doc:"In requests to new, put new_host in Origin and Referer in the place of the host that the client called, as in Host; false for an application that compares them with X-Forwarded-Host."`
 	PathPrefix     migration.PathPrefix `yaml:"path_prefix" default:"/" doc:"Prefix of the paths that belong to the service, compared element by element; a request that no prefix of its host covers goes to the longest one that its path begins with, upper and lower case alike; (old_host, path_prefix) is unique."`
 	Mode           migration.Mode       `yaml:"mode" default:"proxy" doc:"proxy: all traffic goes through the proxy; canary: the ingress controller splits the traffic by canary annotations."`
 	Timeout        *time.Duration       `yaml:"timeout" doc:"Replaces global.default_timeout for this service."`

@@ -26,7 +26,7 @@ func TestDefaults(t *testing.T) {
 		Name: "api", OldHost: "api.example.com", PathPrefix: "/", NewHost: "api.new.example.com",
 		OldBackend: migration.Backend{Scheme: migration.HTTP, Host: "api.team.svc.cluster.local", Port: 8080},
 		NewBackend: migration.Backend{Scheme: migration.HTTPS, Host: "api.new.example.com", Port: 443},
-		Mode:       migration.ModeProxy, Timeout: 60 * time.Second, Tries: 3,
+		Mode:       migration.ModeProxy, RewriteOrigin: true, Timeout: 60 * time.Second, Tries: 3,
 		ConnectTimeout: 5 * time.Second, Keepalive: migration.Keepalive{Connections: 32, Requests: 1000, Idle: 1500 * time.Millisecond},
 		TLS:      migration.TLS{Verify: true},
 		Strategy: migration.StrategyWeight, HashKey: migration.HashKey{Source: migration.KeyHeader, Name: "X-User-ID"},

@@ -171,6 +171,9 @@ type Service struct {
 	// Namespaces are those, besides the one of OldBackend, where an Ingress may say by
 	// an annotation that its backend is the same application.
 	Namespaces []string
+	// RewriteOrigin puts NewHost in the place of the client's host in the Origin and
+	// Referer of requests to new, as in their Host.
+	RewriteOrigin bool
 
 	// Timeout is how long new may take for each attempt until its answer begins, and
 	// how long it may say nothing while it receives the request or sends the answer.

@@ -16,7 +16,6 @@ func (d *draft) proxyDefaults() directives {
 		line("proxy_buffering", "off"),
 		line("proxy_buffer_size", "16k"),
 		line("proxy_buffers", "8", "16k"),
-		line("proxy_redirect", "off"),
 		line("proxy_headers_hash_max_size", "1024"),
 		line("proxy_headers_hash_bucket_size", "128"),
 		line("proxy_ignore_headers", "X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate",
@@ -28,9 +27,7 @@ func (d *draft) proxyDefaults() directives {
 		mapping("$http_upgrade", "$mp_upgrade", "", "", `~*(?:\A|[\s,])(?:h2|http|tls)`, "", "default", "$http_upgrade"),
 		mapping("$mp_upgrade", "$mp_connection", "", "", "default", "upgrade"),
 	}
-	for _, name := range []string{"Date", "Server", "X-Pad", "X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset"} {
-		lines = append(lines, line("proxy_pass_header", name))
-	}
+	lines = append(lines, passedHeaders()...)
 	if d.params.Version.passesTrailers() {
 		lines = append(lines, line("proxy_pass_trailers", "on"))
 	}
@@ -40,9 +37,23 @@ func (d *draft) proxyDefaults() directives {
 			line("early_hints", "$mp_hints"))
 	}
 	lines = append(lines, d.limitDefaults()...)
-	lines = append(lines, d.requestHeaders()...)
+	lines = append(lines, d.answerNames()...)
+	lines = append(lines, d.answerHeaders()...)
+	lines = append(lines, d.originMaps()...)
+	lines = append(lines, d.newHeaders()...)
 	lines = append(lines, d.tlsDefaults()...)
 	return append(lines, d.compression()...)
+}
+
+// passedHeaders passes headers of answers that nginx hides unless told otherwise, and
+// more.
+func passedHeaders(more ...string) directives {
+	var lines directives
+	for _, name := range append([]string{"Date", "Server", "X-Pad", "X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate",
+		"X-Accel-Buffering", "X-Accel-Charset"}, more...) {
+		lines = append(lines, line("proxy_pass_header", name))
+	}
+	return lines
 }
 
 // tlsDefaults gives the directives for all https backends. The defaults of

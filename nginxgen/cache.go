@@ -130,8 +130,8 @@ func (d *draft) cacheLines(s *migration.Service, side migration.Side) directives
 		line("access_log", "syslog:server=unix:"+d.path("failures.sock")+",nohostname,tag=migration", "migration_cache", "if=$mp_urgent"),
 	}
 	if d.table.Global().DebugHeaders {
-		if !s.Sticky() { // setSticky has them
-			lines = append(lines, d.addedHeaders()...)
+		if side == migration.New && !s.Sticky() { // otherwise the location has them
+			lines = append(lines, append(d.addedHeaders(), d.addTranslated()...)...)
 		}
 		lines = append(lines, line("add_header", "X-Migration-Cache", "$upstream_cache_status", "always"))
 	}

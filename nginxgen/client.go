@@ -18,21 +18,31 @@ func (d *draft) clientMaps() directives {
 	if d.trustsProxies() {
 		lines = append(lines, d.clientAddress()...)
 	}
-	proto := "$http_x_forwarded_proto"
 	if !d.params.BehindControllers {
 		lines = append(lines, d.edgeMaps()...)
-		proto = "$mp_forwarded_proto"
 	}
 	return append(lines,
 		// The host and port for redirects and for the X-Forwarded-Host of new.
 		// nginx does not check what follows the colon of a Host header
 		// ("a:80@evil"), so this map does.
-		mapping("$mp_called_host", "$mp_client_authority", `~\A[^:@]+(?::[0-9]+)?\z`, "$mp_called_host", "default", "$host"),
-		// For new; the location of old sets the variable to what the client sent.
-		mapping("", "$mp_forwarded_host", "default", "$mp_client_authority"),
-		// In redirects the scheme is http or https, whatever the client sent.
-		mapping(proto, "$mp_client_scheme", `~*\Ahttps\z`, "https", `~*\Ahttp\z`, "http", "default", "$scheme"),
+		mapping("$mp_called_host", "$mp_client_authority", d.authorities()...),
 	)
+}
+
+// authorities gives what new is told for a Host header. The hosts of the table are there
+// so that nginx need not ask the expression for most requests.
+func (d *draft) authorities() []string {
+	hosts := map[string]bool{}
+	for _, s := range d.table.Services() {
+		if !s.OldHost.Wildcard() {
+			hosts[mapKey(string(s.OldHost))] = true
+		}
+	}
+	var pairs []string
+	for _, host := range sortedKeys(hosts) {
+		pairs = append(pairs, host, "$mp_called_host")
+	}
+	return append(pairs, `~\A[^:@]+(?::[0-9]+)?\z`, "$mp_called_host", "default", "$host")
 }
 
 // trustsProxies tells whether the config names trusted proxies.
@@ -87,17 +97,35 @@ func (d *draft) trustedProxies() directives {
 	}
 }
 
-// requestHeaders gives the headers that the proxy sets. Some applications read a
-// name with underscores as the same header, so those names are removed: a client
-// must not override the headers of the proxy.
-func (d *draft) requestHeaders() directives {
-	own := [][2]string{{"Forwarded", "Host"}}
-	lines := append(hopHeaders("$mp_host"), line("proxy_set_header", "X-Forwarded-Host", "$mp_forwarded_host"))
-	if !d.params.BehindControllers {
-		own = append(own, [][2]string{{"Real", "IP"}, {"Forwarded", "For"}, {"Forwarded", "Proto"}, {"Forwarded", "Port"}}...)
-		lines = append(lines, d.edgeHeaders()...)
+// newHeaders gives the headers that the proxy sets in requests to new.
+func (d *draft) newHeaders() directives {
+	lines := append(hopHeaders("$mp_host"),
+		line("proxy_set_header", "X-Forwarded-Host", "$mp_client_authority"),
+		line("proxy_set_header", "Origin", "$mp_origin"),
+		line("proxy_set_header", "Referer", "$mp_referer"))
+	if d.params.BehindControllers {
+		return append(lines, withoutUnderscores([2]string{"Forwarded", "Host"})...)
 	}
-	for _, words := range own {
+	return append(lines, d.edgeHeaders()...)
+}
+
+// oldRequest gives the headers that the proxy sets in requests to old. They are a
+// list of their own, because some headers are for new only.
+func (d *draft) oldRequest() directives {
+	lines := hopHeaders("$mp_called_host")
+	if d.params.BehindControllers {
+		return lines
+	}
+	lines = append(lines, line("proxy_set_header", "X-Forwarded-Host", "$http_x_forwarded_host"))
+	return append(lines, d.edgeHeaders()...)
+}
+
+// withoutUnderscores removes other spellings of headers X-A-B that the proxy sets.
+// Some applications read them as the same header: a client must not override the
+// headers of the proxy.
+func withoutUnderscores(names ...[2]string) directives {
+	lines := directives{}
+	for _, words := range names {
 		for _, separators := range [][2]string{{"_", "_"}, {"_", "-"}, {"-", "_"}} {
 			name := "X" + separators[0] + words[0] + separators[1] + words[1]
 			lines = append(lines, line("proxy_set_header", name, ""))
@@ -124,11 +152,13 @@ func (d *draft) edgeHeaders() directives {
 	if d.trustsProxies() {
 		forwardedFor, realIP, requestID = "$mp_forwarded_for", "$mp_real_ip", "$mp_passed_request_id"
 	}
-	return directives{
+	lines := directives{
 		line("proxy_set_header", "X-Request-ID", requestID),
 		line("proxy_set_header", "X-Real-IP", realIP),
 		line("proxy_set_header", "X-Forwarded-For", forwardedFor),
 		line("proxy_set_header", "X-Forwarded-Proto", "$mp_forwarded_proto"),
 		line("proxy_set_header", "X-Forwarded-Port", "$mp_forwarded_port"),
 	}
+	return append(lines, withoutUnderscores([2]string{"Forwarded", "Host"}, [2]string{"Real", "IP"},
+		[2]string{"Forwarded", "For"}, [2]string{"Forwarded", "Proto"}, [2]string{"Forwarded", "Port"})...)
 }

@@ -49,7 +49,8 @@ var harmless = map[string][]string{
 	"default_timeout":  {"30s"},
 	"max_body_size":    {"0"},
 	"ttl":              {"1h"},
-	"old_host":         {"other.example.com"},
+	"old_host":         {"other.example.com", "other", "other.example"},
+	"new_host":         {"other.example.com", "other", "other.example", "a.other.example.com", "a.b.other.example.com", "a.b.c.other.example.net"},
 	"client_cert_file": {"/etc/migration-proxy/other.pem"},
 	"cidr":             {"0.0.0.0/0", "1.2.3.4"},
 }

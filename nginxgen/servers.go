@@ -2,7 +2,6 @@ package nginxgen
 
 import (
 	"net/netip"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -30,7 +29,7 @@ func (d *draft) adminServer() directives {
 // which no directive sets, and a table may have no service.
 func (d *draft) unknownHostServer() directives {
 	variables := directives{}
-	for _, name := range []string{"service", "salt", "token", "backend", "host", "server_name", "strategy", "state", "drain"} {
+	for _, name := range []string{"service", "salt", "keeps_origin", "token", "backend", "host", "server_name", "strategy", "state", "drain"} {
 		variables = append(variables, line("set", "$mp_"+name, ""))
 	}
 	// There is no server_name: even "_" may be the host of a service.
@@ -199,9 +198,8 @@ func (d *draft) tryNew(s *migration.Service) *directive {
 	return line("try_files", "/$mp_class$mp_stream$mp_connection/$mp_token", "$mp_otherwise."+string(s.Name))
 }
 
-// proxyToNew sends the request to new, and translates the name of new in the
-// response (redirects, cookies) to the name that the client knows. New may be silent
-// for the allowed time.
+// proxyToNew sends the request to new, which may be silent for the allowed time. See
+// answerNames for the names in its response.
 func (d *draft) proxyToNew(s *migration.Service, allowed time.Duration) directives {
 	lines := directives{
 		line("set", "$mp_backend", "new_backend"),
@@ -210,13 +208,10 @@ func (d *draft) proxyToNew(s *migration.Service, allowed time.Duration) directiv
 	if s.NewBackend.Scheme == migration.HTTPS {
 		lines = append(lines, line("set", "$mp_server_name", string(s.ServerName())))
 	}
-	lines = append(lines,
-		line("proxy_pass", string(s.NewBackend.Scheme)+"://"+upstreamName(s, migration.New)),
-		line("proxy_redirect", `~*\A(?:https?:)?//`+regexp.QuoteMeta(string(s.NewHost))+`(?::[0-9]+)?(?<mp_rest>[/?#].*)?\z`,
-			"$mp_client_scheme://$mp_client_authority$mp_rest"),
-		line("proxy_cookie_domain", string(s.NewHost), "$host"))
+	lines = append(lines, keepsOrigin(s)...)
+	lines = append(lines, line("proxy_pass", string(s.NewBackend.Scheme)+"://"+upstreamName(s, migration.New)))
 	lines = append(lines, d.serviceTLS(s)...)
-	lines = append(lines, d.setSticky(s)...)
+	lines = append(lines, d.addedToNew(s)...)
 	return append(lines, d.limitsToNew(s, allowed)...)
 }
 
@@ -232,18 +227,14 @@ func (d *draft) oldLocation(s *migration.Service) directives {
 		// the old cluster it is rarely signed by a known authority.
 		lines = append(lines, line("set", "$mp_server_name", "$host"), line("proxy_ssl_verify", "off"))
 	}
-	if d.params.BehindControllers {
-		// Lines of its own, without those of the http block: no X-Forwarded-Host.
-		lines = append(lines, hopHeaders("$mp_called_host")...)
-	} else {
-		lines = append(lines, line("set", "$mp_forwarded_host", "$http_x_forwarded_host"))
-	}
+	lines = append(lines, d.oldRequest()...)
+	lines = append(lines, d.oldAnswers()...)
 	if d.table.Global().DebugHeaders {
 		lines = append(lines, stateOfService()...)
 	}
 	lines = append(lines,
 		line("proxy_pass", string(s.OldBackend.Scheme)+"://"+upstreamName(s, migration.Old)),
 		line("proxy_request_buffering", "off"))
-	lines = append(lines, d.setSticky(s)...)
+	lines = append(lines, d.addedToOld(s)...)
 	return append(lines, d.limitsToOld(s)...)
 }

@@ -42,16 +42,34 @@ func stickyValues() directives {
 	}
 }
 
-// setSticky gives the headers of answers of a location of a sticky service: the
-// cookie, and those of the http block, as a location that adds a header inherits none.
+// setSticky adds the cookie to answers of a sticky service.
 func (d *draft) setSticky(s *migration.Service) directives {
 	if !s.Sticky() {
 		return nil
 	}
-	return append(d.addedHeaders(), line("add_header", "Set-Cookie", "$mp_"+d.userKeys[s.HashKey]+"_cookie", "always"))
+	return directives{line("add_header", "Set-Cookie", "$mp_"+d.userKeys[s.HashKey]+"_cookie", "always")}
 }
 
-// addedHeaders gives the headers that the http block adds to all answers.
+// addedToNew gives the headers that a location adds to answers of new, if they are not
+// those of the http block: a location that adds a header inherits none.
+func (d *draft) addedToNew(s *migration.Service) directives {
+	if !s.Sticky() {
+		return nil
+	}
+	return append(d.addedHeaders(), append(d.addTranslated(), d.setSticky(s)...)...)
+}
+
+// addedToOld gives the headers of answers of old: the translated ones of the http block
+// are for new.
+func (d *draft) addedToOld(s *migration.Service) directives {
+	lines := append(d.addedHeaders(), d.setSticky(s)...)
+	if len(lines) == 0 {
+		lines = append(lines, line("add_header", "Alt-Svc", "")) // an empty value adds nothing
+	}
+	return lines
+}
+
+// addedHeaders gives the headers that all answers get.
 func (d *draft) addedHeaders() directives {
 	var lines directives
 	if d.params.Version.NeedsDrain() {

@@ -35,7 +35,7 @@ var known = strings.Fields(`
 	if ignore_invalid_headers
 	keepalive keepalive_min_timeout keepalive_requests keepalive_timeout
 	large_client_header_buffers listen location log_format
-	map map_hash_bucket_size msie_padding
+	map map_hash_bucket_size map_hash_max_size msie_padding
 	pid
 	proxy_buffer_size proxy_buffering proxy_buffers
 	proxy_cache proxy_cache_key proxy_cache_path proxy_cache_valid

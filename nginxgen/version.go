@@ -57,6 +57,10 @@ func (v Version) sharesTLS() bool { return !v.Before(Version{1, 23, 2}) }
 // (before 1.23.0).
 func (v Version) heedsLastVaryOnly() bool { return v.Before(Version{1, 23, 0}) }
 
+// joinsLines tells whether variables of headers have all lines of a header, joined by
+// ", " (from 1.23.0 on). Before, they have only the first.
+func (v Version) joinsLines() bool { return !v.Before(Version{1, 23, 0}) }
+
 // passesTrailers tells whether a backend's trailers can reach the client (from
 // 1.27.2 on).
 func (v Version) passesTrailers() bool { return !v.Before(Version{1, 27, 2}) }

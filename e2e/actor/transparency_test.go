@@ -27,6 +27,8 @@ var reasons = map[string]string{
 	"old Te":               "a header for one hop; nginx ends it",
 	"new Te":               "a header for one hop; nginx ends it",
 	"new X-Forwarded-Host": "the host of the client, because Host is new's own",
+	"new Origin":           "applications compare it with Host (rewrite_origin)",
+	"new Referer":          "applications compare it with Host (rewrite_origin)",
 }
 
 const (

@@ -26,6 +26,26 @@ var unavoidable = map[string]difference{
 			direct.Start = strings.TrimSuffix(direct.Start, "0") + "1"
 		},
 	},
+	"no Alt-Svc": {
+		why: "its port is not one of the hop that the client sees, and another host leads past the proxy (ADR 21)",
+		answer: func(t *testing.T, direct, proxied *message) {
+			require.Empty(t, proxied.value("Alt-Svc"))
+			require.NotEmpty(t, direct.value("Alt-Svc"))
+			direct.Header = direct.without("Alt-Svc")
+		},
+	},
+	"the origin without a port": {
+		why: "new_host has no port, and Origin and Referer follow Host",
+		request: func(t *testing.T, direct, proxied *message) {
+			for _, m := range []*message{direct, proxied} {
+				for i, line := range m.Header {
+					if strings.HasPrefix(line, "Origin") || strings.HasPrefix(line, "Referer") {
+						m.Header[i] = strings.Replace(line, ":8443", "", 1)
+					}
+				}
+			}
+		},
+	},
 	"HTTP/1.1 towards the client": {
 		why: "the version belongs to the hop between client and nginx (RFC 9110, 2.5)",
 		answer: func(t *testing.T, direct, proxied *message) {

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
 
 // newHost is the name of the services in the new cluster.
@@ -36,7 +37,8 @@ var perHop = []string{"Connection", "Keep-Alive", "Transfer-Encoding"}
 //	> request line, and headers; {host} is the name that the client uses
 //	< the response of the backend; {self} is the Host it got, {length} the
 //	  length of the body, {20k} 20 KB of text
-//	= Name: value     the header that a client of new gets instead
+//	= Name: value     the header that a client of new gets instead; with a version
+//	                  of nginx after the =, only from that version on
 //	! difference      that nginx cannot avoid, see unavoidable
 type exchange struct {
 	name, request, answer string
@@ -76,7 +78,9 @@ func parseExchange(t *testing.T, text string) exchange {
 		case "<":
 			answer = append(answer, rest)
 		case "=":
-			e.translated = append(e.translated, rest)
+			if header, holds := fromVersion(t, line[1:]); holds {
+				e.translated = append(e.translated, header)
+			}
 		case "!":
 			require.Contains(t, unavoidable, rest, e.name)
 			e.differs = append(e.differs, rest)
@@ -90,6 +94,17 @@ func parseExchange(t *testing.T, text string) exchange {
 		e.answer = wireText(answer)
 	}
 	return e
+}
+
+// fromVersion reads "1.23 Name: value" or " Name: value".
+func fromVersion(t *testing.T, text string) (header string, holds bool) {
+	first, header, _ := strings.Cut(text, " ")
+	if first == "" {
+		return header, true
+	}
+	version, err := nginxgen.ParseVersion("nginx/" + first + ".0")
+	require.NoError(t, err)
+	return header, !nginxVersion(t).Before(version)
 }
 
 // wireText joins the lines of head and body.
@@ -243,7 +258,7 @@ func (l comparison) translate(header []string) []string {
 		translated.Header = translated.without(name)
 	}
 	for _, line := range l.translated {
-		translated.Header = append(translated.Header, strings.ReplaceAll(line, "{host}", l.usedName))
+		translated.Header = append(translated.Header, strings.NewReplacer("{host}", l.usedName, "{self}", l.ownName).Replace(line))
 	}
 	return translated.Header
 }
