@@ -61,6 +61,13 @@ type Cluster struct {
 	edits sync.RWMutex
 }
 
+// ClientAs is a client with the rights of another user.
+func (c *Cluster) ClientAs(user string) (kubernetes.Interface, error) {
+	config := rest.CopyConfig(c.config)
+	config.Impersonate.UserName = user
+	return kubernetes.NewForConfig(config)
+}
+
 // Main calls the function with a cluster in which all actors run, and gives its exit
 // status. It must come first in main or TestMain: for the namespaces of a local
 // cluster the program starts again. progress, if not nil, gets the steps that take
