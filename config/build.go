@@ -31,7 +31,7 @@ func (s service) build(g global) migration.Service {
 	built := migration.Service{
 		Name: s.Name, OldHost: migration.Host(s.OldHost), PathPrefix: s.PathPrefix,
 		OldBackend: s.OldBackend, NewHost: s.NewHost, NewBackend: s.NewBackend,
-		Mode: s.Mode, RewriteOrigin: s.RewriteOrigin, Keepalive: s.Keepalive.build(g.Keepalive), Tries: int(g.RetryAttempts),
+		Protocol: s.Protocol, Mode: s.Mode, RewriteOrigin: s.RewriteOrigin, Keepalive: s.Keepalive.build(g.Keepalive), Tries: int(g.RetryAttempts),
 		MaxBodyBytes: int64(s.MaxBodySize), Gzip: s.Gzip, TLS: s.TLS.build(),
 		Enabled: s.Migration.Enabled, Strategy: s.Migration.Strategy, Share: s.Migration.Percentage,
 		HashKey: s.Migration.HashKey, Cohort: s.Migration.Cohort,

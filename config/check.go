@@ -132,7 +132,7 @@ func (c stickyCohorts) check(i int, v locatedService) {
 }
 
 var serviceChecks = []func(locatedService){
-	checkHeaderRules, checkIPRules, checkStrategyRules, checkUserHash, checkTLS, checkVerify, checkClientCert, checkStatuses, checkCanaryMode,
+	checkHeaderRules, checkIPRules, checkStrategyRules, checkUserHash, checkTLS, checkVerify, checkClientCert, checkStatuses, checkCanaryMode, checkGRPC,
 }
 
 func checkHeaderRules(v locatedService) {
@@ -250,5 +250,24 @@ func checkCanaryMode(v locatedService) {
 		case rule.Target == migration.Old:
 			v.item("header_rules", i, "a header rule to old_cluster does not work in mode canary: %s", wayOut)
 		}
+	}
+}
+
+// checkGRPC refuses settings that gRPC has no use for.
+func checkGRPC(v locatedService) {
+	if v.Protocol != migration.ProtocolGRPC {
+		return
+	}
+	if v.Mode == migration.ModeCanary {
+		v.problem([]string{"mode"}, "canary does not work with protocol grpc: port 8001, which a canary's traffic comes in on, takes HTTP/1.1 only; use mode proxy")
+	}
+	if v.Gzip {
+		v.problem([]string{"gzip"}, "does nothing with protocol grpc, whose messages are compressed by the applications; leave it out")
+	}
+	if v.Cache != nil {
+		v.problem([]string{"cache"}, "does nothing with protocol grpc, where no answer may be kept; leave it out")
+	}
+	if v.HealthCheck != nil && v.HealthCheck.Path != "" && v.HealthCheck.Path != migration.GRPCHealthPath {
+		v.problem([]string{"health_check", "path"}, "%s is no health check of gRPC; write %s, or leave path out to check only that a connection succeeds", v.HealthCheck.Path, migration.GRPCHealthPath)
 	}
 }

@@ -37,6 +37,7 @@ type service struct {
 	Namespaces     []namespace          `yaml:"namespaces" doc:"Namespaces, besides that of old_backend, where annotation migration-proxy.io/service may say that another backend is the same application."`
 	RewriteOrigin  bool                 `yaml:"rewrite_origin" default:"true" doc:"In requests to new, put new_host in Origin and Referer in the place of the host that the client called, as in Host; false for an application that compares them with X-Forwarded-Host."`
 	PathPrefix     migration.PathPrefix `yaml:"path_prefix" default:"/" doc:"Prefix of the paths that belong to the service, compared element by element; a request that no prefix of its host covers goes to the longest one that its path begins with, upper and lower case alike; (old_host, path_prefix) is unique."`
+	Protocol       migration.Protocol   `yaml:"protocol" default:"http" doc:"http, or grpc: clients and both backends speak HTTP/2 as gRPC needs it; requests come in on port 8002."`
 	Mode           migration.Mode       `yaml:"mode" default:"proxy" doc:"proxy: all traffic goes through the proxy; canary: the ingress controller splits the traffic by canary annotations."`
 	Timeout        *time.Duration       `yaml:"timeout" doc:"Replaces global.default_timeout for this service."`
 	ConnectTimeout *time.Duration       `yaml:"connect_timeout" doc:"Replaces global.connect_timeout for this service."`
@@ -112,7 +113,7 @@ type cache struct {
 }
 
 type healthCheck struct {
-	Path      probePath     `yaml:"path" blank:"true" doc:"Path of the GET request; empty to check only that a connection succeeds."`
+	Path      probePath     `yaml:"path" blank:"true" doc:"Path of the GET request; empty to check only that a connection succeeds. With protocol grpc it may be /grpc.health.v1.Health/Check, and gRPC's own health service is asked."`
 	Interval  time.Duration `yaml:"interval" default:"5s" doc:"Time between two health checks."`
 	Timeout   time.Duration `yaml:"timeout" default:"2s" doc:"Timeout of one health check."`
 	Healthy   streak        `yaml:"healthy" default:"2" doc:"Successes in a row that make new healthy."`

@@ -62,6 +62,7 @@ var leaves = map[reflect.Type]leaf{
 	reflect.TypeFor[filePath]():             textLeaf(parseFilePath, `^/[!#-:<-Z^-z|~\[\]]*$`),
 	reflect.TypeFor[probePath]():            textLeaf(parseProbePath, probePathPattern.String()),
 	reflect.TypeFor[time.Duration]():        textLeaf(parseDuration, `^([0-9.]+(ms|s|m|h))+$`),
+	reflect.TypeFor[migration.Protocol]():   enum(migration.ProtocolHTTP, migration.ProtocolGRPC),
 	reflect.TypeFor[migration.Mode]():       enum(migration.ModeProxy, migration.ModeCanary),
 	reflect.TypeFor[migration.Strategy](): enum(migration.StrategyWeight, migration.StrategyUserHash,
 		migration.StrategyHeader, migration.StrategyIP),

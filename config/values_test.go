@@ -26,6 +26,7 @@ func TestDefaults(t *testing.T) {
 		Name: "api", OldHost: "api.example.com", PathPrefix: "/", NewHost: "api.new.example.com",
 		OldBackend: migration.Backend{Scheme: migration.HTTP, Host: "api.team.svc.cluster.local", Port: 8080},
 		NewBackend: migration.Backend{Scheme: migration.HTTPS, Host: "api.new.example.com", Port: 443},
+		Protocol:   migration.ProtocolHTTP,
 		Mode:       migration.ModeProxy, RewriteOrigin: true, Timeout: 60 * time.Second, Tries: 3,
 		ConnectTimeout: 5 * time.Second, Keepalive: migration.Keepalive{Connections: 32, Requests: 1000, Idle: 1500 * time.Millisecond},
 		TLS:      migration.TLS{Verify: true},
@@ -47,6 +48,7 @@ func TestEveryValueIsRead(t *testing.T) {
 		Name: "shop", OldHost: "shop.example.com", PathPrefix: "/", NewHost: "shop.new.example.com",
 		OldBackend: migration.Backend{Scheme: migration.HTTP, Host: "shop.team.svc.cluster.local", Port: 8080},
 		NewBackend: migration.Backend{Scheme: migration.HTTPS, Host: "shop.new.example.com", Port: 8443},
+		Protocol:   migration.ProtocolHTTP,
 		Mode:       migration.ModeProxy, Namespaces: []string{"gateway"}, Timeout: 10 * time.Second, Tries: 3, MaxBodyBytes: 10 << 20, Gzip: true,
 		ConnectTimeout: 2 * time.Second, Keepalive: migration.Keepalive{Connections: 8, Requests: 100, Idle: 4 * time.Second},
 		TLS: migration.TLS{

@@ -167,6 +167,7 @@ type Service struct {
 	OldBackend Backend
 	NewHost    Host // Host header of requests to new; also the SNI, unless TLS.ServerName is set
 	NewBackend Backend
+	Protocol   Protocol
 	Mode       Mode
 	// Namespaces are those, besides the one of OldBackend, where an Ingress may say by
 	// an annotation that its backend is the same application.

@@ -42,6 +42,10 @@ func (d *draft) proxyDefaults() directives {
 	lines = append(lines, d.originMaps()...)
 	lines = append(lines, d.newHeaders()...)
 	lines = append(lines, d.tlsDefaults()...)
+	if d.usesGRPC() {
+		lines = append(lines, grpcTwins(lines)...)
+		lines = append(lines, d.standbyMaps()...)
+	}
 	return append(lines, d.compression()...)
 }
 
@@ -86,6 +90,8 @@ func (d *draft) serviceTLS(s *migration.Service) directives {
 	switch {
 	case !s.TLS.Verify:
 		lines = append(lines, line("proxy_ssl_verify", "off"))
+	case hasStandby(s):
+		lines = append(lines, d.standbyTrust(s)...)
 	case s.TLS.CAFile != "":
 		lines = append(lines, line("proxy_ssl_trusted_certificate", d.params.Files.TrustedFile(s.TLS.CAFile)))
 	case !d.params.Version.sharesTLS() && d.params.CADir != "":
@@ -121,7 +127,7 @@ func (d *draft) upstreams(s *migration.Service) directives {
 	}
 	return directives{
 		block("upstream", []string{upstreamName(s, migration.Old)}, d.addresses(s.OldBackend, s.Tries), keepalive(toOld)),
-		block("upstream", []string{upstreamName(s, migration.New)}, d.addresses(s.NewBackend, s.Tries), keepalive(s.Keepalive)),
+		block("upstream", []string{upstreamName(s, migration.New)}, d.addressesOfNew(s), keepalive(s.Keepalive)),
 	}
 }
 

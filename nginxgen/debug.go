@@ -2,13 +2,16 @@ package nginxgen
 
 // debugHeaders gives the values of X-Migration-Side and X-Migration-Reason, which
 // addedHeaders adds to responses. The reason is the one of migration.Decide.
-func debugHeaders() directives {
+func (d *draft) debugHeaders() directives {
+	pairs := []string{"", ""} // no side if nginx answers before it has asked one
+	if d.any(hasStandby) {
+		pairs = append(pairs, atStandby, "old")
+	}
 	return directives{
 		mapping("$mp_token", "$mp_spoke", `~\Abucket/`, "$mp_strategy", `~\A(?:new|old)/(?<mp_rule>.+)\z`, "$mp_rule", "default", ""),
 		volatileMapping("$mp_state", "$mp_reason", "", "$mp_spoke", "default", "$mp_state"),
 		volatileMapping("$mp_backend", "$mp_chosen", "new_backend", "new", "old_backend", "old", "default", ""),
-		// No side if nginx answers before it has asked one.
-		volatileMapping("$upstream_addr", "$mp_side", "", "", "default", "$mp_chosen"),
+		volatileMapping("$upstream_addr", "$mp_side", append(pairs, "default", "$mp_chosen")...),
 	}
 }
 

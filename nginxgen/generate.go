@@ -15,6 +15,7 @@ type Params struct {
 	RuntimeDir string         // the only directory that nginx writes to
 	Listen     netip.AddrPort // traffic
 	ListenNew  netip.AddrPort // traffic that always goes to new
+	ListenGRPC netip.AddrPort // HTTP/2, if a service has ProtocolGRPC
 	IPv6       bool           // listen on IPv6 too where the address is 0.0.0.0
 	Workers    int            // worker processes
 	OpenFiles  int            // the limit of one worker; 0 means 65536
@@ -105,6 +106,7 @@ func (d *draft) tree() directives {
 		d.maps,
 		d.adminServer(),
 		d.unknownHostServer(),
+		d.unknownHostGRPC(),
 		servers,
 	))
 }

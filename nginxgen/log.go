@@ -20,11 +20,17 @@ const logFormat = `$remote_addr - $remote_user [$time_local] "$request" $status 
 // of a request that failed at new is also sent at once to failures.sock, so that
 // the circuit breaker does not wait for the batch.
 func (d *draft) logging() directives {
+	lines := directives{line("log_format", "migration", logFormat)}
+	lines = append(lines, d.accessLogs("migration", "$mp_urgent")...)
+	return append(append(lines, d.askedMap()), d.grpcMaps()...)
+}
+
+// accessLogs gives the two logs with a format. The variable says which lines are
+// also sent at once.
+func (d *draft) accessLogs(format, urgent string) directives {
 	return directives{
-		line("log_format", "migration", logFormat),
-		line("access_log", d.path("access.log"), "migration", "buffer=64k", "flush=100ms"),
-		line("access_log", "syslog:server=unix:"+d.path("failures.sock")+",nohostname,tag=migration", "migration", "if=$mp_urgent"),
-		d.askedMap(),
+		line("access_log", d.path("access.log"), format, "buffer=64k", "flush=100ms"),
+		line("access_log", "syslog:server=unix:"+d.path("failures.sock")+",nohostname,tag=migration", format, "if="+urgent),
 	}
 }
 

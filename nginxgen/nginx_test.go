@@ -30,6 +30,7 @@ func standardParams(version nginxgen.Version) nginxgen.Params {
 		RuntimeDir: "/run/migration-proxy",
 		Listen:     netip.MustParseAddrPort("0.0.0.0:8000"),
 		ListenNew:  netip.MustParseAddrPort("0.0.0.0:8001"),
+		ListenGRPC: netip.MustParseAddrPort("0.0.0.0:8002"),
 		Workers:    2,
 		ErrorLog:   "stderr",
 		Version:    version,
@@ -76,6 +77,12 @@ func newMachine(t testing.TB) machine {
 	cert, key, err := testbed.WritePair(dir, "client", certificate)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "anchor.pem"), authority.PEM(), 0o600))
+	own, err := authority.Server(nginxgen.StandbyName)
+	require.NoError(t, err)
+	standbyCert, standbyKey, err := testbed.WritePair(dir, "own", own)
+	require.NoError(t, err)
+	require.NoError(t, os.Rename(standbyCert, filepath.Join(dir, nginxgen.StandbyCert)))
+	require.NoError(t, os.Rename(standbyKey, filepath.Join(dir, nginxgen.StandbyKey)))
 	return machine{dir, ca, cert, key}
 }
 

@@ -39,8 +39,12 @@ func (d *draft) unknownHostServer() directives {
 
 // listen gives the listen lines of a server: both ports, on each family.
 func (d *draft) listen(options ...string) directives {
+	return d.listenOn([]netip.AddrPort{d.params.Listen, d.params.ListenNew}, options...)
+}
+
+func (d *draft) listenOn(addresses []netip.AddrPort, options ...string) directives {
 	lines := directives{}
-	for _, at := range []netip.AddrPort{d.params.Listen, d.params.ListenNew} {
+	for _, at := range addresses {
 		lines = append(lines, line("listen", append([]string{at.String()}, options...)...))
 		if d.params.IPv6 && at.Addr() == netip.IPv4Unspecified() {
 			port := "[::]:" + strconv.Itoa(int(at.Port()))
@@ -58,6 +62,7 @@ func (d *draft) servers() directives {
 	for _, services := range d.byHost() {
 		for _, s := range services {
 			all = append(all, d.upstreams(s)...)
+			all = append(all, d.standbyServer(s)...)
 		}
 		all = append(all, d.server(services))
 	}
@@ -84,7 +89,8 @@ func (d *draft) byHost() [][]*migration.Service {
 
 // server gives the server block of one old host.
 func (d *draft) server(services []*migration.Service) *directive {
-	body := append(d.listen(), line("server_name", string(services[0].OldHost)))
+	body := append(d.listen(), d.listenGRPC(services)...)
+	body = append(body, line("server_name", string(services[0].OldHost)))
 	if d.params.Version.NeedsDrain() {
 		body = append(body, d.drain())
 	}
@@ -140,16 +146,18 @@ func (d *draft) locations(s *migration.Service) directives {
 			block("location", []string{"=", string(s.PathPrefix)}, entry),
 			block("location", []string{"^~", string(s.PathPrefix) + "/"}, entry))
 	}
-	if s.Fallback.Enabled {
+	if s.Fallback.Enabled && !s.GRPC() {
 		all = append(all, block("location", []string{"@once." + string(s.Name)}, d.onceLocation(s)))
 		all = append(all, finalErrors(s)...)
 		if retryTarget(s) == "@rescue" {
 			all = append(all, block("location", []string{"@rescue." + string(s.Name)}, d.rescueLocation(s)))
 		}
 	}
-	all = append(all, block("location", []string{"@stream." + string(s.Name)}, d.streamLocation(s)))
-	all = append(all, d.cachedLocations(s)...)
-	return append(all, block("location", []string{"@old." + string(s.Name)}, d.oldLocation(s)))
+	if !s.GRPC() {
+		all = append(all, block("location", []string{"@stream." + string(s.Name)}, d.streamLocation(s)))
+		all = append(all, d.cachedLocations(s)...)
+	}
+	return append(all, block("location", []string{"@old." + string(s.Name)}, d.byProtocol(s, d.oldLocation(s))))
 }
 
 // entryLocation gives the body of the location where requests of a service enter.
@@ -163,6 +171,10 @@ func (d *draft) entryLocation(s *migration.Service) directives {
 	}
 	for _, step := range d.token(s) {
 		lines = append(lines, line("set", "$mp_token", step))
+	}
+	if s.GRPC() { // any call may be a stream, also one that is silent for long
+		lines = append(lines, line("try_files", "/safe/$mp_token", "@old."+string(s.Name)))
+		return d.byProtocol(s, append(lines, d.proxyToNew(s, longSilence)...), d.withStandby(s))
 	}
 	lines = append(lines, d.tryNew(s))
 	return append(lines, d.newLocation(s, s.Timeout)...)

@@ -28,7 +28,7 @@ func (d *draft) routing() directives {
 	}
 	lines = append(lines, d.streams()...)
 	if d.table.Global().DebugHeaders {
-		lines = append(lines, debugHeaders()...)
+		lines = append(lines, d.debugHeaders()...)
 	}
 	return append(lines, d.bucketMaps()...)
 }

@@ -73,7 +73,7 @@ func (d *draft) addedToOld(s *migration.Service) directives {
 func (d *draft) addedHeaders() directives {
 	var lines directives
 	if d.params.Version.NeedsDrain() {
-		lines = append(lines, line("add_header", "Connection", "$mp_drain", "always"))
+		lines = append(lines, line("add_header", "Connection", d.drainValue(), "always"))
 	}
 	if d.table.Global().DebugHeaders {
 		lines = append(lines,

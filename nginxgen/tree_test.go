@@ -25,13 +25,19 @@ import (
 var known = strings.Fields(`
 	#
 	access_log add_header
-	client_body_temp_path client_max_body_size
+	client_body_temp_path client_body_timeout client_max_body_size
 	daemon default_type
 	early_hints
 	error_log error_page events
 	fastcgi_temp_path
-	geo gzip gzip_proxied gzip_types gzip_vary
-	http
+	geo
+	grpc_buffer_size grpc_connect_timeout grpc_ignore_headers
+	grpc_next_upstream grpc_next_upstream_timeout grpc_next_upstream_tries
+	grpc_pass grpc_pass_header grpc_read_timeout grpc_send_timeout grpc_set_header
+	grpc_ssl_certificate grpc_ssl_certificate_key grpc_ssl_conf_command grpc_ssl_name grpc_ssl_protocols
+	grpc_ssl_server_name grpc_ssl_trusted_certificate grpc_ssl_verify grpc_ssl_verify_depth
+	gzip gzip_proxied gzip_types gzip_vary
+	http http2 http2_max_concurrent_streams
 	if ignore_invalid_headers
 	keepalive keepalive_min_timeout keepalive_requests keepalive_timeout
 	large_client_header_buffers listen location log_format
@@ -54,7 +60,7 @@ var known = strings.Fields(`
 	proxy_temp_path
 	real_ip_header real_ip_recursive recursive_error_pages return root
 	scgi_temp_path server server_name server_names_hash_bucket_size server_names_hash_max_size server_tokens
-	set set_real_ip_from split_clients
+	set set_real_ip_from split_clients ssl_certificate ssl_certificate_key
 	try_files
 	underscores_in_headers uninitialized_variable_warn upstream user uwsgi_temp_path
 	variables_hash_bucket_size variables_hash_max_size
@@ -72,7 +78,7 @@ func TestTextIsTheTree(t *testing.T) {
 		for _, table := range goldenTables(t) {
 			draft := newDraft(table, literalEndpoints(table), Params{
 				RuntimeDir: "/run/migration proxy", IPv6: true, Workers: 1, User: "nginx", ErrorLog: "stderr",
-				Listen: netip.MustParseAddrPort("0.0.0.0:80"), ListenNew: netip.MustParseAddrPort("0.0.0.0:81"),
+				Listen: netip.MustParseAddrPort("0.0.0.0:80"), ListenNew: netip.MustParseAddrPort("0.0.0.0:81"), ListenGRPC: netip.MustParseAddrPort("0.0.0.0:82"),
 				Version: version, CAFile: "/ca.pem", CADir: "/certs", AnchorFile: "/anchor.pem",
 			})
 			built := draft.tree()

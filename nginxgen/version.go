@@ -69,3 +69,7 @@ func (v Version) passesTrailers() bool { return !v.Before(Version{1, 27, 2}) }
 // Before, nginx takes 103 for the final response: the client gets both, but its
 // connection serves no more requests until the backend closes its connection.
 func (v Version) passesHints() bool { return !v.Before(Version{1, 29, 0}) }
+
+// detectsHTTP2 tells whether a port may take HTTP/1.1 and HTTP/2 (from 1.25.1 on).
+// Before, a port without TLS takes one of them.
+func (v Version) detectsHTTP2() bool { return !v.Before(Version{1, 25, 1}) }

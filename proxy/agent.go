@@ -101,8 +101,8 @@ const maxSocketPath = 107
 func New(ctx context.Context, options Options) (*Agent, error) {
 	options.setDefaults()
 	dir := options.Params.RuntimeDir
-	if !filepath.IsAbs(dir) || len(filepath.Join(dir, "admin.sock")) > maxSocketPath {
-		return nil, fmt.Errorf("runtime directory %q: write an absolute path of at most %d bytes", dir, maxSocketPath-len("/admin.sock"))
+	if !filepath.IsAbs(dir) || len(dir)+1+nginxgen.LongestSocket > maxSocketPath {
+		return nil, fmt.Errorf("runtime directory %q: write an absolute path of at most %d bytes", dir, maxSocketPath-1-nginxgen.LongestSocket)
 	}
 	binary, err := nginx.Find(ctx, options.NginxPath, dir)
 	if err != nil {

@@ -37,7 +37,8 @@
 //	serving/<digest>           its removal makes the workers of that config drain
 //	weights/ shares/           see package weights
 //	certs/                     see package certfiles
-//	nginx.pid admin.sock access.log error.log temp/
+//	standby.pem standby.key    the certificate of standby servers, see nginxgen
+//	nginx.pid admin.sock old-* access.log error.log temp/
 //
 // The goroutine of Run owns all state that changes; see agentLoop.
 package proxy

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/migration-proxy/migration-proxy/nginxgen"
+	"github.com/migration-proxy/migration-proxy/proxy/nginx"
 )
 
 // runtimeDir is the only directory that the agent writes to; see the package
@@ -35,6 +36,9 @@ func (d runtimeDir) open() (*os.File, error) {
 	}
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, errors.Join(fmt.Errorf("runtime directory %s belongs to another agent that is running (%w); stop it, or give this one a --runtime-dir of its own", d, err), lock.Close())
+	}
+	if err := nginx.EnsureStandbyCertificate(string(d)); err != nil {
+		return nil, errors.Join(err, lock.Close())
 	}
 	return lock, nil
 }

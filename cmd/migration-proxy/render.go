@@ -45,7 +45,7 @@ which change without a reload.`,
 }
 
 func runRender(cmd *cobra.Command, file string, options renderOptions) (err error) {
-	options.render.Listen, options.render.ListenNew = options.listen, options.listenNew
+	options.render.Listen, options.render.ListenNew, options.render.ListenGRPC = options.listen, options.listenNew, options.listenGRPC
 	if options.render.Version, err = nginxgen.ParseVersion("nginx/" + options.version); err != nil {
 		return wrongUsage("--nginx-version %q: write it like 1.22.1", options.version)
 	}

@@ -74,7 +74,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	flags.StringVar(&o.dataPlane.Nginx, "nginx", "nginx", "nginx binary")
 	flags.StringVar(&o.workers, "workers", "auto", "nginx workers; auto is one per CPU that the proxy may use")
 	flags.StringVar(&o.dataPlane.AccessLog, "access-log", dataplane.AccessLogStdout, "file, - for standard output, or off")
-	environmentOf(flags, "listen", "listen-new", "http", "local-config", "namespace", "runtime-dir",
+	environmentOf(flags, "listen", "listen-new", "listen-grpc", "http", "local-config", "namespace", "runtime-dir",
 		"drain", "nginx", "workers", "access-log")
 	o.logs.flags(cmd)
 	o.memory.flags(cmd)
@@ -122,7 +122,7 @@ func (o *runOptions) countWorkers() error {
 
 // complete adds what the flags do not say by themselves.
 func (o *runOptions) complete(cmd *cobra.Command) (err error) {
-	o.dataPlane.Listen, o.dataPlane.ListenNew = o.listen, o.listenNew
+	o.dataPlane.Listen, o.dataPlane.ListenNew, o.dataPlane.ListenGRPC = o.listen, o.listenNew, o.listenGRPC
 	o.dataPlane.Version = versionText()
 	o.dataPlane.Log = o.logs.logger(cmd.ErrOrStderr())
 	slog.SetDefault(o.dataPlane.Log)

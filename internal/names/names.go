@@ -20,15 +20,17 @@ const AppliedHooks = "migration-proxy-applied-hooks"
 const (
 	PortTraffic = "http"   // old or new, as the migration config says
 	PortNew     = "new"    // always new, for mode canary
+	PortGRPC    = "grpc"   // old or new, by HTTP/2
 	PortStatus  = "status" // /health /ready /metrics /status
 
 	TrafficPort = 80
 	NewPort     = 8001
+	GRPCPort    = 8002
 )
 
 // The ports of the processes.
 const (
-	TrafficTargetPort = 8000 // of a proxy, behind TrafficPort; NewPort is the same on both
+	TrafficTargetPort = 8000 // of a proxy, behind TrafficPort; NewPort and GRPCPort are the same on both
 	HTTPPort          = 8080 // /health /ready /metrics, of the proxy and the webhook
 	AdmissionPort     = 9443 // of the webhook, with TLS
 )

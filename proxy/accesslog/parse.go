@@ -14,7 +14,9 @@ type fields struct {
 	backend, token, service, requestID, host  []byte
 	requestTime, addresses, cache             []byte
 	statuses, connects, headers, responses    []byte
+	grpcStatus                                []byte
 	hasBackend, hasToken, hasUpstream, hasHdr bool
+	isGRPC                                    bool
 }
 
 var (
@@ -34,7 +36,7 @@ var (
 // (one line in the log). Fields after $body_bytes_sent may have any order, and
 // unknown ones are skipped. upstream_header_time, if the line has it,
 // distinguishes a backend's own 502 from a broken connection. Lines of services with a
-// cache also have cache="new_backend HIT".
+// cache also have cache="new_backend HIT", and those of gRPC grpc_status="14".
 //
 // No client can forge a field: nginx writes `"`, `\` and control characters in
 // a value as \xHH, so the first raw quote begins the request line and the
@@ -181,6 +183,8 @@ func (f *fields) set(key, value []byte) {
 		f.responses = value
 	case "cache":
 		f.cache = value
+	case "grpc_status":
+		f.grpcStatus, f.isGRPC = value, true
 	}
 }
 
@@ -197,7 +201,13 @@ func (e *Event) fill(f *fields) error {
 		return err
 	}
 	e.readCache(orEmpty(f.cache))
+	if f.isGRPC { // a stream may last for hours: only the time to its beginning is a latency
+		f.responses = f.headers
+	}
 	e.readTries(f)
+	if f.isGRPC {
+		e.readGRPC(orEmpty(f.grpcStatus))
+	}
 	return nil
 }
 

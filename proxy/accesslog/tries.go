@@ -6,17 +6,17 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// tryLists are nginx's four lists, which are read in parallel. A "," separates
+// tryLists are nginx's five lists, which are read in parallel. A "," separates
 // tries on one side, " : " separates the sides: "502, 502 : 200" is two tries
 // on new and one on old.
 type tryLists struct {
-	statuses, connects, headers, responses []byte
-	group                                  int // 0 for the first side, then 1
+	statuses, connects, headers, responses, addresses []byte
+	group                                             int // 0 for the first side, then 1
 }
 
 // readTries finds out which sides were asked, in which order, and what each did.
 func (e *Event) readTries(f *fields) {
-	lists := tryLists{f.statuses, f.connects, f.headers, f.responses, 0}
+	lists := tryLists{f.statuses, f.connects, f.headers, f.responses, f.addresses, 0}
 	if len(orEmpty(f.addresses)) == 0 && e.fromCache() {
 		return
 	}
@@ -31,8 +31,12 @@ func (e *Event) readTries(f *fields) {
 		return
 	}
 	for len(lists.statuses) > 0 {
-		upstream := e.upstreamOf(lists.group)
-		upstream.add(lists.next(), f.hasHdr)
+		upstream, t := e.upstreamOf(lists.group), lists.next()
+		if f.isGRPC && upstream == &e.New && isStandby(t.address) {
+			e.addGivenUp()
+			upstream, t = &e.Old, t.behindStandby()
+		}
+		upstream.add(t, f.hasHdr)
 	}
 }
 
@@ -61,7 +65,7 @@ func (e *Event) upstreamOf(group int) *Upstream {
 }
 
 // try is one element of each list.
-type try struct{ status, connect, header, response []byte }
+type try struct{ status, connect, header, response, address []byte }
 
 // next removes the next try from the lists.
 func (l *tryLists) next() try {
@@ -70,6 +74,7 @@ func (l *tryLists) next() try {
 	t.connect, l.connects, _ = cutTry(l.connects)
 	t.header, l.headers, _ = cutTry(l.headers)
 	t.response, l.responses, _ = cutTry(l.responses)
+	t.address, l.addresses, _ = cutTry(l.addresses)
 	t.status, l.statuses, sideEnds = cutTry(l.statuses)
 	if sideEnds {
 		l.group++

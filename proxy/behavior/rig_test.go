@@ -69,8 +69,9 @@ func newParams(t testing.TB) nginxgen.Params {
 	authority, err := testbed.NewAuthority()
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(anchor, authority.PEM(), 0o644))
+	require.NoError(t, nginx.EnsureStandbyCertificate(dir))
 	return nginxgen.Params{
-		RuntimeDir: dir, Listen: freeAddress(t), ListenNew: freeAddress(t), Workers: 1,
+		RuntimeDir: dir, Listen: freeAddress(t), ListenNew: freeAddress(t), ListenGRPC: freeAddress(t), Workers: 1,
 		ErrorLog: filepath.Join(dir, "error.log"), Version: nginxVersion(t), CAFile: anchor,
 	}
 }

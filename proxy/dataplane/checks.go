@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -26,19 +27,22 @@ func checkOwner(dir string) error {
 	return nil
 }
 
-// checkFlags refuses listeners that exclude one another. nginx tells the two of
-// traffic apart by their port, so these need two ports on any addresses.
+// checkFlags refuses listeners that exclude one another. nginx tells those of
+// traffic apart by their port, so these need ports of their own on any addresses.
 func checkFlags(o *Options) error {
 	traffic, direct := listen.Flag{Name: "listen", Address: o.Listen}, listen.Flag{Name: "listen-new", Address: o.ListenNew}
-	if err := listen.DistinctPorts(traffic, direct); err != nil {
+	grpc := listen.Flag{Name: "listen-grpc", Address: o.ListenGRPC}
+	err := cmp.Or(listen.DistinctPorts(traffic, direct), listen.DistinctPorts(traffic, grpc), listen.DistinctPorts(direct, grpc))
+	if err != nil {
 		return err
 	}
-	return listen.Distinct(traffic, direct, listen.Flag{Name: "http", Address: o.HTTP})
+	return listen.Distinct(traffic, direct, grpc, listen.Flag{Name: "http", Address: o.HTTP})
 }
 
 // checkPorts reports at once what nginx would only write to its log. The ports
 // are not checked when an nginx of a killed agent still has them: the agent
-// takes it over.
+// takes it over. The port for gRPC is not checked either: nginx listens on it only
+// if a service needs it.
 func checkPorts(o *Options) error {
 	if err := checkFlags(o); err != nil {
 		return err

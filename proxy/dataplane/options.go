@@ -27,6 +27,7 @@ type Options struct {
 	Source     configsync.Source
 	Listen     listen.Address // traffic that the migration config decides
 	ListenNew  listen.Address // traffic that always goes to new
+	ListenGRPC listen.Address // HTTP/2 of the services with protocol grpc
 	HTTP       listen.Address // the HTTP API
 	RuntimeDir string         // absolute, at most MaxRuntimeDir bytes
 	Nginx      string         // path or name of the binary

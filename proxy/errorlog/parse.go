@@ -73,6 +73,10 @@ var brokenOff = []form{
 	{"recv() failed (", false, fallback.FailureReset},
 	{"readv() failed (", false, fallback.FailureReset},
 	{"SSL_read() failed (", false, fallback.FailureReset},
+	// Of gRPC: a stream or a connection that the backend ended with an error.
+	{"upstream rejected request with error ", false, fallback.FailureReset},
+	{"upstream sent goaway with error ", false, fallback.FailureReset},
+	{"upstream prematurely closed stream", true, fallback.FailureReset},
 }
 
 // activities are what nginx was doing, with the stage and the messages that
@@ -112,7 +116,7 @@ func (c *Complaint) readRequest(line string) bool {
 	_, line, _ = strings.Cut(line, " ")
 	target, line, _ := strings.Cut(line, " ")
 	version, line, ok := strings.Cut(line, `", upstream: "`)
-	if !ok || len(version) != len("HTTP/1.1") || !strings.HasPrefix(version, "HTTP/1.") {
+	if !ok || len(version) != len("HTTP/1.1") || !strings.HasPrefix(version, "HTTP/1.") && version != "HTTP/2.0" {
 		return false
 	}
 	if c.Path, ok = migration.NormalizePath(pathOf(target)); !ok {
@@ -137,6 +141,9 @@ func pathOf(target string) string {
 // an address is a unix socket of the proxy itself.
 func (c *Complaint) readUpstream(text string) bool {
 	scheme, text, _ := strings.Cut(text, "://")
+	if secure, isGRPC := strings.CutPrefix(scheme, "grpc"); isGRPC {
+		scheme = "http" + secure
+	}
 	c.Scheme = migration.Scheme(scheme)
 	end := strings.IndexAny(text, `/?"`)
 	if end < 0 || c.Scheme != migration.HTTP && c.Scheme != migration.HTTPS {

@@ -18,6 +18,8 @@
 //
 //	current/nginx.conf   the config that the master loads
 //	nginx.pid            written by nginx ("pid" in the config)
+//	old-*                sockets of standby servers, see nginxgen
+//	standby.pem/key       their certificate
 //	admin.sock           answers GET /digest with the digest of the config
 //	error.log            nginx's errors, at start and later
 //

@@ -124,8 +124,9 @@ func parseProblems(output string) Problems {
 // start runs a new master in its own process group, by which its workers are
 // found if the master dies first. It inherits no files.
 func (n *Nginx) start() (*Process, error) {
-	for _, stale := range []string{"nginx.pid", "admin.sock"} {
-		if err := os.Remove(n.path(stale)); err != nil && !os.IsNotExist(err) {
+	sockets, _ := filepath.Glob(n.path("old-*")) // of standby servers; the pattern is valid
+	for _, stale := range append(sockets, n.path("nginx.pid"), n.path("admin.sock")) {
+		if err := os.Remove(stale); err != nil && !os.IsNotExist(err) {
 			return nil, fmt.Errorf("remove a file of the previous nginx: %w", err)
 		}
 	}

@@ -29,7 +29,8 @@ import (
 
 // Options are what the text depends on besides the migration config.
 type Options struct {
-	Listen, ListenNew listen.Address
+	Listen, ListenNew, ListenGRPC listen.Address
+
 	RuntimeDir        string // of the proxy that would serve the text
 	CAFile            string // the system's trusted certificates
 	Version           nginxgen.Version
@@ -47,6 +48,7 @@ func Generate(ctx context.Context, table *migration.Table, options Options, note
 		RuntimeDir: options.RuntimeDir,
 		Listen:     options.Listen.AddrPort,
 		ListenNew:  options.ListenNew.AddrPort,
+		ListenGRPC: options.ListenGRPC.AddrPort,
 		IPv6:       options.Listen.All,
 		Workers:    1,
 		ErrorLog:   filepath.Join(options.RuntimeDir, "error.log"),
