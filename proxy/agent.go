@@ -161,7 +161,7 @@ func (a *Agent) Run(ctx context.Context, observer Observer) error {
 	if observer == nil {
 		observer = noObserver{}
 	}
-	a.master.ObserveLog(observer)
+	a.master.ObserveLog(suspectLog{observer, a.names})
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	ctx, cancel := context.WithCancel(ctx)

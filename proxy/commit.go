@@ -34,6 +34,7 @@ func (l *agentLoop) finishCommit(ctx context.Context, next *generation, err erro
 	default:
 		l.reloads++
 		l.setServed(next)
+		l.master.EndOldWorkers(l.maxOldWorkers())
 	}
 	l.drainServed()
 }

@@ -67,6 +67,7 @@ type agentLoop struct {
 	nextCommitAt time.Time
 	retryAt      time.Time // when a failed prepare is tried again
 	retries      int       // in a row
+	addresses    changedAddresses
 
 	fallbacks      map[migration.Name]fallbackState
 	applied        map[migration.Name]weights.State
@@ -113,7 +114,7 @@ func (l *agentLoop) run(ctx context.Context) {
 			l.job = nil
 			finish()
 		case <-l.names.Changed():
-			l.dirty = l.wanted != nil
+			l.noteAddresses()
 		case <-l.certs.Changed():
 			l.certFilesChanged()
 		case <-l.nextJobTimer():
@@ -126,6 +127,7 @@ func (l *agentLoop) run(ctx context.Context) {
 // turn does what the state asks for. Traffic moves first; a reload may wait.
 func (l *agentLoop) turn(ctx context.Context) {
 	l.applyWeights()
+	l.takeAddresses(time.Now())
 	switch {
 	case l.job != nil:
 	case l.prepared != nil && !time.Now().Before(l.nextCommitAt):
@@ -153,6 +155,11 @@ func (l *agentLoop) nextJobTimer() <-chan time.Time {
 		return time.After(time.Until(l.nextCommitAt))
 	case l.dirty:
 		return time.After(time.Until(l.retryAt))
+	case l.addresses.pending:
+		// Those that wait for old workers to end are looked at with each prune.
+		if wait := time.Until(l.addresses.pace.next(l.addressUrgency())); wait > 0 {
+			return time.After(wait)
+		}
 	}
 	return nil
 }

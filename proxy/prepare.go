@@ -26,10 +26,14 @@ func (l *agentLoop) prepare(ctx context.Context) {
 		served = nil
 	}
 	tables := l.tables(wanted.table)
+	var keep nginxgen.Endpoints
+	if l.addresses.pending && l.served != nil {
+		keep = l.served.endpoints
+	}
 	l.startJob(func() func() {
 		l.names.Resolve(ctx, backends(wanted.table, inForce))
 		files := l.certs.Need(tables...)
-		next, stage, err := l.newGeneration(ctx, &generation{version: wanted, files: files}, served)
+		next, stage, err := l.newGeneration(ctx, &generation{version: wanted, files: files, endpoints: keep}, served)
 		return func() { l.finishPrepare(ctx, next, stage, err) }
 	})
 }
@@ -44,10 +48,12 @@ func (l *agentLoop) servedDigest() string {
 }
 
 // newGeneration generates, stages and tests the nginx config of a generation with
-// its version and files; served is the generation in force, or nil. On an error it
-// returns the stage that failed.
+// its version, files, and the addresses that stay; served is the generation in force,
+// or nil. On an error it returns the stage that failed.
 func (a *Agent) newGeneration(ctx context.Context, next, served *generation) (_ *generation, stage string, err error) {
-	next.endpoints = a.names.Current(backends(next.table)).Endpoints
+	addresses := a.names.Current(backends(next.table)).Endpoints
+	keepAddresses(addresses, next.endpoints)
+	next.endpoints = addresses
 	if served.hasSameText(next) {
 		next.config = served.config
 		return next, "", nil

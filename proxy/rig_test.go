@@ -155,8 +155,9 @@ func service(t require.TestingT, name string, share migration.Share, old, new st
 	return migration.Service{
 		Name: migration.Name(name), OldHost: migration.Host(name + ".old.test"), PathPrefix: "/",
 		OldBackend: oldBackend, NewBackend: newBackend, NewHost: migration.Host(name + ".new.test"),
-		Mode: migration.ModeProxy, Timeout: 5 * time.Second, Tries: 1,
-		Enabled: true, Strategy: migration.StrategyWeight, Share: share,
+		Mode: migration.ModeProxy, Timeout: 5 * time.Second, ConnectTimeout: 5 * time.Second, Tries: 1,
+		Keepalive: migration.Keepalive{Connections: 32, Requests: 1000, Idle: time.Second},
+		Enabled:   true, Strategy: migration.StrategyWeight, Share: share,
 		Fallback: migration.Fallback{Enabled: true, MaxFailures: 5, OnStatus: []int{502}},
 	}
 }

@@ -51,7 +51,7 @@ var table = map[string]Package{
 	// The data plane.
 	"proxy": {
 		Imports: []string{
-			"migration", "nginxgen", "internal/status", "proxy/certfiles", "proxy/nginx", "proxy/resolve", "proxy/weights", "golang.org/x/sys",
+			"migration", "nginxgen", "internal/status", "proxy/certfiles", "proxy/errorlog", "proxy/nginx", "proxy/resolve", "proxy/weights", "golang.org/x/sys",
 		},
 		Tests: otherTests,
 	},

@@ -286,7 +286,7 @@ const (
 	newAt = "https://192.0.2.2:443"
 
 	messageReset   = "recv() failed (104: Connection reset by peer) while reading upstream"
-	messageTimeout = "upstream timed out (110: Connection timed out) while reading upstream"
+	messageClosed  = "upstream prematurely closed connection while reading upstream"
 	messageTLS     = "upstream SSL certificate verify error: (10:certificate has expired) while SSL handshaking to upstream"
 )
 
@@ -300,16 +300,17 @@ func TestAnswersThatBreakOffTrip(t *testing.T) {
 		b.ObserveErrorLog(errorLine(messageReset, "api", "http://192.0.2.2:443"), noon)
 		b.ObserveErrorLog(errorLine(messageReset, "nobody", newAt), noon)
 		b.ObserveErrorLog(errorLine("upstream timed out (110: Connection timed out) while proxying upgraded connection", "api", newAt), noon)
+		b.ObserveErrorLog(errorLine("upstream timed out (110: Connection timed out) while reading upstream", "api", newAt), noon)
 	}
 	require.Equal(t, status.Migrating, b.phases["api"], "not new's failures")
 	b.ObserveErrorLog(errorLine(messageReset, "api", newAt), noon)
 	b.ObserveErrorLog(errorLine(messageReset, "api", newAt), noon)
 	require.Equal(t, status.Migrating, b.phases["api"], "two of three")
-	b.ObserveErrorLog(errorLine(messageTimeout, "api", newAt), noon)
+	b.ObserveErrorLog(errorLine(messageClosed, "api", newAt), noon)
 	require.Equal(t, status.FallenBack, b.phases["api"])
-	require.Contains(t, b.reason, "last: timeout ("+messageTimeout+")")
+	require.Contains(t, b.reason, "last: reset ("+messageClosed+")")
 	require.Equal(t, status.Migrating, b.phases["other"])
-	require.Equal(t, map[string]float64{"api old reset": 10, "api new reset": 2, "api new timeout": 1}, b.failures(t))
+	require.Equal(t, map[string]float64{"api old reset": 10, "api new reset": 3}, b.failures(t))
 }
 
 func TestNoSideIsBlamedWhenBothHaveTheAddress(t *testing.T) {

@@ -2,7 +2,6 @@ package errorlog
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/migration-proxy/migration-proxy/fallback"
@@ -12,10 +11,13 @@ import (
 // Stage is the part of a request that failed.
 type Stage string
 
-// The stages about which the access log says too little.
+// The stages about which the access log says too little. An answer in which the backend
+// is silent for longer than the timeout has none: a quiet stream is no failure.
 const (
 	Body      Stage = "body"
 	Handshake Stage = "handshake"
+	// Connecting is what the access log has too, but not with the address of each try.
+	Connecting Stage = "connecting"
 )
 
 // Complaint is a failure of one backend in one request.
@@ -86,7 +88,11 @@ var activities = map[string]struct {
 	forms []form
 }{
 	"sending to client": {Body, brokenOff},
-	"reading upstream":  {Body, append(slices.Clip(brokenOff), form{"upstream timed out (", false, fallback.FailureTimeout})},
+	"reading upstream":  {Body, brokenOff},
+	"connecting to upstream": {Connecting, []form{
+		{"connect() failed (", false, fallback.FailureConnect},
+		{"upstream timed out (", false, fallback.FailureConnect},
+	}},
 	"SSL handshaking to upstream": {Handshake, []form{
 		{"SSL_do_handshake() failed (", false, fallback.FailureTLS},
 		{"upstream SSL certificate verify error: (", false, fallback.FailureTLS},

@@ -244,6 +244,21 @@ func (s *Supervisor) AwaitReplaced() {
 	}
 }
 
+// OldWorkers is the number of workers that were replaced and still have clients.
+func (s *Supervisor) OldWorkers() int { return len(shuttingDown(s.State().PID)) }
+
+// EndOldWorkers ends the oldest workers that were replaced, with the connections of
+// their clients, until no more than keep are left.
+func (s *Supervisor) EndOldWorkers(keep int) {
+	old := shuttingDown(s.State().PID)
+	if len(old) <= keep {
+		return
+	}
+	ending := old[:len(old)-keep]
+	s.options.Log.Warn("ending the oldest nginx workers, too many were left by reloads", "workers", len(ending), "left", keep)
+	ending.signal(syscall.SIGTERM)
+}
+
 // Reopen makes nginx open its log files again.
 func (s *Supervisor) Reopen() error { return s.signal(syscall.SIGUSR1) }
 

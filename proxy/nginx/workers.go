@@ -1,9 +1,11 @@
 package nginx
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,11 +17,12 @@ import (
 // processInfo is what /proc says about a process.
 type processInfo struct {
 	parent, group int
+	start         int // clock ticks since the machine started
 	title         string
 }
 
 // readProcessInfo reads /proc/<pid>/stat ("12 (nginx) S 1 12 ...", where parent
-// and group follow the state) and cmdline.
+// and group follow the state, and the time of the start is the 22nd field) and cmdline.
 func readProcessInfo(pid int) (processInfo, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -30,12 +33,13 @@ func readProcessInfo(pid int) (processInfo, error) {
 		return processInfo{}, err
 	}
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(fields) < 3 {
+	if len(fields) < 20 {
 		return processInfo{}, fmt.Errorf("/proc/%d/stat is too short", pid)
 	}
 	parent, _ := strconv.Atoi(fields[1])
 	group, _ := strconv.Atoi(fields[2])
-	return processInfo{parent, group, strings.TrimRight(strings.ReplaceAll(string(title), "\x00", " "), " ")}, nil
+	start, _ := strconv.Atoi(fields[19])
+	return processInfo{parent, group, start, strings.TrimRight(strings.ReplaceAll(string(title), "\x00", " "), " ")}, nil
 }
 
 // workers are pinned by a pidfd: a signal reaches the inspected process, or
@@ -53,6 +57,25 @@ func groupWorkers(group int) workers {
 func orphans(group int) workers {
 	return findWorkers(func(p processInfo) bool { return p.group == group && p.parent != group })
 }
+
+// shuttingDown finds the workers of a group that a reload has replaced and that still
+// have clients, the oldest first.
+func shuttingDown(group int) workers {
+	starts := map[int]int{}
+	found := findWorkers(func(p processInfo) bool {
+		return p.group == group && strings.HasSuffix(p.title, endingTitle)
+	})
+	for _, worker := range found {
+		if info, err := readProcessInfo(worker.Pid); err == nil {
+			starts[worker.Pid] = info.start
+		}
+	}
+	slices.SortFunc(found, func(a, b *os.Process) int { return cmp.Compare(starts[a.Pid], starts[b.Pid]) })
+	return found
+}
+
+// endingTitle ends the title of a worker that accepts no more connections.
+const endingTitle = "is shutting down"
 
 func findWorkers(wanted func(processInfo) bool) workers {
 	entries, err := os.ReadDir("/proc")
@@ -100,7 +123,7 @@ func (w workers) awaitClosed() {
 
 func (w workers) anyListening() bool {
 	for _, worker := range w {
-		if info, err := readProcessInfo(worker.Pid); err == nil && strings.HasPrefix(info.title, "nginx: ") && !strings.HasSuffix(info.title, "is shutting down") {
+		if info, err := readProcessInfo(worker.Pid); err == nil && strings.HasPrefix(info.title, "nginx: ") && !strings.HasSuffix(info.title, endingTitle) {
 			return true
 		}
 	}

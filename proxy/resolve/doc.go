@@ -15,5 +15,6 @@
 //     good addresses, however old they are
 //   - to drop an address at once that a good answer lacks: some servers return
 //     a changing part of their addresses, which would otherwise reload nginx
-//     every few seconds
+//     every few seconds. Where addresses come back, they stay for an hour, as
+//     long as they accept connections
 package resolve

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -32,6 +33,11 @@ type Options struct {
 	Budget   time.Duration // of one Resolve, for all its lookups; 5 s
 	Linger   time.Duration // how long an address stays after its last good answer; 60 s
 	Parallel int           // lookups at a time; 16
+
+	LingerRotating time.Duration // as Linger, where the name gives a changing part of its addresses; 1 h
+	MaxRotating    int           // the number of addresses of such a name; 64
+	VerifyEvery    time.Duration // between two lookups of a name because addresses fail; 2 s
+	Dial           func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 func (o Options) withDefaults() Options {
@@ -49,6 +55,14 @@ func (o Options) withDefaults() Options {
 	o.Timeout = orDefault(o.Timeout, 2*time.Second)
 	o.Budget = orDefault(o.Budget, 5*time.Second)
 	o.Linger = orDefault(o.Linger, time.Minute)
+	o.LingerRotating = orDefault(o.LingerRotating, time.Hour)
+	o.VerifyEvery = orDefault(o.VerifyEvery, 2*time.Second)
+	if o.MaxRotating == 0 {
+		o.MaxRotating = 64
+	}
+	if o.Dial == nil {
+		o.Dial = defaultDial
+	}
 	return o
 }
 
@@ -85,17 +99,23 @@ type Result struct {
 // Resolver caches the addresses of names. Its methods may be called from any
 // goroutine.
 type Resolver struct {
-	options Options
-	changed chan struct{}
+	options   Options
+	changed   chan struct{}
+	suspected chan struct{} // there are suspects
+	failed    atomic.Bool   // see AddressesFailed
 
-	mu     sync.Mutex
-	wanted []migration.Backend
-	names  map[string]*cachedName
+	mu       sync.Mutex
+	wanted   []migration.Backend
+	names    map[string]*cachedName
+	suspects map[netip.AddrPort]bool // see Suspect
 }
 
 // New returns a Resolver with an empty cache.
 func New(options Options) *Resolver {
-	return &Resolver{options: options.withDefaults(), changed: make(chan struct{}, 1), names: map[string]*cachedName{}}
+	return &Resolver{
+		options: options.withDefaults(), changed: make(chan struct{}, 1), suspected: make(chan struct{}, 1),
+		names: map[string]*cachedName{}, suspects: map[netip.AddrPort]bool{},
+	}
 }
 
 // Changed receives one signal after Run has found other addresses, however
@@ -156,13 +176,14 @@ func (r *Resolver) lookup(ctx context.Context, host string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.names[host] == nil {
-		r.names[host] = &cachedName{lastSeen: map[netip.Addr]time.Time{}}
+		r.names[host] = newCachedName()
 	}
+	r.names[host].asked = time.Now()
 	if err != nil {
 		r.names[host].err = err
 		return
 	}
-	r.names[host].addAnswer(addrs, time.Now(), r.options.Linger)
+	r.names[host].addAnswer(addrs, time.Now(), r.options)
 }
 
 // Current returns the cached addresses of these backends, without a lookup.
@@ -188,6 +209,9 @@ func (r *Resolver) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-r.suspected:
+			r.verify(ctx)
+			continue
 		case <-timer.C:
 		}
 		r.refresh(ctx)
@@ -205,7 +229,12 @@ func (r *Resolver) refresh(ctx context.Context) {
 	wanted := r.dropUnwanted()
 	before := r.Current(wanted)
 	r.lookupAll(ctx, hosts(wanted))
-	if sameEndpoints(before, r.Current(wanted)) {
+	r.signal(before, r.Current(wanted))
+}
+
+// signal tells the reader of Changed if there are other addresses than before.
+func (r *Resolver) signal(before, now Result) {
+	if sameEndpoints(before, now) {
 		return
 	}
 	select {
