@@ -67,7 +67,9 @@ func TestAddressesThatMayWait(t *testing.T) {
 	r.run()
 	_, port, err := net.SplitHostPort(r.old)
 	require.NoError(t, err)
-	named := func(share int) { r.apply(service(t, "api", full, r.old, "new.test:"+port), service(t, "other", 0, fmt.Sprintf("192.0.2.%d:80", 1+share), r.new)) }
+	named := func(share int) {
+		r.apply(service(t, "api", full, r.old, "new.test:"+port), service(t, "other", 0, fmt.Sprintf("192.0.2.%d:80", 1+share), r.new))
+	}
 	addresses := func(s status.Status) int { return len(s.Services[0].New.Addresses) }
 	named(0)
 	require.Equal(t, 1, addresses(r.Status()))

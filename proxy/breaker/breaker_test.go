@@ -285,9 +285,9 @@ const (
 	oldAt = "http://192.0.2.1:80"
 	newAt = "https://192.0.2.2:443"
 
-	messageReset   = "recv() failed (104: Connection reset by peer) while reading upstream"
-	messageClosed  = "upstream prematurely closed connection while reading upstream"
-	messageTLS     = "upstream SSL certificate verify error: (10:certificate has expired) while SSL handshaking to upstream"
+	messageReset  = "recv() failed (104: Connection reset by peer) while reading upstream"
+	messageClosed = "upstream prematurely closed connection while reading upstream"
+	messageTLS    = "upstream SSL certificate verify error: (10:certificate has expired) while SSL handshaking to upstream"
 )
 
 func TestAnswersThatBreakOffTrip(t *testing.T) {
