@@ -31,7 +31,7 @@ var known = strings.Fields(`
 	error_log error_page events
 	fastcgi_temp_path
 	geo
-	grpc_buffer_size grpc_connect_timeout grpc_ignore_headers
+	grpc_buffer_size grpc_connect_timeout grpc_hide_header grpc_ignore_headers
 	grpc_next_upstream grpc_next_upstream_timeout grpc_next_upstream_tries
 	grpc_pass grpc_pass_header grpc_read_timeout grpc_send_timeout grpc_set_header
 	grpc_ssl_certificate grpc_ssl_certificate_key grpc_ssl_conf_command grpc_ssl_name grpc_ssl_protocols

@@ -43,6 +43,9 @@ func (t *certFiles) tlsConfig(spec Spec) (*tls.Config, error) {
 		// Go and OpenSSL judge some certificates differently, so verify checks everything.
 		InsecureSkipVerify: true, //nolint:gosec // see VerifyConnection
 	}
+	if spec.GRPC {
+		config.NextProtos = []string{"h2"}
+	}
 	if spec.TLS.ClientCertFile != "" {
 		pair, err := t.pair(spec.TLS.ClientCertFile, spec.TLS.ClientKeyFile)
 		if err != nil {

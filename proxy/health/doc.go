@@ -24,6 +24,7 @@
 // covers a probe from connecting to the end of the response's header:
 //
 //	path given      GET; healthy by status. Redirects are not followed.
+//	gRPC, path      call of grpc.health.v1.Health/Check; healthy if SERVING
 //	https, no path  TCP and TLS handshake
 //	http, no path   TCP connection
 //

@@ -46,6 +46,9 @@ func (p *prober) probe(ctx context.Context, spec Spec, addr netip.AddrPort) erro
 	if err != nil || spec.Check.Path == "" {
 		return err
 	}
+	if spec.GRPC {
+		return askHealth(ctx, stream, spec)
+	}
 	return get(ctx, stream, spec)
 }
 
@@ -87,6 +90,10 @@ func get(ctx context.Context, conn net.Conn, spec Spec) error {
 	if err != nil {
 		return classify(ctx, fallback.FailureReset, err)
 	}
+	return judgeStatus(status, spec)
+}
+
+func judgeStatus(status int, spec Spec) error {
 	if status < spec.Check.StatusMin || status > spec.Check.StatusMax {
 		return &failedProbe{fallback.FailureStatus, fmt.Errorf("%d is not %d to %d", status, spec.Check.StatusMin, spec.Check.StatusMax)}
 	}

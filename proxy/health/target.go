@@ -20,6 +20,7 @@ type Spec struct {
 	ServerName string // SNI, and the name in the certificate
 	TLS        migration.TLS
 	Check      migration.HealthCheck
+	GRPC       bool // speak HTTP/2, and ask gRPC's health service if Check has a path
 	// OnDemand targets are probed only while SetDemand says so.
 	OnDemand bool
 }
@@ -38,7 +39,7 @@ var onDemandCheck = migration.HealthCheck{Interval: 5 * time.Second, Timeout: 2 
 // check, else new on demand.
 func TargetsOf(s *migration.Service) []Target {
 	spec := Spec{
-		Backend: s.NewBackend, Host: string(s.NewHost), ServerName: string(s.ServerName()), TLS: s.TLS,
+		Backend: s.NewBackend, Host: string(s.NewHost), ServerName: string(s.ServerName()), TLS: s.TLS, GRPC: s.GRPC(),
 		Check: onDemandCheck, OnDemand: s.HealthCheck == nil,
 	}
 	if s.HealthCheck == nil {
@@ -54,7 +55,7 @@ func TargetsOf(s *migration.Service) []Target {
 func oldSpec(s *migration.Service) Spec {
 	spec := Spec{
 		Backend: s.OldBackend, Host: string(s.OldHost), ServerName: string(s.OldHost),
-		Check: *s.HealthCheck,
+		Check: *s.HealthCheck, GRPC: s.GRPC(),
 	}
 	if s.OldHost.Wildcard() {
 		spec.Backend.Scheme, spec.Check.Path = migration.HTTP, ""
