@@ -29,6 +29,10 @@ var forwarded = []string{"x_forwarded_host", "x_forwarded_port", "x_forwarded_pr
 // Vary (before 1.23).
 var negotiated = []string{"accept", "accept_encoding", "accept_language", "origin"}
 
+// CacheRoom is how many bytes of its disk the cache leaves free: nginx removes the oldest
+// answers when there are fewer, and package cacheroom switches the cache off.
+const CacheRoom = 192 << 20
+
 func cached(s *migration.Service) bool { return s.Cache != nil }
 
 // caching gives what the locations of all caches share.
@@ -40,7 +44,7 @@ func (d *draft) caching() directives {
 	return directives{
 		// The files of a service that no longer has a cache go after inactive.
 		line("proxy_cache_path", d.path("temp", "cache"), "levels=1:2", "keys_zone=migration:16m",
-			"max_size="+strconv.FormatInt(d.table.Global().CacheBytes, 10), "min_free=64m", "inactive=10m", "use_temp_path=off"),
+			"max_size="+strconv.FormatInt(d.table.Global().CacheBytes, 10), "min_free="+strconv.Itoa(CacheRoom), "inactive=10m", "use_temp_path=off"),
 		// A hit has no $mp_asked.
 		line("log_format", "migration_cache", logFormat+` cache="$mp_backend $upstream_cache_status"`),
 		// Answers that are not kept: other statuses, Vary with *, more than 10 MB; and, if
@@ -48,6 +52,15 @@ func (d *draft) caching() directives {
 		mapping("$upstream_http_vary$upstream_http_pragma;$upstream_status;$upstream_http_content_length$upstream_http_transfer_encoding;$upstream_http_cache_control$upstream_http_expires",
 			"$mp_unstored", `~*\A(?![^;]*no-cache)[^*;]*;(?:[^;]*[ ,])?`+stored+`;(?:[0-9]{1,7};|chunked;.)`, "", "default", "1"),
 	}
+}
+
+// cacheSwitch is part of each server with a cached service. Without the file cache-on
+// requests go past the cache.
+func (d *draft) cacheSwitch(services []*migration.Service) directives {
+	if !slices.ContainsFunc(services, cached) {
+		return nil
+	}
+	return directives{block("if", []string{"!-f", d.path("cache-on")}, directives{line("set", "$mp_uncached", "1")})}
 }
 
 // cacheEntry gives the try_files of the location where requests of a cached service
@@ -74,7 +87,7 @@ func (d *draft) mayUseCache(s *migration.Service) string {
 			headers = append(slices.Clone(headers), name)
 		}
 	}
-	source := "$request_method:$mp_target" + stream + "$http_" + strings.Join(headers, "$http_")
+	source := "$request_method:$mp_target$mp_uncached" + stream + "$http_" + strings.Join(headers, "$http_")
 	if !s.Cache.Cookies {
 		source += d.cookies(s)
 	}

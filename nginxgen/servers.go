@@ -94,6 +94,7 @@ func (d *draft) server(services []*migration.Service) *directive {
 	if d.params.Version.NeedsDrain() {
 		body = append(body, d.drain())
 	}
+	body = append(body, d.cacheSwitch(services)...)
 	whole := false
 	for _, s := range services {
 		whole = whole || s.PathPrefix == "/"

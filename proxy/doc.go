@@ -37,6 +37,7 @@
 //	serving/<digest>           its removal makes the workers of that config drain
 //	weights/ shares/           see package weights
 //	certs/                     see package certfiles
+//	cache-on                   see package cacheroom
 //	standby.pem standby.key    the certificate of standby servers, see nginxgen
 //	nginx.pid admin.sock old-* access.log error.log temp/
 //

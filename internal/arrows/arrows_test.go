@@ -63,6 +63,7 @@ var table = map[string]Package{
 		Tests: otherTests,
 	},
 	"proxy/behavior":  {Tests: otherTests},
+	"proxy/cacheroom": {Imports: []string{"golang.org/x/sys"}, Tests: otherTests},
 	"proxy/certfiles": {Imports: []string{"migration", "nginxgen"}, Tests: otherTests},
 	"proxy/configsync": {
 		Imports: []string{
@@ -73,7 +74,7 @@ var table = map[string]Package{
 	"proxy/dataplane": {
 		Imports: []string{
 			"migration", "nginxgen", "internal/httpapi", "internal/listen", "internal/status",
-			"proxy", "proxy/accesslog", "proxy/breaker", "proxy/configsync", prometheus, "golang.org/x/sync",
+			"proxy", "proxy/accesslog", "proxy/breaker", "proxy/cacheroom", "proxy/configsync", prometheus, "golang.org/x/sync",
 		},
 		Tests: otherTests,
 	},

@@ -213,6 +213,18 @@ func TestCacheKeepsApart(t *testing.T) {
 	require.Equal(t, new, answer.Body)
 }
 
+// TestCacheIsOffWithoutItsFile: the agent switches it off while the disk has little room.
+func TestCacheIsOffWithoutItsFile(t *testing.T) {
+	t.Parallel()
+	c := startCacheRig(t)
+	kept := c.ask(t, "GET /off", "kept", fresh).Body
+	require.NoError(t, os.Remove(filepath.Join(c.params.RuntimeDir, "cache-on")))
+	require.NotEqual(t, kept, c.ask(t, "GET /off", "kept", fresh).Body)
+	require.Empty(t, c.ask(t, "GET /off", "kept", fresh).value("X-Migration-Cache"))
+	require.NoError(t, os.WriteFile(filepath.Join(c.params.RuntimeDir, "cache-on"), nil, 0o644))
+	require.Equal(t, kept, c.ask(t, "GET /off", "kept", fresh).Body)
+}
+
 // TestCacheVaries: answers that vary are kept for each value, whatever the number of
 // lines of Vary.
 func TestCacheVaries(t *testing.T) {

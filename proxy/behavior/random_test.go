@@ -58,6 +58,9 @@ func (r random) service(out *strings.Builder, name, host, prefix string) {
 		fmt.Fprintf(out, "      hash_key: %q\n      cohort: %q\n", key, cohort)
 	}
 	fmt.Fprintf(out, "    fallback: {enabled: %t, on_status: [%s]}\n", r.IntN(4) > 0, r.pick([]string{"", "500", "502, 503, 504", "429"}))
+	if r.IntN(4) == 0 { // each side on its own, so the cache changes no decision
+		fmt.Fprintf(out, "    cache: {ttl: 60, cookies: %t}\n", r.IntN(2) == 0)
+	}
 	r.rules(out, strategy)
 }
 

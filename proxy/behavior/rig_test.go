@@ -133,6 +133,7 @@ func (r *rig) run(t *testing.T, generated nginxgen.Config) {
 	params := r.params
 	require.NoError(t, os.Mkdir(filepath.Join(params.RuntimeDir, "serving"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(params.RuntimeDir, "serving", generated.Digest), nil, 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(params.RuntimeDir, "cache-on"), nil, 0o644))
 	exited := startNginx(t, params.RuntimeDir, withDice(string(generated.Text)))
 	server := nginx.Nginx{Dir: params.RuntimeDir}
 	for deadline := time.After(patience); ; {

@@ -19,6 +19,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/proxy"
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
 	"github.com/migration-proxy/migration-proxy/proxy/breaker"
+	"github.com/migration-proxy/migration-proxy/proxy/cacheroom"
 	"github.com/migration-proxy/migration-proxy/proxy/configsync"
 )
 
@@ -35,6 +36,7 @@ type dataPlane struct {
 	sync      *configsync.Sync
 	breaker   *breaker.Breaker
 	counters  *accesslog.Counters
+	cache     *cacheroom.Guard
 	forwarder *accesslog.Forwarder // nil: the access log is off
 	server    *httpapi.Server
 	listener  net.Listener
@@ -43,7 +45,10 @@ type dataPlane struct {
 
 // newDataPlane takes all steps that can fail for good. Nothing runs yet.
 func newDataPlane(ctx context.Context, options Options) (*dataPlane, error) {
-	p := &dataPlane{options: options, log: options.Log, counters: accesslog.NewCounters(time.Now())}
+	p := &dataPlane{
+		options: options, log: options.Log, counters: accesslog.NewCounters(time.Now()),
+		cache: &cacheroom.Guard{RuntimeDir: options.RuntimeDir, Room: nginxgen.CacheRoom, Log: options.Log},
+	}
 	for _, step := range []func(context.Context) error{
 		p.checkRuntimeDir,
 		p.describeMachine,

@@ -10,6 +10,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
 	"github.com/migration-proxy/migration-proxy/proxy/breaker"
+	"github.com/migration-proxy/migration-proxy/proxy/cacheroom"
 )
 
 // retryPause is the time before a part that failed begins again.
@@ -24,7 +25,7 @@ func (p *dataPlane) run(ctx context.Context) error {
 	defer end()
 	group.Go(func() error {
 		defer end()
-		return p.agent.Run(running, agentObserver{p.breaker, p.counters})
+		return p.agent.Run(running, agentObserver{p.breaker, p.counters, p.cache})
 	})
 	group.Go(func() error { return p.server.Run(lasting, p.listener) })
 	group.Go(func() error { p.readAccessLog(lasting); return nil })
@@ -32,19 +33,22 @@ func (p *dataPlane) run(ctx context.Context) error {
 	group.Go(func() error { p.runBreaker(running); return nil })
 	group.Go(func() error { return p.receiveFailures(running) })
 	group.Go(func() error { p.serveOperator(running); return nil })
+	group.Go(func() error { p.guardCache(running); return nil })
 	return group.Wait()
 }
 
-// agentObserver tells the circuit breaker and the counters what the agent sees.
+// agentObserver tells the circuit breaker, the counters and the guard of the cache what the agent sees.
 type agentObserver struct {
 	breaker  *breaker.Breaker
 	counters *accesslog.Counters
+	cache    *cacheroom.Guard
 }
 
 // ConfigApplied implements proxy.Observer.
 func (o agentObserver) ConfigApplied(table *migration.Table) {
 	o.counters.SetRoutes(table)
 	o.breaker.SetTable(table, time.Now())
+	o.cache.SetUsed(table.Global().CacheBytes > 0)
 }
 
 // ShareApplied implements proxy.Observer.
@@ -119,6 +123,13 @@ func (p *dataPlane) serveOperator(ctx context.Context) {
 	p.retry(ctx, "control socket", func(ctx context.Context) error {
 		return p.breaker.ServeCommands(ctx, p.options.RuntimeDir)
 	})
+}
+
+// guardCache switches the cache off while its disk has little room.
+func (p *dataPlane) guardCache(ctx context.Context) {
+	if p.awaitRuntimeDir(ctx) {
+		p.cache.Run(ctx)
+	}
 }
 
 // retry runs a part again and again until ctx ends. The part may fail: traffic

@@ -21,6 +21,12 @@ services:
   new_backend: b:80
   migration: {enabled: true, percentage: 20}
   canary: {ip_rules: [{cidr: 10.0.0.0/8, target: new_cluster}]}
+- name: users
+  old_host: users.example.com
+  old_backend: a:80
+  new_host: b
+  new_backend: b:80
+  migration: {enabled: true, strategy: user_hash, hash_key: sticky, percentage: 20}
 - name: part
   old_host: parts.example.com
   path_prefix: /one
@@ -50,6 +56,10 @@ func TestTable(t *testing.T) {
 		{"bucket", explain.Question{Host: "shop.example.com", RequestID: "0123456789abcdef0123456789abcdef"},
 			[]string{" of 0 to 9999\n", "share    20 %: buckets below 2000 go to new\n"}},
 		{"no service", explain.Question{Host: "other.example.com"}, []string{"side    none\n", "reason  unknown_host: "}},
+		{"sticky cookie", explain.Question{Host: "users.example.com", Cookies: []string{"a=b", "migration-proxy=1999"}},
+			[]string{"side     new\n", "reason   user_hash: cookie migration-proxy falls into bucket 1999, which is below 2000", "bucket   1999 of 0 to 9999\n"}},
+		{"no sticky cookie", explain.Question{Host: "users.example.com", Cookies: []string{"migration-proxy=1999x"}},
+			[]string{"side     open: new for 20 % of such requests", "reason   user_hash: user_hash: 20 % of requests without cookie migration-proxy go to new"}},
 		{"loose match", explain.Question{Host: "parts.example.com", Path: "/ONExyz"}, []string{"service  part\n", "path     matched loosely: "}},
 		{"direct", explain.Question{Host: "shop.example.com", Direct: true}, []string{"side     new\n", "reason   direct: "}},
 		{"tripped", explain.Question{Host: "shop.example.com", Tripped: true}, []string{"side     old\n", "reason   tripped: "}},
