@@ -13,13 +13,19 @@ import (
 // directive is one nginx directive with its block.
 type directive = crossplane.Directive
 
-// adminServer answers which config the workers serve. It listens on a unix socket
-// in the runtime directory, which no client can reach.
+// adminServer answers which config the workers serve, and whether a token of a
+// service means new (200) or old (404): it looks for the same file as entryLocation
+// does. It listens on a unix socket in the runtime directory, which no client can
+// reach.
 func (d *draft) adminServer() directives {
 	return directives{block("server", nil, directives{
 		line("listen", "unix:"+d.path("admin.sock")),
 		line("access_log", "off"),
 		block("location", []string{"=", "/digest"}, directives{line("return", "200", digestMark+"\n")}),
+		block("location", []string{"~", `\A/side/(?<mp_asked_service>[^/]+)/(?<mp_asked_token>.+)\z`}, directives{
+			line("set", "$mp_service", "$mp_asked_service"),
+			line("try_files", "/safe/$mp_asked_token", "=404"),
+		}),
 		block("location", []string{"/"}, directives{line("return", "404")}),
 	})}
 }

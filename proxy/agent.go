@@ -89,6 +89,7 @@ type Agent struct {
 	names           *resolve.Resolver
 	certs           *certfiles.Store
 	inbox           inbox
+	sides           *sideWatch
 	published       atomic.Pointer[loopState]
 	runtimeDirReady chan struct{}
 }
@@ -123,6 +124,7 @@ func New(ctx context.Context, options Options) (*Agent, error) {
 	a.certs = certfiles.New(certfiles.Options{
 		Dir: a.dir.path("certs"), System: systemCerts(&a.options.Params), Interval: options.CertInterval, Log: options.Log,
 	})
+	a.sides = &sideWatch{agent: a}
 	a.published.Store(&loopState{startedAt: time.Now(), publishedAt: time.Now()})
 	return a, nil
 }
@@ -153,7 +155,13 @@ func (a *Agent) Run(ctx context.Context, observer Observer) error {
 		return err
 	}
 	defer lock.Close()
+	if err := a.nginx.CheckWorkers(a.options.Params.User); err != nil {
+		return fmt.Errorf("%w%s; choose another with --runtime-dir, or let others enter (chmod o+x)", err, a.dir.obstacle())
+	}
 	store, err := weights.Open(string(a.dir))
+	if err == nil {
+		err = store.Apply(weights.CheckedService, checkedWeight)
+	}
 	if err != nil {
 		return err
 	}
@@ -168,6 +176,7 @@ func (a *Agent) Run(ctx context.Context, observer Observer) error {
 	defer cancel()
 	helpers.Go(func() { a.names.Run(ctx) })
 	helpers.Go(func() { a.certs.Run(ctx) })
+	helpers.Go(func() { a.sides.run(ctx) })
 	newAgentLoop(a, store, observer).run(ctx)
 	return nil
 }

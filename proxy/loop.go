@@ -272,7 +272,7 @@ func (l *agentLoop) drainServed() {
 }
 
 // prune removes the state and the weights of services that the table in force
-// does not have.
+// does not have, and restores weights that somebody has changed.
 func (l *agentLoop) prune(now time.Time) {
 	table := l.table()
 	if l.job != nil || table == nil {
@@ -281,6 +281,7 @@ func (l *agentLoop) prune(now time.Time) {
 	inTable := func(name migration.Name) bool { return table.Service(name) != nil }
 	maps.DeleteFunc(l.fallbacks, func(name migration.Name, _ fallbackState) bool { return !inTable(name) })
 	maps.DeleteFunc(l.applied, func(name migration.Name, _ weights.State) bool { return !inTable(name) })
+	l.restoreWeights()
 	if err := l.store.Prune(inTable, now); err != nil {
 		l.options.Log.Error("cannot remove unused weights", "error", err)
 	}

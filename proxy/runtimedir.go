@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -53,6 +54,19 @@ func makeReadable(dir string) error {
 		return err
 	}
 	return os.Chmod(dir, 0o755)
+}
+
+// obstacle names the first directory on the way that users without rights of their
+// own cannot enter: " (/root has mode 0700)". It is "" if there is none.
+func (d runtimeDir) obstacle() string {
+	path := "/"
+	for _, element := range strings.Split(string(d), "/") {
+		path = filepath.Join(path, element)
+		if info, err := os.Stat(path); err == nil && info.Mode()&0o001 == 0 {
+			return fmt.Sprintf(" (%s has mode %#o)", path, info.Mode().Perm())
+		}
+	}
+	return ""
 }
 
 // stage writes a config to conf/<digest> and returns the path of the file. A

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -76,7 +77,7 @@ func (a *Agent) Status() status.Status {
 		Version:   a.options.Version,
 		StartedAt: state.startedAt,
 		Now:       time.Now(),
-		Ready:     state.served != nil && master.PID != 0,
+		Ready:     state.served != nil && master.PID != 0 && a.SideProblem() == nil,
 		Config:    state.config,
 		Nginx: status.Nginx{
 			Version:         a.nginx.Version.String(),
@@ -86,9 +87,19 @@ func (a *Agent) Status() status.Status {
 			Reloads:         state.reloads,
 			Restarts:        master.Restarts,
 			LastError:       master.LastError,
+			SideProblem:     a.sideProblem(),
 		},
 		Services: a.services(state),
 	}
+}
+
+// sideProblem is SideProblem for the status: "" before the first check.
+func (a *Agent) sideProblem() string {
+	err := a.SideProblem()
+	if err == nil || errors.Is(err, errNotAsked) {
+		return ""
+	}
+	return err.Error()
 }
 
 func (a *Agent) services(state *loopState) []status.Service {
@@ -110,6 +121,7 @@ func (a *Agent) services(state *loopState) []status.Service {
 			Old:        side(s.OldBackend, state.served, names),
 			New:        side(s.NewBackend, state.served, names),
 		}
+		row.SideProblem = a.sides.problemOf(s.Name)
 		row.New.CertificateProblem = a.certificateProblem(s)
 		row.Phase, row.Reason = phase(s, state.fallbacks[s.Name])
 		rows = append(rows, row)

@@ -80,7 +80,7 @@ var table = map[string]Package{
 	},
 	"proxy/errorlog": {Imports: []string{"migration", "fallback"}, Tests: pureTests, Pure: true},
 	"proxy/health":   {Imports: []string{"migration", "fallback"}, Tests: otherTests},
-	"proxy/nginx":    {Imports: []string{"nginxgen", "internal/atomicfile", "golang.org/x/sys"}, Tests: otherTests},
+	"proxy/nginx":    {Imports: []string{"migration", "nginxgen", "internal/atomicfile", "golang.org/x/sys"}, Tests: otherTests},
 	"proxy/resolve":  {Imports: []string{"migration", "golang.org/x/sync"}, Tests: otherTests},
 	"proxy/weights":  {Imports: []string{"migration"}, Tests: otherTests},
 

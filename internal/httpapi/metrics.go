@@ -18,6 +18,8 @@ var (
 	descSince    = desc("config_last_success_timestamp_seconds", "Time at which the current config was put in force, in seconds since 1970; 0 without a config.")
 	descReloads  = desc("nginx_reloads_total", "Reloads of nginx since the agent started.")
 	descRestarts = desc("nginx_restarts_total", "Unplanned restarts of nginx since the agent started.")
+	descSides    = desc("side_check_failed", "1 while nginx does not see the shares of the services and sends everything to old; the replica is then not ready.")
+	descSide     = desc("service_side_check_failed", "1 while nginx sends requests of the service elsewhere than its share says.", "service")
 	descPhase    = desc("phase", "1 for the phase a service is in, 0 for the others.", "service", "phase")
 	descDesired  = desc("share_desired_ratio", "Part of the traffic, 0 to 1, that the config sends to new.", "service")
 	descObserved = desc("share_observed_ratio", "Part of the last minute's requests, 0 to 1, that the decision sent to new, since the share last changed; absent with fewer than 20 requests.", "service")
@@ -40,7 +42,7 @@ type StatusCollector struct{ Current func() status.Status }
 func (c StatusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descInfo, descUp, descResults, descReady, descInSync, descSince, descReloads, descRestarts,
-		descPhase, descDesired, descObserved, descDeviates, descUnres, descCerts,
+		descPhase, descDesired, descObserved, descDeviates, descUnres, descCerts, descSides, descSide,
 	} {
 		out <- d
 	}
@@ -59,6 +61,7 @@ func (c StatusCollector) Collect(out chan<- prometheus.Metric) {
 	gauge(descSince, unixSeconds(now.Config.Since))
 	out <- prometheus.MustNewConstMetric(descReloads, prometheus.CounterValue, float64(now.Nginx.Reloads))
 	out <- prometheus.MustNewConstMetric(descRestarts, prometheus.CounterValue, float64(now.Nginx.Restarts))
+	gauge(descSides, one(now.Nginx.SideProblem != ""))
 	for result, count := range now.Config.Results {
 		out <- prometheus.MustNewConstMetric(descResults, prometheus.CounterValue, float64(count), result)
 	}
@@ -78,6 +81,7 @@ func collectService(s *status.Service, now time.Time, gauge func(*prometheus.Des
 	gauge(descDeviates, one(s.Deviation(now) != ""), s.Name)
 	gauge(descUnres, one(s.Old.Unresolved != ""), s.Name, "old")
 	gauge(descUnres, one(s.New.Unresolved != ""), s.Name, "new")
+	gauge(descSide, one(s.SideProblem != ""), s.Name)
 	gauge(descCerts, one(s.New.CertificateProblem != ""), s.Name)
 }
 

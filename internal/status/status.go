@@ -69,6 +69,9 @@ type Nginx struct {
 	Restarts int `json:"restarts"`
 	// LastError is why nginx last ended or could not be started; "" if neither happened.
 	LastError string `json:"last_error,omitempty"`
+	// SideProblem is why nginx does not see the shares of the services, so that it
+	// sends everything to old; "" if it sees them. The replica is then not ready.
+	SideProblem string `json:"side_problem,omitempty"`
 }
 
 // Log counts the lines of the access log since the agent started.
@@ -105,6 +108,9 @@ type Service struct {
 	// RulesToNew tells whether a header or IP rule sends requests to new, whatever the
 	// percentage is.
 	RulesToNew bool `json:"rules_to_new,omitempty"`
+	// SideProblem is why nginx sends requests of this service elsewhere than its share
+	// says; "" if it does not.
+	SideProblem string `json:"side_problem,omitempty"`
 	// Split counts the requests that the percentage decided, since it last changed.
 	Split Split `json:"split"`
 	// Old is the state of the old backend.

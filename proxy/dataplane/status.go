@@ -33,6 +33,8 @@ func (p *dataPlane) ready() error {
 	switch rejected := snapshot.Config.Rejected; {
 	case snapshot.Ready:
 		return nil
+	case snapshot.Config.Digest != "" && snapshot.Nginx.PID != 0:
+		return p.agent.SideProblem()
 	case rejected != nil && len(rejected.Problems) > 0:
 		return fmt.Errorf("no config is in force: %s", rejected.Problems[0])
 	}

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/migration-proxy/migration-proxy/migration"
 )
 
 // requiredAnswers is how many answers in a row must have the new digest. Each
@@ -17,26 +19,46 @@ const requiredAnswers = 5
 
 // Digest returns the digest of the config that nginx serves.
 func (n *Nginx) Digest(ctx context.Context) (string, error) {
+	status, text, err := n.askAdmin(ctx, "/digest")
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("status %d", status)
+	}
+	if err != nil {
+		return "", fmt.Errorf("read the digest from nginx: %w", err)
+	}
+	return strings.TrimSpace(text), nil
+}
+
+// Side asks nginx for the side of the requests of a service in a bucket.
+func (n *Nginx) Side(ctx context.Context, service migration.Name, bucket migration.Bucket) (migration.Side, error) {
+	status, _, err := n.askAdmin(ctx, fmt.Sprintf("/side/%s/bucket/%d/%d", service, bucket.High(), bucket.Low()))
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("ask nginx for the side of a bucket: %w", err)
+	case status == http.StatusOK:
+		return migration.New, nil
+	case status == http.StatusNotFound:
+		return migration.Old, nil
+	}
+	return "", fmt.Errorf("ask nginx for the side of a bucket: status %d", status)
+}
+
+// askAdmin asks on the socket that only this machine can reach.
+func (n *Nginx) askAdmin(ctx context.Context, path string) (status int, text string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: n.dialAdmin}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://admin/digest", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://admin"+path, nil)
 	if err != nil {
-		return "", err
+		return 0, "", err
 	}
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		return "", fmt.Errorf("read the digest from nginx: %w", err)
+		return 0, "", err
 	}
 	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, 1024))
-	if err != nil {
-		return "", fmt.Errorf("read the digest from nginx: %w", err)
-	}
-	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("read the digest from nginx: status %d", response.StatusCode)
-	}
-	return strings.TrimSpace(string(text)), nil
+	body, err := io.ReadAll(io.LimitReader(response.Body, 1024))
+	return response.StatusCode, string(body), err
 }
 
 func (n *Nginx) dialAdmin(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -21,6 +21,8 @@ type Nginx struct {
 	Path    string // of the binary
 	Version nginxgen.Version
 	Dir     string // absolute
+
+	workerUser string // see CheckWorkers
 }
 
 // oldestVersion is the first version with the flag -e.
@@ -53,7 +55,7 @@ func Find(ctx context.Context, binary, dir string) (*Nginx, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	output, err := exec.CommandContext(ctx, path, "-v").CombinedOutput()
+	output, err := exec.CommandContext(ctx, path, "-V").CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("read the version of %s: %w: %s", path, err, bytes.TrimSpace(output))
 	}
@@ -64,7 +66,7 @@ func Find(ctx context.Context, binary, dir string) (*Nginx, error) {
 	if version.Before(oldestVersion) {
 		return nil, fmt.Errorf("%s is nginx %s: version %s or newer is needed", path, version, oldestVersion)
 	}
-	return &Nginx{Path: path, Version: version, Dir: dir}, nil
+	return &Nginx{Path: path, Version: version, Dir: dir, workerUser: workerUser(string(output))}, nil
 }
 
 func (n *Nginx) path(name string) string { return filepath.Join(n.Dir, name) }

@@ -32,8 +32,8 @@ func (s *Store) pruneServices(keep func(migration.Name) bool) (map[string]bool, 
 	entries, err := os.ReadDir(s.path("weights"))
 	used := map[string]bool{}
 	for _, entry := range entries {
-		link := s.path("weights", entry.Name())
-		if !strings.HasPrefix(entry.Name(), tempPrefix) && keep(migration.Name(entry.Name())) {
+		link, name := s.path("weights", entry.Name()), migration.Name(entry.Name())
+		if !strings.HasPrefix(entry.Name(), tempPrefix) && (name == CheckedService || keep(name)) {
 			target, readErr := os.Readlink(link)
 			used[filepath.Base(target)] = true
 			err = errors.Join(err, readErr)

@@ -19,6 +19,11 @@ const (
 	// tempPrefix begins the name of everything unfinished. The name of a
 	// service never begins with a dot.
 	tempPrefix = ".tmp-"
+	// CheckedService has files like a service, and no requests: the agent asks nginx
+	// whether it sees them. No service has such a name.
+	CheckedService migration.Name = "_checked"
+	// CheckedShare is its share.
+	CheckedShare = migration.FullShare / 2
 	// keepUnused is how long a share stays after its last use: much longer
 	// than nginx takes between reading the symlink and looking up the bucket.
 	keepUnused = 2 * time.Second
@@ -142,8 +147,11 @@ func (s *Store) swap(target, link string) error {
 // Read returns the state in force of a service; its share is 0 when the
 // service is disabled or tripped. The error is fs.ErrNotExist when the service
 // has no weight.
-func (s *Store) Read(service migration.Name) (State, error) {
-	target, err := os.Readlink(s.path("weights", string(service)))
+func (s *Store) Read(service migration.Name) (State, error) { return Read(s.dir, service) }
+
+// Read is Store.Read for a directory; any goroutine may call it.
+func Read(dir string, service migration.Name) (State, error) {
+	target, err := os.Readlink(filepath.Join(dir, "weights", string(service)))
 	if err != nil {
 		return State{}, fmt.Errorf("read the weight of service %s: %w", service, err)
 	}
@@ -160,6 +168,9 @@ func (s *Store) Read(service migration.Name) (State, error) {
 		return State{Share: migration.Share(n), Enabled: true}, nil
 	}
 }
+
+// Same tells whether two states send the same requests to new.
+func (s State) Same(other State) bool { return s.shareName() == other.shareName() }
 
 // exists reports whether a directory entry exists. An entry that cannot be read
 // is an error.

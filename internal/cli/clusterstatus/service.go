@@ -85,6 +85,7 @@ func (s *Service) add(pod string, own status.Service) {
 	s.Observed = mean(s.Observed, float64(s.ObservedRequests), own.Observed, float64(own.ObservedRequests))
 	s.ObservedRequests += own.ObservedRequests
 	s.RulesToNew = s.RulesToNew || own.RulesToNew
+	s.SideProblem = cmp.Or(s.SideProblem, own.SideProblem)
 	s.Split = s.Split.Plus(own.Split)
 	s.Old, s.New = addSides(s.Old, own.Old), addSides(s.New, own.New)
 	if own.Phase.WorseThan(s.Phase) {

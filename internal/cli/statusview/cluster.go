@@ -134,6 +134,8 @@ func replicaProblem(r clusterstatus.Replica, wanted clusterstatus.Config) string
 	case r.Config.Rejected != nil && wanted.Digest != "" && !r.InSync:
 		return fmt.Sprintf("rejected the config at %s (%s), serves %s:\n%s", r.Config.Rejected.At.Local().Format(time.DateTime),
 			r.Config.Rejected.Stage, servedDigest(r), strings.Join(r.Config.Rejected.Problems, "\n"))
+	case r.Nginx.SideProblem != "":
+		return r.Nginx.SideProblem
 	case !r.Ready:
 		return "not ready, it gets no traffic"
 	case wanted.Digest != "" && !r.InSync:

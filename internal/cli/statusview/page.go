@@ -114,6 +114,9 @@ func serviceProblems(service status.Service, now time.Time) []string {
 	if service.Reason != "" && service.Phase != status.Disabled {
 		problems = append(problems, fmt.Sprintf("%s: %s", service.Name, service.Reason))
 	}
+	if service.SideProblem != "" {
+		problems = append(problems, fmt.Sprintf("%s: %s", service.Name, service.SideProblem))
+	}
 	for _, side := range []status.Side{service.Old, service.New} {
 		if side.Unresolved != "" {
 			problems = append(problems, fmt.Sprintf("%s: %s: %s", service.Name, side.Backend, side.Unresolved))

@@ -15,6 +15,9 @@ func proxyPage(now status.Status) page {
 		p.problems = append(p.problems, fmt.Sprintf("The newest config was rejected at %s (%s); the last good one stays in force:\n%s",
 			rejected.At.Local().Format(time.DateTime), rejected.Stage, strings.Join(rejected.Problems, "\n")))
 	}
+	if now.Nginx.SideProblem != "" {
+		p.problems = append(p.problems, now.Nginx.SideProblem)
+	}
 	if now.Nginx.LastError != "" {
 		p.problems = append(p.problems, "nginx: "+now.Nginx.LastError)
 	}

@@ -1,0 +1,60 @@
+package nginx
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"regexp"
+	"runtime"
+	"strconv"
+	"syscall"
+)
+
+// configuredUser is the user in the output of nginx -V: "--user=www-data".
+var configuredUser = regexp.MustCompile(`--user=([^\s']+)`)
+
+// workerUser is the user of the workers when root starts nginx.
+func workerUser(versionOutput string) string {
+	if match := configuredUser.FindStringSubmatch(versionOutput); match != nil {
+		return match[1]
+	}
+	return "nobody" // nginx's own default
+}
+
+// CheckWorkers says why the workers cannot enter the directory. They run as another
+// user than a master of root; name is that user, or "" for the one that nginx was
+// built with. Unknown users are left to nginx.
+func (n *Nginx) CheckWorkers(name string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	if name == "" {
+		name = n.workerUser
+	}
+	account, err := user.Lookup(name)
+	if err != nil {
+		return nil
+	}
+	uid, uidErr := strconv.Atoi(account.Uid)
+	gid, gidErr := strconv.Atoi(account.Gid)
+	if uidErr != nil || gidErr != nil {
+		return nil
+	}
+	if err := statAs(n.Dir+"/.", uid, gid); err != nil {
+		return fmt.Errorf("nginx's workers run as user %s and cannot enter the runtime directory %s: %w", name, n.Dir, err)
+	}
+	return nil
+}
+
+// statAs looks at a path as another user. The kernel has a user for file access for
+// each thread; the thread ends with its goroutine, because it stays locked.
+func statAs(path string, uid, gid int) error {
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		_, _ = syscall.Setfsgid(gid), syscall.Setfsuid(uid)
+		_, err := os.Stat(path)
+		result <- err
+	}()
+	return <-result
+}
