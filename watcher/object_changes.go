@@ -116,12 +116,17 @@ type chartSliceChanges struct{ *objectChanges }
 // Changed implements kube.Observer: the endpoints of the chart's Service are
 // those of all our Services, and the replicas.
 func (c chartSliceChanges) Changed(_, _ *discoveryv1.EndpointSlice) {
+	c.queueAllServices()
+	c.polls.pollNow()
+}
+
+// queueAllServices queues all our Services, because the endpoints of all change.
+func (c *objectChanges) queueAllServices() {
 	for _, service := range c.stores.services.List() {
 		if ingressgen.IsGeneratedService(service) {
 			c.services.Add(kube.KeyOf(service))
 		}
 	}
-	c.polls.pollNow()
 }
 
 type ownSliceChanges struct{ *objectChanges }

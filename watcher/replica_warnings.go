@@ -2,7 +2,11 @@ package watcher
 
 import (
 	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -71,6 +75,29 @@ func (l *stateLoop) servedRows() map[string]status.Service {
 		}
 	}
 	return rows
+}
+
+// vanishedReplicas are the addresses that our Services leave out. The state loop writes
+// them, the reconciler of Services reads them.
+type vanishedReplicas = atomic.Pointer[map[netip.Addr]struct{}]
+
+// leaveOutVanished makes our Services leave out the replicas that take no connections any
+// more, before Kubernetes notices that they are gone.
+func (l *stateLoop) leaveOutVanished() {
+	vanished := servicestate.Vanished(l.replicas)
+	var before map[netip.Addr]struct{}
+	if known := l.vanished.Swap(&vanished); known != nil {
+		before = *known
+	}
+	if maps.Equal(before, vanished) {
+		return
+	}
+	l.changes.queueAllServices()
+	if len(vanished) > 0 {
+		l.log.Warn("replicas that take no connections are left out of the endpoints", "addresses", slices.Collect(maps.Keys(vanished)))
+		return
+	}
+	l.log.Info("no replica is left out of the endpoints any more")
 }
 
 // logReachability logs that the status of a ready replica cannot be fetched,

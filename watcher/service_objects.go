@@ -3,6 +3,8 @@ package watcher
 import (
 	"context"
 	"maps"
+	"net/netip"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -82,13 +84,30 @@ func (r *serviceReconciler) refreshSlices(ctx context.Context, key types.Namespa
 // Service.
 func (r *serviceReconciler) ensureSlices(ctx context.Context, service *corev1.Service) error {
 	stale := r.slices(kube.KeyOf(service))
-	for _, wanted := range ingressgen.ProxySlices(service, sortedSlices(r.stores.chartSlices)) {
+	for _, wanted := range ingressgen.ProxySlices(service, r.mirrored()) {
 		if err := r.ensureSlice(ctx, stale[wanted.Name], wanted); err != nil {
 			return err
 		}
 		delete(stale, wanted.Name)
 	}
 	return r.deleteSlices(ctx, stale)
+}
+
+// mirrored are the slices of the chart's Service, without the replicas that vanished.
+func (r *serviceReconciler) mirrored() []discoveryv1.EndpointSlice {
+	mirrored := sortedSlices(r.stores.chartSlices)
+	vanished := r.vanished.Load()
+	if vanished == nil || len(*vanished) == 0 {
+		return mirrored
+	}
+	for i := range mirrored {
+		mirrored[i].Endpoints = slices.DeleteFunc(slices.Clone(mirrored[i].Endpoints), func(endpoint discoveryv1.Endpoint) bool {
+			address, _ := netip.ParseAddr(endpoint.Addresses[0]) // the API server takes no endpoint without one
+			_, gone := (*vanished)[address]
+			return gone
+		})
+	}
+	return mirrored
 }
 
 func (r *serviceReconciler) ensureSlice(ctx context.Context, found, wanted *discoveryv1.EndpointSlice) error {

@@ -30,6 +30,7 @@ type serviceReconciler struct {
 	metrics    *metrics
 	lifecycles *serviceLifecycles
 	options    Options
+	vanished   *vanishedReplicas
 }
 
 // wantedService is a Service that must exist, with its anchors by name.

@@ -2,6 +2,7 @@ package watcher_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -224,4 +225,38 @@ func TestLabeledServiceOfAUser(t *testing.T) {
 	env.waitForQuiet()
 	_, err = services.Get(t.Context(), "theirs", metav1.GetOptions{})
 	require.NoError(t, err)
+}
+
+// TestVanishedReplica: a replica that takes no connections leaves the endpoints of our
+// Services before Kubernetes notices, but never the last one.
+func TestVanishedReplica(t *testing.T) {
+	env := newTestEnv(t, 2)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))
+	env.createIngress(env.newIngress("api"))
+	env.startWatcher()
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
+	mirrored := func() (addresses []string) {
+		for _, slice := range env.slicesOf(proxyOf("api")) {
+			for _, endpoint := range slice.Endpoints {
+				addresses = append(addresses, endpoint.Addresses...)
+			}
+		}
+		slices.Sort(addresses)
+		return addresses
+	}
+	first, second := env.proxies[0], env.proxies[1]
+	waitFor := func(addresses ...string) {
+		slices.Sort(addresses)
+		env.eventually(func() bool { return slices.Equal(addresses, mirrored()) }, "endpoints %v", addresses)
+	}
+	cut := func(p *proxy, cut bool) { p.mu.Lock(); defer p.mu.Unlock(); p.cut = cut }
+	waitFor(first.address, second.address)
+	cut(first, true)
+	waitFor(second.address)
+	cut(second, true)
+	waitFor(first.address, second.address) // the watcher itself is cut off
+	cut(first, false)
+	waitFor(first.address)
+	cut(second, false)
+	waitFor(first.address, second.address)
 }

@@ -49,6 +49,7 @@ func (in replicasInput) apply(l *stateLoop) bool {
 	l.replicas = servicestate.MergeStatuses(before, in.replicas, time.Now())
 	l.polled = true
 	l.logReachability(before)
+	l.leaveOutVanished()
 	return true
 }
 

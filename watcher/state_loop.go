@@ -26,6 +26,8 @@ type stateLoop struct {
 	store     *stateStore
 	polls     *pollSchedule
 	ingresses *workQueue
+	changes   *objectChanges // to queue our Services
+	vanished  *vanishedReplicas
 	events    *eventWriter
 	failures  *kube.FailureLog
 	metrics   *metrics

@@ -68,7 +68,8 @@ type proxy struct {
 	mu      sync.Mutex
 	status  status.Status
 	down    bool
-	polls   int // requests for the status
+	cut     bool // nothing connects to it any more
+	polls   int  // requests for the status
 }
 
 func (p *proxy) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
@@ -371,6 +372,12 @@ func (env *testEnv) getStatus(ctx context.Context, endpoint kube.Endpoint) ([]by
 	for _, p := range env.proxies {
 		if p.address != endpoint.Address.Addr().String() {
 			continue
+		}
+		p.mu.Lock()
+		cut := p.cut
+		p.mu.Unlock()
+		if cut {
+			return nil, kube.ErrUnreachable
 		}
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, p.server.URL, nil)
 		if err != nil {

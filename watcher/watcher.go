@@ -74,9 +74,10 @@ func (w *Watcher) newTerm(events *eventWriter) *term {
 	ingressQueue, serviceQueue := newWorkQueue("Ingress", w.failures), newWorkQueue("Service", w.failures)
 	changes := &objectChanges{stores: stores, ingresses: ingressQueue, services: serviceQueue, polls: polls, events: events}
 	loop := w.newStateLoop(changes, desired)
+	loop.vanished = &vanishedReplicas{}
 	services := &serviceReconciler{
 		client: w.client, stores: stores, desired: desired, queue: serviceQueue, metrics: w.metrics,
-		lifecycles: newServiceLifecycles(), options: w.options,
+		lifecycles: newServiceLifecycles(), options: w.options, vanished: loop.vanished,
 	}
 	return &term{
 		Watcher: w, stores: stores, changes: changes, loop: loop, services: services,
@@ -95,7 +96,7 @@ func (w *Watcher) newStateLoop(changes *objectChanges, desired *atomic.Pointer[d
 	return &stateLoop{
 		inputs: make(chan stateInput), published: make(chan struct{}), desired: desired, store: store, polls: changes.polls,
 		config:    &configState{source: o.configMap(w.client, names.ConfigMap), store: store, events: changes.events, log: o.Log},
-		ingresses: changes.ingresses, events: changes.events, failures: w.failures,
+		ingresses: changes.ingresses, changes: changes, events: changes.events, failures: w.failures,
 		metrics: w.metrics, log: o.Log, index: newIngressIndex(), servedFits: true,
 	}
 }

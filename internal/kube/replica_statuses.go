@@ -2,7 +2,9 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -63,6 +65,14 @@ func fetchStatus(ctx context.Context, endpoint Endpoint, get StatusGetter) Repli
 	return replica
 }
 
+// ErrUnreachable is the error of FromPodAddress when the pod does not even take a TCP
+// connection: it, its node or the network between is gone. The kernel takes connections
+// for a program that is only busy.
+var ErrUnreachable = errors.New("the pod takes no connection")
+
+// connectTimeout is how long the pod has to take a connection.
+const connectTimeout = 500 * time.Millisecond
+
 // FromPodAddress gets the status at the pod's own address, for programs in the
 // cluster. With brief it gets /status?brief, which has only what tells the
 // replica's health. The connections are kept for the next request, so one
@@ -73,8 +83,23 @@ func FromPodAddress(brief bool) StatusGetter {
 		path = proxyclient.BriefStatusPath
 	}
 	return func(ctx context.Context, endpoint Endpoint) ([]byte, error) {
-		return client.Get(ctx, endpoint.Address.String(), path)
+		text, err := client.Get(ctx, endpoint.Address.String(), path)
+		if err != nil && !takesConnections(ctx, endpoint) {
+			return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
+		}
+		return text, err
 	}
+}
+
+func takesConnections(ctx context.Context, endpoint Endpoint) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), connectTimeout) // the time of ctx may be over
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", endpoint.Address.String())
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
 }
 
 // ThroughAPIServer gets the status through the API server (pods/proxy), with

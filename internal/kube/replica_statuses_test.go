@@ -99,6 +99,8 @@ func TestFromPodAddress(t *testing.T) {
 	require.NoError(t, replicas[0].Err)
 	require.Equal(t, "v1", replicas[0].Status.Version)
 	require.ErrorContains(t, replicas[1].Err, "404")
+	require.NotErrorIs(t, replicas[1].Err, kube.ErrUnreachable)
+	require.ErrorIs(t, replicas[2].Err, kube.ErrUnreachable)
 	require.ErrorContains(t, replicas[2].Err, "refused")
 	require.NoError(t, kube.FetchStatuses(t.Context(), []kube.Endpoint{at(good)}, get)[0].Err)
 	require.Equal(t, int64(1), connections.Load(), "the connection is used again")

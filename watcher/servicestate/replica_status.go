@@ -2,7 +2,9 @@ package servicestate
 
 import (
 	"cmp"
+	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -30,6 +32,7 @@ type ReplicaStatus struct {
 	Answered      bool          // the last request succeeded
 	LastAnswer    time.Time     // when it last answered; zero: never
 	Status        status.Status // its last answer
+	Unreachable   int           // the last requests in a row that found no pod at the address
 	LastError     string        // of a ready replica that does not answer: the first error since its last answer
 }
 
@@ -67,6 +70,10 @@ func mergeStatus(known ReplicaStatus, replica kube.Replica, now time.Time) Repli
 		known.LastReady = now
 	}
 	known.Answered = replica.Err == nil
+	known.Unreachable++
+	if !errors.Is(replica.Err, kube.ErrUnreachable) {
+		known.Unreachable = 0
+	}
 	switch {
 	case known.Answered:
 		known.LastAnswer, known.Status, known.LastError = now, replica.Status, ""
@@ -76,6 +83,26 @@ func mergeStatus(known ReplicaStatus, replica kube.Replica, now time.Time) Repli
 		known.LastError = replica.Err.Error()
 	}
 	return known
+}
+
+// vanishedAfter is how many requests in a row find no pod before its endpoint is left out.
+const vanishedAfter = 2
+
+// Vanished are the addresses of ready replicas that take no connections any more: a node
+// that is cut off stays ready for Kubernetes for about 40 seconds. There are none while no
+// other replica answers, because then it is the watcher that is cut off.
+func Vanished(replicas []ReplicaStatus) map[netip.Addr]struct{} {
+	vanished, answers := map[netip.Addr]struct{}{}, false
+	for i := range replicas {
+		answers = answers || replicas[i].Ready && replicas[i].Answered
+		if replicas[i].Ready && replicas[i].Unreachable >= vanishedAfter {
+			vanished[replicas[i].Address.Addr()] = struct{}{}
+		}
+	}
+	if !answers {
+		return nil
+	}
+	return vanished
 }
 
 // LastErrorOf is the LastError of the same replica in statuses; "" if there is

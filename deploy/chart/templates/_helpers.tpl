@@ -48,33 +48,40 @@ capabilities:
 {{- end }}
 
 {{- define "placement" -}}
-{{- with .nodeSelector }}
+{{- with .values.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .tolerations }}
+{{- with .values.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .affinity }}
+{{- with .values.affinity | default (include "spread" . | fromYaml) }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .priorityClassName }}
+{{- with .values.priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
 
-{{/* Replicas run on different nodes and in different zones, if there are several. */}}
+{{/*
+Replicas run on different nodes and in different zones, if there are several. Topology
+spread constraints would not do: with two keys the scheduler leaves out all nodes that
+lack one, and many clusters have no zones. An affinity of the user's takes its place.
+*/}}
 {{- define "spread" -}}
-{{- range $key := list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
-- topologyKey: {{ $key }}
-  maxSkew: 1
-  whenUnsatisfiable: ScheduleAnyway
-  labelSelector:
-    matchLabels:
-      {{- $.selector | nindent 6 }}
-  matchLabelKeys: [pod-template-hash]
+{{- if .selector }}
+podAntiAffinity:
+  preferredDuringSchedulingIgnoredDuringExecution:
+    {{- range $key, $weight := dict "kubernetes.io/hostname" 100 "topology.kubernetes.io/zone" 50 }}
+    - weight: {{ $weight }}
+      podAffinityTerm:
+        topologyKey: {{ $key }}
+        labelSelector:
+          matchLabels:
+            {{- $.selector | nindent 12 }}
+    {{- end }}
 {{- end }}
 {{- end }}
 
