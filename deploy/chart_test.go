@@ -194,7 +194,7 @@ func TestNames(t *testing.T) {
 
 	proxy := one[*corev1.Service](t, objects, names.ProxyService)
 	require.Equal(t, []corev1.ServicePort{
-		port(names.PortTraffic, names.TrafficPort), port(names.PortNew, names.NewPort), port(names.PortStatus, 8080),
+		port(names.PortTraffic, names.TrafficPort), port(names.PortNew, names.NewPort), port(names.PortGRPC, names.GRPCPort), port(names.PortStatus, 8080),
 	}, withoutProtocols(proxy))
 	require.Equal(t, []corev1.ServicePort{port("webhook", 443)}, withoutProtocols(one[*corev1.Service](t, objects, names.Webhook)))
 

@@ -36,6 +36,8 @@ func (r *rewriter) canaryProblem(s *migration.Service) string {
 func (r *rewriter) inexpressible(s *migration.Service) string {
 	const wayOut = ", which canary annotations cannot say; use mode proxy"
 	switch {
+	case s.GRPC():
+		return "it has protocol grpc, and the port for canaries takes HTTP/1.1 only; use mode proxy"
 	case s.Strategy == migration.StrategyUserHash || s.Strategy == migration.StrategyIP:
 		return fmt.Sprintf("it has strategy %s%s", s.Strategy, wayOut)
 	case len(s.IPRules) > 0:

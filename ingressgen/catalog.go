@@ -31,10 +31,11 @@ type Annotation struct {
 	Canary       Class  // in mode canary, where only the requests to new cross the proxy
 	Reason       string // one sentence
 	CanaryReason string // if mode canary has another reason
-	Set          string // Adjusted: the value on the hop to the proxy
+	Set          string // Adjusted: the values on the hop to the proxy
 	Idle         string // the value with which it does nothing, in any case
 	Retired      bool   // only older versions of ingress-nginx have it
 
+	set    func(users string) string                       // Adjusted: one of the values of Set
 	refuse func(value string, s *migration.Service) string // Adjusted: why this value cannot be adjusted, or ""
 	when   *condition                                      // Warned, Adjusted: the values that cause a warning; nil is all
 }
@@ -61,8 +62,8 @@ var (
 	absoluteURL = &condition{"it is an absolute URL", func(value string, _ *migration.Service) bool {
 		return isURL(strings.TrimSpace(value))
 	}}
-	usesHTTPS = &condition{"it is HTTPS", func(value string, _ *migration.Service) bool {
-		return strings.EqualFold(strings.TrimSpace(value), "HTTPS")
+	usesTLS = &condition{"it is HTTPS or GRPCS", func(value string, _ *migration.Service) bool {
+		return strings.HasSuffix(strings.ToUpper(strings.TrimSpace(value)), "S")
 	}}
 )
 
@@ -76,22 +77,6 @@ func parseSize(text string) (int64, bool) {
 	}
 	size, err := strconv.ParseInt(text, 10, 32)
 	return size << shift, err == nil
-}
-
-// backendProtocol refuses values that do not fit the old_backend of the service:
-// the proxy must speak to the old Service as the controller did.
-func backendProtocol(value string, s *migration.Service) string {
-	switch strings.ToUpper(strings.TrimSpace(value)) {
-	case "AUTO_HTTP":
-		return ""
-	case "HTTPS":
-		if s.OldBackend.Scheme == migration.HTTPS {
-			return ""
-		}
-		return fmt.Sprintf("the old Service speaks HTTPS, and the proxy would speak HTTP to it; write old_backend: https://%s in service %s",
-			s.OldBackend.HostPort(), s.Name)
-	}
-	return "the proxy speaks HTTP or HTTPS to backends"
 }
 
 // Condition says which values cause a warning; "" is all values.
@@ -120,14 +105,14 @@ var unknownAnnotation = &Annotation{
 	Reason: "This version does not know it, so its effect on requests to the proxy is unknown.",
 }
 
-// adjustedValue is the value of an annotation while paths are rewritten; false if
-// it is never adjusted.
-func adjustedValue(name string) (string, bool) {
+// adjustedValue is the value of an annotation while paths are rewritten, in place of a
+// user's; false if it is never adjusted.
+func adjustedValue(name, users string) (string, bool) {
 	entry, ok := catalog[name]
 	if !ok || entry.Class != Adjusted {
 		return "", false
 	}
-	return entry.Set, true
+	return entry.set(users), true
 }
 
 // checkAnnotations looks the Ingress's annotations up in the table, for each
@@ -164,7 +149,9 @@ func (r *rewriter) checkAnnotation(s *migration.Service, a activeAnnotation) {
 		r.bypass(s, "annotation %s: %s: %s", a.name, a.value, reason)
 		r.warnOnce("the Ingress is not rewritten: annotation %s: %s: %s", a.name, a.value, reason)
 	case Adjusted:
-		r.adjusted[a.name] = a.entry.Set
+		if to := a.entry.set(a.value); !strings.EqualFold(to, strings.TrimSpace(a.value)) {
+			r.adjusted[a.name] = to
+		}
 		fallthrough
 	case Warned:
 		if a.entry.when == nil || a.entry.when.holds(a.value, s) {

@@ -15,8 +15,8 @@ var copiedPrefixes = []string{
 }
 
 // hopAnnotations say how a controller connects to the old Service. They are not
-// copied: the proxy takes plain HTTP from the controller, and connects to the old
-// Service as the migration config says.
+// copied: the proxy takes plain HTTP from the controller, or what SetGRPC says, and
+// connects to the old Service as the migration config says.
 var hopAnnotations = []string{
 	"service.serversscheme", "service.serverstransport", // Traefik
 	"backend-protocol", "proxy-protocol", "secure-backends", "secure-crt-secret", // HAProxy Ingress
@@ -41,6 +41,12 @@ func CopiedAnnotations(old map[string]string) map[string]string {
 		copied[name] = value
 	}
 	return copied
+}
+
+// IsOfController tells whether an annotation of a proxy Service is for an ingress
+// controller: the proxy Service has those that its owner wants, and no others.
+func IsOfController(name string) bool {
+	return slices.ContainsFunc(copiedPrefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 }
 
 func isCopied(name string) bool {

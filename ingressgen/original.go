@@ -41,7 +41,7 @@ func parseOriginals(text string) (originalValues, error) {
 		}
 	}
 	for name, value := range stored.Annotations {
-		if _, ok := adjustedValue(name); ok {
+		if _, ok := adjustedValue(name, value); ok {
 			usable = usable.withAnnotation(name, value)
 		}
 	}

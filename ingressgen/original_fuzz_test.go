@@ -23,8 +23,8 @@ func FuzzParseOriginals(f *testing.F) {
 		for _, entry := range kept.Backends {
 			require.True(t, isRestorable(entry.Backend), "backend %+v", entry.Backend)
 		}
-		for name := range kept.Annotations {
-			_, ok := adjustedValue(name)
+		for name, value := range kept.Annotations {
+			_, ok := adjustedValue(name, value)
 			require.True(t, ok, "annotation %q", name)
 		}
 		again, err := parseOriginals(kept.text())

@@ -83,7 +83,7 @@ func (r *rewriter) managedValues(next originalValues) map[string]string {
 func (r *rewriter) userAnnotation(name string) string {
 	value := r.ingress.Annotations[name]
 	original, ok := r.originals.Annotations[name]
-	if adjusted, _ := adjustedValue(name); ok && value == adjusted {
+	if adjusted, _ := adjustedValue(name, original); ok && value == adjusted {
 		return original
 	}
 	return value

@@ -46,6 +46,7 @@ func Rewrite(ingress *networkingv1.Ingress, view View) Report {
 	r.matchServices()
 	r.resolveStates()
 	r.checkAnnotations()
+	r.checkProtocols()
 	r.waitForWatcher()
 	r.planCanary()
 	r.checkAdjusted()

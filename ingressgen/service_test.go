@@ -163,3 +163,15 @@ func TestCompanionsShareNoService(t *testing.T) {
 		seen[service.Name] = true
 	}
 }
+
+func TestProxyServiceOfGRPC(t *testing.T) {
+	t.Parallel()
+	service := ingressgen.ProxyService("shop", oldAPI, map[string]string{"traefik.ingress.kubernetes.io/service.sticky.cookie": "true"})
+	ingressgen.SetGRPC(service)
+	golden.Check(t, "testdata/proxy-service-grpc.yaml", marshal(t, service))
+	from := []discoveryv1.EndpointSlice{{Ports: []discoveryv1.EndpointPort{{Name: new("grpc"), Port: new(int32(8002))}, {Name: new("http"), Port: new(int32(8000))}}}}
+	ports := ingressgen.ProxySlices(service, from)[0].Ports
+	require.Len(t, ports, 1)
+	require.Equal(t, int32(8002), *ports[0].Port)
+	require.Equal(t, "web", *ports[0].Name)
+}

@@ -137,10 +137,11 @@ func (r *ingressReconciler) ensureBackends(ctx context.Context, ingress *network
 func (r *ingressReconciler) ensureServices(ctx context.Context, ingress *networkingv1.Ingress, report ingressgen.Report) (wait time.Duration, err error) {
 	for _, use := range report.Proxies {
 		exists := r.services.exists(types.NamespacedName{Namespace: ingress.Namespace, Name: use.Service})
-		if !use.Switch && (exists || !ingressgen.PointsAt(ingress, use.Service)) {
+		wanted := r.services.wanted(ingress, use.Old, nil)
+		if !use.Switch && !r.services.leadsElsewhere(wanted.service) && (exists || !ingressgen.PointsAt(ingress, use.Service)) {
 			continue
 		}
-		settling, err := r.services.ensure(ctx, *r.services.wanted(ingress, use.Old, nil))
+		settling, err := r.services.ensure(ctx, *wanted)
 		if err != nil {
 			return 0, err
 		}

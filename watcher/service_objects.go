@@ -39,13 +39,11 @@ func (r *serviceReconciler) ensureService(ctx context.Context, lifecycle *servic
 	return r.serviceWriter(kube.KeyOf(next)).update(ctx, next)
 }
 
-// foreignAnnotations are the annotations that no proxy Service takes over from an
-// old one: those of the cluster's tools.
+// foreignAnnotations are the annotations that are not for ingress controllers: those of
+// the cluster's tools.
 func foreignAnnotations(annotations map[string]string) map[string]string {
 	foreign := maps.Clone(annotations)
-	for name := range ingressgen.CopiedAnnotations(annotations) {
-		delete(foreign, name)
-	}
+	maps.DeleteFunc(foreign, func(name, _ string) bool { return ingressgen.IsOfController(name) })
 	return foreign
 }
 

@@ -147,6 +147,9 @@ func (r *serviceReconciler) wanted(ingress *networkingv1.Ingress, old networking
 			annotations = ingressgen.CopiedAnnotations(found.Annotations)
 		}
 		others = &wantedService{ingressgen.ProxyService(ingress.Namespace, old, annotations), map[string]*networkingv1.Ingress{}}
+		if ingressgen.SpeaksGRPC(ingress, old, r.desired.Load().view()) {
+			ingressgen.SetGRPC(others.service)
+		}
 	}
 	controller := ingressgen.ControllerOf(ingress, r.stores.classes.List())
 	if slices.Contains(r.options.AnchorControllers, controller) {
@@ -166,6 +169,13 @@ func (r *serviceReconciler) isSharedInUse(service types.NamespacedName) bool {
 // isChart reports whether the Service is the chart's, which Helm keeps.
 func (r *serviceReconciler) isChart(service types.NamespacedName) bool {
 	return service.Namespace == r.options.Namespace && service.Name == names.ProxyService
+}
+
+// leadsElsewhere reports whether our Service leads to another port of the proxy than
+// it must: the protocol of its service has changed.
+func (r *serviceReconciler) leadsElsewhere(wanted *corev1.Service) bool {
+	found := r.stores.services.Get(kube.KeyOf(wanted))
+	return found != nil && isOurs(found) && len(found.Spec.Ports) > 0 && found.Spec.Ports[0].TargetPort != wanted.Spec.Ports[0].TargetPort
 }
 
 // exists reports whether our Service exists. The queue repairs what it lacks.
