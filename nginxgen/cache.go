@@ -23,7 +23,9 @@ var identifying = []string{
 
 // forwarded are the headers of proxies in front that answers may have links of, and so
 // are part of the key: otherwise one client could choose the links of others.
-var forwarded = []string{"x_forwarded_host", "x_forwarded_port", "x_forwarded_prefix"}
+var forwarded = []string{
+	"x_forwarded_host", "x_forwarded_port", "x_forwarded_prefix", "x_forwarded_proto", "x_forwarded_scheme", "x_forwarded_ssl",
+}
 
 // negotiated are part of the key where nginx heeds only the last of several lines of
 // Vary (before 1.23).
@@ -162,7 +164,9 @@ func (d *draft) cacheKey(s *migration.Service, side migration.Side) string {
 	if side == migration.Old {
 		parts = []string{string(side), s.OldBackend.String(), ""}
 	}
-	parts = append(parts, "$mp_client_scheme", "$mp_called_host", "$request_uri")
+	// Forwarded may also be different for each client, if it has no host and no scheme.
+	said := d.intern("said", "map", "$http_forwarded", directives{line("~*(?:host|proto) *=", "$http_forwarded"), line("default", "")})
+	parts = append(parts, "$mp_client_scheme", "$mp_called_host", "$request_uri", said)
 	headers := forwarded
 	if d.params.Version.heedsLastVaryOnly() {
 		headers = slices.Concat(forwarded, negotiated)

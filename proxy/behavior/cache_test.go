@@ -192,12 +192,16 @@ func TestCacheKeepsApart(t *testing.T) {
 		{"GET /a", "kept", fresh}, {"GET /a?", "kept", fresh}, {"GET /a?b", "kept", fresh}, {"GET /%61", "kept", fresh},
 		{"GET /a", "timed", fresh}, {"GET /a", "kept", fresh, "X-Forwarded-Proto: https"}, {"GET /a", "kept", fresh, "X-Forwarded-Host: evil.example"},
 		{"GET /a", "kept", fresh, "X-Forwarded-Port: 81"}, {"GET /a", "kept", fresh, "X-Forwarded-Host: evil.example\t81"},
+		{"GET /a", "kept", fresh, "X-Forwarded-Proto: https, http"}, {"GET /a", "kept", fresh, "Forwarded: for=192.0.2.1;host=evil.example"},
 	} {
 		answer := c.ask(t, request[0], request[1], request[2:]...)
 		other, known := seen[answer.Body]
 		require.False(t, known, "%v and %v", request, other)
 		seen[answer.Body] = fmt.Sprint(request)
 	}
+
+	shared := c.ask(t, "GET /f", "kept", fresh, "Forwarded: for=192.0.2.1").Body
+	require.Equal(t, shared, c.ask(t, "GET /f", "kept", fresh, "Forwarded: for=192.0.2.2").Body, "only the client differs")
 
 	body := func() string { return c.ask(t, "GET /sides", "kept", fresh).Body }
 	new := body()
@@ -223,6 +227,23 @@ func TestCacheIsOffWithoutItsFile(t *testing.T) {
 	require.Empty(t, c.ask(t, "GET /off", "kept", fresh).value("X-Migration-Cache"))
 	require.NoError(t, os.WriteFile(filepath.Join(c.params.RuntimeDir, "cache-on"), nil, 0o644))
 	require.Equal(t, kept, c.ask(t, "GET /off", "kept", fresh).Body)
+}
+
+// TestCacheTranslates: what new says about itself is translated in a hit as in a miss.
+func TestCacheTranslates(t *testing.T) {
+	t.Parallel()
+	c := startCacheRig(t)
+	for _, service := range []string{"kept", "user"} {
+		said := fresh + "|Location: http://" + newHost + "/x|Access-Control-Allow-Origin: http://" + newHost + "|Content-Location: http://" + newHost + "/y"
+		for _, result := range []string{"MISS", "HIT"} {
+			answer := c.ask(t, "GET /t", service, said, "X-Status: 301")
+			require.Equal(t, result, answer.value("X-Migration-Cache"))
+			own := "http://" + service + ".example.com"
+			require.Equal(t, []string{own + "/x"}, answer.values("Location"), result)
+			require.Equal(t, []string{own + "/y"}, answer.values("Content-Location"), result)
+			require.Equal(t, []string{own}, answer.values("Access-Control-Allow-Origin"), result)
+		}
+	}
 }
 
 // TestCacheVaries: answers that vary are kept for each value, whatever the number of
