@@ -13,7 +13,7 @@ import (
 const logFormat = `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent ` +
 	`backend="$mp_asked" upstream_response_time=$upstream_response_time request_time=$request_time ` +
 	`service="$mp_service" decision="$mp_token" upstream_addr="$upstream_addr" upstream_status="$upstream_status" ` +
-	`upstream_connect_time="$upstream_connect_time" upstream_header_time="$upstream_header_time" host="$host" request_id="$mp_request_id"`
+	`upstream_connect_time="$upstream_connect_time" upstream_header_time="$upstream_header_time" host="$host" request_id="$mp_request_id" stream="$mp_stream"`
 
 // logging writes one line per request to a file, in batches: a datagram or a pipe
 // would cost a wake-up per line, and a full pipe would stop the worker. The line

@@ -108,7 +108,6 @@ var tripCases = []tripCase{
 	{"resets", fails("reset"), works, mostPosts, 0},
 	{"reads the request and hangs", fails("hang"), works, mostPosts, 0},
 	{"resets within the body", fails("reset-body"), works, mostBegun, mostBegun},
-	{"stalls within the body", failsBy(stall), works, mostBegun, mostBegun},
 	{"ends within a chunked body", failsBy(endEarly), works, mostBegun, mostBegun},
 }
 

@@ -31,7 +31,7 @@ func readsAll(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
 var unrelatedFailures = []unrelatedFailure{
 	{"old resets within the body", percent50, longTimeout, testbed.Do("reset-body").ServeHTTP, nil, readsAll},
-	{"old stalls within the body", percent50, "    timeout: 2s", stall, nil, readsAll},
+	{"new is silent within the body", percent100, "    timeout: 1s", nil, stall, readsAll},
 	{"clients leave within the body", percent100, longTimeout, nil, testbed.Do("big/50000000").ServeHTTP, readsSome},
 	{"clients leave while new stalls", percent100, longTimeout, nil, testbed.Do("sse/1000").ServeHTTP, readsSome},
 }

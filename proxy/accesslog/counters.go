@@ -98,6 +98,10 @@ func (c *Counters) Add(e *Event, now time.Time) {
 	}
 	c.addUpstream(s, migration.Old, &slot.old, &e.Old)
 	c.addUpstream(s, migration.New, &slot.new, &e.New)
+	if !e.Stream {
+		c.addLatency(s, migration.Old, &slot.old, &e.Old)
+		c.addLatency(s, migration.New, &slot.new, &e.New)
+	}
 	if e.Rescued() {
 		s.rescued++
 		c.metrics.rescued.WithLabelValues(s.name, string(rescueReason(e))).Inc()
@@ -149,8 +153,7 @@ func (c *Counters) serviceOfRefused(e *Event) string {
 }
 
 // addUpstream counts what one side did. A request whose client closed the
-// connection counts as asked and nothing else. An upgraded connection (101)
-// lives for hours, and its length is no latency.
+// connection counts as asked and nothing else.
 func (c *Counters) addUpstream(s *service, side migration.Side, slot *sideSlot, u *Upstream) {
 	if u.Tries == 0 {
 		return
@@ -160,7 +163,12 @@ func (c *Counters) addUpstream(s *service, side migration.Side, slot *sideSlot, 
 		slot.failed++
 		c.metrics.failure(s.name, side, failure)
 	}
-	if u.Finished() && u.Latency >= 0 && u.Status != 101 {
+}
+
+// addLatency counts how long one side took. An upgraded connection (101) and a stream
+// live for hours, and their length is no latency.
+func (c *Counters) addLatency(s *service, side migration.Side, slot *sideSlot, u *Upstream) {
+	if u.Finished() && u.Latency >= 0 && u.Status != http.StatusSwitchingProtocols && !u.LongBody {
 		slot.latency[bucketOf(u.Latency)]++
 		c.observeLatency(s, side, u.Latency)
 	}

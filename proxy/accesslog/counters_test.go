@@ -40,6 +40,16 @@ func minute(c *Counters, name string, now time.Time) status.Service {
 	return rows[0]
 }
 
+// TestStreamsAreNoLatency: an event stream that the client asked for, one that it did
+// not ask for, and an upgraded connection.
+func TestStreamsAreNoLatency(t *testing.T) {
+	t.Parallel()
+	row := minute(counted(t, "event_stream", "long_body", "websocket", "bucket_new"), "api", noon)
+	require.InDelta(t, 4.0/55, row.New.Rate, 1e-9)
+	require.LessOrEqual(t, row.New.P99, 0.25, "only the last one counts")
+	require.Zero(t, row.New.Failed)
+}
+
 func TestTheLastMinute(t *testing.T) {
 	t.Parallel()
 	var names []string

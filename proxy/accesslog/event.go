@@ -35,6 +35,8 @@ type Event struct {
 	Logged      []byte
 	RequestTime time.Duration
 	Cached      Cached
+	// Stream says that the client asked for an event stream.
+	Stream bool
 	// New and Old describe what each side did, whatever the client got.
 	New, Old Upstream
 }
@@ -59,6 +61,8 @@ type Upstream struct {
 	Replied bool
 	// Latency is the sum over all tries; -1 when the line has none.
 	Latency time.Duration
+	// LongBody says that the answer went on for longer than longBody.
+	LongBody bool
 }
 
 // Failure gives the way in which the side failed the request:

@@ -37,7 +37,7 @@ func newMetrics() *metrics {
 			labelService, "side", "kind"),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "migration_proxy_upstream_latency_seconds",
-			Help:    "Time that a side took for a request, all tries together, without requests whose client closed the connection and without upgraded connections.",
+			Help:    "Time that a side took for a request, all tries together, without requests whose client closed the connection, upgraded connections, event streams and answers that went on for longer than a minute.",
 			Buckets: latencyBounds[:],
 		}, []string{labelService, "side"}),
 		rescued: counters("rescued_total",

@@ -17,6 +17,7 @@ type fields struct {
 	grpcStatus                                []byte
 	hasBackend, hasToken, hasUpstream, hasHdr bool
 	isGRPC                                    bool
+	stream                                    []byte
 }
 
 var (
@@ -181,6 +182,8 @@ func (f *fields) set(key, value []byte) {
 		f.headers, f.hasHdr = value, true
 	case "upstream_response_time":
 		f.responses = value
+	case "stream":
+		f.stream = value
 	case "cache":
 		f.cache = value
 	case "grpc_status":
@@ -201,6 +204,7 @@ func (e *Event) fill(f *fields) error {
 		return err
 	}
 	e.readCache(orEmpty(f.cache))
+	e.Stream = len(orEmpty(f.stream)) > 0
 	if f.isGRPC { // a stream may last for hours: only the time to its beginning is a latency
 		f.responses = f.headers
 	}

@@ -2,6 +2,7 @@ package accesslog
 
 import (
 	"bytes"
+	"time"
 
 	"github.com/migration-proxy/migration-proxy/migration"
 )
@@ -95,6 +96,10 @@ func cutTry(list []byte) (first, rest []byte, sideEnds bool) {
 	return list, nil, false
 }
 
+// longBody is how long an answer may go on and be no stream. Long polls, watches and
+// event streams that the client did not ask for by an Accept header take longer.
+const longBody = time.Minute
+
 func (u *Upstream) add(t try, hasHeaderTime bool) {
 	if u.Tries == 0 {
 		u.Latency = -1
@@ -102,11 +107,13 @@ func (u *Upstream) add(t try, hasHeaderTime bool) {
 	u.Tries++
 	u.Status, _ = number(t.status)
 	_, u.Connected = seconds(t.connect)
-	_, u.Replied = seconds(t.header)
+	var begun time.Duration
+	begun, u.Replied = seconds(t.header)
 	if !hasHeaderTime {
 		u.Replied = u.Status != 0 && u.Status != 502 && u.Status != 504
 	}
 	if elapsed, ok := seconds(t.response); ok {
 		u.Latency = max(u.Latency, 0) + elapsed
+		u.LongBody = u.Replied && elapsed-begun > longBody
 	}
 }

@@ -57,6 +57,7 @@ type service struct {
 	name    migration.Name
 	machine *fallback.Machine
 	config  fallback.Config
+	timeout time.Duration // until an answer of new begins
 	pending pendingAnswers
 }
 
@@ -109,7 +110,7 @@ func (b *Breaker) SetTable(table *migration.Table, now time.Time) {
 			continue
 		}
 		b.services[row.Name] = s
-		s.config = configOf(row)
+		s.config, s.timeout = configOf(row), row.Timeout
 		b.apply(s, s.machine.Configure(s.config, now))
 	}
 	b.stored = nil
@@ -120,7 +121,7 @@ func (b *Breaker) SetTable(table *migration.Table, now time.Time) {
 // addService continues where the state file left the service.
 func (b *Breaker) addService(row *migration.Service, now time.Time) *service {
 	config := configOf(row)
-	s := &service{name: row.Name, config: config, machine: fallback.New(config, b.stored[row.Name])}
+	s := &service{name: row.Name, config: config, timeout: row.Timeout, machine: fallback.New(config, b.stored[row.Name])}
 	s.machine.Tick(fallback.Probes{}, now)
 	b.setPhase(s.name, s.machine.State())
 	return s
@@ -145,12 +146,23 @@ func (b *Breaker) observe(event *accesslog.Event, urgent bool, now time.Time) {
 		return
 	}
 	outcome := event.New.Outcome()
+	if s.outlasted(event) {
+		outcome = fallback.Outcome{Finished: true, Failure: fallback.FailureTimeout}
+	}
 	failure, _ := fallback.Judge(outcome, s.config.OnStatus)
 	countedAtOnce := s.config.Ratio == 0 && failure != fallback.NoFailure
 	if countedAtOnce != urgent {
 		return
 	}
 	b.apply(s, s.machine.Request(outcome, event.RequestID, now))
+}
+
+// outlasted tells whether the client left after it had waited for the timeout, and
+// new had not begun to answer. nginx sets no limit where a client asks for a stream, and
+// a controller whose timeout is the same gives up a moment earlier.
+func (s *service) outlasted(event *accesslog.Event) bool {
+	patience := s.timeout - min(s.timeout/10, time.Second)
+	return !event.New.Finished() && !event.New.Replied && event.Old.Tries == 0 && event.New.Latency >= patience
 }
 
 // apply carries out a transition: the state file is written first, then the

@@ -81,7 +81,7 @@ func (a *fakeAgent) failures(t *testing.T) map[string]float64 {
 
 func serviceRow(name string, change func(*migration.Service)) migration.Service {
 	s := migration.Service{
-		Name: migration.Name(name), OldHost: migration.Host(name + ".test"), PathPrefix: "/", Enabled: true, Share: 5000,
+		Name: migration.Name(name), OldHost: migration.Host(name + ".test"), PathPrefix: "/", Enabled: true, Share: 5000, Timeout: time.Minute,
 		OldBackend: migration.Backend{Scheme: migration.HTTP, Host: "192.0.2.1", Port: 80},
 		NewBackend: migration.Backend{Scheme: migration.HTTPS, Host: "192.0.2.2", Port: 443},
 		Fallback:   migration.Fallback{Enabled: true, MaxFailures: 3, Window: time.Minute, RecoveryTime: time.Minute, OnStatus: []int{503}},
@@ -134,6 +134,32 @@ func TestEachFailureCountsOnce(t *testing.T) {
 	require.Equal(t, status.FallenBack, b.phases["api"])
 	require.Contains(t, b.reason, "3 of 3 requests to new failed within 1m0s, last: status 503, requests id")
 	require.Equal(t, status.Migrating, b.phases["other"])
+}
+
+// TestNewIsBlamedForClientsThatWaitedLongEnough: nginx waits for the answer to a request
+// for a stream as long as the client does.
+func TestNewIsBlamedForClientsThatWaitedLongEnough(t *testing.T) {
+	t.Parallel()
+	b := newBreaker(t.TempDir())
+	b.setTable(t, serviceRow("api", nil))
+	left := func(after time.Duration, replied bool, old accesslog.Upstream) *accesslog.Event {
+		return &accesslog.Event{
+			Service: []byte("api"), RequestID: []byte("id"), Status: 499, Old: old,
+			New: accesslog.Upstream{Tries: 1, Connected: true, Replied: replied, Latency: after},
+		}
+	}
+	for range 10 {
+		b.ObserveFailure(left(58*time.Second, false, accesslog.Upstream{}), noon)
+		b.ObserveFailure(left(-1, false, accesslog.Upstream{}), noon)
+		b.ObserveFailure(left(time.Hour, true, accesslog.Upstream{}), noon)
+		b.ObserveFailure(left(time.Hour, false, accesslog.Upstream{Tries: 1}), noon)
+	}
+	require.Equal(t, status.Migrating, b.phases["api"], "the clients' own business")
+	for range 3 {
+		b.ObserveFailure(left(59*time.Second, false, accesslog.Upstream{}), noon)
+	}
+	require.Equal(t, status.FallenBack, b.phases["api"])
+	require.Contains(t, b.reason, "timeout")
 }
 
 func TestBatchesJudgeARatio(t *testing.T) {
