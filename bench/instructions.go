@@ -110,7 +110,7 @@ func configForOneProcess(c *candidate, dir string, port int) (string, error) {
 		return "", err
 	}
 	own := strings.ReplaceAll(string(text), loopback(c.port), loopback(port))
-	for _, name := range []string{"nginx.pid", "admin.sock", "access.log", "error.log"} {
+	for _, name := range []string{"nginx.pid", "admin.sock", "loop.sock", "access.log", "error.log"} {
 		own = strings.ReplaceAll(own, filepath.Join(c.dir, name), filepath.Join(dir, name))
 	}
 	other := regexp.MustCompile(`(?m)^\s*listen ` + regexp.QuoteMeta(loopback(c.portNew)) + `.*;`)

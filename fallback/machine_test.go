@@ -31,8 +31,9 @@ func TestJudge(t *testing.T) {
 		{fallback.Outcome{Finished: true, Failure: fallback.FailureTimeout, Status: 504}, fallback.FailureTimeout, true},
 		{fallback.Outcome{Finished: true, Failure: fallback.FailureReset, Status: 502}, fallback.FailureReset, true},
 		{busy, fallback.FailureStatus, true},
-		{fallback.Outcome{Finished: true, Failure: fallback.FailureStatus, Status: 500}, "", true}, // not listed
-		{fallback.Outcome{Finished: true, Status: 429}, fallback.FailureStatus, true},              // listed
+		{fallback.Outcome{Finished: true, Failure: fallback.FailureStatus, Status: fallback.StatusLoopDetected}, fallback.FailureStatus, true}, // never listed
+		{fallback.Outcome{Finished: true, Failure: fallback.FailureStatus, Status: 500}, "", true},                                             // not listed
+		{fallback.Outcome{Finished: true, Status: 429}, fallback.FailureStatus, true},                                                          // listed
 		{fallback.Outcome{Finished: true, Status: 499}, "", false},
 		{fallback.Outcome{Failure: fallback.FailureTimeout}, "", false},
 		{fallback.Outcome{}, "", false},

@@ -13,6 +13,8 @@ const (
 	FailureTimeout Failure = "timeout"
 	FailureReset   Failure = "reset"
 	FailureStatus  Failure = "status"
+	// FailureRedirect is a redirect to the address that was asked for.
+	FailureRedirect Failure = "redirect"
 )
 
 // Outcome is how one request to new ended, by new's own behavior: the client
@@ -24,6 +26,9 @@ type Outcome struct {
 	Status   int // of new's answer, 0 without one
 }
 
+// StatusLoopDetected is the status of a request that came back to the proxy.
+const StatusLoopDetected = 508
+
 // statusClientClosed is the status that nginx logs when the client closed the
 // connection before it got an answer.
 const statusClientClosed = 499
@@ -34,6 +39,7 @@ const statusClientClosed = 499
 //
 //	not finished, 499               does not count: no side failed
 //	connect, tls, timeout, reset    failure
+//	508                             failure (status): the request came back to the proxy
 //	a status in the list            failure (status)
 //	any other status                success
 func Judge(o Outcome, onStatus []int) (failure Failure, counts bool) {
@@ -42,7 +48,7 @@ func Judge(o Outcome, onStatus []int) (failure Failure, counts bool) {
 		return NoFailure, false
 	case o.Failure != NoFailure && o.Failure != FailureStatus:
 		return o.Failure, true
-	case slices.Contains(onStatus, o.Status):
+	case o.Status == StatusLoopDetected, slices.Contains(onStatus, o.Status):
 		return FailureStatus, true
 	}
 	return NoFailure, true

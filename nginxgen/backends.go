@@ -40,6 +40,7 @@ func (d *draft) proxyDefaults() directives {
 	lines = append(lines, d.answerNames()...)
 	lines = append(lines, d.answerHeaders()...)
 	lines = append(lines, d.originMaps()...)
+	lines = append(lines, d.loopMaps()...)
 	lines = append(lines, d.newHeaders()...)
 	lines = append(lines, d.tlsDefaults()...)
 	if d.usesGRPC() {
@@ -171,7 +172,7 @@ func (d *draft) addresses(backend migration.Backend, tries int) directives {
 			failureParams = append(failureParams, "backup")
 		}
 		for _, address := range addresses {
-			lines = append(lines, line("server", append([]string{address.String()}, failureParams...)...))
+			lines = append(lines, line("server", append([]string{d.serverAddress(address)}, failureParams...)...))
 		}
 	}
 	return lines

@@ -1,5 +1,7 @@
 package nginxgen
 
+import "github.com/migration-proxy/migration-proxy/migration"
+
 // clientMaps gives the maps with the facts about the client: the form of the
 // target, the host, the scheme and port, and the request ID.
 func (d *draft) clientMaps() directives {
@@ -101,6 +103,7 @@ func (d *draft) trustedProxies() directives {
 func (d *draft) newHeaders() directives {
 	lines := append(hopHeaders("$mp_host"),
 		line("proxy_set_header", "X-Forwarded-Host", "$mp_client_authority"),
+		line("proxy_set_header", loopHeader, d.loopMark()),
 		line("proxy_set_header", "Origin", "$mp_origin"),
 		line("proxy_set_header", "Referer", "$mp_referer"))
 	if d.params.BehindControllers {
@@ -111,8 +114,11 @@ func (d *draft) newHeaders() directives {
 
 // oldRequest gives the headers that the proxy sets in requests to old. They are a
 // list of their own, because some headers are for new only.
-func (d *draft) oldRequest() directives {
+func (d *draft) oldRequest(s *migration.Service) directives {
 	lines := hopHeaders("$mp_called_host")
+	if leadsOut(s) {
+		lines = append(lines, line("proxy_set_header", loopHeader, d.loopMark()))
+	}
 	if d.params.BehindControllers {
 		return lines
 	}

@@ -12,6 +12,10 @@ import (
 // the circuit breaker counts it as a failure nevertheless.
 const clientClosedRequest = 499
 
+// loopDetected is the status of a request that came back to the proxy, see loop.go. It
+// leads to old, as new has not answered.
+const loopDetected = 508
+
 // bodyErrors are the statuses that nginx itself gives because of the request's
 // body, before it asks new: malformed (400), too large (413), the disk is full (500).
 var bodyErrors = []int{400, 413, 500}
@@ -22,7 +26,7 @@ var bodyErrors = []int{400, 413, 500}
 // bodyErrors nginx may not have asked new; then the body is incomplete, and the
 // request must not go to old either.
 func (d *draft) retryOnOld(s *migration.Service) directives {
-	codes := slices.Concat([]int{502, 504}, s.Fallback.OnStatus)
+	codes := slices.Concat([]int{502, 504, loopDetected}, s.Fallback.OnStatus)
 	slices.Sort(codes)
 	var args []string
 	var lines directives

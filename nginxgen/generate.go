@@ -16,6 +16,7 @@ type Params struct {
 	Listen     netip.AddrPort // traffic
 	ListenNew  netip.AddrPort // traffic that always goes to new
 	ListenGRPC netip.AddrPort // HTTP/2, if a service has ProtocolGRPC
+	Addresses  []netip.Addr   // of this machine: a backend with one of them, and a port of ours, is this proxy
 	IPv6       bool           // listen on IPv6 too where the address is 0.0.0.0
 	Workers    int            // worker processes
 	OpenFiles  int            // the limit of one worker; 0 means 65536
@@ -82,6 +83,8 @@ type draft struct {
 	interned  map[string]string            // content of a map -> its variable
 	rules     map[string]bool              // see Config.Rules
 	usual     usual
+	loopID    string                  // see loopHeader
+	newHosts  map[migration.Host]bool // of all services
 }
 
 func newDraft(table *migration.Table, endpoints Endpoints, params Params) *draft {
@@ -90,6 +93,10 @@ func newDraft(table *migration.Table, endpoints Endpoints, params Params) *draft
 		userKeys: userKeys(table), interned: map[string]string{}, rules: map[string]bool{},
 	}
 	d.usual = d.findUsual()
+	d.loopID, d.newHosts = loopID(table), map[migration.Host]bool{}
+	for _, s := range table.Services() {
+		d.newHosts[s.NewHost] = true
+	}
 	return d
 }
 
@@ -105,6 +112,7 @@ func (d *draft) tree() directives {
 		d.caching(),
 		d.maps,
 		d.adminServer(),
+		d.loopServer(),
 		d.unknownHostServer(),
 		d.unknownHostGRPC(),
 		servers,

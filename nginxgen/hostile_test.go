@@ -40,7 +40,7 @@ var hostile = []string{
 // is not listed has one shape, that of the document.
 var harmless = map[string][]string{
 	"name":             {"other"},
-	"old_backend":      {"https://other.example.net"},
+	"old_backend":      {"https://other.example.net", "http://other", "https://other", "http://127.0.0.1"},
 	"new_backend":      {"https://other.example.net"},
 	"path_prefix":      {"/", "/other"},
 	"ca_file":          {""},

@@ -22,7 +22,7 @@ const logFormat = `$remote_addr - $remote_user [$time_local] "$request" $status 
 func (d *draft) logging() directives {
 	lines := directives{line("log_format", "migration", logFormat)}
 	lines = append(lines, d.accessLogs("migration", "$mp_urgent")...)
-	return append(append(lines, d.askedMap()), d.grpcMaps()...)
+	return append(append(lines, d.askedMap(), redirectedMap()), d.grpcMaps()...)
 }
 
 // accessLogs gives the two logs with a format. The variable says which lines are
@@ -40,14 +40,18 @@ func (d *draft) accessLogs(format, urgent string) directives {
 // failed at new, by setting $mp_urgent; package accesslog decides which did. The
 // access log reads $mp_asked before the other log reads $mp_urgent. The first
 // entries are literals, which nginx finds by hash: they cover nearly all requests.
-// A " : " says that nginx asked old after new.
+// A " : " says that nginx asked old after new. $mp_redirected is for redirects.
 func (d *draft) askedMap() *directive {
 	pairs := []string{"new_backend ", "", "old_backend ", ""}
 	for _, status := range []string{"200", "201", "202", "204", "206", "301", "302", "303", "304", "307", "308", "401", "403", "404"} {
 		if d.failsOn(status) {
 			continue
 		}
-		pairs = append(pairs, "new_backend "+status, "new_backend")
+		value := "new_backend"
+		if status[0] == '3' && status != "304" {
+			value = "$mp_redirected"
+		}
+		pairs = append(pairs, "new_backend "+status, value)
 	}
 	failures := `5|[-, ]*\z`
 	if d.any(func(s *migration.Service) bool { return slices.ContainsFunc(s.Fallback.OnStatus, below500) }) {
@@ -58,6 +62,13 @@ func (d *draft) askedMap() *directive {
 		`~\A(?<mp_urgent>new)_backend (?:[^:]*, )?(?:`+failures+`)`, "$mp_backend",
 		"default", "$mp_backend")
 	return mapping("$mp_backend $upstream_status", "$mp_asked", pairs...)
+}
+
+// redirectedMap selects redirects of new to the address that was asked for: they never
+// lead to an answer, unless a cookie makes the next request another one.
+func redirectedMap() *directive {
+	return mapping("$request_method:$upstream_http_set_cookie:$mp_client_scheme://$mp_client_authority$request_uri $sent_http_location", "$mp_redirected",
+		`~\A(?<mp_urgent>GET|HEAD)::(https?://[^/ ]+)(/[^ ]*) (?:(?i:\2))?\3(?:#.*)?\z`, "new_backend", "default", "new_backend")
 }
 
 func below500(status int) bool { return status < 500 }

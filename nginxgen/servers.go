@@ -40,7 +40,7 @@ func (d *draft) unknownHostServer() directives {
 	}
 	// There is no server_name: even "_" may be the host of a service.
 	return directives{block("server", nil, d.listen("default_server"), variables,
-		directives{line("return", "421", "migration-proxy: no service has this host\n")})}
+		directives{refuseLoop(), line("return", "421", "migration-proxy: no service has this host\n")})}
 }
 
 // listen gives the listen lines of a server: both ports, on each family.
@@ -101,6 +101,9 @@ func (d *draft) server(services []*migration.Service) *directive {
 		body = append(body, d.drain())
 	}
 	body = append(body, d.cacheSwitch(services)...)
+	if d.mayLoop(services) {
+		body = append(body, refuseLoop())
+	}
 	whole := false
 	for _, s := range services {
 		whole = whole || s.PathPrefix == "/"
@@ -246,7 +249,7 @@ func (d *draft) oldLocation(s *migration.Service) directives {
 		// the old cluster it is rarely signed by a known authority.
 		lines = append(lines, line("set", "$mp_server_name", "$host"), line("proxy_ssl_verify", "off"))
 	}
-	lines = append(lines, d.oldRequest()...)
+	lines = append(lines, d.oldRequest(s)...)
 	lines = append(lines, d.oldAnswers()...)
 	if d.table.Global().DebugHeaders {
 		lines = append(lines, stateOfService()...)

@@ -148,6 +148,15 @@ func problems(err error) []string {
 	return []string{err.Error()}
 }
 
+// warnOfLoops names the backends that are this proxy itself.
+func (l *agentLoop) warnOfLoops(next *generation) {
+	for backend, addresses := range next.endpoints {
+		if slices.ContainsFunc(addresses, l.options.Params.IsOwn) && (l.served == nil || !slices.Equal(addresses, l.served.endpoints[backend])) {
+			l.options.Log.Warn("a backend is this proxy itself, its requests get 508", "backend", backend, "addresses", addresses)
+		}
+	}
+}
+
 // setServed records that a generation is in force.
 func (l *agentLoop) setServed(next *generation) {
 	if table := l.table(); table == nil || table.Digest() != next.table.Digest() || next.number != l.served.number {
@@ -156,6 +165,7 @@ func (l *agentLoop) setServed(next *generation) {
 		l.options.Log.Info("config in force", "source", next.source, "digest", next.table.Digest(), "nginx_config", next.config.Digest)
 		l.observer.ConfigApplied(next.table)
 	}
+	l.warnOfLoops(next)
 	if l.untested != nil && l.untested.number <= next.number {
 		l.untested = nil
 	}

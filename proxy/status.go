@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
@@ -118,8 +119,8 @@ func (a *Agent) services(state *loopState) []status.Service {
 			Strategy:   string(s.Strategy),
 			Share:      s.EffectiveShare().Percent(),
 			RulesToNew: len(s.RulesTo(migration.New)) > 0,
-			Old:        side(s.OldBackend, state.served, names),
-			New:        side(s.NewBackend, state.served, names),
+			Old:        a.side(s.OldBackend, state.served, names),
+			New:        a.side(s.NewBackend, state.served, names),
 		}
 		row.SideProblem = a.sides.problemOf(s.Name)
 		row.New.CertificateProblem = a.certificateProblem(s)
@@ -154,14 +155,20 @@ func phase(s *migration.Service, fallback fallbackState) (status.Phase, string) 
 	return status.Migrating, fallback.reason
 }
 
+// leadsToUs is the warning about a backend with an address of this proxy.
+const leadsToUs = "an address of it is this proxy itself: its requests get 508; correct the backend"
+
 // side lists the addresses that nginx uses, and the reason why there are no
 // newer ones.
-func side(b migration.Backend, served *generation, names resolve.Result) status.Side {
+func (a *Agent) side(b migration.Backend, served *generation, names resolve.Result) status.Side {
 	addresses := []string{}
 	for _, address := range served.endpoints[b] {
 		addresses = append(addresses, address.String())
 	}
 	row := status.Side{Backend: b.String(), Addresses: addresses}
+	if slices.ContainsFunc(served.endpoints[b], a.options.Params.IsOwn) {
+		row.Warning = leadsToUs
+	}
 	if err := names.Errors[b]; err != nil {
 		row.Unresolved = err.Error()
 	}

@@ -23,12 +23,13 @@ import (
 // reasons has, for each header that may differ, why. The test fails on any other
 // difference. A key begins with the side that sees it: old, new or client.
 var reasons = map[string]string{
-	"new Host":             "new's own host; the client's is in X-Forwarded-Host",
-	"old Te":               "a header for one hop; nginx ends it",
-	"new Te":               "a header for one hop; nginx ends it",
-	"new X-Forwarded-Host": "the host of the client, because Host is new's own",
-	"new Origin":           "applications compare it with Host (rewrite_origin)",
-	"new Referer":          "applications compare it with Host (rewrite_origin)",
+	"new Host":                 "new's own host; the client's is in X-Forwarded-Host",
+	"old Te":                   "a header for one hop; nginx ends it",
+	"new Te":                   "a header for one hop; nginx ends it",
+	"new X-Forwarded-Host":     "the host of the client, because Host is new's own",
+	"new Migration-Proxy-Loop": "a request that comes back is recognized",
+	"new Origin":               "applications compare it with Host (rewrite_origin)",
+	"new Referer":              "applications compare it with Host (rewrite_origin)",
 }
 
 const (

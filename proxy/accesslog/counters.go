@@ -1,6 +1,7 @@
 package accesslog
 
 import (
+	"cmp"
 	"net/http"
 	"sync"
 	"time"
@@ -42,6 +43,7 @@ type service struct {
 	window   *window   // nil while the last minute is empty
 	rescued  uint64    // since the agent started
 	split    status.Split
+	warnings map[migration.Side]warning
 	requests map[requestKey]prometheus.Counter
 	old, new prometheus.Observer // latency; nil until the side has answered
 }
@@ -260,6 +262,40 @@ func (c *Counters) fillRow(row *status.Service, now time.Time) {
 	sum.old.fillSide(&row.Old, covered)
 	sum.new.fillSide(&row.New, covered)
 	row.New.Rescued = s.rescued
+	row.Old.Warning = cmp.Or(row.Old.Warning, s.warnings[migration.Old].within(now))
+	row.New.Warning = cmp.Or(row.New.Warning, s.warnings[migration.New].within(now))
+}
+
+// warning is a text for status.Side, and when its cause was last seen.
+type warning struct {
+	text string
+	at   time.Time
+}
+
+// warningTime is how long status shows a warning after its cause.
+const warningTime = 10 * time.Minute
+
+func (w warning) within(now time.Time) string {
+	if now.Sub(w.at) > warningTime {
+		return ""
+	}
+	return w.text
+}
+
+// Warn sets the warning of a side. It reports whether status did not have it.
+func (c *Counters) Warn(name migration.Name, side migration.Side, text string, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.services[string(name)]
+	if s == nil {
+		return false
+	}
+	if s.warnings == nil {
+		s.warnings = map[migration.Side]warning{}
+	}
+	isNew := s.warnings[side].within(now) != text
+	s.warnings[side] = warning{text, now}
+	return isNew
 }
 
 func (s *service) slot(now time.Time) *slot {

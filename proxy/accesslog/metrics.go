@@ -33,7 +33,7 @@ func newMetrics() *metrics {
 			"Requests by service, side that answered the client (old, new, or none if the request went to no side), class of the status code, and reason of the decision.",
 			labelService, "side", "code_class", "reason"),
 		failures: counters("upstream_failures_total",
-			"Failed requests of a side, also when the client got an answer from the other side, by kind: connect (TLS too), timeout, reset (also in the middle of an answer), or status (500 and above).",
+			"Failed requests of a side, also when the client got an answer from the other side, by kind: connect (TLS too), timeout, reset (also in the middle of an answer), redirect (to the address that was asked for), or status (500 and above).",
 			labelService, "side", "kind"),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "migration_proxy_upstream_latency_seconds",

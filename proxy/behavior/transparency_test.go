@@ -203,8 +203,8 @@ type comparison struct {
 func (l comparison) forBackend(m message) []string {
 	header := m.without(perHopToBackends...)
 	if l.ownName == newHost {
-		// The client's name, because Host is new's own.
-		header = message{Header: header}.without("X-Forwarded-Host")
+		// The client's name, because Host is new's own; and the mark against loops.
+		header = message{Header: header}.without("X-Forwarded-Host", "Migration-Proxy-Loop")
 	}
 	if l.at.normalize != nil {
 		header = l.at.normalize(header)

@@ -136,6 +136,9 @@ func (b *Breaker) ObserveRequest(event *accesslog.Event, now time.Time) { b.obse
 // observe counts a request to new. A failure is in both logs and is counted
 // once: see the package's documentation.
 func (b *Breaker) observe(event *accesslog.Event, urgent bool, now time.Time) {
+	if event.New.Status == fallback.StatusLoopDetected || event.Old.Status == fallback.StatusLoopDetected {
+		b.observeLoop(event, now)
+	}
 	if event.New.Tries == 0 {
 		return
 	}
@@ -150,6 +153,10 @@ func (b *Breaker) observe(event *accesslog.Event, urgent bool, now time.Time) {
 		outcome = fallback.Outcome{Finished: true, Failure: fallback.FailureTimeout}
 	}
 	failure, _ := fallback.Judge(outcome, s.config.OnStatus)
+	if urgent && failure == fallback.NoFailure && isRedirectBack(event) {
+		b.observeRedirectBack(s, event, now)
+		return
+	}
 	countedAtOnce := s.config.Ratio == 0 && failure != fallback.NoFailure
 	if countedAtOnce != urgent {
 		return

@@ -33,7 +33,7 @@ func (b *Breaker) ObserveErrorLog(line string, now time.Time) {
 	case c.Stage == errorlog.Body && side != "":
 		b.options.Counters.AddBrokenAnswer(s.name, side, c.Failure, now)
 		if side == migration.New {
-			b.brokenAnswer(s, &c, now)
+			b.failedAnswer(s, c.Failure, c.Message, now)
 		}
 	}
 }
@@ -53,27 +53,28 @@ func (b *Breaker) sideOf(row *migration.Service, c *errorlog.Complaint) migratio
 	return ""
 }
 
-// pendingAnswers are broken answers of a service with a failure_ratio. They
+// pendingAnswers are answers that the access log calls a success, of a service with a failure_ratio. They
 // are counted one to two seconds later, when the batches have brought their
 // requests: a few failures would otherwise be divided by no requests.
 type pendingAnswers struct {
 	fresh, due int // since the last tick, and before it
-	last       errorlog.Complaint
+	failure    fallback.Failure
+	message    string // of the last one
 }
 
-func (b *Breaker) brokenAnswer(s *service, c *errorlog.Complaint, now time.Time) {
+func (b *Breaker) failedAnswer(s *service, failure fallback.Failure, message string, now time.Time) {
 	if s.config.Ratio > 0 {
 		s.pending.fresh++
-		s.pending.last = *c
+		s.pending.failure, s.pending.message = failure, message
 		return
 	}
-	b.apply(s, s.machine.BrokenAnswer(c.Failure, c.Message, now))
+	b.apply(s, s.machine.BrokenAnswer(failure, message, now))
 }
 
 // countPending is called once a tick.
 func (b *Breaker) countPending(s *service, now time.Time) {
 	for range s.pending.due {
-		b.apply(s, s.machine.BrokenAnswer(s.pending.last.Failure, s.pending.last.Message, now))
+		b.apply(s, s.machine.BrokenAnswer(s.pending.failure, s.pending.message, now))
 	}
 	s.pending.fresh, s.pending.due = 0, s.pending.fresh
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -51,6 +52,22 @@ func checkPorts(o *Options) error {
 		return conn.Close()
 	}
 	return errors.Join(listen.Check(o.Listen, "listen"), listen.Check(o.ListenNew, "listen-new"))
+}
+
+// ownAddresses are the addresses of this machine, by which a backend may be this
+// proxy. Without them only loopback addresses are known.
+func ownAddresses() []netip.Addr {
+	networks, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var own []netip.Addr
+	for _, network := range networks {
+		if prefix, err := netip.ParsePrefix(network.String()); err == nil {
+			own = append(own, prefix.Addr().Unmap())
+		}
+	}
+	return own
 }
 
 // hasIPv6 reports whether sockets can listen on IPv6; in containers they often

@@ -79,6 +79,7 @@ func (p *dataPlane) describeMachine(context.Context) error {
 		RuntimeDir: o.RuntimeDir,
 		Listen:     o.Listen.AddrPort,
 		ListenNew:  o.ListenNew.AddrPort,
+		Addresses:  ownAddresses(),
 		ListenGRPC: o.ListenGRPC.AddrPort,
 		IPv6:       (o.Listen.All || o.ListenNew.All || o.ListenGRPC.All) && hasIPv6(),
 		Workers:    o.Workers,

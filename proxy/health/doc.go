@@ -23,7 +23,8 @@
 // failure, and it is unhealthy when all its addresses are dead. The timeout
 // covers a probe from connecting to the end of the response's header:
 //
-//	path given      GET; healthy by status. Redirects are not followed.
+//	path given      GET; healthy by status. Redirects are not followed; one of new to
+//	                what was asked for is a failure.
 //	gRPC, path      call of grpc.health.v1.Health/Check; healthy if SERVING
 //	https, no path  TCP and TLS handshake
 //	http, no path   TCP connection

@@ -83,14 +83,27 @@ func get(ctx context.Context, conn net.Conn, spec Spec) error {
 	}
 	request.Header.Set("User-Agent", "migration-proxy")
 	request.Close = true
+	if spec.ClientHost != "" {
+		// As for clients that use https: without it an application may redirect the
+		// probe to https, and with it one that does so redirects everybody.
+		request.Header.Set("X-Forwarded-Proto", "https")
+		request.Header.Set("X-Forwarded-Host", spec.ClientHost)
+	}
 	if err := request.Write(conn); err != nil {
 		return classify(ctx, fallback.FailureReset, err)
 	}
-	status, err := readStatus(bufio.NewReader(io.LimitReader(conn, maxHeaderBytes)), request)
+	response, err := readResponse(bufio.NewReader(io.LimitReader(conn, maxHeaderBytes)), request)
 	if err != nil {
 		return classify(ctx, fallback.FailureReset, err)
 	}
-	return judgeStatus(status, spec)
+	if err := judgeStatus(response.StatusCode, spec); err != nil {
+		return err
+	}
+	if spec.ClientHost != "" && leadsBack(response, spec) {
+		return &failedProbe{fallback.FailureRedirect, fmt.Errorf("%d to %s, which a client gets as the address that it asked for",
+			response.StatusCode, response.Header.Get("Location"))}
+	}
+	return nil
 }
 
 func judgeStatus(status int, spec Spec) error {
@@ -100,15 +113,26 @@ func judgeStatus(status int, spec Spec) error {
 	return nil
 }
 
-// readStatus skips informational responses (1xx). The body is not read.
-func readStatus(reader *bufio.Reader, request *http.Request) (int, error) {
+// leadsBack tells whether a redirect leads to what was asked for, once its host is
+// translated to the one of the client. With a cookie the next request may be another.
+func leadsBack(response *http.Response, spec Spec) bool {
+	target, err := response.Location()
+	if err != nil || response.StatusCode < 300 || response.StatusCode > 399 || response.Header.Get("Set-Cookie") != "" {
+		return false
+	}
+	host := migration.NormalizeHost(target.Host)
+	return (host == spec.Host || host == spec.ClientHost) && target.RequestURI() == response.Request.URL.RequestURI()
+}
+
+// readResponse skips informational responses (1xx). The body is not read.
+func readResponse(reader *bufio.Reader, request *http.Request) (*http.Response, error) {
 	for {
 		response, err := http.ReadResponse(reader, request) //nolint:bodyclose // the connection is closed instead
 		if err != nil {
-			return 0, err
+			return nil, err
 		}
 		if response.StatusCode >= 200 || response.StatusCode == http.StatusSwitchingProtocols {
-			return response.StatusCode, nil
+			return response, nil
 		}
 	}
 }

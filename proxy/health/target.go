@@ -21,6 +21,9 @@ type Spec struct {
 	TLS        migration.TLS
 	Check      migration.HealthCheck
 	GRPC       bool // speak HTTP/2, and ask gRPC's health service if Check has a path
+	// ClientHost is the host that clients call, as new learns it from X-Forwarded-Host;
+	// "" for old.
+	ClientHost string
 	// OnDemand targets are probed only while SetDemand says so.
 	OnDemand bool
 }
@@ -40,7 +43,8 @@ var onDemandCheck = migration.HealthCheck{Interval: 5 * time.Second, Timeout: 2 
 func TargetsOf(s *migration.Service) []Target {
 	spec := Spec{
 		Backend: s.NewBackend, Host: string(s.NewHost), ServerName: string(s.ServerName()), TLS: s.TLS, GRPC: s.GRPC(),
-		Check: onDemandCheck, OnDemand: s.HealthCheck == nil,
+		ClientHost: string(s.OldHost),
+		Check:      onDemandCheck, OnDemand: s.HealthCheck == nil,
 	}
 	if s.HealthCheck == nil {
 		return []Target{{Key{s.Name, migration.New}, spec}}

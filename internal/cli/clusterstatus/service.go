@@ -120,6 +120,7 @@ func addSides(before, own status.Side) status.Side {
 		total.P50 = (before.P50*before.Rate + own.P50*own.Rate) / total.Rate
 	}
 	total.Unresolved = cmp.Or(before.Unresolved, own.Unresolved)
+	total.Warning = cmp.Or(before.Warning, own.Warning)
 	total.CertificateProblem = cmp.Or(before.CertificateProblem, own.CertificateProblem)
 	return total
 }

@@ -104,8 +104,8 @@ func latency(seconds float64) string {
 }
 
 // serviceProblems says why the service is not Migrating, that what is served
-// deviates from what is wanted, and which backends have no address or certificate
-// files that cannot be used.
+// deviates from what is wanted, and which backends have no address, do not lead to
+// an application, or have certificate files that cannot be used.
 func serviceProblems(service status.Service, now time.Time) []string {
 	var problems []string
 	if deviation := service.Deviation(now); deviation != "" {
@@ -120,6 +120,9 @@ func serviceProblems(service status.Service, now time.Time) []string {
 	for _, side := range []status.Side{service.Old, service.New} {
 		if side.Unresolved != "" {
 			problems = append(problems, fmt.Sprintf("%s: %s: %s", service.Name, side.Backend, side.Unresolved))
+		}
+		if side.Warning != "" {
+			problems = append(problems, fmt.Sprintf("%s: %s: %s", service.Name, side.Backend, side.Warning))
 		}
 		if side.CertificateProblem != "" {
 			problems = append(problems, fmt.Sprintf("%s: %s: %s; the last good files are in use", service.Name, side.Backend, side.CertificateProblem))

@@ -1,0 +1,49 @@
+package breaker
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/migration-proxy/migration-proxy/fallback"
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
+)
+
+// The warnings of status.Side.
+const (
+	comesBack = "answers 508: requests to it come back to this proxy; correct the backend, or what its name resolves to"
+	redirects = "redirects to the address that was asked for: new's ingress does not know that the client came by https; " +
+		"use https in new_backend, or let it believe X-Forwarded-Proto"
+)
+
+// observeLoop warns of a side that leads back to the proxy. It is called with every
+// request that got 508.
+func (b *Breaker) observeLoop(event *accesslog.Event, now time.Time) {
+	name := migration.Name(event.Service)
+	if event.Old.Replied && event.Old.Status == fallback.StatusLoopDetected {
+		b.warn(name, migration.Old, comesBack, now)
+	}
+	if event.New.Replied && event.New.Status == fallback.StatusLoopDetected {
+		b.warn(name, migration.New, comesBack, now)
+	}
+}
+
+func (b *Breaker) warn(name migration.Name, side migration.Side, text string, now time.Time) {
+	if b.options.Counters.Warn(name, side, text, now) {
+		b.options.Log.Warn("a backend does not lead to an application", "service", name, "side", side, "problem", text)
+	}
+}
+
+// isRedirectBack tells whether new redirected to the address that was asked for: nginx
+// sends the line of a redirect at once only then.
+func isRedirectBack(event *accesslog.Event) bool {
+	return event.New.Replied && event.New.Status >= 300 && event.New.Status < 400 && event.Old.Tries == 0
+}
+
+// observeRedirectBack counts a redirect that leads to no answer as a failure. The access
+// log calls it a success.
+func (b *Breaker) observeRedirectBack(s *service, event *accesslog.Event, now time.Time) {
+	b.warn(s.name, migration.New, redirects, now)
+	b.options.Counters.AddBrokenAnswer(s.name, migration.New, fallback.FailureRedirect, now)
+	b.failedAnswer(s, fallback.FailureRedirect, fmt.Sprintf("%d to the address that was asked for", event.New.Status), now)
+}
