@@ -186,7 +186,8 @@ var table = map[string]Package{
 	"e2e/demo":  {Imports: []string{"e2e/wire", "e2e/world"}, Tests: testLibraries},
 	// What cannot be told to the built binary (name servers) is tried with the
 	// agent itself.
-	"e2e/faults": {Tests: otherTests},
+	"e2e/faults":    {Tests: otherTests},
+	"e2e/grpccalls": {Tests: otherTests},
 	"e2e/localcluster": {
 		Imports: []string{"e2e/podrunner", "internal/controlplane", "golang.org/x/sys"}, Tests: otherTests,
 	},
