@@ -33,7 +33,8 @@ type grpcBackend struct {
 type grpcRequest struct {
 	Authority, Path string
 	Header          http.Header
-	Messages        int
+	Messages        int    // echoed
+	Body            string // if the backend does not echo
 }
 
 // startGRPC starts a backend; without a certificate it speaks HTTP/2 without TLS.
@@ -56,10 +57,14 @@ func startGRPC(t *testing.T, certificate *tls.Certificate) *grpcBackend {
 
 func (b *grpcBackend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
-	b.got = append(b.got, grpcRequest{r.Host, r.URL.RequestURI(), r.Header.Clone(), 0})
+	b.got = append(b.got, grpcRequest{r.Host, r.URL.RequestURI(), r.Header.Clone(), 0, ""})
 	at, answer := len(b.got)-1, b.answer
 	b.mu.Unlock()
 	if answer != nil {
+		body, _ := io.ReadAll(r.Body)
+		b.mu.Lock()
+		b.got[at].Body = string(body)
+		b.mu.Unlock()
 		answer(w, r)
 		return
 	}
