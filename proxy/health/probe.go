@@ -92,7 +92,7 @@ func get(ctx context.Context, conn net.Conn, spec Spec) error {
 	if err := request.Write(conn); err != nil {
 		return classify(ctx, fallback.FailureReset, err)
 	}
-	response, err := readResponse(bufio.NewReader(io.LimitReader(conn, maxHeaderBytes)), request)
+	response, err := readResponse(bufio.NewReader(io.LimitReader(conn, maxHeaderBytes)), request) //nolint:bodyclose // the connection is closed instead
 	if err != nil {
 		return classify(ctx, fallback.FailureReset, err)
 	}
