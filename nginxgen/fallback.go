@@ -73,6 +73,13 @@ func (d *draft) onceLocation(s *migration.Service) directives {
 	return append(lines, line("error_page", "502", "504", "=", "$mp_after_once."+string(s.Name)))
 }
 
+// singleLocation is onceLocation for methods that nginx would send to the next address
+// of new, such as MOVE and those that it does not know. It does not try another address
+// either if it cannot connect: old gets the request then.
+func (d *draft) singleLocation(s *migration.Service) directives {
+	return append(d.onceLocation(s), line("proxy_next_upstream", "off"))
+}
+
 // finalErrors gives the locations that end a request with an error: @failed and
 // @timeout for a request that new may have processed and that must not be
 // repeated, and @own_CODE for each status of bodyErrors.

@@ -76,7 +76,7 @@ func (d *draft) byProtocol(s *migration.Service, body directives, more ...direct
 		}
 	}
 	lines = append(lines, line("client_body_timeout", quietStream))
-	lines = append(lines, d.accessLogs("migration_grpc", "$mp_urgent_grpc")...)
+	lines = append(lines, d.accessLogs("migration_grpc", "migration_grpc", "$mp_urgent_grpc")...)
 	return append(lines, replaced...)
 }
 

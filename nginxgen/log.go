@@ -15,22 +15,26 @@ const logFormat = `$remote_addr - $remote_user [$time_local] "$request" $status 
 	`service="$mp_service" decision="$mp_token" upstream_addr="$upstream_addr" upstream_status="$upstream_status" ` +
 	`upstream_connect_time="$upstream_connect_time" upstream_header_time="$upstream_header_time" host="$host" request_id="$mp_request_id" stream="$mp_stream"`
 
+// urgentFormat is logFormat with how much of the request new took, see
+// accesslog.Upstream.
+const urgentFormat = logFormat + ` request_length=$request_length upstream_bytes_sent="$upstream_bytes_sent"`
+
 // logging writes one line per request to a file, in batches: a datagram or a pipe
 // would cost a wake-up per line, and a full pipe would stop the worker. The line
 // of a request that failed at new is also sent at once to failures.sock, so that
 // the circuit breaker does not wait for the batch.
 func (d *draft) logging() directives {
-	lines := directives{line("log_format", "migration", logFormat)}
-	lines = append(lines, d.accessLogs("migration", "$mp_urgent")...)
+	lines := directives{line("log_format", "migration", logFormat), line("log_format", "urgent", urgentFormat)}
+	lines = append(lines, d.accessLogs("migration", "urgent", "$mp_urgent")...)
 	return append(append(lines, d.askedMap(), redirectedMap()), d.grpcMaps()...)
 }
 
-// accessLogs gives the two logs with a format. The variable says which lines are
+// accessLogs gives the two logs with their formats. The variable says which lines are
 // also sent at once.
-func (d *draft) accessLogs(format, urgent string) directives {
+func (d *draft) accessLogs(format, atOnce, urgent string) directives {
 	return directives{
 		line("access_log", d.path("access.log"), format, "buffer=64k", "flush=100ms"),
-		line("access_log", "syslog:server=unix:"+d.path("failures.sock")+",nohostname,tag=migration", format, "if="+urgent),
+		line("access_log", "syslog:server=unix:"+d.path("failures.sock")+",nohostname,tag=migration", atOnce, "if="+urgent),
 	}
 }
 

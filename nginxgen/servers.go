@@ -141,7 +141,8 @@ func (d *draft) drain() *directive {
 //	/ or the path prefix   requests enter and go to new if the token's file exists;
 //	                       looseLocations has the same body once more
 //	@once.NAME             the same for methods that must not be repeated
-//	@failed, @timeout...   the errors of @once, see finalErrors
+//	@single.NAME           the same for methods that nginx would send again
+//	@failed, @timeout...   the errors of @once and @single, see finalErrors
 //	@stream.NAME           the same for upgraded connections and event streams
 //	@old.NAME              requests go to old
 //	@rescue.NAME           requests that new failed go to old, see rescueLocation
@@ -158,6 +159,7 @@ func (d *draft) locations(s *migration.Service) directives {
 	}
 	if s.Fallback.Enabled && !s.GRPC() {
 		all = append(all, block("location", []string{"@once." + string(s.Name)}, d.onceLocation(s)))
+		all = append(all, block("location", []string{"@single." + string(s.Name)}, d.singleLocation(s)))
 		all = append(all, finalErrors(s)...)
 		if retryTarget(s) == "@rescue" {
 			all = append(all, block("location", []string{"@rescue." + string(s.Name)}, d.rescueLocation(s)))

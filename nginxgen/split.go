@@ -18,9 +18,13 @@ func (d *draft) routing() directives {
 		// with any other method, so it must not be sent to old again.
 		mapping("$request_method", "$mp_class",
 			"GET", "safe", "HEAD", "safe", "OPTIONS", "safe", "PUT", "safe", "DELETE", "safe",
-			"PROPFIND", "safe", "REPORT", "safe", "SEARCH", "safe", "default", "once"),
+			"PROPFIND", "safe", "REPORT", "safe", "SEARCH", "safe",
+			// nginx itself sends these once, also where new has several addresses.
+			"POST", "once", "PATCH", "once", "LOCK", "once", "default", "single"),
 		mapping("$mp_class$mp_stream$mp_connection", "$mp_otherwise", "safe", "@old",
-			"safestream", "@stream", "safeupgrade", "@stream", "safestreamupgrade", "@stream", "default", "@once"),
+			"safestream", "@stream", "safeupgrade", "@stream", "safestreamupgrade", "@stream",
+			"single", "@single", "singlestream", "@single", "singleupgrade", "@single", "singlestreamupgrade", "@single",
+			"default", "@once"),
 		// For a request that may be sent only once: without a connect time of
 		// any try, new never received it.
 		mapping("$upstream_connect_time;$upstream_status", "$mp_after_once",

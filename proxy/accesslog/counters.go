@@ -168,9 +168,9 @@ func (c *Counters) addUpstream(s *service, side migration.Side, slot *sideSlot, 
 }
 
 // addLatency counts how long one side took. An upgraded connection (101) and a stream
-// live for hours, and their length is no latency.
+// live for hours, and nginx before 1.29 waits after 103: their length is no latency.
 func (c *Counters) addLatency(s *service, side migration.Side, slot *sideSlot, u *Upstream) {
-	if u.Finished() && u.Latency >= 0 && u.Status != http.StatusSwitchingProtocols && !u.LongBody {
+	if u.Finished() && u.Latency >= 0 && u.Status >= 200 && !u.LongBody {
 		slot.latency[bucketOf(u.Latency)]++
 		c.observeLatency(s, side, u.Latency)
 	}

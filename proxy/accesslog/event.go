@@ -59,6 +59,9 @@ type Upstream struct {
 	// Replied is true when the status is the side's own. Without
 	// upstream_header_time in the line every 502 and 504 counts as nginx's.
 	Replied bool
+	// Unread is true when nginx could not send the whole request, because the side
+	// ended the connection before. Only the lines that nginx sends at once tell.
+	Unread bool
 	// Latency is the sum over all tries; -1 when the line has none.
 	Latency time.Duration
 	// LongBody says that the answer went on for longer than longBody.
@@ -91,6 +94,13 @@ func (u Upstream) Failure() fallback.Failure {
 		return fallback.FailureTimeout
 	}
 	return fallback.FailureReset
+}
+
+// RefusedUpload reports whether the side ended the connection while it still got the
+// request's body. A server that answers before it has read an upload (413, 401) often
+// does: nginx then cannot send, and does not read the answer that may be there.
+func (u Upstream) RefusedUpload() bool {
+	return u.Unread && u.Connected && !u.Replied && u.Status == 502
 }
 
 // Finished reports whether the side was asked and the client waited for its

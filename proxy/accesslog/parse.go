@@ -14,6 +14,7 @@ type fields struct {
 	backend, token, service, requestID, host  []byte
 	requestTime, addresses, cache             []byte
 	statuses, connects, headers, responses    []byte
+	requestLength, sent                       []byte
 	grpcStatus                                []byte
 	hasBackend, hasToken, hasUpstream, hasHdr bool
 	isGRPC                                    bool
@@ -180,6 +181,10 @@ func (f *fields) set(key, value []byte) {
 		f.connects = value
 	case "upstream_header_time":
 		f.headers, f.hasHdr = value, true
+	case "request_length":
+		f.requestLength = value
+	case "upstream_bytes_sent":
+		f.sent = value
 	case "upstream_response_time":
 		f.responses = value
 	case "stream":

@@ -7,17 +7,17 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// tryLists are nginx's five lists, which are read in parallel. A "," separates
+// tryLists are nginx's six lists, which are read in parallel. A "," separates
 // tries on one side, " : " separates the sides: "502, 502 : 200" is two tries
 // on new and one on old.
 type tryLists struct {
-	statuses, connects, headers, responses, addresses []byte
-	group                                             int // 0 for the first side, then 1
+	statuses, connects, headers, responses, addresses, sent []byte
+	group                                                   int // 0 for the first side, then 1
 }
 
 // readTries finds out which sides were asked, in which order, and what each did.
 func (e *Event) readTries(f *fields) {
-	lists := tryLists{f.statuses, f.connects, f.headers, f.responses, f.addresses, 0}
+	lists := tryLists{f.statuses, f.connects, f.headers, f.responses, f.addresses, f.sent, 0}
 	if len(orEmpty(f.addresses)) == 0 && e.fromCache() {
 		return
 	}
@@ -38,6 +38,7 @@ func (e *Event) readTries(f *fields) {
 			upstream, t = &e.Old, t.behindStandby()
 		}
 		upstream.add(t, f.hasHdr)
+		upstream.Unread = leftUnread(t.sent, f.requestLength)
 	}
 }
 
@@ -65,8 +66,20 @@ func (e *Event) upstreamOf(group int) *Upstream {
 	return &e.Old
 }
 
+// lengthMargin is how much longer the headers of a request may become on the way to a
+// backend.
+const lengthMargin = 4096
+
+// leftUnread tells whether nginx could not send the whole request. Lines without the
+// two fields do not tell.
+func leftUnread(sent, requestLength []byte) bool {
+	bytesSent, known := number(sent)
+	length, ok := number(requestLength)
+	return known && ok && bytesSent+lengthMargin < length
+}
+
 // try is one element of each list.
-type try struct{ status, connect, header, response, address []byte }
+type try struct{ status, connect, header, response, address, sent []byte }
 
 // next removes the next try from the lists.
 func (l *tryLists) next() try {
@@ -75,6 +88,7 @@ func (l *tryLists) next() try {
 	t.connect, l.connects, _ = cutTry(l.connects)
 	t.header, l.headers, _ = cutTry(l.headers)
 	t.response, l.responses, _ = cutTry(l.responses)
+	t.sent, l.sent, _ = cutTry(l.sent)
 	t.address, l.addresses, _ = cutTry(l.addresses)
 	t.status, l.statuses, sideEnds = cutTry(l.statuses)
 	if sideEnds {

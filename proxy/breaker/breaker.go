@@ -59,6 +59,7 @@ type service struct {
 	config  fallback.Config
 	timeout time.Duration // until an answer of new begins
 	pending pendingAnswers
+	refused refusedUploads
 }
 
 // New reads the state file and calls Agent.SetFallback for each service that
@@ -148,9 +149,15 @@ func (b *Breaker) observe(event *accesslog.Event, urgent bool, now time.Time) {
 	if s == nil {
 		return
 	}
+	if urgent && event.New.RefusedUpload() {
+		s.refused.add(event.RequestID, now)
+	}
 	outcome := event.New.Outcome()
-	if s.outlasted(event) {
+	switch {
+	case s.outlasted(event):
 		outcome = fallback.Outcome{Finished: true, Failure: fallback.FailureTimeout}
+	case event.New.Connected && !event.New.Replied && s.refused.has(event.RequestID):
+		outcome.Finished = false // as if the client had left
 	}
 	failure, _ := fallback.Judge(outcome, s.config.OnStatus)
 	if urgent && failure == fallback.NoFailure && isRedirectBack(event) {
@@ -239,6 +246,7 @@ func (b *Breaker) tick(now time.Time) {
 	defer b.mu.Unlock()
 	for name, s := range b.services {
 		b.countPending(s, now)
+		s.refused.forget(now)
 		b.checker.SetDemand(name, s.machine.State().WantsProbes(now))
 		b.apply(s, s.machine.Tick(b.checker.Probes(name), now))
 	}
