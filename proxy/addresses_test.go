@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -131,7 +132,7 @@ func TestFewOldWorkers(t *testing.T) {
 	closed := func(conn net.Conn) bool {
 		_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		_, err := conn.Read(make([]byte, 1))
-		return err == io.EOF
+		return errors.Is(err, io.EOF)
 	}
 	require.Eventually(t, func() bool { return closed(clients[0]) }, 10*time.Second, time.Millisecond)
 	require.False(t, closed(clients[len(clients)-1]))
