@@ -23,7 +23,7 @@ func (s *Service) GRPC() bool { return s.Protocol == ProtocolGRPC }
 // has them. The code is the index.
 var grpcStatuses = [...]int{
 	http.StatusOK,
-	499,                            // CANCELLED
+	499,                            // the caller ended the call
 	http.StatusInternalServerError, // UNKNOWN
 	http.StatusBadRequest,          // INVALID_ARGUMENT
 	http.StatusGatewayTimeout,      // DEADLINE_EXCEEDED

@@ -1,7 +1,6 @@
 package behavior
 
 import (
-	"fmt"
 	"io"
 	"net"
 	"os"
@@ -121,7 +120,7 @@ func (l *logLines) next(t *testing.T) string {
 		}
 		line = strings.TrimSpace(lines[l.read])
 		return true
-	}, patience, quick, fmt.Sprintf("no line %d in the access log", l.read))
+	}, patience, quick, "no line %d in the access log", l.read)
 	l.read++
 	return line
 }

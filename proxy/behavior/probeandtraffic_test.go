@@ -12,8 +12,7 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"fmt"
-	"io"
-	"log"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -332,7 +331,7 @@ func sideOf(t *testing.T, rig *rig, name string) string {
 func (c certificateCase) service(t *testing.T, i int, old string) string {
 	p := c.make(t)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Side", "new") }))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug)
 	server.TLS = p.config
 	server.StartTLS()
 	t.Cleanup(server.Close)

@@ -24,7 +24,7 @@ var (
 // askHealth asks the health service of gRPC. Its answer stands for an HTTP status: 200
 // for SERVING, 503 for any other, and else that of the status of gRPC.
 func askHealth(ctx context.Context, conn net.Conn, spec Spec) error {
-	response, body, err := callOnce(ctx, conn, spec)
+	response, body, err := callOnce(ctx, conn, spec) //nolint:bodyclose // callOnce closes it
 	if err != nil {
 		return classify(ctx, fallback.FailureReset, err)
 	}
