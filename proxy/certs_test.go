@@ -78,6 +78,7 @@ func TestRenewedCertificates(t *testing.T) {
 	reloads := r.Status().Nginx.Reloads
 	r.renew("two")
 	r.waitForClient("two")
+	r.waitFor("the reload is counted", func(s status.Status) bool { return s.Nginx.Reloads > reloads })
 	require.NoError(t, os.WriteFile(r.cert, []byte("garbage"), 0o600))
 	state := r.waitFor("the broken file is reported", func(s status.Status) bool { return s.Services[0].New.CertificateProblem != "" })
 	require.Contains(t, state.Services[0].New.CertificateProblem, "are not a certificate and its key")
