@@ -58,9 +58,9 @@ e2e-kind: need-go ## Run the scenarios on a kind cluster; CONTROLLERS=yes: also 
 # starts it as a program. The scenarios in a cluster and the faults come last and one package
 # at a time: they measure what users notice. Beside the others, on 2 CPUs (load 18), updates
 # that take 1 s took 10, and what is a fault of the machine looked like one of the proxy.
-test: need-go need-nginx need-haproxy need-namespaces ## Vet and run all tests, against the real nginx and control plane (18 minutes on 2 cores, 45 the first time)
+test: need-go need-nginx need-haproxy need-namespaces ## Vet and run all tests, against the real nginx and control plane (21 minutes on 2 cores, 45 the first time)
 	@echo "make test: go vet, then the tests of all packages against $$($(NGINX_VERSION)) and a real control plane:"
-	@echo "make test: about 18 minutes on 2 cores; the first time the control plane is built too, about 19 minutes more"
+	@echo "make test: about 21 minutes on 2 cores; the first time the control plane is built too, about 19 minutes more"
 	@$(MAKE) --no-print-directory controlplane
 	$(GO) vet $(MODULES)
 	$(GO) test -count=1 -timeout 20m -p $$(($$(nproc) + 1)) ./... ./bench/...

@@ -112,7 +112,7 @@ func testBig(t *testing.T, c caller) {
 	big := strings.Repeat("0123456789abcdef", 200_000) // 3.2 MB; a client takes 4 MB
 	a := unary(within(t), c.conn, "/t.T/Echo", big)
 	require.NoError(t, a.err)
-	require.Equal(t, len(big), len(a.message))
+	require.Len(t, a.message, len(big))
 	a = unary(within(t), c.conn, "/t.T/Echo", big, grpc.UseCompressor("gzip"))
 	require.NoError(t, a.err)
 	require.Equal(t, big, a.message)
