@@ -63,7 +63,7 @@ func anchorName(service string, class ClassName) string {
 
 // IsAnchor tells whether the Ingress is one that the watcher made as an anchor.
 func IsAnchor(ingress *networkingv1.Ingress) bool {
-	return ingress.Labels[names.ManagedByLabel] == names.Manager && len(ingress.Spec.Rules) > 0 &&
+	return IsLabeled(ingress) && len(ingress.Spec.Rules) > 0 &&
 		!slices.ContainsFunc(ingress.Spec.Rules, func(rule networkingv1.IngressRule) bool {
 			return !strings.HasSuffix(rule.Host, anchorDomain)
 		})

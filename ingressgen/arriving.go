@@ -42,8 +42,7 @@ func (a arriving) String() string {
 // path type says. ingress-nginx writes `rewrite "(?i)PATH" TARGET break`, and
 // nothing if the two are equal.
 func (r *rewriter) arrivingOf(p *ingressPath) (arriving, bool) {
-	target := strings.TrimSpace(r.ingress.Annotations[annotationRewrite])
-	regex := strings.EqualFold(strings.TrimSpace(r.ingress.Annotations[annotationUseRegex]), "true")
+	target, regex := rewriteOf(r.ingress)
 	switch {
 	case isURL(target), target == "" && !regex:
 		return arriving{}, false
@@ -58,8 +57,13 @@ func (r *rewriter) arrivingOf(p *ingressPath) (arriving, bool) {
 // loosens tells whether the Ingress makes ingress-nginx compare the paths of its hosts
 // as regular expressions.
 func loosens(ingress *networkingv1.Ingress) bool {
-	return strings.TrimSpace(ingress.Annotations[annotationRewrite]) != "" ||
-		strings.EqualFold(strings.TrimSpace(ingress.Annotations[annotationUseRegex]), "true")
+	target, regex := rewriteOf(ingress)
+	return target != "" || regex
+}
+
+// rewriteOf gives rewrite-target, and whether use-regex is set.
+func rewriteOf(ingress *networkingv1.Ingress) (target string, regex bool) {
+	return strings.TrimSpace(ingress.Annotations[annotationRewrite]), isTrueIn(ingress, annotationUseRegex)
 }
 
 // isURL tells whether a rewrite-target makes the controller answer with a redirect,

@@ -25,7 +25,7 @@ const (
 // removed too.
 func IsCompanion(ingress *networkingv1.Ingress) bool {
 	main, suffixed := strings.CutSuffix(ingress.Name, companionSuffix)
-	if !suffixed || ingress.Labels[names.ManagedByLabel] != names.Manager {
+	if !suffixed || !IsLabeled(ingress) {
 		return false
 	}
 	want := companionBackend(main)

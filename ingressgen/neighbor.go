@@ -29,27 +29,35 @@ type NeighborLookup interface {
 // IsNeighbor tells whether other is to be found by the lookup for the Ingress.
 // An Ingress without a class may be served by any controller.
 func IsNeighbor(ingress, other *networkingv1.Ingress, classes []*networkingv1.IngressClass) bool {
-	if isGenerated(other) || other.Namespace == ingress.Namespace && other.Name == ingress.Name {
+	if IsLabeled(other) || other.Namespace == ingress.Namespace && other.Name == ingress.Name {
 		return false
 	}
 	own, its := ControllerOf(ingress, classes), ControllerOf(other, classes)
 	return own == "" || its == "" || own == its
 }
 
-func isGenerated(ingress *networkingv1.Ingress) bool {
-	return ingress.Labels[names.ManagedByLabel] == names.Manager
+// IsLabeled tells whether an object has the label of what the migration proxy makes.
+// Users may write it too, so what is to be changed or deleted needs more: see
+// IsCompanion, IsAnchor and IsGeneratedService.
+func IsLabeled(object metav1.Object) bool {
+	return object.GetLabels()[names.ManagedByLabel] == names.Manager
 }
 
 // IsCanary tells whether the Ingress says that it is a canary.
 func IsCanary(ingress *networkingv1.Ingress) bool {
-	return strings.EqualFold(strings.TrimSpace(ingress.Annotations[nginx+"canary"]), "true")
+	return isTrueIn(ingress, nginx+"canary")
+}
+
+// isTrueIn reads an annotation as ingress-nginx reads a boolean.
+func isTrueIn(ingress *networkingv1.Ingress, annotation string) bool {
+	return strings.EqualFold(strings.TrimSpace(ingress.Annotations[annotation]), "true")
 }
 
 // UsedBackends are the Services and ports that the Ingress points at, and those
 // that it points at when the migration proxy puts back what the user wrote.
 // The port is as written: ingress-nginx takes 80 and http for two.
 func UsedBackends(ingress *networkingv1.Ingress) []networkingv1.IngressServiceBackend {
-	if isGenerated(ingress) {
+	if IsLabeled(ingress) {
 		return nil
 	}
 	var used []backend
@@ -73,7 +81,7 @@ func UsedBackends(ingress *networkingv1.Ingress) []networkingv1.IngressServiceBa
 
 // CanaryHosts are the hosts of the rules of an Ingress that a user made a canary.
 func CanaryHosts(ingress *networkingv1.Ingress) []string {
-	if isGenerated(ingress) || !IsCanary(ingress) {
+	if IsLabeled(ingress) || !IsCanary(ingress) {
 		return nil
 	}
 	return HostsOf(ingress)
@@ -83,7 +91,7 @@ func CanaryHosts(ingress *networkingv1.Ingress) []string {
 // use-regex: ingress-nginx then compares the paths of all Ingresses of these hosts as
 // plain text without case.
 func LoosenedHosts(ingress *networkingv1.Ingress) []string {
-	if isGenerated(ingress) || !loosens(ingress) {
+	if IsLabeled(ingress) || !loosens(ingress) {
 		return nil
 	}
 	return HostsOf(ingress)
@@ -106,7 +114,7 @@ func HostsOf(ingress *networkingv1.Ingress) []string {
 func SameToNeighbors(a, b *networkingv1.Ingress) bool {
 	return slices.Equal(LoosenedHosts(a), LoosenedHosts(b)) && reflect.DeepEqual(a.Spec.IngressClassName, b.Spec.IngressClassName) && a.Annotations[ingressClass] == b.Annotations[ingressClass] &&
 		slices.Equal(sortedBackends(a), sortedBackends(b)) &&
-		IsCanary(a) == IsCanary(b) && (!IsCanary(a) || reflect.DeepEqual(a.Spec.Rules, b.Spec.Rules)) && isGenerated(a) == isGenerated(b)
+		IsCanary(a) == IsCanary(b) && (!IsCanary(a) || reflect.DeepEqual(a.Spec.Rules, b.Spec.Rules)) && IsLabeled(a) == IsLabeled(b)
 }
 
 func sortedBackends(ingress *networkingv1.Ingress) []string {

@@ -135,7 +135,7 @@ func PointsAt(ingress *networkingv1.Ingress, service string) bool {
 func IsGeneratedService(service metav1.Object) bool {
 	name := service.GetName()
 	_, proxy := splitProxyName(name)
-	return service.GetLabels()[names.ManagedByLabel] == names.Manager &&
+	return IsLabeled(service) &&
 		(proxy || name == sharedBackend.Name || strings.HasSuffix(name, companionSuffix))
 }
 

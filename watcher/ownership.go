@@ -14,7 +14,7 @@ import (
 // changed or deleted, except the Ingresses that opted in. For Services there is
 // ingressgen.IsGeneratedService.
 func isOurs(object metav1.Object) bool {
-	return object.GetLabels()[names.ManagedByLabel] == names.Manager
+	return ingressgen.IsLabeled(object)
 }
 
 // foreignError says that an object that somebody else made has the name of an
