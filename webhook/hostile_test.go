@@ -308,7 +308,14 @@ func TestDrain(t *testing.T) {
 			go func() { answered <- get("/slow") }()
 			<-begun
 			stop()
-			time.AfterFunc(200*time.Millisecond, func() { close(finish) }) // the server is stopping by then
+			require.Eventually(t, func() bool { // the server is stopping
+				conn, err := net.Dial("tcp", listener.Addr().String())
+				if err == nil {
+					_ = conn.Close()
+				}
+				return err != nil
+			}, 10*time.Second, 5*time.Millisecond)
+			close(finish)
 			require.Equal(t, http.StatusOK, <-answered)
 			require.NoError(t, <-ended)
 		})
