@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/migration-proxy/migration-proxy/e2e/proxyprocess"
 	"github.com/migration-proxy/migration-proxy/e2e/wire"
 	"github.com/migration-proxy/migration-proxy/internal/golden"
 )
@@ -136,7 +137,8 @@ var loopID = regexp.MustCompile(`[0-9a-f]{16}/`)
 // and writes docs/controllers.md.
 func TestTransparency(t *testing.T) {
 	t.Parallel()
-	program := buildProxy(t)
+	program, err := proxyprocess.Build(t.TempDir())
+	require.NoError(t, err)
 	old, moved := &recorder{}, &recorder{}
 	oldServer, newServer := httptest.NewServer(old), httptest.NewServer(moved)
 	t.Cleanup(func() { oldServer.Close(); newServer.Close() })
@@ -151,7 +153,7 @@ services:
     migration: {enabled: true, percentage: %d}
 `, controllerAddress, oldServer.Listener.Addr(), newServer.URL, percent)
 	}
-	atZero, atAll := startProxy(t, program, config(0)), startProxy(t, program, config(100))
+	atZero, atAll := proxyprocess.Start(t, program, config(0)).Traffic, proxyprocess.Start(t, program, config(100)).Traffic
 	var page strings.Builder
 	page.WriteString(pageHead)
 	for _, of := range []string{wire.IngressNginx, wire.Traefik, wire.HAProxy} {

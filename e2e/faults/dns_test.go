@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/e2e/proxyprocess"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
@@ -136,7 +137,7 @@ func (w *proxyRun) agentHere(server *nameServer, text string) *proxy.Agent {
 	require.NoError(w.t, err)
 	agent, err := proxy.New(w.t.Context(), proxy.Options{
 		Params: nginxgen.Params{
-			RuntimeDir: w.runtime, Listen: netip.MustParseAddrPort(w.listen), ListenNew: netip.MustParseAddrPort(freeAddress(w.t)),
+			RuntimeDir: w.runtime, Listen: netip.MustParseAddrPort(w.listen), ListenNew: netip.MustParseAddrPort(proxyprocess.FreeAddress(w.t)),
 			Workers: workers, CAFile: filepath.Join(w.dir, "ca.pem"),
 		},
 		NginxPath: testbed.Nginx(), QuitTimeout: time.Second,

@@ -4,10 +4,10 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/migration-proxy/migration-proxy/e2e/proxyprocess"
 )
 
 // program is the path of the binary under test.
@@ -22,10 +22,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	program = filepath.Join(dir, "migration-proxy")
-	build := exec.Command("go", "build", "-o", program, "../../cmd/migration-proxy")
-	if output, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build migration-proxy: %v\n%s", err, output)
+	if program, err = proxyprocess.Build(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	// They wait for faults to pass more than they compute.

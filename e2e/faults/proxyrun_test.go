@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/migration-proxy/migration-proxy/e2e/proxyprocess"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
@@ -47,7 +48,7 @@ func newProxyRun(t *testing.T) *proxyRun {
 	require.NoError(t, os.Chmod(dir, 0o755))
 	w := &proxyRun{
 		t: t, dir: dir, config: filepath.Join(dir, "migration.yaml"), runtime: filepath.Join(dir, "run"),
-		listen: freeAddress(t), http: freeAddress(t), accessLog: filepath.Join(dir, "access.log"),
+		listen: proxyprocess.FreeAddress(t), http: proxyprocess.FreeAddress(t), accessLog: filepath.Join(dir, "access.log"),
 	}
 	t.Cleanup(w.remove)
 	w.authority, err = testbed.NewAuthority()
@@ -55,13 +56,6 @@ func newProxyRun(t *testing.T) *proxyRun {
 	_, err = w.authority.WriteCA(dir)
 	require.NoError(t, err)
 	return w
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	port, err := testbed.FreePort()
-	require.NoError(t, err)
-	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 
 // service is a service of a config: NAME.example.com, with further lines.
@@ -109,7 +103,7 @@ func (w *proxyRun) startAgent() {
 	log, err := os.OpenFile(w.logFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	require.NoError(w.t, err)
 	defer log.Close() // the process has its own descriptor
-	args := append(w.wrap, program, "run", "--local-config", w.config, "--listen", w.listen, "--listen-new", freeAddress(w.t),
+	args := append(w.wrap, program, "run", "--local-config", w.config, "--listen", w.listen, "--listen-new", proxyprocess.FreeAddress(w.t),
 		"--http", w.http, "--runtime-dir", w.runtime, "--access-log", w.accessLog, "--workers", strconv.Itoa(workers), "--nginx", testbed.Nginx())
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stderr, cmd.Stdout = log, log

@@ -7,9 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/migration-proxy/migration-proxy/internal/testbed"
+	"github.com/migration-proxy/migration-proxy/e2e/proxyprocess"
 )
 
 // program is the path of the binary under test.
@@ -32,9 +29,8 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
-	program = filepath.Join(dir, "migration-proxy")
-	if output, err := exec.Command("go", "build", "-o", program, "../../cmd/migration-proxy").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build migration-proxy: %v\n%s", err, output)
+	if program, err = proxyprocess.Build(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
@@ -46,39 +42,14 @@ const patience = 20 * time.Second
 // proxy is a running proxy.
 type proxy struct{ address, api string }
 
-func freeAddress(t *testing.T) string {
-	port, err := testbed.FreePort()
-	require.NoError(t, err)
-	return fmt.Sprintf("127.0.0.1:%d", port)
-}
-
 // startProxy runs the program with services, each as the lines of YAML after its name.
 func startProxy(t *testing.T, services map[string]string) *proxy {
-	dir, err := os.MkdirTemp("", "mp") // short: the path of a unix socket has at most 107 bytes
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	require.NoError(t, os.Chmod(dir, 0o755))
 	text := "services:\n"
 	for name, more := range services {
 		text += fmt.Sprintf("  - name: %[1]s\n    old_host: %[1]s.example.com\n    new_host: app.new.example.com\n    protocol: grpc\n%[2]s\n", name, more)
 	}
-	file := filepath.Join(dir, "c.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-	p := &proxy{address: freeAddress(t), api: freeAddress(t)}
-	cmd := exec.Command(program, "run", "--local-config", file, "--listen", freeAddress(t), "--listen-new", freeAddress(t),
-		"--listen-grpc", p.address, "--http", p.api, "--runtime-dir", filepath.Join(dir, "run"), "--workers", "1", "--nginx", testbed.Nginx())
-	log := &strings.Builder{}
-	cmd.Stderr, cmd.Stdout = log, log
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt)
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-	})
-	require.Eventually(t, func() bool { return strings.HasPrefix(p.get("/ready"), "200") }, patience, 20*time.Millisecond)
-	return p
+	started := proxyprocess.Start(t, program, text)
+	return &proxy{address: started.GRPC, api: started.API}
 }
 
 func (p *proxy) get(path string) string {

@@ -182,7 +182,7 @@ var table = map[string]Package{
 	// Modules of their own. The scenarios are a black box: they know no package
 	// of the product, only clients and the test tools.
 	"e2e":       {Tests: slices.Concat([]string{"e2e/wire", "e2e/world", clientGo, "github.com/cert-manager/cert-manager", "sigs.k8s.io/yaml"}, kubernetes, testLibraries)},
-	"e2e/actor": {Imports: slices.Concat([]string{"e2e/wire", "internal/testbed", clientGo, "golang.org/x/sync"}, kubernetes), Tests: slices.Concat(testLibraries, []string{"internal/golden", "sigs.k8s.io/yaml"})},
+	"e2e/actor": {Imports: slices.Concat([]string{"e2e/wire", "internal/testbed", clientGo, "golang.org/x/sync"}, kubernetes), Tests: slices.Concat(testLibraries, []string{"e2e/proxyprocess", "internal/golden", "sigs.k8s.io/yaml"})},
 	"e2e/demo":  {Imports: []string{"e2e/wire", "e2e/world"}, Tests: testLibraries},
 	// What cannot be told to the built binary (name servers) is tried with the
 	// agent itself.
@@ -194,7 +194,8 @@ var table = map[string]Package{
 	"e2e/podrunner": {
 		Imports: slices.Concat([]string{"internal/testbed", "github.com/miekg/dns", clientGo, "golang.org/x/sys"}, kubernetes), Tests: otherTests,
 	},
-	"e2e/wire": {},
+	"e2e/proxyprocess": {Imports: []string{"internal/testbed", "github.com/stretchr/testify"}},
+	"e2e/wire":         {},
 	"e2e/world": {
 		Imports: slices.Concat([]string{
 			"e2e/localcluster", "e2e/wire", "internal/controlplane", clientGo, "sigs.k8s.io/yaml",
