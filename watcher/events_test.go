@@ -11,7 +11,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	networkingv1 "k8s.io/api/networking/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/names"
@@ -56,10 +55,9 @@ func TestReplicaRejectsConfig(t *testing.T) {
 	env.startWatcher()
 	require.Contains(t, env.waitForEvent(env.home, names.ConfigMap, watcher.EventReplica).Note, `failed at stage "apply": nginx does not answer`)
 	env.waitForPolls() // the next poll must not write it again
-	list, err := env.client.EventsV1().Events(env.home).List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	events := env.events(env.home)
 	count := 0
-	for _, event := range list.Items {
+	for _, event := range events {
 		if event.Reason == watcher.EventReplica {
 			count++
 			require.Nil(t, event.Series)
@@ -85,10 +83,9 @@ func TestShareDeviates(t *testing.T) {
 	env.startWatcher()
 	require.Contains(t, env.waitForEvent(env.home, names.ConfigMap, watcher.EventDeviates).Note, "service api: observed 0.0 % of 120 requests, 25 % wanted")
 	env.waitForPolls() // the next poll must not write it again
-	list, err := env.client.EventsV1().Events(env.home).List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
+	events := env.events(env.home)
 	count := 0
-	for _, event := range list.Items {
+	for _, event := range events {
 		if event.Reason == watcher.EventDeviates {
 			count++
 			require.Nil(t, event.Series)
@@ -170,8 +167,7 @@ func TestLastEvents(t *testing.T) {
 	_, stop := env.startWith(options)
 	<-onTheWay
 	stop()
-	list, err := env.client.EventsV1().Events(env.app).List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
-	require.Len(t, list.Items, 1)
-	require.Equal(t, "Rewritten", list.Items[0].Reason)
+	events := env.events(env.app)
+	require.Len(t, events, 1)
+	require.Equal(t, "Rewritten", events[0].Reason)
 }

@@ -78,9 +78,8 @@ func TestLeftByAdmission(t *testing.T) {
 	env.createIngress(ingress)
 	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	env.waitForEvent(env.app, "api", "Rewritten")
-	list, err := env.client.EventsV1().Events(env.app).List(t.Context(), metav1.ListOptions{})
-	require.NoError(t, err)
-	require.Len(t, list.Items, 1)
+	events := env.events(env.app)
+	require.Len(t, events, 1)
 }
 
 // createCanary creates an Ingress in mode canary, for ingress-nginx.

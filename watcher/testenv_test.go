@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -336,16 +337,25 @@ func (env *testEnv) waitForEvent(namespace, name, reason string) *eventsv1.Event
 	env.Helper()
 	var found *eventsv1.Event
 	env.eventually(func() bool {
-		list, err := env.client.EventsV1().Events(namespace).List(env.Context(), metav1.ListOptions{})
-		require.NoError(env, err)
-		for i := range list.Items {
-			if list.Items[i].Regarding.Name == name && list.Items[i].Reason == reason {
-				found = &list.Items[i]
+		for _, event := range env.events(namespace) {
+			if event.Regarding.Name == name && event.Reason == reason {
+				found = &event
 			}
 		}
 		return found != nil
 	}, "Event %s on %s/%s", reason, namespace, name)
 	return found
+}
+
+// events lists the watcher's Events of a namespace. The API server writes Events of its
+// own about the watcher's Services (ClusterIPNotAllocated).
+func (env *testEnv) events(namespace string) []eventsv1.Event {
+	env.Helper()
+	list, err := env.client.EventsV1().Events(namespace).List(env.Context(), metav1.ListOptions{})
+	require.NoError(env, err)
+	return slices.DeleteFunc(list.Items, func(event eventsv1.Event) bool {
+		return event.ReportingController != names.Manager
+	})
 }
 
 func (env *testEnv) storedState() status.Cluster {
