@@ -16,7 +16,7 @@ func build(doc document) (*migration.Table, error) {
 	for i, s := range doc.Services {
 		services[i] = s.build(doc.Global)
 	}
-	global := migration.Global{TrustedProxies: trusted, DebugHeaders: doc.Global.DebugHeaders}
+	global := migration.Global{TrustedProxies: trusted, DebugHeaders: doc.Global.DebugHeaders, Freeze: doc.Global.Freeze}
 	if slices.ContainsFunc(services, func(s migration.Service) bool { return s.Cache != nil }) {
 		global.CacheBytes = int64(doc.Global.CacheSize)
 	}
@@ -35,7 +35,7 @@ func (s service) build(g global) migration.Service {
 		MaxBodyBytes: int64(s.MaxBodySize), Gzip: s.Gzip, TLS: s.TLS.build(),
 		Enabled: s.Migration.Enabled, Strategy: s.Migration.Strategy, Share: s.Migration.Percentage,
 		HashKey: s.Migration.HashKey, Cohort: s.Migration.Cohort,
-		HeaderRules: s.Canary.headerRules(), IPRules: s.Canary.ipRules(),
+		HeaderRules: s.Canary.headerRules(), IPRules: s.Canary.ipRules(), Ramp: s.Migration.Ramp.build(),
 		Fallback: s.Fallback.build(), HealthCheck: s.HealthCheck.build(), Cache: s.Cache.build(),
 	}
 	for _, one := range s.Namespaces {

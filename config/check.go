@@ -28,6 +28,7 @@ func checkDocument(r *report, root *yaml.Node, doc document) {
 			check(view)
 		}
 	}
+	checkOrder(r, doc, nodes)
 }
 
 // widestTrusted is the shortest prefix length of a trusted network. fc00::/7 is
@@ -132,7 +133,7 @@ func (c stickyCohorts) check(i int, v locatedService) {
 }
 
 var serviceChecks = []func(locatedService){
-	checkHeaderRules, checkIPRules, checkStrategyRules, checkUserHash, checkTLS, checkVerify, checkClientCert, checkStatuses, checkCanaryMode, checkGRPC,
+	checkHeaderRules, checkIPRules, checkStrategyRules, checkUserHash, checkTLS, checkVerify, checkClientCert, checkStatuses, checkCanaryMode, checkGRPC, checkRamp,
 }
 
 func checkHeaderRules(v locatedService) {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -15,6 +16,7 @@ import (
 type shape struct {
 	fields   []field
 	byName   map[string]int
+	short    int           // the field that may stand for the whole struct; -1: none
 	template reflect.Value // a struct with all defaults set
 }
 
@@ -24,6 +26,7 @@ type field struct {
 	defaultText string // the text in the tag
 	required    bool
 	blank       bool
+	short       bool
 }
 
 // shapes has every struct of the format.
@@ -31,7 +34,10 @@ var shapes = map[reflect.Type]*shape{}
 
 var serviceType = reflect.TypeFor[service]()
 
-func init() { compile(reflect.TypeFor[document]()) }
+func init() {
+	maps.Copy(leaves, rampLeaves)
+	compile(reflect.TypeFor[document]())
+}
 
 // compile adds a type and the types of its fields to shapes.
 func compile(t reflect.Type) {
@@ -41,11 +47,14 @@ func compile(t reflect.Type) {
 	if _, isLeaf := leaves[t]; isLeaf || shapes[t] != nil {
 		return
 	}
-	s := &shape{byName: map[string]int{}, template: reflect.New(t).Elem()}
+	s := &shape{byName: map[string]int{}, short: -1, template: reflect.New(t).Elem()}
 	for i := range t.NumField() {
 		compile(t.Field(i).Type)
 		f := readField(t.Field(i))
 		s.byName[f.name] = i
+		if f.short {
+			s.short = i
+		}
 		s.fields = append(s.fields, f)
 		setDefault(s.template.Field(i), f.defaultText)
 	}
@@ -55,7 +64,7 @@ func compile(t reflect.Type) {
 func readField(f reflect.StructField) field {
 	return field{
 		name: f.Tag.Get("yaml"), doc: f.Tag.Get("doc"), defaultText: f.Tag.Get("default"),
-		required: f.Tag.Get("required") != "", blank: f.Tag.Get("blank") != "",
+		required: f.Tag.Get("required") != "", blank: f.Tag.Get("blank") != "", short: f.Tag.Get("short") != "",
 	}
 }
 
@@ -174,6 +183,10 @@ func (d decoder) list(node *yaml.Node, into reflect.Value, at *place) {
 }
 
 func (d decoder) mapping(node *yaml.Node, into reflect.Value, at *place) {
+	if short := shapes[into.Type()].short; short >= 0 && node.Kind != yaml.MappingNode {
+		d.value(node, into.Field(short), at)
+		return
+	}
 	if node.Kind != yaml.MappingNode {
 		d.add(node, at, "must be a mapping of keys to values, not %s", describe(node))
 		into.SetZero()

@@ -19,13 +19,14 @@ type document struct {
 }
 
 type global struct {
-	DefaultTimeout time.Duration  `yaml:"default_timeout" default:"60s" doc:"How long new may take until its answer begins, and be silent within a request or an answer, 1ms to 1h; old has no such limit, and upgraded connections and event streams of new have a day."`
-	ConnectTimeout *time.Duration `yaml:"connect_timeout" doc:"How long a connection to either side may take, TLS included; the default is 5s, or timeout where that is shorter."`
-	Keepalive      keepalive      `yaml:"keepalive" doc:"Connections to backends that stay open between requests."`
-	RetryAttempts  tries          `yaml:"retry_attempts" default:"3" doc:"Maximum number of attempts at the chosen side for one request."`
-	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" doc:"Networks whose X-Forwarded-For is believed by rules; with --local-config also whose headers about the client pass unchanged."`
-	DebugHeaders   bool           `yaml:"debug_headers" doc:"Add X-Migration-Side and X-Migration-Reason to responses, and X-Migration-Cache to those that could be cached."`
-	CacheSize      cacheSize      `yaml:"cache_size" default:"256m" doc:"Maximum size on disk of what the caches of all services keep, 1m to 1024g."`
+	DefaultTimeout time.Duration      `yaml:"default_timeout" default:"60s" doc:"How long new may take until its answer begins, and be silent within a request or an answer, 1ms to 1h; old has no such limit, and upgraded connections and event streams of new have a day."`
+	ConnectTimeout *time.Duration     `yaml:"connect_timeout" doc:"How long a connection to either side may take, TLS included; the default is 5s, or timeout where that is shorter."`
+	Keepalive      keepalive          `yaml:"keepalive" doc:"Connections to backends that stay open between requests."`
+	RetryAttempts  tries              `yaml:"retry_attempts" default:"3" doc:"Maximum number of attempts at the chosen side for one request."`
+	TrustedProxies []netip.Prefix     `yaml:"trusted_proxies" doc:"Networks whose X-Forwarded-For is believed by rules; with --local-config also whose headers about the client pass unchanged."`
+	DebugHeaders   bool               `yaml:"debug_headers" doc:"Add X-Migration-Side and X-Migration-Reason to responses, and X-Migration-Cache to those that could be cached."`
+	CacheSize      cacheSize          `yaml:"cache_size" default:"256m" doc:"Maximum size on disk of what the caches of all services keep, 1m to 1024g."`
+	Freeze         []migration.Freeze `yaml:"freeze" doc:"Times without a step up of any ramp: two days of UTC, which belong to it, or two times with an offset; a step down is always allowed."`
 }
 
 type service struct {
@@ -78,6 +79,7 @@ type split struct {
 	Percentage migration.Share    `yaml:"percentage" default:"0" doc:"Percentage of the requests for new, 0 to 100 with at most two decimals."`
 	HashKey    migration.HashKey  `yaml:"hash_key" default:"header:X-User-ID" doc:"What user_hash knows a user by: header:NAME, cookie:NAME or ip, which it hashes; or sticky, a cookie that the proxy itself sets (sticky:NAME for another name than migration-proxy)."`
 	Cohort     migration.Name     `yaml:"cohort" blank:"true" doc:"Services with the same cohort and the same hash_key send the same users to new; with hash_key sticky they must have the same old_host."`
+	Ramp       *ramp              `yaml:"ramp" doc:"Raise the share step by step, up to percentage, while new is at least as good as old; the short form is the list of the steps."`
 }
 
 type canary struct {

@@ -74,10 +74,14 @@ func (s keySchema) rows(prefix string) []string {
 	return rows
 }
 
-// below is the schema that has the keys below this one.
+// below is the schema that has the keys below this one. Of a key with a short form it
+// is the long one, which comes last.
 func (s keySchema) below() keySchema {
 	if s.Items != nil {
-		return *s.Items
+		return s.Items.below()
+	}
+	if n := len(s.AnyOf); n > 0 {
+		return s.AnyOf[n-1].below()
 	}
 	return s
 }
@@ -109,6 +113,9 @@ func (s keySchema) defaultText() string {
 func (s keySchema) allowed() string {
 	var parts []string
 	for _, choice := range s.AnyOf {
+		if choice.Items != nil {
+			continue // the short form of an object, which has a row for its items
+		}
 		parts = append(parts, choice.allowed())
 	}
 	if s.Const != nil {

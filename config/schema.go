@@ -50,6 +50,9 @@ func structSchema(t reflect.Type) map[string]any {
 	if required != nil {
 		schema["required"] = required
 	}
+	if short := shapes[t].short; short >= 0 {
+		return map[string]any{"anyOf": []any{schemaOf(t.Field(short).Type), schema}}
+	}
 	return schema
 }
 

@@ -42,7 +42,13 @@ func TestEveryValueIsRead(t *testing.T) {
 	table := loadExample(t, "all.yaml")
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, table.Global().TrustedProxies)
 	require.Equal(t, int64(256<<20), table.Global().CacheBytes)
+	require.Equal(t, []migration.Freeze{{
+		From:  time.Date(2026, 12, 20, 0, 0, 0, 0, time.UTC),
+		Until: time.Date(2027, 1, 4, 0, 0, 0, 0, time.UTC),
+	}}, table.Global().Freeze)
 	beta, err := migration.ParsePattern("^beta-[0-9]+$")
+	require.NoError(t, err)
+	berlin, err := migration.ParseZone("Europe/Berlin")
 	require.NoError(t, err)
 	require.Equal(t, migration.Service{
 		Name: "shop", OldHost: "shop.example.com", PathPrefix: "/", NewHost: "shop.new.example.com",
@@ -64,6 +70,21 @@ func TestEveryValueIsRead(t *testing.T) {
 		IPRules: []migration.IPRule{
 			{Network: netip.MustParsePrefix("10.0.0.0/8"), Target: migration.New},
 			{Network: netip.MustParsePrefix("2001:db8::7/128"), Target: migration.Old},
+		},
+		Ramp: &migration.Ramp{
+			Steps: []migration.RampStep{
+				{To: 100, Hold: time.Hour}, {To: 500, Hold: time.Hour}, {To: 1000, Hold: 2 * time.Hour},
+				{To: 5000, Hold: time.Hour}, {To: 9900, Hold: time.Hour, Ask: true},
+			},
+			Judge: migration.RampJudge{
+				Failures: migration.OddsLimits{Tolerate: 1.5, Exclude: 3}, Slow: migration.OddsLimits{Tolerate: 2, Exclude: 4},
+				SlowAllow: 30 * time.Millisecond, MaxExtra: 0.005, MinRequests: 600,
+			},
+			NoData:     24 * time.Hour,
+			Only:       &migration.Window{Days: 0b0111110, From: 9 * 60, To: 16 * 60, Zone: berlin},
+			NotAheadOf: []migration.Name{"greeter"},
+			Checks:     []migration.RampCheck{{Name: "replica caught up", URL: "http://dbcheck.ops/lag", Every: time.Minute}},
+			Back:       migration.RampBack{By: 2000, Every: 10 * time.Second},
 		},
 		Fallback: migration.Fallback{
 			Enabled: true, MaxFailures: 5, Window: time.Minute, RecoveryTime: 5 * time.Minute,
@@ -95,9 +116,16 @@ services:
     fallback: {failure_window: 1m30s, recovery_time: "300", failure_ratio: 1, on_status: [504, 500]}
     health_check: {status: 204}
     cache: {ttl: 60, cookies: true}
+    migration: {percentage: 50, ramp: [1, 5.25, {to: 25, hold: 90m}]}
   - {name: off, old_host: off, old_backend: "a:80", new_host: b, new_backend: "b:80", cache: {enabled: false, ttl: 1h}}
 `))
 	require.NoError(t, err)
+	require.Equal(t, []migration.RampStep{
+		{To: 100, Hold: 30 * time.Minute}, {To: 525, Hold: 30 * time.Minute}, {To: 2500, Hold: 90 * time.Minute},
+	}, table.Service("api").Ramp.Steps)
+	require.Equal(t, migration.Share(2000), table.Service("api").Ramp.Back.By)
+	require.Zero(t, table.Service("api").Ramp.NoData)
+	require.Nil(t, table.Service("off").Ramp)
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("192.168.0.0/16")}, table.Global().TrustedProxies)
 	require.True(t, table.Global().DebugHeaders)
 	api := table.Service("api")
@@ -139,6 +167,10 @@ func keysOf(schema map[string]any) []string {
 	}
 	if items, ok := schema["items"].(map[string]any); ok {
 		keys = append(keys, keysOf(items)...)
+	}
+	forms, _ := schema["anyOf"].([]any)
+	for _, form := range forms {
+		keys = append(keys, keysOf(form.(map[string]any))...)
 	}
 	return keys
 }

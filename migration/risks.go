@@ -37,6 +37,12 @@ var risks = []risk{
 	{"its hash_key is a cookie or header that changes when a user logs in or out, so users change sides and lose their sessions; use hash_key sticky, or an id that a user keeps", func(_ *Table, s *Service) bool {
 		return s.Strategy == StrategyUserHash && s.HashKey.Volatile()
 	}},
+	{"its ramp ends at 100 %, where no request is left at old to compare new with, so that only the fallback protects it there; end with 99, and write the last step when the migration ends", func(_ *Table, s *Service) bool {
+		return s.Ramp != nil && s.Ramp.Steps[len(s.Ramp.Steps)-1].To == FullShare
+	}},
+	{"in mode canary the proxy sees no request to old, so its ramp cannot compare and rises only by no_data or by ramp NAME skip", func(_ *Table, s *Service) bool {
+		return s.Ramp != nil && s.Mode == ModeCanary
+	}},
 }
 
 func (t *Table) newRisks(s *Service, before *Table) []string {

@@ -194,6 +194,7 @@ type Service struct {
 	Cohort      Name // "" for a cohort that only this service has
 	HeaderRules []HeaderRule
 	IPRules     []IPRule
+	Ramp        *Ramp `json:",omitempty"` // nil: Share is in force at once
 
 	Fallback    Fallback
 	HealthCheck *HealthCheck // nil: only recovery checks new, by a connection

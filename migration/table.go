@@ -18,6 +18,7 @@ type Global struct {
 	TrustedProxies []netip.Prefix // sorted; the proxy trusts X-Forwarded-For from these networks
 	DebugHeaders   bool           // responses have X-Migration-Side and X-Migration-Reason
 	CacheBytes     int64          `json:",omitempty"` // what the caches of all services may have on disk; 0 without a cache
+	Freeze         []Freeze       `json:",omitempty"` // no ramp rises then
 }
 
 // Table is a whole migration config. It is immutable and sorted by service name. Names
@@ -27,7 +28,8 @@ type Table struct {
 	services []Service
 	byName   map[Name]int
 	byHost   map[Host][]int    // longest path prefix first, then the last by alphabet
-	rest     [sha256.Size]byte // digest of everything except share and enabled
+	rest     [sha256.Size]byte // digest of everything except share, enabled and ramps
+	ramps    [sha256.Size]byte // digest of ramps and freezes
 	digest   string
 }
 
@@ -56,21 +58,23 @@ func NewTable(global Global, services []Service) (*Table, error) {
 			return cmp.Or(cmp.Compare(len(other), len(one)), cmp.Compare(other, one))
 		})
 	}
-	if err := table.sumStructure(); err != nil {
+	if err := errors.Join(table.sumStructure(), table.sumRamps()); err != nil {
 		return nil, fmt.Errorf("digest of the migration table: %w", err)
 	}
 	table.digest = table.sum()
 	return table, nil
 }
 
-// sumStructure computes the digest of everything except share and enabled, from
+// sumStructure computes the digest of everything except share, enabled and ramps, from
 // canonical JSON.
 func (t *Table) sumStructure() error {
-	text, err := json.Marshal(t.global)
+	global := t.global
+	global.Freeze = nil
+	text, err := json.Marshal(global)
 	all := sha256.New()
 	all.Write(text)
 	for _, service := range t.services {
-		service.Share, service.Enabled = 0, false
+		service.Share, service.Enabled, service.Ramp = 0, false, nil
 		text, oneErr := json.Marshal(service)
 		err = errors.Join(err, oneErr)
 		all.Write(text)
@@ -79,9 +83,32 @@ func (t *Table) sumStructure() error {
 	return err
 }
 
-// sum is the digest of the structure and of each share and enabled: 16 hex digits.
+// sumRamps computes the digest of ramps and freezes; it stays zero without any.
+func (t *Table) sumRamps() error {
+	ramps := map[Name]*Ramp{}
+	for i := range t.services {
+		if ramp := t.services[i].Ramp; ramp != nil {
+			ramps[t.services[i].Name] = ramp
+		}
+	}
+	if len(ramps) == 0 && len(t.global.Freeze) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(struct {
+		Freeze []Freeze
+		Ramps  map[Name]*Ramp
+	}{t.global.Freeze, ramps})
+	t.ramps = sha256.Sum256(text)
+	return err
+}
+
+// sum is the digest of the structure, of the ramps, and of each share and enabled: 16
+// hex digits.
 func (t *Table) sum() string {
-	text := append(make([]byte, 0, len(t.rest)+12*len(t.services)), t.rest[:]...)
+	text := append(make([]byte, 0, len(t.rest)+len(t.ramps)+12*len(t.services)), t.rest[:]...)
+	if t.ramps != ([sha256.Size]byte{}) {
+		text = append(text, t.ramps[:]...)
+	}
 	for i := range t.services {
 		text = strconv.AppendInt(text, int64(t.services[i].Share), 10)
 		text = strconv.AppendBool(append(text, ' '), t.services[i].Enabled)
@@ -152,7 +179,7 @@ func (t *Table) leaving(before *Table) []Service {
 	return all
 }
 
-// SameStructure tells whether two tables are equal except for share and enabled.
+// SameStructure tells whether two tables are equal except for share, enabled and ramps.
 // Then nginx needs no reload.
 func (t *Table) SameStructure(other *Table) bool { return t.rest == other.rest }
 
