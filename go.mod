@@ -1,6 +1,6 @@
 module github.com/migration-proxy/migration-proxy
 
-go 1.26.0
+go 1.26.8
 
 require (
 	github.com/cert-manager/cert-manager v1.21.2

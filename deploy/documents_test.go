@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
 
 var (
@@ -59,4 +61,32 @@ func anchors(t *testing.T, document string) []string {
 		all = append(all, strings.ReplaceAll(ignored.ReplaceAllString(strings.ToLower(found[1]), ""), " ", "-"))
 	}
 	return all
+}
+
+// TestImageHasNoKnownHoles: the nginx of the image is at least the recommended one.
+func TestImageHasNoKnownHoles(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("Dockerfile")
+	require.NoError(t, err)
+	match := regexp.MustCompile(`NGINX_IMAGE=\S+/nginx-unprivileged:([0-9.]+)-`).FindStringSubmatch(string(text))
+	require.NotNil(t, match)
+	version, err := nginxgen.ParseVersion("nginx/" + match[1])
+	require.NoError(t, err)
+	require.False(t, version.Before(nginxgen.Recommended), "%s is older than %s", version, nginxgen.Recommended)
+	require.Empty(t, version.Holes())
+}
+
+// TestGoVersions: the image is built with the Go of go.mod, and all modules of the
+// product name the same.
+func TestGoVersions(t *testing.T) {
+	t.Parallel()
+	image, err := os.ReadFile("Dockerfile")
+	require.NoError(t, err)
+	wanted := regexp.MustCompile(`GO_IMAGE=\S+/golang:([0-9.]+)-`).FindStringSubmatch(string(image))
+	require.NotNil(t, wanted)
+	for _, file := range []string{"../go.mod", "../e2e/go.mod", "../bench/go.mod", "../go.work"} {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Regexp(t, `(?m)^go `+regexp.QuoteMeta(wanted[1])+`$`, string(text), file)
+	}
 }

@@ -1,6 +1,6 @@
 module github.com/migration-proxy/migration-proxy/e2e
 
-go 1.26.0
+go 1.26.8
 
 require (
 	github.com/miekg/dns v1.1.73

@@ -90,6 +90,7 @@ type Agent struct {
 	certs           *certfiles.Store
 	inbox           inbox
 	sides           *sideWatch
+	knownHoles      []string // see status.Nginx
 	published       atomic.Pointer[loopState]
 	runtimeDirReady chan struct{}
 }
@@ -119,6 +120,9 @@ func New(ctx context.Context, options Options) (*Agent, error) {
 		runtimeDirReady: make(chan struct{}),
 	}
 	a.options.Params.Version = binary.Version
+	for _, hole := range binary.Version.Holes() {
+		a.knownHoles = append(a.knownHoles, hole.ID+": "+hole.What)
+	}
 	a.options.Params.ErrorLog = a.dir.path("error.log")
 	a.options.Params.OpenFiles = openFiles()
 	a.certs = certfiles.New(certfiles.Options{
@@ -166,6 +170,10 @@ func (a *Agent) Run(ctx context.Context, observer Observer) error {
 		return err
 	}
 	close(a.runtimeDirReady)
+	if len(a.knownHoles) > 0 {
+		a.options.Log.Warn("this version of nginx has known holes, unless its distributor mended them",
+			"version", a.nginx.Version, "holes", a.knownHoles, "recommended", nginxgen.Recommended)
+	}
 	if observer == nil {
 		observer = noObserver{}
 	}

@@ -82,6 +82,7 @@ func (a *Agent) Status() status.Status {
 		Config:    state.config,
 		Nginx: status.Nginx{
 			Version:         a.nginx.Version.String(),
+			KnownHoles:      a.knownHoles,
 			PID:             master.PID,
 			StructureDigest: state.digest,
 			Since:           master.Since,

@@ -12,6 +12,8 @@ var (
 	descInfo = desc("build_info", "1, with the version as label.", "version")
 	descUp   = desc("nginx_up", "1 while nginx runs.")
 
+	descHoles = desc("nginx_known_holes", "Published weaknesses of this version of nginx that matter for the proxy; /status names them. A distributor may have mended them without changing the version.", "version")
+
 	descResults  = desc("config_reloads_total", "Configs read, by result: applied, or the stage that rejected the config (load, generate, test, apply).", "result")
 	descReady    = desc("ready", "1 when this replica can take traffic.")
 	descInSync   = desc("config_in_sync", "1 when the newest config is in force, 0 when it was rejected or no config is in force.")
@@ -42,7 +44,7 @@ type StatusCollector struct{ Current func() status.Status }
 func (c StatusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descInfo, descUp, descResults, descReady, descInSync, descSince, descReloads, descRestarts,
-		descPhase, descDesired, descObserved, descDeviates, descUnres, descCerts, descSides, descSide,
+		descPhase, descDesired, descObserved, descDeviates, descUnres, descCerts, descSides, descSide, descHoles,
 	} {
 		out <- d
 	}
@@ -56,6 +58,7 @@ func (c StatusCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(descInfo, 1, now.Version)
 	gauge(descUp, one(now.Nginx.PID != 0))
+	gauge(descHoles, float64(len(now.Nginx.KnownHoles)), now.Nginx.Version)
 	gauge(descReady, one(now.Ready))
 	gauge(descInSync, one(now.Config.InSync()))
 	gauge(descSince, unixSeconds(now.Config.Since))

@@ -57,6 +57,9 @@ type Rejected struct {
 type Nginx struct {
 	// Version is the version of nginx, such as 1.27.4.
 	Version string `json:"version"`
+	// KnownHoles are the published weaknesses of this version that matter for the proxy,
+	// one text each. A distributor may have mended them without changing the version.
+	KnownHoles []string `json:"known_holes,omitempty"`
 	// PID is the process id of the master process; 0 while none runs.
 	PID int `json:"pid"`
 	// StructureDigest is the digest of the nginx configuration that is loaded.

@@ -34,7 +34,20 @@ func clusterPage(now clusterstatus.Status) page {
 		p.problems = append(p.problems, serviceProblems(service.Service, now.Now)...)
 	}
 	p.problems = append(p.problems, ingressNotes(now.Ingresses)...)
+	p.problems = append(p.problems, replicaHoles(now.Replicas)...)
 	return p
+}
+
+// replicaHoles is one line for each version of nginx with known holes.
+func replicaHoles(replicas []clusterstatus.Replica) []string {
+	var lines []string
+	for _, replica := range replicas {
+		if replica.Nginx != nil {
+			lines = append(lines, holes(*replica.Nginx)...)
+		}
+	}
+	slices.Sort(lines)
+	return slices.Compact(lines)
 }
 
 // ingressNotes are one line for each Ingress, with its phase.

@@ -25,7 +25,21 @@ func proxyPage(now status.Status) page {
 		p.services = append(p.services, serviceRow{service, percent(service.Observed, service.ObservedRequests)})
 		p.problems = append(p.problems, serviceProblems(service, now.Now)...)
 	}
+	p.problems = append(p.problems, holes(now.Nginx)...)
 	return p
+}
+
+// holes is one line about the known holes of an nginx.
+func holes(nginx status.Nginx) []string {
+	if len(nginx.KnownHoles) == 0 {
+		return nil
+	}
+	var ids []string
+	for _, hole := range nginx.KnownHoles {
+		id, _, _ := strings.Cut(hole, ":")
+		ids = append(ids, id)
+	}
+	return []string{fmt.Sprintf("nginx %s has known holes, unless its distributor mended them: %s (docs/security.md)", nginx.Version, strings.Join(ids, ", "))}
 }
 
 // proxyHeadline is "ready, serves 0123456789abcdef of migration.yaml for 5m0s,

@@ -30,7 +30,7 @@ func shop(phase status.Phase, reason string) status.Service {
 func TestPages(t *testing.T) {
 	t.Parallel()
 	ready := status.Config{Source: "c.yaml", Digest: "0123456789abcdef", Since: noon.Add(-5 * time.Minute)}
-	nginx := status.Nginx{Version: "1.22.1"}
+	nginx := status.Nginx{Version: "1.22.1", KnownHoles: []string{"CVE-2026-1642: plain text", "CVE-2026-42533: a buffer"}}
 	replica := func(pod string, isReady bool, digest string) clusterstatus.Replica {
 		return clusterstatus.Replica{Pod: pod, Ready: isReady, InSync: digest == ready.Digest, Version: "v1", Nginx: &nginx,
 			Config: &status.Config{Source: "ns/cm", Digest: digest, Since: ready.Since}}
