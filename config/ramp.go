@@ -16,7 +16,7 @@ type ramp struct {
 	Judge      judge            `yaml:"judge" doc:"The limits of the comparison of new with old."`
 	NoData     noData           `yaml:"no_data" default:"wait" doc:"wait: a step without enough requests waits; a time such as 24h: after so long without a failure of new the share rises."`
 	Only       *window          `yaml:"only" doc:"When a step up is allowed; without it, always."`
-	NotAheadOf []migration.Name `yaml:"not_ahead_of" doc:"Services with a share that this one never exceeds."`
+	NotAheadOf []migration.Name `yaml:"not_ahead_of" doc:"The share never rises above the shares of these services."`
 	Check      []rampCheck      `yaml:"check" doc:"Addresses that must agree to a step up."`
 	Back       back             `yaml:"back" doc:"How the share falls when new is bad."`
 }

@@ -218,6 +218,16 @@ func (s *Service) EffectiveShare() Share {
 	return s.Share
 }
 
+// ShareAt is new's share of the requests that match no rule while the service's ramp
+// has the position: never more than EffectiveShare. Without a ramp, and with one that
+// only advises, the position limits nothing.
+func (s *Service) ShareAt(position Share) Share {
+	if s.Ramp == nil || s.Ramp.Advise {
+		return s.EffectiveShare()
+	}
+	return min(s.EffectiveShare(), max(position, 0))
+}
+
 // RulesTo names the rules that send requests to the side, in the form
 // "header_rules[0]" and "ip_rules[2]".
 func (s *Service) RulesTo(side Side) []string {
