@@ -83,8 +83,9 @@ golden: need-go need-nginx controlplane ## Rewrite the golden files; then read g
 	$(GO) test $(GOLDEN_PACKAGES) -update
 
 IMAGE ?= migration-proxy:$(VERSION)
-image: ## Build the container image IMAGE (needs docker)
-	docker build -f deploy/Dockerfile -t $(IMAGE) --build-arg VERSION=$(VERSION) .
+image: ## Build the container image IMAGE (needs docker with BuildKit); BUILD_ARGS="GO_IMAGE=... NGINX_IMAGE=..."
+	@hack/need-buildkit.sh docker
+	DOCKER_BUILDKIT=1 docker build -f deploy/Dockerfile -t $(IMAGE) --build-arg VERSION=$(VERSION) $(addprefix --build-arg ,$(BUILD_ARGS)) .
 
 faults: need-go need-nginx ## Break everything around the proxy for minutes and count what is lost (docs/reliability.md)
 	@echo "make faults: about 12 minutes; the table goes to bin/faults.md"

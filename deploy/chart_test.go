@@ -184,6 +184,19 @@ func requireRequired(t *testing.T, path string, values, schema map[string]any) {
 	}
 }
 
+// TestSafeToEvict: an autoscaler of nodes may evict the proxies, unless the user says otherwise.
+func TestSafeToEvict(t *testing.T) {
+	t.Parallel()
+	const annotation = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+	of := func(values ...string) map[string]string {
+		return one[*appsv1.Deployment](t, render(t, values...), names.ProxyService).Spec.Template.Annotations
+	}
+	require.Equal(t, "true", of()[annotation])
+	own := of("proxy.podAnnotations.a=b", `proxy.podAnnotations.cluster-autoscaler\.kubernetes\.io/safe-to-evict=no`)
+	require.Equal(t, "no", own[annotation])
+	require.Equal(t, "b", own["a"])
+}
+
 // TestNames: the chart and the programs use the same names.
 func TestNames(t *testing.T) {
 	t.Parallel()

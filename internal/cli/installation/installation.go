@@ -127,10 +127,24 @@ func (i *Installation) Replicas(ctx context.Context) ([]kube.Replica, error) {
 		return nil, Right{"list", EndpointSlices, i.Namespace}.Explain(err)
 	}
 	replicas := kube.FetchStatuses(ctx, kube.Endpoints(list.Items), kube.ThroughAPIServer(i, i.Namespace))
-	for _, replica := range replicas {
-		if apierrors.IsForbidden(replica.Err) {
+	for at, replica := range replicas {
+		switch {
+		case apierrors.IsForbidden(replica.Err):
 			return nil, Right{"get", "pods/proxy", i.Namespace}.Explain(replica.Err)
+		case replica.Err != nil && ctx.Err() == nil:
+			replicas[at].Err = explainSilence(replica.Err)
 		}
 	}
 	return replicas, nil
+}
+
+// explainSilence adds to the error of a replica that gave no answer through the API
+// server what most often causes it: the replica is ready, so the kubelet reaches the same
+// port, and a NetworkPolicy drops what comes from elsewhere.
+func explainSilence(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w (the API server got no answer from port 8080 of the pod; if a NetworkPolicy guards that port, "+
+		"it must let the API server in: chart value networkPolicy.statusFrom)", err)
 }
