@@ -54,17 +54,10 @@ gitops: need-go controlplane ## Compare rewritten Ingresses with Argo CD's own d
 e2e-kind: need-go ## Run the scenarios on a kind cluster; CONTROLLERS=yes: also behind ingress-nginx and Traefik (needs docker, kind, kubectl, helm, internet)
 	CONTROLLERS=$(CONTROLLERS) deploy/kind.sh
 
-# -count=1, because go's test cache does not notice a change of the product where a test
-# starts it as a program. The scenarios in a cluster and the faults come last and one package
-# at a time: they measure what users notice. Beside the others, on 2 CPUs (load 18), updates
-# that take 1 s took 10, and what is a fault of the machine looked like one of the proxy.
-test: need-go need-nginx need-haproxy need-namespaces ## Vet and run all tests, against the real nginx and control plane (21 minutes on 2 cores, 45 the first time)
-	@echo "make test: go vet, then the tests of all packages against $$($(NGINX_VERSION)) and a real control plane:"
-	@echo "make test: about 21 minutes on 2 cores; the first time the control plane is built too, about 19 minutes more"
-	@$(MAKE) --no-print-directory controlplane
-	$(GO) vet $(MODULES)
-	$(GO) test -count=1 -timeout 20m -p $$(($$(nproc) + 1)) ./... ./bench/...
-	$(GO) test -count=1 -timeout 40m -p 1 ./e2e/...
+test: need-go need-nginx need-haproxy need-namespaces ## Run all tests and go vet, against the real nginx and control plane (21 minutes on 2 cores, 45 the first time)
+	@echo "make test: against $$($(NGINX_VERSION)); about 21 minutes on 2 cores, about 45 the first time;"
+	@echo "make test: what needs no control plane comes first"
+	@GO=$(GO) hack/test.sh
 
 check: need-go need-nginx controlplane lint ## Lint, import arrows, generated files fresh
 	$(GO) test ./internal/arrows

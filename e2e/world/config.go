@@ -69,6 +69,25 @@ func (c *Cluster) EditConfig(ctx context.Context, change func(text string) strin
 	})
 }
 
+// waitForAdmission waits until the API server reaches the webhook. Pods can be ready
+// before every node, the API server's among them, has their addresses behind the
+// ClusterIP. The write is a dry run; an invalid config, which a scenario may have left,
+// is refused by the webhook, so that is an answer too.
+func (c *Cluster) waitForAdmission(ctx context.Context) error {
+	maps := c.Client.CoreV1().ConfigMaps(Namespace)
+	return poll(ctx, "the webhook at its ClusterIP", func(ctx context.Context) error {
+		object, err := maps.Get(ctx, ConfigMap, metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		_, err = maps.Update(ctx, object, metav1.UpdateOptions{DryRun: []string{metav1.DryRunAll}})
+		if err != nil && strings.Contains(err.Error(), "denied the request") {
+			return nil
+		}
+		return err
+	})
+}
+
 // manyRetries is for many scenarios that edit one object.
 var manyRetries = func() wait.Backoff {
 	b := retry.DefaultBackoff

@@ -51,7 +51,10 @@ func (c *Cluster) install(ctx context.Context) error {
 	if err := c.EditConfig(ctx, func(text string) string { return text }); err != nil {
 		return fmt.Errorf("create the migration config: %w", err)
 	}
-	return c.helm(ctx, c.chartCommand(c.images.current).Args...)
+	if err := c.helm(ctx, c.chartCommand(c.images.current).Args...); err != nil {
+		return err
+	}
+	return c.waitForAdmission(ctx)
 }
 
 func (c *Cluster) helm(ctx context.Context, args ...string) error {
@@ -83,10 +86,11 @@ func (c *Cluster) Uninstall(t T) string {
 }
 
 // Install installs or upgrades the chart with the current image and additional values.
-// It waits until everything is ready.
+// It waits until everything is ready, and the API server reaches the webhook.
 func (c *Cluster) Install(t T, values ...string) {
 	t.Helper()
 	c.Run(t, c.chartCommand(c.images.current, values...))
+	must(t, c.waitForAdmission(t.Context()), "install the chart")
 }
 
 // ApplyTemplate applies what helm template prints for the installed chart, hooks
@@ -149,13 +153,16 @@ func (c *Cluster) Pods(ctx context.Context, deployment string) ([]corev1.Pod, er
 }
 
 // Scale sets the replicas of a Deployment and waits until it has exactly that many
-// Pods, all ready.
+// Pods, all ready. The API server reaches those of the webhook then.
 func (c *Cluster) Scale(t T, deployment string, replicas int) {
 	t.Helper()
 	c.Kubectl(t, "scale", "deployment", deployment, "--namespace", Namespace, fmt.Sprintf("--replicas=%d", replicas))
 	Eventually(t, fmt.Sprintf("%d pods of %s", replicas, deployment), func(ctx context.Context) error {
 		return c.Settled(ctx, deployment, replicas)
 	})
+	if deployment == Webhook && replicas > 0 {
+		must(t, c.waitForAdmission(t.Context()), "scale %s", deployment)
+	}
 }
 
 // Settled gives nil if a Deployment has exactly that many Pods, all ready.

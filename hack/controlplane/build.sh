@@ -9,11 +9,13 @@
 # The first build of all takes about 19 minutes on 2 cores, 4 GB of memory and
 # 9 GB of disk: 7 in Go's build cache, 1.5 in its module cache, 0.5 for programs.
 #
+# It says what a program is for, and each half minute how many packages are compiled.
+#
 # With KUBEBUILDER_ASSETS set, the programs in that folder are used instead of etcd,
 # kube-apiserver and kubectl from here.
 #
 # No -trimpath and no CGO settings, because other flags would compile everything again.
-set -eu
+set -euo pipefail
 cd "$(dirname "$0")"
 out=$(cd ../.. && pwd)/bin/controlplane
 GO=${GO:-go}
@@ -30,6 +32,12 @@ declare -A takes=(
   [haproxy-ingress]="about 4 minutes"
 )
 declare -A megabytes=([kube-apiserver]=3200 [etcd]=600 [kube-controller-manager]=1000 [kubectl]=400 [helm]=1600 [cert-manager]=1200 [haproxy-ingress]=900)
+declare -A serves=(
+  [kube-apiserver]="admission, watches and RBAC of the tests are the real ones" [etcd]="what the API server stores in"
+  [kube-controller-manager]="Deployments, EndpointSlices, garbage collection" [kubectl]="what users type"
+  [helm]="installs the chart" [cert-manager]="issues the certificates of the webhook"
+  [haproxy-ingress]="a real ingress controller before the proxy"
+)
 all=(etcd kube-apiserver kube-controller-manager kubectl helm cert-manager haproxy-ingress)
 
 say() { echo "controlplane: $*"; }
@@ -64,13 +72,26 @@ templates() {
   chmod -R u+w "$out/haproxy-ingress-rootfs"
 }
 
+# Counts the packages that go build -v names, and passes everything else on. The last lines
+# of a build that fails are errors, which have a blank or a colon.
+progress() {
+  local name=$1 began=$SECONDS said=$SECONDS count=0 line
+  while IFS= read -r line; do
+    case "$line" in
+    *[\ :]* | '#'*) echo "$line" >&2 ;;
+    *) count=$((count + 1)) ;;
+    esac
+    [ $((SECONDS - said)) -lt 30 ] || { say "  $name: $count packages compiled in $((SECONDS - began)) s"; said=$SECONDS; }
+  done
+}
+
 build() {
   local name=$1 began=$SECONDS ldflags=$flags
   local want; want=$(checksum "$name")
   [ ! -x "$out/$name" ] || [ "$want" != "$(cat "$out/.$name.sum" 2>/dev/null)" ] || return 0
   [ "$name" != helm ] || ldflags="$flags -X helm.sh/helm/v4/internal/version.version=$(version helm helm.sh/helm/v4)"
-  say "building $name, ${takes[$name]} the first time on 2 cores ..."
-  (cd "${module[$name]:-.}" && $GO build -ldflags "$ldflags" -o "$out/$name" "${package[$name]:-./$name}")
+  say "building $name (${serves[$name]}), ${takes[$name]} the first time on 2 cores ..."
+  (cd "${module[$name]:-.}" && $GO build -v -ldflags "$ldflags" -o "$out/$name" "${package[$name]:-./$name}") 2>&1 | progress "$name"
   [ "$name" != cert-manager ] || crds
   [ "$name" != haproxy-ingress ] || templates
   echo "$want" >"$out/.$name.sum"
