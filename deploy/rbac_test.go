@@ -58,6 +58,9 @@ var needs = []need{
 	{webhookAccount, here, "configmaps", []string{"migration-state"}, "patch", map[string]string{
 		"watcher/state_store.go": ".Patch(",
 	}},
+	{webhookAccount, here, "configmaps", []string{"migration-journal"}, "get patch", map[string]string{
+		"watcher/journal_writer.go": "client.Patch(",
+	}},
 	{webhookAccount, here, "configmaps", nil, "create", map[string]string{
 		"watcher/state_store.go": ".Create(",
 	}},

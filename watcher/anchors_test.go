@@ -57,7 +57,7 @@ func TestAnchor(t *testing.T) {
 	env.annotate("api", ingressgen.AnnotationEnabled, "null")
 	restored := env.waitForRestored("api")
 	env.eventually(func() bool { return !env.ingressExists(anchor) && !env.serviceExists(proxyOf("api")) }, "it goes with the Service")
-	env.waitForQuiet() // the journal has a write only after its answer
+	env.waitForQuiet() // a write is recorded only after its answer
 	require.GreaterOrEqual(t, env.firstWrite("services", "DELETE", proxyOf("api")).at.Sub(restored), env.linger)
 }
 

@@ -35,6 +35,7 @@
 //	service_reconciler.go                 a Service: made, announced, withdrawn, removed
 //	service_lifecycle.go, service_objects.go, object_writer.go
 //	event_writer.go, metrics.go           what people see
+//	journal_writer.go                     what people read later: ConfigMap migration-journal
 //
 // watcher.go connects them.
 package watcher

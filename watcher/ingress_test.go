@@ -57,11 +57,11 @@ func TestIngressLifecycle(t *testing.T) {
 // write of another kind.
 func (env *testEnv) writtenBefore(kind string, kinds ...string) []string {
 	env.Helper()
-	first := env.journal.of(kind)
+	first := env.writes.of(kind)
 	require.NotEmpty(env, first)
 	var found []string
 	for _, one := range kinds {
-		if writes := env.journal.of(one); len(writes) > 0 && writes[0].at.Before(first[0].at) {
+		if writes := env.writes.of(one); len(writes) > 0 && writes[0].at.Before(first[0].at) {
 			found = append(found, one)
 		}
 	}
@@ -103,13 +103,13 @@ func TestNoNeedlessWrites(t *testing.T) {
 	settled := env.waitForQuiet()
 
 	env.waitForPolls()
-	require.Equal(t, settled, env.journal.of(""))
+	require.Equal(t, settled, env.writes.of(""))
 
 	for share := range 50 {
 		env.writeConfig(env.servicesConfig(map[string]int{"api": 21 + share}))
 	}
 	env.eventually(func() bool { return env.getIngress("api").Annotations[ingressgen.AnnotationShare] == "70" }, "the last share")
-	require.Less(t, len(env.journal.of("ingresses")), 10, "50 edits")
+	require.Less(t, len(env.writes.of("ingresses")), 10, "50 edits")
 }
 
 // waitForQuiet waits until no write has come for a second, and returns all writes.
@@ -117,7 +117,7 @@ func (env *testEnv) waitForQuiet() []apiWrite {
 	env.Helper()
 	var last []apiWrite
 	env.eventually(func() bool {
-		last = env.journal.of("")
+		last = env.writes.of("")
 		return len(last) > 0 && time.Since(last[len(last)-1].at) > time.Second
 	}, "the writes end")
 	return last
@@ -159,7 +159,7 @@ func TestClusterFailover(t *testing.T) {
 func (env *testEnv) requireStoredFirst(word string) {
 	env.Helper()
 	first := func(kind string) apiWrite {
-		for _, one := range env.journal.of(kind) {
+		for _, one := range env.writes.of(kind) {
 			if strings.Contains(one.body, word) {
 				return one
 			}
@@ -359,9 +359,9 @@ func TestCanary(t *testing.T) {
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 35}))
 	env.eventually(func() bool { return env.companionAnnotation(weight) == "35" }, "the new weight")
 	env.waitForQuiet()
-	writes := len(env.journal.of(""))
+	writes := len(env.writes.of(""))
 	env.waitForPolls()
-	require.Len(t, env.journal.of(""), writes, "the companion is as wanted")
+	require.Len(t, env.writes.of(""), writes, "the companion is as wanted")
 	env.annotate("api", ingressgen.AnnotationEnabled, `"false"`)
 	env.eventually(func() bool { return env.companionAnnotation(weight) == "none" }, "no companion")
 	env.waitForCleanup()

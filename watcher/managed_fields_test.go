@@ -122,7 +122,7 @@ func TestOneWriteWithoutApply(t *testing.T) {
 	env.startWatcher()
 	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	env.waitForQuiet()
-	require.Len(t, env.journal.of("ingresses"), 1)
+	require.Len(t, env.writes.of("ingresses"), 1)
 }
 
 func ownedBy(t *testing.T, ingress *networkingv1.Ingress, manager string) string {
@@ -165,7 +165,7 @@ func TestUserWritesAreKept(t *testing.T) {
 	found := env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	require.Equal(t, "last", found.Annotations["mine"])
 	env.eventually(func() bool { return env.getIngress("api").Annotations[ingressgen.AnnotationShare] == "95" }, "the last share")
-	t.Logf("%d edits, %d writes of ours, of which %d came too late", edits, len(env.journal.of("ingresses")), env.refusedWrites())
+	t.Logf("%d edits, %d writes of ours, of which %d came too late", edits, len(env.writes.of("ingresses")), env.refusedWrites())
 	env.annotate("api", ingressgen.AnnotationEnabled, "null")
 	require.Equal(t, manifest.Spec.Rules, env.waitForPhase("api", "", "api").Spec.Rules)
 }
@@ -174,7 +174,7 @@ func TestUserWritesAreKept(t *testing.T) {
 // changed.
 func (env *testEnv) refusedWrites() int {
 	count := 0
-	for _, one := range env.journal.of("ingresses") {
+	for _, one := range env.writes.of("ingresses") {
 		if one.status == 422 || one.status == 409 {
 			count++
 		}

@@ -168,13 +168,13 @@ func TestEndpointsAreCopiedFast(t *testing.T) {
 	for round := range 4 {
 		ready := round%2 == 1
 		env.proxies[0].ready = ready
-		before := len(env.journal.of("endpointslices"))
+		before := len(env.writes.of("endpointslices"))
 		began := time.Now()
 		env.writeEndpoints()
 		env.eventually(func() bool {
-			return env.countReady(ready) == namespaces && len(env.journal.of("endpointslices")) >= before+namespaces
+			return env.countReady(ready) == namespaces && len(env.writes.of("endpointslices")) >= before+namespaces
 		}, "all have the change, and all answers are here")
-		writes := env.journal.of("endpointslices")[before:]
+		writes := env.writes.of("endpointslices")[before:]
 		require.Len(t, writes, namespaces, "one each")
 		t.Logf("the first of %d namespaces %s after the change, the last %s", namespaces,
 			writes[0].at.Sub(began).Round(time.Millisecond), writes[len(writes)-1].at.Sub(began).Round(time.Millisecond))
@@ -279,6 +279,6 @@ func TestHomeNamespace(t *testing.T) {
 	env.startWatcher()
 	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	env.waitForQuiet()
-	require.Len(t, env.journal.of("services"), 1)
-	require.Len(t, env.journal.of("endpointslices"), 1)
+	require.Len(t, env.writes.of("services"), 1)
+	require.Len(t, env.writes.of("endpointslices"), 1)
 }

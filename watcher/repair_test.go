@@ -55,8 +55,8 @@ func TestForeignLabelsStay(t *testing.T) {
 
 	env.eventually(func() bool { return env.companionAnnotation(byHeader) == "" }, "the stale annotation is removed")
 	env.waitForQuiet()
-	require.Len(t, env.journal.of("services"), 1, "it was written once, when it was made")
-	require.Len(t, env.journal.of("endpointslices"), 1)
+	require.Len(t, env.writes.of("services"), 1, "it was written once, when it was made")
+	require.Len(t, env.writes.of("endpointslices"), 1)
 	env.proxies[0].ready = false
 	env.writeEndpoints()
 	env.eventually(func() bool { return !*env.slicesOf("api-migration")[0].Endpoints[0].Conditions.Ready }, "the endpoint")
@@ -92,7 +92,7 @@ func TestFallbackWithoutServices(t *testing.T) {
 	env.proxies[0].ready = false
 	env.writeEndpoints()
 	env.eventually(func() bool {
-		writes := env.journal.of("endpointslices")
+		writes := env.writes.of("endpointslices")
 		return writes[len(writes)-1].status == http.StatusForbidden
 	}, "the slice is refused")
 	env.reportPhase(2, status.FallenBack, "5 failures in 60s")
@@ -114,8 +114,8 @@ func TestResume(t *testing.T) {
 	env.waitForCleanup()
 	env.pause(`null`)
 	env.waitForPhase("api", status.Migrating, proxyOf("api"))
-	env.waitForQuiet() // the journal has a write only after its answer
-	made, pointed := env.journal.of("services"), env.journal.of("ingresses")
+	env.waitForQuiet() // a write is recorded only after its answer
+	made, pointed := env.writes.of("services"), env.writes.of("ingresses")
 	require.GreaterOrEqual(t, pointed[len(pointed)-1].at.Sub(made[len(made)-1].at), env.notice)
 }
 
@@ -131,7 +131,7 @@ func TestOwnDeleteIsKnown(t *testing.T) {
 	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	slow.shut()
 	env.annotate("api", ingressgen.AnnotationEnabled, "null")
-	env.eventually(func() bool { _, found := env.journal.find("services", "DELETE"); return found }, "the Service is deleted")
+	env.eventually(func() bool { _, found := env.writes.find("services", "DELETE"); return found }, "the Service is deleted")
 	env.annotate("api", ingressgen.AnnotationEnabled, `"true"`)
 	env.waitForPhase("api", status.Migrating, proxyOf("api"))
 	require.True(t, env.serviceExists(proxyOf("api")))

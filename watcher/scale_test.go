@@ -39,11 +39,11 @@ func TestMany(t *testing.T) {
 	empty := heap()
 	started, stop := env.startWith(env.options())
 	began := time.Now()
-	require.Eventually(t, func() bool { return len(env.journal.of("ingresses")) >= count }, 3*time.Minute, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return len(env.writes.of("ingresses")) >= count }, 3*time.Minute, 50*time.Millisecond)
 	t.Logf("%d Ingresses rewritten in %s", count, time.Since(began))
 	env.waitForQuiet()
 	require.Equal(t, count, env.countPhase(status.Migrating, ""))
-	env.journal.clear()
+	env.writes.clear()
 	t.Logf("heap for %d Ingresses of ours and %d of others: %.1f MB", count, count, float64(heap()-empty)/1e6)
 
 	shares["api-7"] = 21
@@ -52,10 +52,10 @@ func TestMany(t *testing.T) {
 	env.eventually(func() bool { return env.getIngress("api-7").Annotations[ingressgen.AnnotationShare] == "21" }, "the edit")
 	t.Logf("one edit took %s", time.Since(edited))
 	env.waitForQuiet()
-	writes := env.journal.of("ingresses")
+	writes := env.writes.of("ingresses")
 	require.Len(t, writes, 1)
 	require.Contains(t, writes[0].path, "/api-7")
-	require.LessOrEqual(t, len(env.journal.of("")), 2, "that, and the last good config, if it fits")
+	require.LessOrEqual(t, len(env.writes.of("")), 2, "that, and the last good config, if it fits")
 	env.requireMetrics(started, count)
 	stop()
 }
@@ -96,11 +96,11 @@ func heap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// clear empties the journal.
-func (j *journal) clear() {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.writes = nil
+// clear forgets the writes.
+func (w *apiWrites) clear() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.all = nil
 }
 
 // requireMetrics: the metrics show the state.

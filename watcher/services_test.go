@@ -20,7 +20,7 @@ import (
 // firstWrite is the first write with all the words; it must exist.
 func (env *testEnv) firstWrite(kind string, words ...string) apiWrite {
 	env.Helper()
-	found, ok := env.journal.find(kind, words...)
+	found, ok := env.writes.find(kind, words...)
 	require.True(env, ok, "%s with %v", kind, words)
 	return found
 }
@@ -173,7 +173,7 @@ func TestForeignCompanionService(t *testing.T) {
 	kept, err := env.client.CoreV1().Services(env.app).Get(t.Context(), "api-migration", metav1.GetOptions{})
 	require.NoError(t, err)
 	require.Equal(t, created.ResourceVersion, kept.ResourceVersion)
-	require.Empty(t, env.journal.of("endpointslices"), "a foreign Service gets no endpoints")
+	require.Empty(t, env.writes.of("endpointslices"), "a foreign Service gets no endpoints")
 }
 
 // slicesOf are our slices of a Service of the application's namespace.

@@ -29,6 +29,7 @@ type stateLoop struct {
 	changes   *objectChanges // to queue our Services
 	vanished  *vanishedReplicas
 	events    *eventWriter
+	journal   *journalWriter
 	failures  *kube.FailureLog
 	metrics   *metrics
 	log       *slog.Logger

@@ -53,7 +53,7 @@ type testEnv struct {
 	client    kubernetes.Interface
 	home, app string
 	proxies   []*proxy
-	journal   *journal
+	writes    *apiWrites
 	linger    time.Duration
 	notice    time.Duration
 
@@ -88,7 +88,7 @@ func newTestEnv(t *testing.T, replicas int) *testEnv {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(fast(plane.Config()))
 	require.NoError(t, err)
-	env := &testEnv{T: t, client: client, journal: &journal{}, linger: 300 * time.Millisecond, notice: 100 * time.Millisecond, anchorSettle: 100 * time.Millisecond}
+	env := &testEnv{T: t, client: client, writes: &apiWrites{}, linger: 300 * time.Millisecond, notice: 100 * time.Millisecond, anchorSettle: 100 * time.Millisecond}
 	env.home, env.app = env.newNamespace("home"), env.newNamespace("app")
 	for i := range replicas {
 		p := &proxy{address: fmt.Sprintf("10.1.0.%d", i+1), ready: true}
@@ -367,10 +367,10 @@ func (env *testEnv) storedState() status.Cluster {
 	return state
 }
 
-// options are those of a watcher whose writes are in the journal.
+// options are those of a watcher whose writes are recorded.
 func (env *testEnv) options() watcher.Options {
 	config := plane.Config()
-	config.Wrap(env.journal.wrap)
+	config.Wrap(env.writes.wrap)
 	log := slog.New(slog.DiscardHandler)
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(env.Output(), nil))

@@ -61,6 +61,7 @@ func (w *Watcher) Start(ctx context.Context) error {
 // in the order of the way from a change to the writes.
 type term struct {
 	*Watcher
+	journal   *journalWriter
 	stores    *objectStores
 	changes   *objectChanges
 	poller    *statusPoller
@@ -75,12 +76,13 @@ func (w *Watcher) newTerm(events *eventWriter) *term {
 	changes := &objectChanges{stores: stores, ingresses: ingressQueue, services: serviceQueue, polls: polls, events: events}
 	loop := w.newStateLoop(changes, desired)
 	loop.vanished = &vanishedReplicas{}
+	loop.journal = newJournalWriter(w.options.configMap(w.client, names.JournalMap), w.metrics, w.failures)
 	services := &serviceReconciler{
 		client: w.client, stores: stores, desired: desired, queue: serviceQueue, metrics: w.metrics,
 		lifecycles: newServiceLifecycles(), options: w.options, vanished: loop.vanished,
 	}
 	return &term{
-		Watcher: w, stores: stores, changes: changes, loop: loop, services: services,
+		Watcher: w, journal: loop.journal, stores: stores, changes: changes, loop: loop, services: services,
 		poller: &statusPoller{schedule: polls, slices: stores.chartSlices, get: w.options.GetStatus, loop: loop},
 		ingresses: &ingressReconciler{
 			client: w.client, stores: stores, desired: desired, queue: ingressQueue, services: services,
@@ -111,6 +113,7 @@ func (t *term) run(ctx context.Context) {
 	running.Go(func() { t.followConfig(ctx) })
 	running.Go(func() { t.followStoredState(ctx) })
 	running.Go(func() { t.loop.run(ctx) })
+	running.Go(func() { t.journal.run(ctx) })
 	running.Go(func() {
 		if waitForAll(ctx, t.stores.chartSlices.Listed()) {
 			t.poller.run(ctx)

@@ -33,6 +33,7 @@ var table = map[string]Package{
 	"migration":        {Imports: []string{"internal/excerpt"}, Pure: true, Tests: pureTests},
 	"fallback":         {Imports: []string{"internal/excerpt", "internal/status"}, Pure: true, Tests: pureTests},
 	"internal/excerpt": {Pure: true, Tests: testLibraries},
+	"journal":          {Imports: []string{"internal/excerpt"}, Pure: true, Tests: pureTests},
 	"internal/names":   {Pure: true},
 	"internal/status":  {Pure: true, Tests: pureTests},
 	"nginxgen": {
@@ -98,7 +99,7 @@ var table = map[string]Package{
 	},
 	"watcher": {
 		Imports: slices.Concat([]string{
-			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status",
+			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status", "journal",
 			"watcher/fieldowners", "watcher/servicestate", clientGo, prometheus,
 		}, kubernetes),
 		Tests: otherTests,

@@ -7,6 +7,8 @@ const (
 	ConfigKey    = "migration.yaml"          // its key
 	StateMap     = "migration-state"         // status.Cluster, written by the watcher
 	RampMap      = "migration-ramp"          // status.Positions and the machines of the ramps, written by the watcher
+	JournalMap   = "migration-journal"       // journal.Journal, written by the watcher
+	AuditMap     = "migration-audit"         // journal.Notes of each webhook replica: who changed what
 	Webhook      = "migration-proxy-webhook" // Service, service account, certificate and webhook configurations
 	Lease        = "migration-proxy-watcher" // of the leader election
 	ProxyService = "migration-proxy"         // the data plane; rewritten Ingresses point at the Service of this name in their namespace

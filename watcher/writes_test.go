@@ -6,12 +6,15 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/journal"
 )
 
-// journal has all writes of a watcher, in order.
-type journal struct {
-	mu     sync.Mutex
-	writes []apiWrite
+// apiWrites has all writes of a watcher, in order.
+type apiWrites struct {
+	mu  sync.Mutex
+	all []apiWrite
 }
 
 type apiWrite struct {
@@ -31,11 +34,16 @@ func (w apiWrite) kind() string {
 	return w.path
 }
 
+// isJournal tells whether migration-journal is written.
+func (w apiWrite) isJournal() bool {
+	return strings.HasSuffix(w.path, "/"+names.JournalMap) || w.kind() == "configmaps" && strings.Contains(w.body, journal.EntriesKey)
+}
+
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
 
-func (j *journal) wrap(next http.RoundTripper) http.RoundTripper {
+func (w *apiWrites) wrap(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
 		if request.Method == http.MethodGet {
 			return next.RoundTrip(request)
@@ -51,20 +59,21 @@ func (j *journal) wrap(next http.RoundTripper) http.RoundTripper {
 		if err == nil {
 			written.status = answer.StatusCode
 		}
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		j.writes = append(j.writes, written)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.all = append(w.all, written)
 		return answer, err
 	})
 }
 
-// of returns all writes so far of a kind; "" is all but Events.
-func (j *journal) of(kind string) []apiWrite {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+// of returns all writes so far of a kind; "" is all but Events and migration-journal,
+// which follow later.
+func (w *apiWrites) of(kind string) []apiWrite {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	var found []apiWrite
-	for _, one := range j.writes {
-		if one.kind() == kind || kind == "" && one.kind() != "events" {
+	for _, one := range w.all {
+		if one.kind() == kind || kind == "" && one.kind() != "events" && !one.isJournal() {
 			found = append(found, one)
 		}
 	}
@@ -73,8 +82,8 @@ func (j *journal) of(kind string) []apiWrite {
 
 // find returns the first write of a kind with all the words in method, path or
 // body.
-func (j *journal) find(kind string, words ...string) (apiWrite, bool) {
-	for _, one := range j.of(kind) {
+func (w *apiWrites) find(kind string, words ...string) (apiWrite, bool) {
+	for _, one := range w.of(kind) {
 		text, all := one.method+" "+one.path+" "+one.body, true
 		for _, word := range words {
 			all = all && strings.Contains(text, word)

@@ -1,0 +1,92 @@
+package journal_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/migration-proxy/migration-proxy/journal"
+)
+
+var noon = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+
+// TestBounds: the journal keeps the newest entries within its bounds, whatever is
+// appended, and its IDs grow.
+func TestBounds(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var j journal.Journal
+		for range rapid.IntRange(1, 3).Draw(t, "appends") {
+			var entries []journal.Entry
+			for range rapid.IntRange(1, 200).Draw(t, "entries") {
+				entries = append(entries, journal.Entry{
+					At: noon, Kind: journal.Share, Service: rapid.SampledFrom([]string{"", "shop", "api"}).Draw(t, "service"),
+					What: strings.Repeat("x", rapid.IntRange(0, 2000).Draw(t, "what")),
+				})
+			}
+			j = j.Append(entries...)
+		}
+		text, err := j.Text()
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(text), journal.MaxBytes+100)
+		require.LessOrEqual(t, len(j.Entries), journal.MaxEntries)
+		require.Equal(t, j.LastID, j.Entries[len(j.Entries)-1].ID, "the newest stays")
+		for i := 1; i < len(j.Entries); i++ {
+			require.Less(t, j.Entries[i-1].ID, j.Entries[i].ID)
+		}
+		again, err := journal.Parse(text)
+		require.NoError(t, err)
+		require.Equal(t, j, again)
+	})
+}
+
+// TestOneServiceDoesNotPushOutOthers: 1,000 trips of one service leave the entry of
+// another one.
+func TestOneServiceDoesNotPushOutOthers(t *testing.T) {
+	t.Parallel()
+	j := journal.Journal{}.Append(journal.Entry{At: noon, Kind: journal.Share, Service: "quiet", What: "percentage 5 -> 25"})
+	for i := range 1000 {
+		j = j.Append(journal.Entry{At: noon, Kind: journal.Tripped, Service: "loud", What: fmt.Sprint("trip ", i)})
+	}
+	require.Len(t, j.Entries, journal.MaxEntries)
+	require.Equal(t, "percentage 5 -> 25", j.Newest()["quiet"].What)
+	require.Equal(t, "trip 999", j.Newest()["loud"].What)
+	require.Len(t, j.Of("quiet", time.Time{}), 1)
+	require.Empty(t, j.Of("quiet", noon.Add(time.Second)))
+}
+
+// TestIDsGoOn: an ID is never used twice, also when the entries are gone.
+func TestIDsGoOn(t *testing.T) {
+	t.Parallel()
+	j, err := journal.Parse(`{"last_id": 7, "entries": []}`)
+	require.NoError(t, err)
+	require.EqualValues(t, 8, j.Append(journal.Entry{}).Entries[0].ID)
+	j, err = journal.Parse(`{"entries": [{"id": 9}]}`)
+	require.NoError(t, err)
+	require.EqualValues(t, 10, j.Append(journal.Entry{}).LastID)
+	_, err = journal.Parse("[")
+	require.ErrorContains(t, err, journal.EntriesKey)
+}
+
+func TestSentence(t *testing.T) {
+	t.Parallel()
+	entry := journal.Entry{Service: "shop", What: "percentage 5 -> 25", By: "alice (kubectl-edit)", Why: "line\nbreak\x1b[31m"}
+	require.Equal(t, "shop percentage 5 -> 25 by alice (kubectl-edit): line break [31m", journal.Journal{}.Append(entry).Entries[0].String())
+	require.Equal(t, "everything is paused", journal.Entry{What: "everything is paused"}.String())
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(`{"last_id": 1, "entries": [{"id": 1, "at": "2026-12-01T12:00:00Z", "kind": "share", "what": "x"}]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		j, err := journal.Parse(text)
+		if err != nil {
+			return
+		}
+		after := j.Append(journal.Entry{What: "x"})
+		require.LessOrEqual(t, len(after.Entries), journal.MaxEntries)
+	})
+}
