@@ -32,6 +32,7 @@ var table = map[string]Package{
 	// The domain and what is generated from it.
 	"migration":        {Imports: []string{"internal/excerpt"}, Pure: true, Tests: pureTests},
 	"fallback":         {Imports: []string{"internal/excerpt", "internal/status"}, Pure: true, Tests: pureTests},
+	"ramp":             {Imports: []string{"migration"}, Pure: true, Tests: pureTests},
 	"internal/excerpt": {Pure: true, Tests: testLibraries},
 	"journal":          {Imports: []string{"internal/excerpt"}, Pure: true, Tests: pureTests},
 	"internal/names":   {Pure: true},

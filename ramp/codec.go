@@ -1,0 +1,74 @@
+package ramp
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+)
+
+// stateVersion changes when this code would misread an older State.
+const stateVersion = 1
+
+type storedState struct {
+	Version int `json:"version"`
+	State
+}
+
+// EncodeState writes a state as JSON, for DecodeState to read.
+func EncodeState(s State) ([]byte, error) {
+	text, err := json.Marshal(storedState{stateVersion, s})
+	if err != nil {
+		return nil, fmt.Errorf("encode the state of a ramp: %w", err)
+	}
+	return text, nil
+}
+
+// DecodeState reads the text that EncodeState wrote. Any other text, and an unknown
+// version, gives a ramp that begins at 0 and an error.
+func DecodeState(text []byte) (State, error) {
+	var stored storedState
+	if err := json.Unmarshal(text, &stored); err != nil {
+		return State{}, fmt.Errorf("decode the state of a ramp: %w; it begins at 0", err)
+	}
+	if stored.Version != stateVersion {
+		return State{}, fmt.Errorf("decode the state of a ramp: version %d is not %d; it begins at 0", stored.Version, stateVersion)
+	}
+	if problem := stored.problem(); problem != "" {
+		return State{}, fmt.Errorf("decode the state of a ramp: %s; it begins at 0", problem)
+	}
+	stored.Since, stored.StepSince, stored.Until = stored.Since.UTC(), stored.StepSince.UTC(), stored.Until.UTC()
+	return stored.State, nil
+}
+
+var phases = []Phase{"", Off, Waiting, Measuring, Rising, Returning, Cooling, Done}
+
+// problem describes what no Step can have made; "" for a valid state.
+func (s State) problem() string {
+	share := func(p migration.Share) bool { return p >= 0 && p <= migration.FullShare }
+	year := func(y int) bool { return y >= 1 && y < 9999 }
+	switch {
+	case !slices.Contains(phases, s.Phase):
+		return fmt.Sprintf("%.40q is not a phase of a ramp", string(s.Phase))
+	case !share(s.Position) || !share(s.Target) || !share(s.BadAt) || !share(s.Approved):
+		return "a position is not 0 to 100"
+	case s.Phase == Returning && s.Target > s.Position:
+		return "it returns to a higher position"
+	case !year(s.Since.Year()) || !year(s.StepSince.Year()) || !year(s.Until.Year()):
+		return "a time is outside the years 1 to 9998"
+	case !s.Evidence.Failures.valid() || !s.Evidence.Slow.valid():
+		return "a sum of the evidence is negative"
+	}
+	return ""
+}
+
+func (t *Tally) valid() bool {
+	for _, one := range append(t.Bad[:], t.OldUnits, t.OldEvents, t.NewUnits, t.NewEvents, t.Above, t.Below, float64(t.Slots)) {
+		if one < 0 || math.IsNaN(one) {
+			return false
+		}
+	}
+	return true
+}
