@@ -1,9 +1,9 @@
 // Package httpapi is the read-only HTTP interface of a process: /health, /ready
-// and /metrics, and /status of a proxy replica.
+// and /metrics, and /status and /evidence of a proxy replica.
 //
 // Takes:
 //   - functions that report whether the process is alive and ready
-//   - for a proxy replica, a function that gives its status.Status
+//   - for a proxy replica, functions that give its status.Status and status.Evidence
 //   - Prometheus collectors
 //
 // Gives:

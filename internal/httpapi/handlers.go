@@ -22,6 +22,9 @@ const indexText = `migration proxy
 const indexStatus = `/status   the whole state as JSON; ?service=NAME for one service, ?brief without figures
 `
 
+const indexEvidence = `/evidence what was counted for services with a ramp, as JSON
+`
+
 // readOnly refuses all methods but GET and HEAD, on any path.
 func readOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -80,6 +83,11 @@ func statusHandler(options Options) http.Handler {
 		}
 		writeJSON(w, http.StatusOK, document)
 	})
+}
+
+// evidenceHandler answers with what was counted since the agent started.
+func evidenceHandler(current func() status.Evidence) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, current()) })
 }
 
 func notFound(w http.ResponseWriter, name string) {

@@ -35,6 +35,8 @@ type Options struct {
 	Status func() status.Status
 	// Brief gives at least the fields of /status?brief; nil means Status.
 	Brief func() status.Status
+	// Evidence gives what the watcher compares for ramps; nil: there is no /evidence.
+	Evidence func() status.Evidence
 	// Collectors add to the metrics of the process, the Go runtime and the
 	// status.
 	Collectors []prometheus.Collector
@@ -61,6 +63,10 @@ func New(options Options) (*Server, error) {
 	if options.Status != nil {
 		mux.Handle("/status", statusHandler(options))
 		listed += indexStatus
+	}
+	if options.Evidence != nil {
+		mux.Handle("/evidence", evidenceHandler(options.Evidence))
+		listed += indexEvidence
 	}
 	mux.Handle("/{$}", index(listed))
 	return &Server{handler: readOnly(mux), log: options.Log}, nil

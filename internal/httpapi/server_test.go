@@ -247,3 +247,24 @@ func TestRunReportsABrokenListener(t *testing.T) {
 	require.NoError(t, listener.Close())
 	require.ErrorContains(t, server.Run(t.Context(), listener), "serve the HTTP API on 127.0.0.1")
 }
+
+// TestEvidence: only a replica of the data plane has it.
+func TestEvidence(t *testing.T) {
+	t.Parallel()
+	response, _ := ask(t, http.MethodGet, serve(t, options())+"/evidence")
+	require.Equal(t, http.StatusNotFound, response.StatusCode)
+
+	o := options()
+	measured := status.Evidence{
+		StartedAt: time.Date(2024, 1, 1, 12, 0, 0, 0, time.UTC),
+		Services:  map[string]status.ServiceEvidence{"api": {Share: 5, New: status.EvidenceSide{Requests: 3, Failed: 2, Slow: 1}, OldLatency: []uint64{0, 7}}},
+	}
+	o.Evidence = func() status.Evidence { return measured }
+	url := serve(t, o)
+	_, text := ask(t, http.MethodGet, url+"/evidence")
+	var answer status.Evidence
+	require.NoError(t, json.Unmarshal([]byte(text), &answer))
+	require.Equal(t, measured, answer)
+	_, text = ask(t, http.MethodGet, url+"/")
+	require.Contains(t, text, "/evidence")
+}

@@ -30,7 +30,14 @@ type Replica struct {
 	Err    error // why Status is not known; nil: it is
 }
 
-// StatusGetter gets the status document of one replica.
+// ReplicaEvidence is what one replica measured of the services with a ramp.
+type ReplicaEvidence struct {
+	Endpoint
+	Evidence status.Evidence
+	Err      error // why Evidence is not known; nil: it is
+}
+
+// StatusGetter gets a document of one replica.
 type StatusGetter func(context.Context, Endpoint) ([]byte, error)
 
 // FetchStatuses gets the status of all endpoints, sixteen at a time and each
@@ -38,31 +45,57 @@ type StatusGetter func(context.Context, Endpoint) ([]byte, error)
 // in Replica.Err.
 func FetchStatuses(ctx context.Context, endpoints []Endpoint, get StatusGetter) []Replica {
 	replicas := make([]Replica, len(endpoints))
+	for i, answer := range fetchAll(ctx, endpoints, get) {
+		replicas[i].Endpoint = endpoints[i]
+		replicas[i].Status, replicas[i].Err = parsed(answer, proxyclient.ParseStatus, "status of "+endpoints[i].Pod)
+	}
+	return replicas
+}
+
+// FetchEvidence is FetchStatuses for the evidence of ramps.
+func FetchEvidence(ctx context.Context, endpoints []Endpoint, get StatusGetter) []ReplicaEvidence {
+	replicas := make([]ReplicaEvidence, len(endpoints))
+	for i, answer := range fetchAll(ctx, endpoints, get) {
+		replicas[i].Endpoint = endpoints[i]
+		replicas[i].Evidence, replicas[i].Err = parsed(answer, proxyclient.ParseEvidence, "evidence of "+endpoints[i].Pod)
+	}
+	return replicas
+}
+
+// answer is the document of one replica, or why there is none.
+type answer struct {
+	text []byte
+	err  error
+}
+
+// fetchAll gives the answers in the order of the endpoints.
+func fetchAll(ctx context.Context, endpoints []Endpoint, get StatusGetter) []answer {
+	answers := make([]answer, len(endpoints))
 	slots := make(chan struct{}, maxConcurrent)
 	var running sync.WaitGroup
 	for i, endpoint := range endpoints {
 		slots <- struct{}{}
 		running.Go(func() {
 			defer func() { <-slots }()
-			replicas[i] = fetchStatus(ctx, endpoint, get)
+			ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+			defer cancel()
+			answers[i].text, answers[i].err = get(ctx, endpoint)
 		})
 	}
 	running.Wait()
-	return replicas
+	return answers
 }
 
-func fetchStatus(ctx context.Context, endpoint Endpoint, get StatusGetter) Replica {
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
-	defer cancel()
-	replica := Replica{Endpoint: endpoint}
-	text, err := get(ctx, endpoint)
+func parsed[T any](from answer, parse func([]byte) (T, error), what string) (T, error) {
+	var document T
+	err := from.err
 	if err == nil {
-		replica.Status, err = proxyclient.ParseStatus(text)
+		document, err = parse(from.text)
 	}
 	if err != nil {
-		replica.Err = fmt.Errorf("get the status of %s: %w", endpoint.Pod, err)
+		return document, fmt.Errorf("get the %s: %w", what, err)
 	}
-	return replica
+	return document, nil
 }
 
 // ErrUnreachable is the error of FromPodAddress when the pod does not even take a TCP
@@ -78,10 +111,17 @@ const connectTimeout = 500 * time.Millisecond
 // replica's health. The connections are kept for the next request, so one
 // getter should be used for all.
 func FromPodAddress(brief bool) StatusGetter {
-	client, path := proxyclient.New(), proxyclient.StatusPath
 	if brief {
-		path = proxyclient.BriefStatusPath
+		return fromPodAddress(proxyclient.BriefStatusPath)
 	}
+	return fromPodAddress(proxyclient.StatusPath)
+}
+
+// EvidenceFromPodAddress is FromPodAddress for FetchEvidence.
+func EvidenceFromPodAddress() StatusGetter { return fromPodAddress(proxyclient.EvidencePath) }
+
+func fromPodAddress(path string) StatusGetter {
+	client := proxyclient.New()
 	return func(ctx context.Context, endpoint Endpoint) ([]byte, error) {
 		text, err := client.Get(ctx, endpoint.Address.String(), path)
 		if err != nil && !takesConnections(ctx, endpoint) {

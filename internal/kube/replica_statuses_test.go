@@ -110,3 +110,28 @@ func at(server *httptest.Server) kube.Endpoint {
 	address := strings.TrimPrefix(server.URL, "http://")
 	return kube.Endpoint{Pod: address, Address: netip.MustParseAddrPort(address), Ready: true}
 }
+
+// TestFetchEvidence asks real servers: a replica with evidence, and one that has none
+// because its program is older.
+func TestFetchEvidence(t *testing.T) {
+	t.Parallel()
+	want := status.Evidence{StartedAt: time.Now().UTC().Truncate(time.Second), Services: map[string]status.ServiceEvidence{"api": {Share: 5}}}
+	text, err := json.Marshal(want)
+	require.NoError(t, err)
+	good := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, "/evidence", r.URL.Path)
+		_, _ = w.Write(text)
+	}))
+	defer good.Close()
+	older := httptest.NewServer(http.NotFoundHandler())
+	defer older.Close()
+	endpoints := pods(2)
+	for i, server := range []*httptest.Server{good, older} {
+		endpoints[i].Address = netip.MustParseAddrPort(strings.TrimPrefix(server.URL, "http://"))
+	}
+	replicas := kube.FetchEvidence(t.Context(), endpoints, kube.EvidenceFromPodAddress())
+	require.NoError(t, replicas[0].Err)
+	require.Equal(t, want, replicas[0].Evidence)
+	require.ErrorContains(t, replicas[1].Err, "get the evidence of pod-01")
+	require.ErrorContains(t, replicas[1].Err, "404")
+}

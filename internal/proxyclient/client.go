@@ -1,14 +1,14 @@
-// Package proxyclient asks the HTTP API of one proxy replica (/status, /metrics,
-// /health, /ready).
+// Package proxyclient asks the HTTP API of one proxy replica (/status, /evidence,
+// /metrics, /health, /ready).
 //
 // Takes:
 //   - the host:port of the replica
 //
 // Gives:
-//   - the answer, or the parsed status.Status
+//   - the answer, or the parsed status.Status or status.Evidence
 //
 // Refuses:
-//   - an answer other than 200 (AnswerError), and one that is no proxy's status
+//   - an answer other than 200 (AnswerError), and one that is no document of a proxy
 //   - to go through $HTTP_PROXY: that is for the internet, not for pods
 package proxyclient
 
@@ -26,10 +26,11 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
-// The paths of the status document.
+// The paths of the documents.
 const (
 	StatusPath      = "/status"       // everything
 	BriefStatusPath = "/status?brief" // what tells the health of the replica: no requests and latencies
+	EvidencePath    = "/evidence"     // what was counted for services with a ramp
 )
 
 // answerLimit, in bytes, is far above the status of ten thousand services.
@@ -103,6 +104,22 @@ func ParseStatus(text []byte) (status.Status, error) {
 	}
 	if document.StartedAt.IsZero() {
 		return status.Status{}, ErrNotAStatus
+	}
+	return document, nil
+}
+
+// ErrNotEvidence says that the answer is no document of /evidence.
+var ErrNotEvidence = errors.New("the answer is not the evidence of a proxy")
+
+// ParseEvidence reads an answer of /evidence. The error is ErrNotEvidence, with the
+// reason if it is no JSON.
+func ParseEvidence(text []byte) (status.Evidence, error) {
+	var document status.Evidence
+	if err := json.Unmarshal(text, &document); err != nil {
+		return status.Evidence{}, fmt.Errorf("%w: %w", ErrNotEvidence, err)
+	}
+	if document.StartedAt.IsZero() {
+		return status.Evidence{}, ErrNotEvidence
 	}
 	return document, nil
 }

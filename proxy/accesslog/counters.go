@@ -22,7 +22,8 @@ const (
 
 // Counters count the requests of every service, for /metrics and /status. They
 // are safe for concurrent use. The table limits their size: a service without
-// traffic costs about 120 bytes, one with traffic on both sides about 8 KB.
+// traffic costs about 120 bytes, one with traffic on both sides about 8 KB, and one
+// with a ramp 15 KB more.
 type Counters struct {
 	metrics *metrics
 
@@ -32,6 +33,7 @@ type Counters struct {
 	unknown, none *service            // UnknownService and NoService
 	routes        *migration.Table    // in force; nil before the first
 	log           status.Log
+	evidenceSince time.Time // see status.Evidence.StartedAt
 }
 
 // service holds the last minute of one service, and those of its metrics that
@@ -43,6 +45,8 @@ type service struct {
 	window   *window   // nil while the last minute is empty
 	rescued  uint64    // since the agent started
 	split    status.Split
+	share    migration.Share // in force
+	evidence *evidence       // nil without a ramp
 	warnings map[migration.Side]warning
 	requests map[requestKey]prometheus.Counter
 	old, new prometheus.Observer // latency; nil until the side has answered
@@ -54,6 +58,8 @@ func NewCounters(now time.Time) *Counters {
 		metrics: newMetrics(),
 		unknown: &service{name: UnknownService, since: now},
 		none:    &service{name: NoService, since: now},
+
+		evidenceSince: now,
 	}
 }
 
@@ -78,13 +84,6 @@ func (c *Counters) SetServices(names []string, now time.Time) {
 	}
 }
 
-// SetRoutes says which table nginx routes by.
-func (c *Counters) SetRoutes(table *migration.Table) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.routes = table
-}
-
 // Add counts one request that ended at now.
 func (c *Counters) Add(e *Event, now time.Time) {
 	c.mu.Lock()
@@ -95,14 +94,20 @@ func (c *Counters) Add(e *Event, now time.Time) {
 	c.countRequest(s, e)
 	c.countCache(s, e)
 	slot := s.slot(now)
-	if !c.started(e, now).Before(s.split.Since) {
+	started := c.started(e, now)
+	if !started.Before(s.split.Since) {
 		s.countDecision(slot, e, now)
+	}
+	if s.evidence != nil {
+		s.evidence.count(e, started, now)
 	}
 	c.addUpstream(s, migration.Old, &slot.old, &e.Old)
 	c.addUpstream(s, migration.New, &slot.new, &e.New)
-	if !e.Stream {
-		c.addLatency(s, migration.Old, &slot.old, &e.Old)
-		c.addLatency(s, migration.New, &slot.new, &e.New)
+	if hasLatency(e, &e.Old) {
+		c.addLatency(s, migration.Old, &slot.old, e.Old.Latency)
+	}
+	if hasLatency(e, &e.New) {
+		c.addLatency(s, migration.New, &slot.new, e.New.Latency)
 	}
 	if e.Rescued() {
 		s.rescued++
@@ -167,13 +172,10 @@ func (c *Counters) addUpstream(s *service, side migration.Side, slot *sideSlot, 
 	}
 }
 
-// addLatency counts how long one side took. An upgraded connection (101) and a stream
-// live for hours, and nginx before 1.29 waits after 103: their length is no latency.
-func (c *Counters) addLatency(s *service, side migration.Side, slot *sideSlot, u *Upstream) {
-	if u.Finished() && u.Latency >= 0 && u.Status >= 200 && !u.LongBody {
-		slot.latency[bucketOf(u.Latency)]++
-		c.observeLatency(s, side, u.Latency)
-	}
+// addLatency counts how long one side took.
+func (c *Counters) addLatency(s *service, side migration.Side, slot *sideSlot, latency time.Duration) {
+	slot.latency[bucketOf(latency)]++
+	c.observeLatency(s, side, latency)
 }
 
 func (c *Counters) observeLatency(s *service, side migration.Side, latency time.Duration) {
@@ -210,6 +212,9 @@ func (c *Counters) AddBrokenAnswer(name migration.Name, side migration.Side, fai
 		slot.new.failed++
 	} else {
 		slot.old.failed++
+	}
+	if s.evidence != nil {
+		s.evidence.addBroken(side)
 	}
 	c.metrics.failure(s.name, side, failure)
 }

@@ -340,7 +340,7 @@ func TestRefusedBySize(t *testing.T) {
 	}
 	refused("/v1/x")
 	require.InDelta(t, 1, requests(t, c, NoService), 0, "before the first table")
-	c.SetRoutes(table)
+	c.SetRoutes(table, noon)
 	refused("/v1/x?y")
 	require.InDelta(t, 1, requests(t, c, "api"), 0)
 	refused("/v2")

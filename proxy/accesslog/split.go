@@ -24,7 +24,10 @@ func (c *Counters) SetShare(service migration.Name, share migration.Share, now t
 	if s == nil {
 		return
 	}
-	s.split = status.Split{Since: now, Share: share.Percent()}
+	s.split, s.share = status.Split{Since: now, Share: share.Percent()}, share
+	if s.evidence != nil {
+		s.evidence.setShare(share, now)
+	}
 	if s.window != nil {
 		s.window.forgetDecisions()
 	}

@@ -139,7 +139,7 @@ func (p *dataPlane) prepareSync(context.Context) error {
 
 func (p *dataPlane) listenHTTP(context.Context) (err error) {
 	p.server, err = httpapi.New(httpapi.Options{
-		Alive: p.agent.Alive, Ready: p.ready, Status: p.status, Brief: p.briefStatus,
+		Alive: p.agent.Alive, Ready: p.ready, Status: p.status, Brief: p.briefStatus, Evidence: p.evidence,
 		Collectors: []prometheus.Collector{p.counters, p.breaker}, Log: p.log,
 	})
 	if err != nil {

@@ -46,7 +46,7 @@ type agentObserver struct {
 
 // ConfigApplied implements proxy.Observer.
 func (o agentObserver) ConfigApplied(table *migration.Table) {
-	o.counters.SetRoutes(table)
+	o.counters.SetRoutes(table, time.Now())
 	o.breaker.SetTable(table, time.Now())
 	o.cache.SetUsed(table.Global().CacheBytes > 0)
 }

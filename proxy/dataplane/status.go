@@ -3,6 +3,7 @@ package dataplane
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
@@ -23,6 +24,9 @@ func (p *dataPlane) briefStatus() status.Status {
 	document.Ready = document.Ready && !p.draining.Load()
 	return document
 }
+
+// evidence is the document of /evidence.
+func (p *dataPlane) evidence() status.Evidence { return p.counters.Evidence(time.Now()) }
 
 // ready is the answer of /ready: nil while new traffic may come.
 func (p *dataPlane) ready() error {
