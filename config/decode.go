@@ -137,7 +137,11 @@ func (d decoder) leaf(node *yaml.Node, into reflect.Value, at *place) {
 	into.SetZero()
 	leaf := leaves[into.Type()]
 	if node.Kind != yaml.ScalarNode || !slices.Contains(leaf.tags, node.Tag) {
-		d.add(node, at, "must be %s, not %s%s", leaf.want, describe(node), retype(node, leaf))
+		found := describe(node)
+		if leaf.secret {
+			found = describeType(node)
+		}
+		d.add(node, at, "must be %s, not %s%s", leaf.want, found, retype(node, leaf))
 		return
 	}
 	value, err := leaf.parse(node.Value)

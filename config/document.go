@@ -153,6 +153,19 @@ func written(node *yaml.Node, keys ...string) bool {
 // describe names the type and the value of a node, for messages.
 func describe(node *yaml.Node) string {
 	switch {
+	case node.Kind != yaml.ScalarNode:
+		return describeType(node)
+	case node.Tag == "!!bool":
+		return node.Value
+	case node.Tag == "!!int", node.Tag == "!!float", node.Tag == "!!timestamp":
+		return describeType(node) + " " + strconv.Quote(node.Value)
+	}
+	return describeType(node) + " " + excerpt.Quoted(node.Value)
+}
+
+// describeType names only the type.
+func describeType(node *yaml.Node) string {
+	switch {
 	case node.Kind == yaml.MappingNode:
 		return "a mapping"
 	case node.Kind == yaml.SequenceNode:
@@ -160,11 +173,11 @@ func describe(node *yaml.Node) string {
 	}
 	switch node.Tag {
 	case "!!int", "!!float":
-		return "the number " + strconv.Quote(node.Value)
+		return "the number"
 	case "!!bool":
-		return node.Value
+		return "true or false"
 	case "!!timestamp":
-		return "the date " + strconv.Quote(node.Value)
+		return "the date"
 	}
-	return "the text " + excerpt.Quoted(node.Value)
+	return "the text"
 }

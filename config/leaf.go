@@ -40,6 +40,7 @@ type leaf struct {
 	want   string   // the wanted type, for messages
 	parse  func(text string) (any, error)
 	schema map[string]any // its part of the JSON Schema
+	secret bool           // no problem repeats the value
 }
 
 // leaves has every scalar type of the format.
@@ -55,10 +56,10 @@ var leaves = map[reflect.Type]leaf{
 	reflect.TypeFor[migration.PathPrefix](): textLeaf(migration.ParsePathPrefix, `^/[A-Za-z0-9/_.~!&'()*+,=:@-]*$`),
 	reflect.TypeFor[migration.HeaderName](): textLeaf(migration.ParseHeaderName, `^[A-Za-z0-9]([A-Za-z0-9_-]{0,126}[A-Za-z0-9])?$`),
 	reflect.TypeFor[migration.HashKey]():    textLeaf(migration.ParseHashKey, `^(ip|sticky|(header|cookie|sticky):.+)$`),
-	reflect.TypeFor[migration.Pattern]():    textLeaf(migration.ParsePattern, `^[ -~]{0,512}$`),
+	reflect.TypeFor[migration.Pattern]():    secret(textLeaf(migration.ParsePattern, `^[ -~]{0,512}$`)),
 	reflect.TypeFor[netip.Prefix]():         textLeaf(migration.ParseNetwork, `^[0-9A-Fa-f:.]+(/[0-9]{1,3})?$`),
 	reflect.TypeFor[namespace]():            textLeaf(parseNamespace, namespacePattern.String()),
-	reflect.TypeFor[headerValue]():          textLeaf(parseHeaderValue, `^[ -~]{1,512}$`),
+	reflect.TypeFor[headerValue]():          secret(textLeaf(parseHeaderValue, `^[ -~]{1,512}$`)),
 	reflect.TypeFor[filePath]():             textLeaf(parseFilePath, `^/[!#-:<-Z^-z|~\[\]]*$`),
 	reflect.TypeFor[probePath]():            textLeaf(parseProbePath, probePathPattern.String()),
 	reflect.TypeFor[time.Duration]():        textLeaf(parseDuration, `^([0-9.]+(ms|s|m|h))+$`),
@@ -99,6 +100,12 @@ func textLeaf[T any](parse func(string) (T, error), pattern string) leaf {
 		tags: []string{"!!str"}, want: "text", parse: parser(parse),
 		schema: map[string]any{"type": "string", "pattern": pattern},
 	}
+}
+
+// secret is for the values of header rules: whoever knows one can use the rule.
+func secret(l leaf) leaf {
+	l.secret = true
+	return l
 }
 
 func enum[T ~string](values ...T) leaf {

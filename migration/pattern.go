@@ -1,12 +1,11 @@
 package migration
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"regexp/syntax"
 	"strings"
-
-	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
 // Pattern is a regular expression over the bytes of a header. It has only elements
@@ -28,36 +27,46 @@ const (
 	maxNested   = 200
 )
 
-// ParsePattern reads a pattern of at most 512 ASCII characters.
+// ParsePattern reads a pattern of at most 512 ASCII characters. Whoever knows what it
+// matches can use the rule, so no error repeats it.
 func ParsePattern(text string) (Pattern, error) {
 	if len(text) > 512 {
-		return Pattern{}, fmt.Errorf("pattern %s is longer than 512 characters", excerpt.Quoted(text))
+		return Pattern{}, errors.New("the pattern is longer than 512 characters")
 	}
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {
-			return Pattern{}, fmt.Errorf("pattern %s contains a character that is not printable ASCII", excerpt.Quoted(text))
+			return Pattern{}, fmt.Errorf("character %d of the pattern is not printable ASCII", i+1)
 		}
 	}
 	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return Pattern{}, fmt.Errorf("pattern %s: %w", excerpt.Quoted(text), err)
+		return Pattern{}, patternError(text, err)
 	}
 	var out strings.Builder
 	out.WriteString(start(tree))
 	if err := writePCRE(&out, tree); err != nil {
-		return Pattern{}, fmt.Errorf("pattern %s: %w", excerpt.Quoted(text), err)
+		return Pattern{}, fmt.Errorf("not a pattern for headers: %w", err)
 	}
 	if out.Len() > maxPCRE || compiledSize(tree) > maxCompiled {
-		return Pattern{}, fmt.Errorf("pattern %s is too large for nginx: repeat less, or use fewer classes like \\W", excerpt.Quoted(text))
+		return Pattern{}, errors.New("the pattern is too large for nginx: repeat less, or use fewer classes like \\W")
 	}
 	if nested(out.String()) > maxNested {
-		return Pattern{}, fmt.Errorf("pattern %s has more than %d groups inside one another, which nginx may refuse; use fewer nested groups", excerpt.Quoted(text), maxNested)
+		return Pattern{}, fmt.Errorf("the pattern has more than %d groups inside one another, which nginx may refuse; use fewer nested groups", maxNested)
 	}
 	re, err := regexp.Compile(text)
 	if err != nil {
-		return Pattern{}, fmt.Errorf("pattern %s: %w", excerpt.Quoted(text), err)
+		return Pattern{}, patternError(text, err)
 	}
 	return Pattern{source: text, pcre: out.String(), re: re}, nil
+}
+
+// patternError says what is wrong and where, without the part that is wrong.
+func patternError(text string, err error) error {
+	var wrong *syntax.Error
+	if !errors.As(err, &wrong) {
+		return errors.New("not a pattern")
+	}
+	return fmt.Errorf("not a pattern: %s, at character %d", wrong.Code, max(strings.Index(text, wrong.Expr), 0)+1)
 }
 
 // String is the pattern as the config has it.
@@ -226,7 +235,7 @@ func writeGroup(out *strings.Builder, subs []*syntax.Regexp, separator, suffix s
 func writeLiteral(out *strings.Builder, node *syntax.Regexp) error {
 	for _, c := range node.Rune {
 		if c > '~' {
-			return fmt.Errorf("character %q is not ASCII", c)
+			return errors.New("a character is not ASCII")
 		}
 		upper, lower := c&^0x20, c|0x20
 		if node.Flags&syntax.FoldCase != 0 && upper >= 'A' && upper <= 'Z' {

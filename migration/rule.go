@@ -1,6 +1,7 @@
 package migration
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -41,17 +42,18 @@ type HeaderRule struct {
 	Target  Side
 }
 
-// ParseHeaderValue reads the value that a header rule compares with.
+// ParseHeaderValue reads the value that a header rule compares with. Whoever knows it
+// can use the rule, so no error repeats it.
 func ParseHeaderValue(text string) (string, error) {
 	if text == "" || len(text) > 512 {
-		return "", fmt.Errorf("%s is not a header value: use 1 to 512 characters; an absent header matches no rule", excerpt.Quoted(text))
+		return "", errors.New("not a header value: use 1 to 512 characters; an absent header matches no rule")
 	}
 	if strings.TrimSpace(text) != text {
-		return "", fmt.Errorf("%s is not a header value: HTTP removes spaces around a value, so it can never match", excerpt.Quoted(text))
+		return "", errors.New("not a header value: HTTP removes spaces around a value, so it can never match")
 	}
 	for i := range len(text) {
 		if text[i] < ' ' || text[i] > '~' {
-			return "", fmt.Errorf("%s is not a header value: use printable ASCII only", excerpt.Quoted(text))
+			return "", errors.New("not a header value: use printable ASCII only")
 		}
 	}
 	return text, nil

@@ -193,6 +193,10 @@ func (a *Agent) Run(ctx context.Context, observer Observer) error {
 // directory. Other parts of the program may use the directory from then on.
 func (a *Agent) RuntimeDirReady() <-chan struct{} { return a.runtimeDirReady }
 
+// WorkerID is the user of nginx's workers, if it is another one than that of this
+// process and known.
+func (a *Agent) WorkerID() (uid int, other bool) { return a.nginx.WorkerID(a.options.Params.User) }
+
 // ApplyTable makes this the table to put in force, instead of any earlier one
 // that still waits; source says where it was read. Status reports whether nginx
 // accepted it.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/migration-proxy/migration-proxy/internal/privatedir"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 	"github.com/migration-proxy/migration-proxy/proxy/nginx"
 )
@@ -23,15 +25,37 @@ func (d runtimeDir) path(parts ...string) string {
 	return filepath.Join(append([]string{string(d)}, parts...)...)
 }
 
+// OpenRuntimeDir makes the runtime directory, or refuses one whose content other users
+// may choose: it decides where requests go. The caller closes it.
+func OpenRuntimeDir(path string) (*os.Root, error) {
+	root, err := privatedir.Open(path, runtimeDirMode())
+	if err != nil {
+		return nil, fmt.Errorf("runtime directory: %w (--runtime-dir)", err)
+	}
+	return root, nil
+}
+
+// runtimeDirMode lets nobody in but this user. If that is root, nginx's workers are
+// another user: they look for files whose names they know, and list nothing.
+func runtimeDirMode() fs.FileMode {
+	if os.Geteuid() == 0 {
+		return 0o711
+	}
+	return 0o700
+}
+
 // open creates the directory and locks it. The caller closes the lock; the
 // kernel releases it when the process is killed.
 func (d runtimeDir) open() (*os.File, error) {
-	for _, name := range []string{"", "conf", "serving", "temp"} {
-		if err := makeReadable(d.path(name)); err != nil {
-			return nil, fmt.Errorf("create the runtime directory: %w", err)
-		}
+	root, err := OpenRuntimeDir(string(d))
+	if err != nil {
+		return nil, err
 	}
-	lock, err := os.OpenFile(d.path("lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	defer func() { _ = root.Close() }()
+	if err := errors.Join(makeDir(root, "conf", 0o700), makeDir(root, "serving", 0o755), makeDir(root, "temp", 0o755)); err != nil {
+		return nil, fmt.Errorf("create the runtime directory: %w", err)
+	}
+	lock, err := root.OpenFile("lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock the runtime directory: %w", err)
 	}
@@ -44,16 +68,17 @@ func (d runtimeDir) open() (*os.File, error) {
 	return lock, nil
 }
 
-// makeReadable creates a directory that nginx's workers can read, whatever the
-// umask. An existing one, perhaps a mounted volume, stays as it is.
-func makeReadable(dir string) error {
-	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+// makeDir creates a directory with the mode, whatever the umask. An existing one, perhaps
+// a mounted volume, stays as it is.
+func makeDir(root *os.Root, name string, mode fs.FileMode) error {
+	err := root.Mkdir(name, mode)
+	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err != nil {
 		return err
 	}
-	return os.Chmod(dir, 0o755)
+	return root.Chmod(name, mode)
 }
 
 // obstacle names the first directory on the way that users without rights of their
@@ -70,20 +95,21 @@ func (d runtimeDir) obstacle() string {
 }
 
 // stage writes a config to conf/<digest> and returns the path of the file. A
-// config under that name is always complete.
+// config under that name is always complete. Only this user may read it, as the values
+// of header rules are in it.
 func (d runtimeDir) stage(config nginxgen.Config) (string, error) {
 	folder := d.path("conf", config.Digest)
 	file := filepath.Join(folder, "nginx.conf")
-	if _, err := os.Stat(file); err == nil {
-		return file, nil
+	if text, err := os.ReadFile(file); err == nil && bytes.Equal(text, config.Text) {
+		return file, os.Chmod(file, 0o600) // an earlier version let others read it
 	}
 	unfinished := d.path("conf", ".tmp-"+config.Digest)
-	err := os.RemoveAll(unfinished)
+	err := errors.Join(os.RemoveAll(unfinished), os.RemoveAll(folder))
 	if err == nil {
-		err = makeReadable(unfinished)
+		err = os.Mkdir(unfinished, 0o700)
 	}
 	if err == nil {
-		err = os.WriteFile(filepath.Join(unfinished, "nginx.conf"), config.Text, 0o644)
+		err = os.WriteFile(filepath.Join(unfinished, "nginx.conf"), config.Text, 0o600)
 	}
 	if err == nil {
 		err = os.Rename(unfinished, folder)

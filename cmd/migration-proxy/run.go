@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,6 +56,8 @@ come in for that long; a second signal does not wait. SIGHUP reads FILE again.`,
 			if err := options.complete(cmd); err != nil {
 				return err
 			}
+			// What nginx and this program write is for this user alone.
+			syscall.Umask(0o077)
 			return dataplane.Run(cmd.Context(), options.dataPlane)
 		},
 	}
@@ -65,8 +68,8 @@ come in for that long; a second signal does not wait. SIGHUP reads FILE again.`,
 func (o *runOptions) flags(cmd *cobra.Command) {
 	o.listeners.flags(cmd)
 	flags := cmd.Flags()
-	o.dataPlane.HTTP = listen.OnAll(names.HTTPPort)
-	flags.Var(&o.dataPlane.HTTP, "http", "where /health, /ready, /metrics and /status are")
+	o.dataPlane.HTTP = listen.OnLoopback(names.HTTPPort)
+	flags.Var(&o.dataPlane.HTTP, "http", "where /health, /ready, /metrics and /status are; without --local-config the default is "+listen.OnAll(names.HTTPPort).String())
 	flags.StringVar(&o.file, "local-config", "", "migration config to serve, instead of the ConfigMap")
 	flags.StringVar(&o.cluster.namespace, "namespace", "", "namespace of ConfigMap "+names.ConfigMap+"; the pod's or the kubeconfig's")
 	flags.StringVar(&o.dataPlane.RuntimeDir, "runtime-dir", dataplane.DefaultRuntimeDir(), "the one directory that is written to; best in memory")
@@ -128,6 +131,9 @@ func (o *runOptions) complete(cmd *cobra.Command) (err error) {
 	slog.SetDefault(o.dataPlane.Log)
 	o.memory.apply(40)
 	o.dataPlane.BehindControllers = o.file == ""
+	if o.file == "" && !cmd.Flags().Changed("http") {
+		o.dataPlane.HTTP = listen.OnAll(names.HTTPPort) // for the kubelet and the watcher
+	}
 	o.dataPlane.Source, err = o.source()
 	return err
 }

@@ -53,7 +53,7 @@ var table = map[string]Package{
 	// The data plane.
 	"proxy": {
 		Imports: []string{
-			"migration", "nginxgen", "internal/status", "proxy/certfiles", "proxy/errorlog", "proxy/nginx", "proxy/resolve", "proxy/weights", "golang.org/x/sys",
+			"migration", "nginxgen", "internal/privatedir", "internal/status", "proxy/certfiles", "proxy/errorlog", "proxy/nginx", "proxy/resolve", "proxy/weights", "golang.org/x/sys",
 		},
 		Tests: otherTests,
 	},
@@ -114,6 +114,7 @@ var table = map[string]Package{
 
 	// What several of them need.
 	"internal/atomicfile": {Tests: testLibraries},
+	"internal/privatedir": {Imports: []string{"golang.org/x/sys"}, Tests: testLibraries},
 	"internal/listen":     {Imports: []string{"internal/names"}, Tests: testLibraries},
 	"internal/logging":    {Tests: testLibraries},
 	"internal/httpapi":    {Imports: []string{"internal/status", prometheus}, Tests: otherTests},

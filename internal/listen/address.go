@@ -22,6 +22,11 @@ func OnAll(port uint16) Address {
 	return Address{netip.AddrPortFrom(netip.IPv4Unspecified(), port), true}
 }
 
+// OnLoopback is the port on 127.0.0.1, which only this machine reaches.
+func OnLoopback(port uint16) Address {
+	return Address{netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), port), false}
+}
+
 // Set reads the text of a flag.
 func (a *Address) Set(text string) error {
 	host, portText, err := net.SplitHostPort(text)

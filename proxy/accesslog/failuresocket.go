@@ -26,6 +26,9 @@ type FailureSocket struct {
 	Path     string // of the unix datagram socket
 	Observer FailureObserver
 	Log      *slog.Logger
+	// Writer is the user of nginx's workers, if it is not that of this process; 0: it is,
+	// or is not known.
+	Writer int
 }
 
 // checkInterval is how often Run checks that the socket's file exists.
@@ -71,20 +74,21 @@ func (s *FailureSocket) open() (*net.UnixConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(s.Path, socketMode()); err != nil {
+	if err := s.admit(); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
 }
 
-// socketMode lets as few users as possible write: a writer can end a
-// migration. nginx's workers run as our own user, unless that is root: they
-// then run as a user that only nginx knows.
-func socketMode() os.FileMode {
-	if os.Geteuid() == 0 {
-		return 0o666
+// admit lets only nginx's workers write: a writer can end a migration. They run as our
+// own user, unless that is root. A user that is not in the list of users is known to
+// nginx alone; then all may write that can enter the directory.
+func (s *FailureSocket) admit() error {
+	mode := os.FileMode(0o600)
+	if os.Geteuid() == 0 && (s.Writer == 0 || os.Chown(s.Path, s.Writer, -1) != nil) {
+		mode = 0o666
 	}
-	return 0o600
+	return os.Chmod(s.Path, mode)
 }
 
 // maxWaiting is how many datagrams wait while others are observed, for example

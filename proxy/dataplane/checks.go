@@ -3,30 +3,12 @@ package dataplane
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/migration-proxy/migration-proxy/internal/listen"
 )
-
-// checkOwner refuses a runtime directory that another user has made, as any
-// user can do below /tmp: its content decides where requests go. A directory
-// that does not exist is fine.
-func checkOwner(dir string) error {
-	info, err := os.Lstat(dir)
-	if err != nil {
-		return nil // the agent creates it, and reports why it cannot
-	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	if ok && owner.Uid != 0 && int(owner.Uid) != os.Geteuid() {
-		return fmt.Errorf("runtime directory %s belongs to user %d; remove it, or choose another with --runtime-dir", dir, owner.Uid)
-	}
-	return nil
-}
 
 // checkFlags refuses listeners that exclude one another. nginx tells those of
 // traffic apart by their port, so these need ports of their own on any addresses.

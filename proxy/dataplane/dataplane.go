@@ -66,7 +66,15 @@ func newDataPlane(ctx context.Context, options Options) (*dataPlane, error) {
 	return p, nil
 }
 
-func (p *dataPlane) checkRuntimeDir(context.Context) error { return checkOwner(p.options.RuntimeDir) }
+// checkRuntimeDir also makes the directory: other parts read files in it before the agent
+// opens it.
+func (p *dataPlane) checkRuntimeDir(context.Context) error {
+	root, err := proxy.OpenRuntimeDir(p.options.RuntimeDir)
+	if err != nil {
+		return err
+	}
+	return root.Close()
+}
 
 // describeMachine collects what nginx's config says about this machine.
 func (p *dataPlane) describeMachine(context.Context) error {

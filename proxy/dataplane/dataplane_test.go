@@ -193,3 +193,28 @@ func TestARemovedServiceIsAnsweredByOld(t *testing.T) {
 	require.Equal(t, 1, r.old.Count(http.MethodGet, "/after", ""))
 	r.eventually("the service is no longer known", func() bool { return get("/later") == http.StatusMisdirectedRequest })
 }
+
+// TestOthersCannotRead: the config has the values of header rules, and whoever writes to
+// the failure socket can end a migration.
+func TestOthersCannotRead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 0, service("shop", 50, "/healthz"))
+	r.start()
+	r.awaitStatus("in force", inForce)
+	mode := func(name string) string {
+		info, err := os.Stat(r.runtimeFile(name))
+		require.NoError(t, err)
+		return info.Mode().String()
+	}
+	r.eventually("the failure socket is there", func() bool { _, err := os.Stat(r.runtimeFile("failures.sock")); return err == nil })
+	directory := "drwx------"
+	if os.Geteuid() == 0 {
+		directory = "drwx--x--x" // for nginx's workers
+	}
+	require.Equal(t, directory, mode(""))
+	require.Equal(t, "drwx------", mode("conf"))
+	require.Equal(t, "-rw-------", mode("current/nginx.conf"))
+	require.Equal(t, "Srw-------", mode("failures.sock"), "only the workers may write")
+	r.eventually("the last good config is stored", func() bool { _, err := os.Stat(r.runtimeFile("last-good.yaml")); return err == nil })
+	require.Equal(t, "-rw-------", mode("last-good.yaml"))
+}

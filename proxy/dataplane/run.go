@@ -105,6 +105,7 @@ func (p *dataPlane) receiveFailures(ctx context.Context) error {
 		return nil
 	}
 	failures := &accesslog.FailureSocket{Path: p.runtimeFile("failures.sock"), Observer: p.breaker, Log: p.log}
+	failures.Writer, _ = p.agent.WorkerID()
 	return failures.Run(ctx)
 }
 

@@ -85,7 +85,7 @@ func (e *errorLog) read() {
 	defer e.mu.Unlock()
 	lines := e.newLines()
 	for i, line := range lines {
-		level, text := parseLine(line)
+		level, text := parseLine(withoutPatterns(line))
 		if e.observer != nil {
 			e.observer.NginxLogged(text)
 		}

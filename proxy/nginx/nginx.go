@@ -117,11 +117,20 @@ func parseProblems(output string) Problems {
 	var problems Problems
 	for line := range strings.Lines(output) {
 		if problemLevel.MatchString(line) {
-			problems = append(problems, linePrefix.ReplaceAllString(strings.TrimSpace(line), "[$1] "))
+			problems = append(problems, withoutPatterns(linePrefix.ReplaceAllString(strings.TrimSpace(line), "[$1] ")))
 		}
 	}
 	return problems
 }
+
+// quotedPattern finds what nginx says about a regular expression after the reason:
+// 'pcre2_compile() failed: missing ) in "a(b" at "(b"', and
+// 'pcre2_exec() failed: -47 on "VALUE" using "a+b"'.
+var quotedPattern = regexp.MustCompile(`(pcre2?_(?:compile|exec)\(\) failed: .*?) (?:in|on) ".*`)
+
+// withoutPatterns removes patterns from a line of nginx: whoever knows what a header rule
+// matches can use it.
+func withoutPatterns(line string) string { return quotedPattern.ReplaceAllString(line, "$1") }
 
 // start runs a new master in its own process group, by which its workers are
 // found if the master dies first. It inherits no files.

@@ -128,3 +128,15 @@ func TestTestReturnsTheLinesOfNginx(t *testing.T) {
 }
 
 func noLog() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// TestNoPatternsInProblems: the values of header rules are secrets.
+func TestNoPatternsInProblems(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.use(t, "one", `map $http_x $y { "~secret(" new; }`)
+	err := b.Test(t.Context(), b.currentConf())
+	require.ErrorContains(t, err, "failed")
+	require.NotContains(t, err.Error(), "secret")
+	require.Equal(t, `*3 pcre2_exec() failed: -47, client: 192.0.2.1`, withoutPatterns(`*3 pcre2_exec() failed: -47, client: 192.0.2.1`))
+	require.Equal(t, `*3 pcre_exec() failed: -8`, withoutPatterns(`*3 pcre_exec() failed: -8 on "value" using "secret", client: 192.0.2.1`))
+}

@@ -76,10 +76,10 @@ func (n *Nginx) readPIDFile() (int, error) {
 
 // isMaster reports whether the process is an nginx master of this directory. The
 // title of a master has its command line, and every master that this package
-// starts leads its process group.
+// starts leads its process group. Any process can have that title, so its user counts.
 func (n *Nginx) isMaster(pid int) bool {
 	info, err := readProcessInfo(pid)
-	return err == nil && info.group == pid &&
+	return err == nil && info.group == pid && info.user == os.Geteuid() &&
 		strings.HasPrefix(info.title, "nginx: master process ") &&
 		strings.Contains(info.title+" ", " -p "+n.Dir+" ")
 }

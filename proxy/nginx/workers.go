@@ -18,6 +18,7 @@ import (
 type processInfo struct {
 	parent, group int
 	start         int // clock ticks since the machine started
+	user          int
 	title         string
 }
 
@@ -39,7 +40,19 @@ func readProcessInfo(pid int) (processInfo, error) {
 	parent, _ := strconv.Atoi(fields[1])
 	group, _ := strconv.Atoi(fields[2])
 	start, _ := strconv.Atoi(fields[19])
-	return processInfo{parent, group, start, strings.TrimRight(strings.ReplaceAll(string(title), "\x00", " "), " ")}, nil
+	return processInfo{parent, group, start, userOf(pid), strings.TrimRight(strings.ReplaceAll(string(title), "\x00", " "), " ")}, nil
+}
+
+// userOf is the effective user of a process, or -1.
+func userOf(pid int) int {
+	info, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
+	if err != nil {
+		return -1
+	}
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(stat.Uid)
+	}
+	return -1
 }
 
 // workers are pinned by a pidfd: a signal reaches the inspected process, or

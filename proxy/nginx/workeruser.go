@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/user"
@@ -25,25 +26,34 @@ func workerUser(versionOutput string) string {
 // user than a master of root; name is that user, or "" for the one that nginx was
 // built with. Unknown users are left to nginx.
 func (n *Nginx) CheckWorkers(name string) error {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	if name == "" {
-		name = n.workerUser
-	}
-	account, err := user.Lookup(name)
-	if err != nil {
-		return nil
-	}
-	uid, uidErr := strconv.Atoi(account.Uid)
-	gid, gidErr := strconv.Atoi(account.Gid)
-	if uidErr != nil || gidErr != nil {
+	uid, gid, known := n.workerIDs(name)
+	if !known {
 		return nil
 	}
 	if err := statAs(n.Dir+"/.", uid, gid); err != nil {
-		return fmt.Errorf("nginx's workers run as user %s and cannot enter the runtime directory %s: %w", name, n.Dir, err)
+		return fmt.Errorf("nginx's workers run as user %s and cannot enter the runtime directory %s: %w", cmp.Or(name, n.workerUser), n.Dir, err)
 	}
 	return nil
+}
+
+// WorkerID is the user of the workers, if it is another one than that of this process
+// and known. Name is as for CheckWorkers.
+func (n *Nginx) WorkerID(name string) (uid int, other bool) {
+	uid, _, other = n.workerIDs(name)
+	return uid, other
+}
+
+func (n *Nginx) workerIDs(name string) (uid, gid int, known bool) {
+	if os.Geteuid() != 0 {
+		return 0, 0, false
+	}
+	account, err := user.Lookup(cmp.Or(name, n.workerUser))
+	if err != nil {
+		return 0, 0, false
+	}
+	uid, uidErr := strconv.Atoi(account.Uid)
+	gid, gidErr := strconv.Atoi(account.Gid)
+	return uid, gid, uidErr == nil && gidErr == nil
 }
 
 // statAs looks at a path as another user. The kernel has a user for file access for

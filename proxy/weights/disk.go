@@ -29,14 +29,16 @@ func (d disk) mkdir(name string) error {
 	return os.Chmod(name, 0o755)
 }
 
-// touch creates an empty file; nginx only looks whether it exists.
+// touch creates an empty file. nginx's workers only look whether it exists, but they
+// open it where the agent asks for the side of a request; so all may read it, whatever
+// the umask.
 func (d disk) touch(name string) error {
 	d.change()
 	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
-	return file.Close()
+	return errors.Join(file.Chmod(0o644), file.Close())
 }
 
 func (d disk) symlink(target, name string) error {

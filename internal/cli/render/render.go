@@ -63,12 +63,13 @@ func Generate(ctx context.Context, table *migration.Table, options Options, note
 	return generated.Text, nil
 }
 
-// WriteFile writes the text to nginx.conf in the folder, which it creates.
+// WriteFile writes the text to nginx.conf in the folder, which it creates. Only this user
+// may read the file: the values of header rules are in it.
 func WriteFile(dir string, text []byte) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("write nginx config: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), text, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), text, 0o600); err != nil {
 		return fmt.Errorf("write nginx config: %w", err)
 	}
 	return nil
