@@ -1,6 +1,7 @@
 package nginxgen
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -10,10 +11,10 @@ import (
 // logFormat is the format of an access log line; package accesslog parses it. The
 // fields up to request_time are those of the original product. New fields are
 // only appended.
-const logFormat = `$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent ` +
+const logFormat = `$remote_addr - $mp_logged_user [$time_local] "$mp_logged_request" $status $body_bytes_sent ` +
 	`backend="$mp_asked" upstream_response_time=$upstream_response_time request_time=$request_time ` +
 	`service="$mp_service" decision="$mp_token" upstream_addr="$upstream_addr" upstream_status="$upstream_status" ` +
-	`upstream_connect_time="$upstream_connect_time" upstream_header_time="$upstream_header_time" host="$host" request_id="$mp_request_id" stream="$mp_stream"`
+	`upstream_connect_time="$upstream_connect_time" upstream_header_time="$upstream_header_time" host="$mp_logged_host" request_id="$mp_logged_id" stream="$mp_stream"`
 
 // urgentFormat is logFormat with how much of the request new took, see
 // accesslog.Upstream.
@@ -26,7 +27,27 @@ const urgentFormat = logFormat + ` request_length=$request_length upstream_bytes
 func (d *draft) logging() directives {
 	lines := directives{line("log_format", "migration", logFormat), line("log_format", "urgent", urgentFormat)}
 	lines = append(lines, d.accessLogs("migration", "urgent", "$mp_urgent")...)
+	lines = append(lines, loggedMaps()...)
 	return append(append(lines, d.askedMap(), redirectedMap()), d.grpcMaps()...)
+}
+
+// loggedMaps bounds what one request writes to the log: nginx writes most bytes as four
+// characters, so that a request of 31 KB was a line of 124 KB. Only the end of long values
+// is lost. An expression that needs more characters than there are costs next to nothing.
+// The client's request ID is only taken if it is a plain token; it reaches backends as it is.
+func loggedMaps() directives {
+	head := func(name string, length int) (expression, value string) {
+		return fmt.Sprintf(`~\A(?<mp_%s_head>[\x00-\xff]{%d})[\x00-\xff]`, name, length), "$mp_" + name + "_head"
+	}
+	request, itsHead := head("request", 1000)
+	user, userHead := head("user", 64)
+	host, hostHead := head("host", 255)
+	return directives{
+		mapping("$request", "$mp_logged_request", request, itsHead, "default", "$request"),
+		mapping("$remote_user", "$mp_logged_user", "", "-", user, userHead, "default", "$remote_user"),
+		mapping("$host", "$mp_logged_host", host, hostHead, "default", "$host"),
+		mapping("$http_x_request_id", "$mp_logged_id", "", "$request_id", `~\A[A-Za-z0-9._~:/+=@-]{1,128}+\z`, "$http_x_request_id", "default", "$request_id"),
+	}
 }
 
 // accessLogs gives the two logs with their formats. The variable says which lines are

@@ -57,7 +57,7 @@ var table = map[string]Package{
 		},
 		Tests: otherTests,
 	},
-	"proxy/accesslog": {Imports: []string{"migration", "fallback", "internal/status", prometheus}, Tests: otherTests},
+	"proxy/accesslog": {Imports: []string{"migration", "fallback", "internal/status", prometheus, "golang.org/x/sys"}, Tests: otherTests},
 	"proxy/breaker": {
 		Imports: []string{
 			"migration", "fallback", "internal/atomicfile", "internal/status", "proxy/accesslog", "proxy/errorlog", "proxy/health", prometheus,

@@ -229,6 +229,16 @@ func (c *Counters) AddNotUnderstood() {
 	c.metrics.notUnderstood.Inc()
 }
 
+// AddShed counts lines that were not read, because too many waited.
+func (c *Counters) AddShed(lines int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log.Lines += uint64(lines)
+	c.log.Dropped += uint64(lines)
+	c.metrics.lines.Add(float64(lines))
+	c.metrics.shed.Add(float64(lines))
+}
+
 // AddNotForwarded counts lines that the Forwarder dropped.
 func (c *Counters) AddNotForwarded(lines int) {
 	c.mu.Lock()

@@ -17,3 +17,5 @@ type observeFunc func(event *Event, now time.Time)
 
 func (f observeFunc) ObserveFailure(event *Event, now time.Time) { f(event, now) }
 func (f observeFunc) ObserveRequest(event *Event, now time.Time) { f(event, now) }
+
+func (f consumeFunc) Shed(int) {}

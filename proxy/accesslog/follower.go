@@ -6,11 +6,20 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// chunkSize is how many bytes are read at once. A line has at most about 40
-// KB: four times nginx's 8 KB request line, and its other fields.
-const chunkSize = 256 << 10
+const (
+	// chunkSize is how many bytes are read at once. nginxgen bounds a line to about 8 KB.
+	chunkSize = 256 << 10
+	// maxBacklog is how many bytes may wait to be read. Beyond it, lines are only counted:
+	// the log must not fill the disk that everything else is on.
+	maxBacklog = 32 << 20
+	// keptBytes stay in the file after they were read, for people who look at it. What is
+	// before them is given back to the disk.
+	keptBytes = 8 << 20
+)
 
 // follower reads one open file to its end, again and again, and passes on
 // whole lines only.
@@ -20,6 +29,7 @@ type follower struct {
 	buffer []byte    // of chunkSize; nil until the first drain
 	kept   int       // length of the unfinished line at the buffer's beginning
 	grew   time.Time // when the file last had something to read
+	freed  int64     // everything before it was given back to the disk
 }
 
 // drain consumes what was added since the last call.
@@ -31,14 +41,57 @@ func (f *follower) drain(consumer LineConsumer, now time.Time) error {
 		f.buffer = make([]byte, chunkSize)
 	}
 	for {
+		if err := f.shed(consumer); err != nil {
+			return err
+		}
 		n, err := f.file.ReadAt(f.buffer[f.kept:], f.offset)
 		f.take(n, consumer, now)
+		f.free()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// shed skips half of what waits if it is too much, and only counts its lines.
+func (f *follower) shed(consumer LineConsumer) error {
+	size, err := f.size()
+	if err != nil || size-f.offset <= maxBacklog {
+		return err
+	}
+	lines := 0
+	for size-f.offset > maxBacklog/2 {
+		n, err := f.file.ReadAt(f.buffer, f.offset)
+		lines += bytes.Count(f.buffer[:n], []byte{'\n'})
+		f.offset += int64(n)
+		if err != nil {
+			return err
+		}
+	}
+	n, err := f.file.ReadAt(f.buffer, f.offset) // the rest of a line that was cut
+	if end := bytes.IndexByte(f.buffer[:n], '\n'); end >= 0 {
+		f.offset += int64(end) + 1
+		lines++
+	}
+	f.kept = 0
+	consumer.Shed(lines)
+	f.free()
+	return err
+}
+
+// free gives what was read back to the disk, in steps of a chunk. Where the file system
+// cannot do that, the file is only rotated.
+func (f *follower) free() {
+	upTo := f.offset - keptBytes
+	if upTo-f.freed < chunkSize {
+		return
+	}
+	const hole = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
+	if unix.Fallocate(int(f.file.Fd()), hole, f.freed, upTo-f.freed) == nil {
+		f.freed = upTo
 	}
 }
 
@@ -65,7 +118,7 @@ func (f *follower) take(n int, consumer LineConsumer, now time.Time) {
 func (f *follower) restartWhenShrunk() error {
 	size, err := f.size()
 	if err == nil && size < f.offset {
-		f.offset, f.kept = 0, 0
+		f.offset, f.kept, f.freed = 0, 0, 0
 	}
 	return err
 }

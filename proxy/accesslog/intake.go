@@ -37,6 +37,9 @@ func (i *Intake) Consume(lines []byte, now time.Time) {
 	}
 }
 
+// Shed counts lines that were not read.
+func (i *Intake) Shed(lines int) { i.Counters.AddShed(lines) }
+
 func (i *Intake) consumeLine(line []byte, now time.Time) {
 	event, err := Parse(line)
 	if err != nil {

@@ -21,7 +21,7 @@ type metrics struct {
 	lines    prometheus.Counter
 	dropped  *prometheus.CounterVec
 
-	notUnderstood, notForwarded prometheus.Counter // of dropped
+	notUnderstood, notForwarded, shed prometheus.Counter // of dropped
 }
 
 func newMetrics() *metrics {
@@ -50,10 +50,11 @@ func newMetrics() *metrics {
 			Name: "migration_proxy_log_lines_total", Help: "Lines of the access log that were read.",
 		}),
 		dropped: counters("log_dropped_total",
-			"Lines of the access log that were not counted because they were not understood (not_understood), or counted but not written out because the reader was too slow (not_forwarded).",
+			"Lines of the access log that were not counted because they were not understood (not_understood) or because too many waited (shed), or counted but not written out because the reader was too slow (not_forwarded).",
 			"cause"),
 	}
 	m.notUnderstood = m.dropped.WithLabelValues("not_understood")
+	m.shed = m.dropped.WithLabelValues("shed")
 	m.notForwarded = m.dropped.WithLabelValues("not_forwarded")
 	return m
 }

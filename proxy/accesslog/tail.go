@@ -28,6 +28,8 @@ const (
 // are only valid during the call.
 type LineConsumer interface {
 	Consume(lines []byte, now time.Time)
+	// Shed says how many lines were not read, because too many waited.
+	Shed(lines int)
 }
 
 // LogReopener makes nginx open its log files again (USR1).
@@ -197,7 +199,10 @@ func (t *Tail) close() {
 
 // openFollower gives nil when the file does not exist.
 func openFollower(path string, atEnd bool) (*follower, error) {
-	file, err := os.Open(path)
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrPermission) {
+		file, err = os.Open(path) // it can be read, but what was read cannot be freed
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

@@ -14,6 +14,7 @@ import (
 
 const (
 	maxLogSize      = 1 << 20 // bytes, after which error.log is truncated
+	maxUnread       = 8 << 20 // bytes, after which the rest is not read
 	maxLoggedLines  = 200     // at a time
 	maxSevereErrors = 20
 )
@@ -111,6 +112,10 @@ func (e *errorLog) newLines() []string {
 		return nil
 	}
 	e.offset += int64(end)
+	if info, err := file.Stat(); err == nil && info.Size()-e.offset > maxUnread {
+		e.log.Warn("nginx logs errors faster than they are read, some are lost", "bytes", info.Size()-e.offset)
+		e.offset = info.Size()
+	}
 	if e.offset >= maxLogSize {
 		_ = file.Truncate(0) // nginx opens it for appending, and goes on at 0
 		e.offset = 0
