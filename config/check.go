@@ -133,7 +133,7 @@ func (c stickyCohorts) check(i int, v locatedService) {
 }
 
 var serviceChecks = []func(locatedService){
-	checkHeaderRules, checkIPRules, checkStrategyRules, checkUserHash, checkTLS, checkVerify, checkClientCert, checkStatuses, checkCanaryMode, checkGRPC, checkRamp,
+	checkHeaderRules, checkIPRules, checkStrategyRules, checkUserHash, checkTLS, checkVerify, checkClientCert, checkStatuses, checkCanaryMode, checkGRPC, checkRamp, checkPlaceholder,
 }
 
 func checkHeaderRules(v locatedService) {

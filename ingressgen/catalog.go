@@ -151,13 +151,23 @@ func (r *rewriter) checkAnnotation(s *migration.Service, a activeAnnotation) {
 	case Adjusted:
 		if to := a.entry.set(a.value); !strings.EqualFold(to, strings.TrimSpace(a.value)) {
 			r.adjusted[a.name] = to
+			r.changes[s.Name] = append(r.changes[s.Name], Change{Adjusted, fmt.Sprintf("annotation %s: %s is %s meanwhile: %s", a.name, a.value, to, reason)})
 		}
-		fallthrough
+		r.warnOfChange(s, a, reason)
 	case Warned:
-		if a.entry.when == nil || a.entry.when.holds(a.value, s) {
-			r.warnOnce("annotation %s: %s", a.name, reason)
+		if r.warnOfChange(s, a, reason) {
+			r.changes[s.Name] = append(r.changes[s.Name], Change{Warned, fmt.Sprintf("annotation %s: %s", a.name, reason)})
 		}
 	}
+}
+
+// warnOfChange warns if this value of the annotation changes something.
+func (r *rewriter) warnOfChange(s *migration.Service, a activeAnnotation, reason string) bool {
+	if a.entry.when != nil && !a.entry.when.holds(a.value, s) {
+		return false
+	}
+	r.warnOnce("annotation %s: %s", a.name, reason)
+	return true
 }
 
 // classify gives the class of the annotation for the service, and the reason.

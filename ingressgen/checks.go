@@ -25,7 +25,7 @@ type ingressCheck struct {
 var ingressChecks = []ingressCheck{
 	{"Paused", (*rewriter).paused},
 	{"NoConfig", (*rewriter).noConfig},
-	{"IsSolver", (*rewriter).isSolver},
+	{CodeSolver, (*rewriter).isSolver},
 	{"ModeUnknown", (*rewriter).modeUnknown},
 	{"ServiceUnknown", (*rewriter).serviceUnknown},
 	{"IsCanary", (*rewriter).isCanary},
@@ -35,7 +35,7 @@ var ingressChecks = []ingressCheck{
 // silentChecks give reasons that the user cannot mend in this Ingress. It is
 // restored, and not even the reason is written into it: the command restore
 // --all waits until no Ingress carries an annotation of the proxy.
-var silentChecks = []string{"Paused", "NoConfig", "IsSolver"}
+var silentChecks = []string{"Paused", "NoConfig", CodeSolver}
 
 func (r *rewriter) checkIngress() {
 	for _, check := range ingressChecks {
@@ -43,7 +43,7 @@ func (r *rewriter) checkIngress() {
 		if reason == "" {
 			continue
 		}
-		r.report.Phase, r.report.Reason = status.Bypassed, reason
+		r.report.Phase, r.report.Reason, r.code = status.Bypassed, reason, check.code
 		if r.silent = slices.Contains(silentChecks, check.code); !r.silent {
 			r.warn("the Ingress is not rewritten: %s", reason)
 		}

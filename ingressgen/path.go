@@ -26,6 +26,9 @@ type ingressPath struct {
 	service *migration.Service // the service that the path belongs to, or nil
 	mode    migration.Mode     // how it is migrated; empty without a service
 	waits   bool               // it keeps its backend until the watcher switches it
+
+	code   string // of the check that leaves it as it is; "" is none
+	reason string // of this check
 }
 
 // pathKey identifies a path whose position in the list may have changed.

@@ -21,7 +21,7 @@ type pathCheck struct {
 // pathChecks in order. A path that passes all of them belongs to the service
 // that covers it.
 var pathChecks = []pathCheck{
-	{"ACMEChallenge", (*rewriter).acmeChallenge},
+	{CodeChallenge, (*rewriter).acmeChallenge},
 	{"ResourceBackend", (*rewriter).resourceBackend},
 	{"Lost", (*rewriter).originalLost},
 	{"NotRestorable", (*rewriter).notRestorable},
@@ -63,6 +63,7 @@ func (r *rewriter) leavePath(p *ingressPath) bool {
 		if !left {
 			continue
 		}
+		p.code, p.reason = check.code, reason
 		if reason != "" {
 			r.warn("%v is not rewritten: %s", p, reason)
 			r.firstMismatch = cmp.Or(r.firstMismatch, reason)

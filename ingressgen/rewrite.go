@@ -23,7 +23,9 @@ type rewriter struct {
 	adjusted  map[string]string // annotations that need another value on the hop to the proxy
 	// firstMismatch is why the first path belongs to no service.
 	firstMismatch string
-	silent        bool // the Ingress is restored, and phase and reason are not written
+	silent        bool   // the Ingress is restored, and phase and reason are not written
+	code          string // of the check that leaves the whole Ingress as it is; "" is none
+	changes       map[migration.Name][]Change
 	report        Report
 }
 
@@ -37,9 +39,15 @@ type serviceState struct {
 // Rewrite computes how the Ingress must change under the view. It modifies
 // neither. Rewrite of the edited Ingress gives no edits.
 func Rewrite(ingress *networkingv1.Ingress, view View) Report {
+	return decide(ingress, view).report
+}
+
+// decide makes all decisions of Rewrite.
+func decide(ingress *networkingv1.Ingress, view View) *rewriter {
 	r := newRewriter(ingress, view)
 	if !OptedIn(ingress) || IsCompanion(ingress) {
-		return r.release()
+		r.release()
+		return r
 	}
 	r.findOriginals()
 	r.checkIngress()
@@ -51,7 +59,8 @@ func Rewrite(ingress *networkingv1.Ingress, view View) Report {
 	r.planCanary()
 	r.checkAdjusted()
 	r.summarize()
-	return r.finish()
+	r.finish()
+	return r
 }
 
 // Release computes the edits that restore what the user wrote, as if the
@@ -64,7 +73,7 @@ func Release(ingress *networkingv1.Ingress, view View) Report {
 func newRewriter(ingress *networkingv1.Ingress, view View) *rewriter {
 	return &rewriter{
 		ingress: ingress, view: view,
-		states: map[migration.Name]serviceState{}, adjusted: map[string]string{},
+		states: map[migration.Name]serviceState{}, adjusted: map[string]string{}, changes: map[migration.Name][]Change{},
 	}
 }
 

@@ -23,6 +23,10 @@ func ParseName(text string) (Name, error) {
 	return Name(text), nil
 }
 
+// Placeholder stands for a host of new that nobody has said yet: the command scan writes
+// it, and package config refuses it.
+const Placeholder = "CHANGE-ME"
+
 // Host is a DNS name in lower case without port and without trailing dot. As
 // the old host of a service it may begin with "*.", which stands for one or
 // more labels.
