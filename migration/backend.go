@@ -68,6 +68,9 @@ func splitHostPort(text string, scheme Scheme) (string, uint16, error) {
 	if err != nil {
 		return "", 0, fmt.Errorf("write host:port; an IPv6 address needs [brackets]")
 	}
+	if portText == Placeholder {
+		return "", 0, fmt.Errorf("port %s is what 'migration-proxy scan' writes for a named port that it does not find; write its number", portText)
+	}
 	port, err := strconv.ParseUint(portText, 10, 16)
 	if err != nil || port == 0 || !digits(portText) {
 		return "", 0, fmt.Errorf("port %s is not a number from 1 to 65535", excerpt.Quoted(portText))

@@ -21,13 +21,16 @@ type examiner struct {
 }
 
 // Examine tells what would become of each Ingress if its user opted it in now, with
-// this table in force and a proxy that serves all of it.
-func Examine(objects Objects, table *migration.Table) Result {
+// this table in force and a proxy that serves all of it. Sources are the files of
+// Ingresses, by their index; nil for a cluster.
+func Examine(objects Objects, table *migration.Table, sources map[int]string) Result {
 	e := examiner{objects: objects, index: newIndex(objects), table: table, state: allServed(table)}
 	var result Result
-	for _, ingress := range objects.Ingresses {
+	for i, ingress := range objects.Ingresses {
 		if !isOurs(ingress) {
-			result.Ingresses = append(result.Ingresses, e.examine(ingress))
+			found := e.examine(ingress)
+			found.Source = sources[i]
+			result.Ingresses = append(result.Ingresses, found)
 		}
 	}
 	slices.SortFunc(result.Ingresses, func(a, b Ingress) int {

@@ -39,6 +39,7 @@ type Result struct {
 	Totals      Totals         `json:"totals"`
 	Controllers []Controller   `json:"controllers"`               // by name
 	Shared      []SharedTarget `json:"shared_services,omitempty"` // by namespace and name
+	Missing     int            `json:"missing_services"`          // that a migration config needs and has not
 	Notes       []string       `json:"notes,omitempty"`           // what could not be looked at
 }
 

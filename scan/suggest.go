@@ -30,7 +30,6 @@ type old struct {
 	backend migration.Backend
 	grpc    bool
 	port    string // as in Suggestion.PortUnknown
-	service string // the name of the Kubernetes Service, with its namespace
 }
 
 type candidate struct {
@@ -58,7 +57,7 @@ func Suggest(objects Objects, table *migration.Table) []Suggestion {
 	for _, host := range sortedKeys(hosts) {
 		for _, needed := range fewest(hosts[host]) {
 			all = append(all, Suggestion{
-				Name: names.unique(needed.old.service), OldHost: host, PathPrefix: needed.prefix,
+				Name: names.of(host, needed.prefix), OldHost: host, PathPrefix: needed.prefix,
 				OldBackend: needed.old.backend, GRPC: needed.old.grpc, PortUnknown: needed.old.port,
 			})
 		}
@@ -69,7 +68,7 @@ func Suggest(objects Objects, table *migration.Table) []Suggestion {
 
 // oldOf is where the requests of a candidate go today.
 func (o Objects) oldOf(namespace string, c ingressgen.Candidate) old {
-	found := old{grpc: c.GRPC, service: namespace + "-" + c.Old.Name, backend: migration.Backend{
+	found := old{grpc: c.GRPC, backend: migration.Backend{
 		Scheme: c.Scheme, Host: c.Old.Name + "." + namespace + ".svc.cluster.local", Port: uint16(c.Old.Port.Number),
 	}}
 	if c.Old.Port.Name == "" {
@@ -125,8 +124,17 @@ func newNames(table *migration.Table) names {
 // maxName leaves room for a number.
 const maxName = 57
 
-func (n names) unique(text string) migration.Name {
-	text = strings.TrimRight(text[:min(len(text), maxName)], "-.")
+// notInName are the characters of hosts and paths that a name cannot have.
+var notInName = strings.NewReplacer("*", "any", "/", "-", "~", "-", "!", "-", "&", "-", "'", "-", "(", "-", ")", "-",
+	"+", "-", ",", "-", "=", "-", ":", "-", "@", "-")
+
+// of is the host with the path: that stays the same when other Ingresses come or go.
+//
+//	shop.example.com   /        shop.example.com
+//	*.example.com      /Api/v1  any.example.com-api-v1
+func (n names) of(host migration.Host, prefix migration.PathPrefix) migration.Name {
+	text := notInName.Replace(strings.ToLower(strings.TrimSuffix(string(host)+string(prefix), "/")))
+	text = strings.Trim(text[:min(len(text), maxName)], "-._")
 	name := migration.Name(text)
 	for i := 2; n[name]; i++ {
 		name = migration.Name(text + "-" + strconv.Itoa(i))

@@ -55,11 +55,6 @@ func (t *Totals) readyPercent() int {
 	return 100 * migrates / all
 }
 
-// Worst tells whether an Ingress has a verdict as bad as this one, or worse.
-func (r *Result) Worst(verdict Verdict) bool {
-	return slices.ContainsFunc(r.Ingresses, func(ingress Ingress) bool { return ingress.Verdict.AtLeast(verdict) })
-}
-
 // sharedTargets are the Services and ports that more than one Ingress points at.
 func sharedTargets(x *index) []SharedTarget {
 	var all []SharedTarget

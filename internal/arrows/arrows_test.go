@@ -45,6 +45,9 @@ var table = map[string]Package{
 		Imports: slices.Concat([]string{"migration", "internal/names", "internal/status"}, kubernetes),
 		Tests:   slices.Concat(pureTests, []string{"sigs.k8s.io/yaml", "github.com/evanphx/json-patch"}), Pure: true,
 	},
+	"scan": {
+		Imports: slices.Concat([]string{"migration", "ingressgen", "internal/status"}, kubernetes), Tests: pureTests, Pure: true,
+	},
 	"config": {
 		Imports: []string{"migration", "internal/excerpt", "gopkg.in/yaml.v3", "github.com/fsnotify/fsnotify"},
 		Tests:   otherTests,
@@ -163,10 +166,14 @@ var table = map[string]Package{
 		Imports: slices.Concat([]string{"ingressgen", "internal/cli/installation", "internal/names", "internal/status", clientGo}, kubernetes),
 		Tests:   otherTests,
 	},
+	"internal/cli/scan": {
+		Imports: slices.Concat([]string{"config", "ingressgen", "internal/cli/installation", "migration", "scan", clientGo, "sigs.k8s.io/yaml"}, kubernetes),
+		Tests:   otherTests,
+	},
 	"cmd/migration-proxy": {
 		Imports: []string{
 			"config", "fallback", "ingressgen", "internal/cli/...", "internal/demo", "internal/kube", "internal/listen", "internal/logging",
-			"internal/manager", "internal/names", "migration", "nginxgen", "proxy/breaker", "proxy/configsync", "proxy/dataplane", "watcher",
+			"internal/manager", "internal/names", "migration", "nginxgen", "proxy/breaker", "proxy/configsync", "proxy/dataplane", "scan", "watcher",
 			clientGo, "k8s.io/apimachinery", "github.com/spf13/cobra", "github.com/spf13/pflag",
 		},
 		Tests: otherTests,
