@@ -115,7 +115,7 @@ func (t *tripTimes) trip(ctx context.Context, p *proxyProcess, new *failingBacke
 	}
 	t.lasts = append(t.lasts, failed[len(failed)-1].Sub(failed[4]))
 	t.more = append(t.more, len(failed)-5)
-	if err := breaker.SendCommand(ctx, p.runtimeDir(), fallback.Clear, "api-0", "bench"); err != nil {
+	if err := breaker.SendCommand(ctx, p.runtimeDir(), breaker.Order{Command: fallback.Clear, Service: "api-0", By: "bench"}); err != nil {
 		return err
 	}
 	return p.waitForPhase(ctx, status.Migrating)

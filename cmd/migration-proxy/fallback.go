@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os/user"
 
 	"github.com/spf13/cobra"
@@ -37,16 +38,27 @@ works on the proxy's own machine only, as the proxy's user.`,
 // breaker.
 func newBreakerCommand(command fallback.Command, cmd *cobra.Command) *cobra.Command {
 	var runtimeDir string
+	var dryRun bool
 	cmd.Args = exactly("NAME")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		name, err := migration.ParseName(args[0])
 		if err != nil {
 			return usageError{err}
 		}
-		return breaker.SendCommand(cmd.Context(), runtimeDir, command, name, userName())
+		order := breaker.Order{Command: command, Service: name, By: userName()}
+		if !dryRun {
+			return breaker.SendCommand(cmd.Context(), runtimeDir, order)
+		}
+		plan, err := breaker.AskPlan(cmd.Context(), runtimeDir, order)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\nnothing was written\n", plan)
+		return err
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&runtimeDir, "runtime-dir", dataplane.DefaultRuntimeDir(), "the proxy's own directory")
+	flags.BoolVar(&dryRun, "dry-run", false, "print what would change and change nothing")
 	environmentOf(flags, "runtime-dir")
 	return cmd
 }

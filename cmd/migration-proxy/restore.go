@@ -16,6 +16,7 @@ type restoreOptions struct {
 	cluster     clusterOptions
 	all, resume bool
 	hook        bool
+	dryRun      bool
 	timeout     time.Duration
 }
 
@@ -34,8 +35,12 @@ NAMESPACE/INGRESS opts that Ingress out for good (` + ingressgen.AnnotationEnabl
 generated companion Ingresses, Services and EndpointSlices, and waits until
 nothing of ours is left. When an Ingress cannot be restored, the message names
 it with the reason, the others are restored, and the Services stay. What has
-opted in stays opted in, and --resume continues.`,
+opted in stays opted in, and --resume continues.
+
+--dry-run prints each write instead, with its text. The API server checks it, so
+a right that is missing, or a policy that refuses it, is an error.`,
 		Example: `  migration-proxy restore shop/shop
+  migration-proxy restore --all --dry-run
   migration-proxy restore --all
   migration-proxy restore --resume`,
 		Args: func(_ *cobra.Command, args []string) error { return options.checkArgs(args) },
@@ -47,6 +52,7 @@ opted in stays opted in, and --resume continues.`,
 	flags.BoolVar(&options.resume, "resume", false, "end the pause that --all began")
 	flags.BoolVar(&options.hook, "hook", false, "with --all, as Helm's pre-delete hook: refuse when the hook was not run by helm uninstall, but applied by kubectl")
 	environmentOf(flags, "hook")
+	flags.BoolVar(&options.dryRun, "dry-run", false, "print what would be written and write nothing")
 	flags.DurationVar(&options.timeout, "timeout", 2*time.Minute, "how long to try")
 	return cmd
 }
@@ -55,6 +61,8 @@ func (o *restoreOptions) checkArgs(args []string) error {
 	switch {
 	case len(args) > 1:
 		return wrongUsage("unexpected argument %q", args[1])
+	case o.hook && o.dryRun:
+		return wrongUsage("--hook and --dry-run: choose one")
 	case o.all && o.resume:
 		return wrongUsage("--all and --resume: choose one")
 	case len(args) == 1 && (o.all || o.resume):
@@ -79,16 +87,23 @@ func runRestore(cmd *cobra.Command, args []string, options restoreOptions) error
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), options.timeout)
 	defer cancel()
+	out := cmd.OutOrStdout()
 	switch {
+	case options.dryRun && options.all:
+		return restore.PlanAll(ctx, out, in, cmp.Or(userName(), "somebody"))
+	case options.dryRun && options.resume:
+		return restore.PlanResume(ctx, out, in)
+	case options.dryRun:
+		return restore.PlanOne(ctx, out, in, ingress)
 	case options.all && options.hook:
 		if err := restore.CheckHook(ctx, in); err != nil {
 			return err
 		}
-		return restore.All(ctx, cmd.OutOrStdout(), in, "helm uninstall")
+		return restore.All(ctx, out, in, "helm uninstall")
 	case options.all:
-		return restore.All(ctx, cmd.OutOrStdout(), in, cmp.Or(userName(), "somebody"))
+		return restore.All(ctx, out, in, cmp.Or(userName(), "somebody"))
 	case options.resume:
-		return restore.Resume(ctx, cmd.OutOrStdout(), in)
+		return restore.Resume(ctx, out, in)
 	}
-	return restore.One(ctx, cmd.OutOrStdout(), in, ingress)
+	return restore.One(ctx, out, in, ingress)
 }

@@ -204,21 +204,58 @@ func (b *Breaker) setPhase(name migration.Name, state fallback.State) {
 	b.options.Agent.SetFallback(name, state.Phase, reason)
 }
 
-// Command trips or clears a service for an operator, whose name is by. It
-// fails when there is no such service, or nothing to do.
-func (b *Breaker) Command(name migration.Name, command fallback.Command, by string, now time.Time) error {
+// Order is what an operator wants. By is the operator's name, for the evidence.
+type Order struct {
+	Command fallback.Command
+	Service migration.Name
+	By      string
+}
+
+// Command trips or clears a service for an operator. It fails when there is no such
+// service, or nothing to do.
+func (b *Breaker) Command(order Order, now time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := b.services[name]
-	if s == nil {
-		return fmt.Errorf("there is no service %q", name)
+	s, err := b.find(order.Service)
+	if err != nil {
+		return err
 	}
-	t := s.machine.Command(command, by, now)
+	t := s.machine.Command(order.Command, order.By, now)
 	if !t.Happened() {
-		return fmt.Errorf("service %s: nothing to %s: it is %s, enabled %t", name, command, s.machine.State().Phase, !s.config.Idle)
+		return s.nothingTo(order.Command)
 	}
 	b.apply(s, t)
 	return nil
+}
+
+// Plan says what Command would do, and writes nothing: the transition, and the state of
+// the service as the state file would have it.
+func (b *Breaker) Plan(order Order, now time.Time) (string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s, err := b.find(order.Service)
+	if err != nil {
+		return "", err
+	}
+	machine := fallback.New(s.config, s.machine.State())
+	t := machine.Command(order.Command, order.By, now)
+	if !t.Happened() {
+		return "", s.nothingTo(order.Command)
+	}
+	state, err := fallback.EncodeState(machine.State())
+	return fmt.Sprintf("service %s would go from %s to %s: %s\n%s would have for it: %s", s.name, t.From, t.To, t.Reason(), b.options.StateFile, state), err
+}
+
+func (b *Breaker) find(name migration.Name) (*service, error) {
+	s := b.services[name]
+	if s == nil {
+		return nil, fmt.Errorf("there is no service %q", name)
+	}
+	return s, nil
+}
+
+func (s *service) nothingTo(command fallback.Command) error {
+	return fmt.Errorf("service %s: nothing to %s: it is %s, enabled %t", s.name, command, s.machine.State().Phase, !s.config.Idle)
 }
 
 // tickInterval is how often deadlines are checked.

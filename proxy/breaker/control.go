@@ -57,44 +57,66 @@ func listenControl(folder string) (net.Listener, error) {
 	return net.Listen("unix", path)
 }
 
-// serveCommand answers POST /trip/NAME and POST /clear/NAME.
+// serveCommand answers POST /trip/NAME and POST /clear/NAME. GET tells what POST would
+// do.
 func (b *Breaker) serveCommand(w http.ResponseWriter, r *http.Request) {
 	verb, name, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-	command := fallback.Command(verb)
-	if r.Method != http.MethodPost || command != fallback.Trip && command != fallback.Clear {
+	order := Order{Command: fallback.Command(verb), Service: migration.Name(name), By: r.Header.Get(headerBy)}
+	if order.Command != fallback.Trip && order.Command != fallback.Clear {
 		http.Error(w, "POST /trip/NAME or /clear/NAME", http.StatusBadRequest)
 		return
 	}
-	if err := b.Command(migration.Name(name), command, r.Header.Get(headerBy), time.Now()); err != nil {
-		http.Error(w, err.Error(), http.StatusConflict)
-		return
+	switch r.Method {
+	case http.MethodPost:
+		if err := b.Command(order, time.Now()); err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	case http.MethodGet:
+		plan, err := b.Plan(order, time.Now())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
+		_, _ = io.WriteString(w, plan) // the client repeats the command if the connection breaks
+	default:
+		http.Error(w, "POST /trip/NAME or /clear/NAME", http.StatusBadRequest)
 	}
-	w.WriteHeader(http.StatusNoContent)
 }
 
-// SendCommand lets the agent of a runtime directory carry out a command. By is
-// the name of the operator, for the evidence. The error is the agent's answer,
-// or says that no agent answers.
-func SendCommand(ctx context.Context, runtimeDir string, command fallback.Command, name migration.Name, by string) error {
+// SendCommand lets the agent of a runtime directory carry out an order. The error is the
+// agent's answer, or says that no agent answers.
+func SendCommand(ctx context.Context, runtimeDir string, order Order) error {
+	_, err := ask(ctx, runtimeDir, http.MethodPost, order)
+	return err
+}
+
+// AskPlan asks the agent what an order would change, and changes nothing.
+func AskPlan(ctx context.Context, runtimeDir string, order Order) (string, error) {
+	return ask(ctx, runtimeDir, http.MethodGet, order)
+}
+
+func ask(ctx context.Context, runtimeDir, method string, order Order) (string, error) {
 	path := filepath.Join(runtimeDir, controlFolder, controlSocket)
 	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", path)
 		},
 	}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://agent/"+string(command)+"/"+string(name), nil)
+	request, err := http.NewRequestWithContext(ctx, method, "http://agent/"+string(order.Command)+"/"+string(order.Service), nil)
 	if err != nil {
-		return fmt.Errorf("command %s: %w", command, err)
+		return "", fmt.Errorf("command %s: %w", order.Command, err)
 	}
-	request.Header.Set(headerBy, by)
+	request.Header.Set(headerBy, order.By)
 	response, err := client.Do(request)
 	if err != nil {
-		return fmt.Errorf("no agent answers at %s: %w; name its directory with --runtime-dir, and be its user", path, err)
+		return "", fmt.Errorf("no agent answers at %s: %w; name its directory with --runtime-dir, and be its user", path, err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode == http.StatusNoContent {
-		return nil
-	}
 	text, err := io.ReadAll(io.LimitReader(response.Body, 4096))
-	return errors.Join(errors.New(strings.TrimSpace(string(text))), err)
+	if err == nil && (response.StatusCode == http.StatusNoContent || response.StatusCode == http.StatusOK) {
+		return string(text), nil
+	}
+	return "", errors.Join(errors.New(strings.TrimSpace(string(text))), err)
 }

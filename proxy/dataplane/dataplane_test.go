@@ -141,10 +141,10 @@ func TestTrafficWithoutControlSocket(t *testing.T) {
 	require.NoError(t, os.MkdirAll(obstacle, 0o755))
 	r.start()
 	r.awaitStatus("in force", inForce)
-	require.ErrorContains(t, breaker.SendCommand(t.Context(), dir, fallback.Trip, "shop", "me"), "no agent answers")
+	require.ErrorContains(t, breaker.SendCommand(t.Context(), dir, breaker.Order{Command: fallback.Trip, Service: "shop", By: "me"}), "no agent answers")
 	require.NoError(t, os.Remove(obstacle))
 	r.eventually("a command is obeyed", func() bool {
-		return breaker.SendCommand(t.Context(), dir, fallback.Trip, "shop", "me") == nil
+		return breaker.SendCommand(t.Context(), dir, breaker.Order{Command: fallback.Trip, Service: "shop", By: "me"}) == nil
 	})
 }
 
@@ -155,7 +155,7 @@ func TestRejectedConfigHasNoEffectOnTheBreaker(t *testing.T) {
 	r := newRig(t, 0, service("shop", 50, "/healthz"), service("gone", 50, "/healthz"))
 	r.start()
 	r.awaitStatus("in force", inForce)
-	require.NoError(t, r.breaker.Command("gone", "trip", "test", time.Now()))
+	require.NoError(t, r.breaker.Command(breaker.Order{Command: "trip", Service: "gone", By: "test"}, time.Now()))
 
 	r.write(service("shop", 50, "/do/status/500"), invalidForNginx)
 	r.awaitStatus("rejected", rejected)
@@ -164,7 +164,7 @@ func TestRejectedConfigHasNoEffectOnTheBreaker(t *testing.T) {
 		return r.new.Count(http.MethodGet, "/healthz", "") > before+10
 	})
 	require.Zero(t, r.new.Count(http.MethodGet, "/do/status/500", ""))
-	require.NoError(t, r.breaker.Command("gone", "clear", "test", time.Now()), "it is served, so it can recover")
+	require.NoError(t, r.breaker.Command(breaker.Order{Command: "clear", Service: "gone", By: "test"}, time.Now()), "it is served, so it can recover")
 }
 
 // TestARemovedServiceIsAnsweredByOld: the ingress controller may learn later

@@ -39,7 +39,7 @@ func (p progress) plus(more progress) progress {
 // has pointed at them for a while, and stay when an Ingress cannot be restored.
 func All(ctx context.Context, w io.Writer, in *installation.Installation, by string) error {
 	r := newRestorer(ctx, w, in)
-	if err := r.pause(ctx, "'restore --all' by "+by+" at "+time.Now().UTC().Format(time.RFC3339)); err != nil {
+	if err := r.pause(ctx, pauseReason(by)); err != nil {
 		return err
 	}
 	done, err := untilDone(ctx, r.restoreIngresses)
@@ -63,6 +63,10 @@ func All(ctx context.Context, w io.Writer, in *installation.Installation, by str
 	_, err = fmt.Fprintf(w, "paused; nothing of ours is left: %d Ingresses restored and %d generated objects removed by this command, "+
 		"any others by a running watcher\n'migration-proxy restore --resume' goes on with the migration\n", done.restored, done.deleted)
 	return err
+}
+
+func pauseReason(by string) string {
+	return "'restore --all' by " + by + " at " + time.Now().UTC().Format(time.RFC3339)
 }
 
 // untilDone repeats a step until it does nothing more, and adds up what it did.

@@ -10,6 +10,7 @@
 //   - All: the migration paused, every Ingress restored, and every generated
 //     companion Ingress, Service and EndpointSlice deleted
 //   - Resume: the pause ended
+//   - PlanOne, PlanAll, PlanResume: what these would write, checked by the API server
 //   - CheckHook: whether 'helm uninstall' runs this, or somebody applied its Job
 //
 // Refuses:

@@ -83,16 +83,19 @@ func (r restorer) deleteGenerated(ctx context.Context) (done progress, err error
 func (r restorer) delete(ctx context.Context, o object) (err error) {
 	switch o.resource {
 	case installation.Ingresses:
-		err = r.NetworkingV1().Ingresses(o.namespace).Delete(ctx, o.name, metav1.DeleteOptions{})
+		err = r.NetworkingV1().Ingresses(o.namespace).Delete(ctx, o.name, metav1.DeleteOptions{DryRun: r.dryRun()})
 	case installation.Services:
-		err = r.CoreV1().Services(o.namespace).Delete(ctx, o.name, metav1.DeleteOptions{})
+		err = r.CoreV1().Services(o.namespace).Delete(ctx, o.name, metav1.DeleteOptions{DryRun: r.dryRun()})
 	case installation.EndpointSlices:
-		err = r.DiscoveryV1().EndpointSlices(o.namespace).Delete(ctx, o.name, metav1.DeleteOptions{})
+		err = r.DiscoveryV1().EndpointSlices(o.namespace).Delete(ctx, o.name, metav1.DeleteOptions{DryRun: r.dryRun()})
 	default:
 		return fmt.Errorf("defect: delete %s", o.resource)
 	}
 	if err != nil && !apierrors.IsNotFound(err) {
 		return installation.Right{Verb: "delete", Resource: o.resource, Namespace: o.namespace}.Explain(err)
+	}
+	if r.plan && err == nil {
+		return r.planned("delete", o, nil)
 	}
 	return nil
 }

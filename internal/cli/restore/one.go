@@ -39,6 +39,7 @@ type restorer struct {
 	*installation.Installation
 	view ingressgen.View // for Ingresses that have lost annotation original
 	w    io.Writer
+	plan bool // the API server checks every write and makes none; w gets them
 }
 
 func newRestorer(ctx context.Context, w io.Writer, in *installation.Installation) restorer {
@@ -73,7 +74,7 @@ func (r restorer) optOut(ctx context.Context, name types.NamespacedName) error {
 		_, err := fmt.Fprintf(r.w, "%s has not opted in and has nothing of ours; nothing to restore\n", name)
 		return err
 	}
-	if _, err := r.release(ctx, ingress, ingressgen.SetAnnotation(ingress, ingressgen.AnnotationEnabled, "false")); err != nil {
+	if _, err := r.release(ctx, ingress, ingressgen.SetAnnotation(ingress, ingressgen.AnnotationEnabled, "false")); err != nil || r.plan {
 		return err
 	}
 	_, err = fmt.Fprintf(r.w, "%s is as its user wrote it, and opted out\n", name)
@@ -126,10 +127,12 @@ func (r restorer) patch(ctx context.Context, ingress *networkingv1.Ingress, edit
 		return nil, fmt.Errorf("encode the patch: %w", err)
 	}
 	after, err := r.NetworkingV1().Ingresses(ingress.Namespace).Patch(ctx, ingress.Name, types.JSONPatchType, text,
-		metav1.PatchOptions{FieldManager: names.Manager})
+		metav1.PatchOptions{FieldManager: names.Manager, DryRun: r.dryRun()})
 	switch {
 	case apierrors.IsNotFound(err):
 		return &networkingv1.Ingress{}, nil
+	case err == nil && r.plan: // the webhook rewrites it again here, because nothing is paused
+		return &networkingv1.Ingress{}, r.planned("patch", object{installation.Ingresses, ingress.Namespace, ingress.Name}, text)
 	case err != nil:
 		return nil, installation.Right{Verb: "patch", Resource: installation.Ingresses, Namespace: ingress.Namespace}.Explain(err)
 	}

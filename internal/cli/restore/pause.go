@@ -19,11 +19,18 @@ import (
 // Resume ends the pause that All began.
 func Resume(ctx context.Context, w io.Writer, in *installation.Installation) error {
 	r := restorer{Installation: in, w: w}
-	err := r.patchState(ctx, map[string]*string{status.PausedKey: nil})
-	if err != nil && !apierrors.IsNotFound(err) {
+	if err := r.resume(ctx); err != nil {
 		return err
 	}
-	_, err = fmt.Fprintln(w, "no longer paused: opted-in Ingresses are rewritten again as soon as a proxy serves them")
+	_, err := fmt.Fprintln(w, "no longer paused: opted-in Ingresses are rewritten again as soon as a proxy serves them")
+	return err
+}
+
+func (r restorer) resume(ctx context.Context) error {
+	err := r.patchState(ctx, map[string]*string{status.PausedKey: nil})
+	if apierrors.IsNotFound(err) {
+		return nil // there is no state, and so no pause
+	}
 	return err
 }
 
@@ -36,11 +43,15 @@ func (r restorer) pause(ctx context.Context, reason string) error {
 		return err
 	}
 	state := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names.StateMap}, Data: map[string]string{status.PausedKey: reason}}
-	_, err = r.CoreV1().ConfigMaps(r.Namespace).Create(ctx, state, metav1.CreateOptions{FieldManager: names.Manager})
+	_, err = r.CoreV1().ConfigMaps(r.Namespace).Create(ctx, state, metav1.CreateOptions{FieldManager: names.Manager, DryRun: r.dryRun()})
 	if err != nil {
 		return installation.Right{Verb: "create", Resource: installation.ConfigMaps, Namespace: r.Namespace}.Explain(err)
 	}
-	return nil
+	text, err := json.Marshal(map[string]any{"data": state.Data})
+	if err != nil || !r.plan {
+		return err
+	}
+	return r.planned("create", object{installation.ConfigMaps, r.Namespace, names.StateMap}, text)
 }
 
 // patchState changes keys of ConfigMap migration-state; nil removes a key.
@@ -50,9 +61,12 @@ func (r restorer) patchState(ctx context.Context, data map[string]*string) error
 		return fmt.Errorf("encode the patch: %w", err)
 	}
 	_, err = r.CoreV1().ConfigMaps(r.Namespace).Patch(ctx, names.StateMap, types.MergePatchType, patch,
-		metav1.PatchOptions{FieldManager: names.Manager})
+		metav1.PatchOptions{FieldManager: names.Manager, DryRun: r.dryRun()})
 	if err != nil {
 		return installation.Right{Verb: "patch", Resource: installation.ConfigMaps, Namespace: r.Namespace}.Explain(err)
+	}
+	if r.plan {
+		return r.planned("patch", object{installation.ConfigMaps, r.Namespace, names.StateMap}, patch)
 	}
 	return nil
 }
