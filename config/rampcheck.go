@@ -21,6 +21,9 @@ func checkRamp(v locatedService) {
 	if s := v.Migration.Strategy; s == migration.StrategyHeader || s == migration.StrategyIP {
 		v.problem(rampKeys, "does nothing with strategy %s, which sends no percentage to new; use strategy weight or user_hash, or leave ramp out", s)
 	}
+	if v.Mode == migration.ModeCanary {
+		v.problem(rampKeys, "does not work in mode canary, where the ingress controller splits the traffic and the proxy sees none of old's requests to compare with; use mode proxy, or leave ramp out")
+	}
 	checkSteps(v)
 	checkLimits(v, "failures", v.Migration.Ramp.Judge.Failures.Tolerate, v.Migration.Ramp.Judge.Failures.Exclude)
 	checkLimits(v, "slow", v.Migration.Ramp.Judge.Slow.Tolerate, v.Migration.Ramp.Judge.Slow.Exclude)

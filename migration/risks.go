@@ -40,9 +40,6 @@ var risks = []risk{
 	{"its ramp ends at 100 %, where no request is left at old to compare new with, so that only the fallback protects it there; end with 99, and write the last step when the migration ends", func(_ *Table, s *Service) bool {
 		return s.Ramp != nil && s.Ramp.Steps[len(s.Ramp.Steps)-1].To == FullShare
 	}},
-	{"in mode canary the proxy sees no request to old, so its ramp cannot compare and rises only by no_data or by ramp NAME skip", func(_ *Table, s *Service) bool {
-		return s.Ramp != nil && s.Mode == ModeCanary
-	}},
 }
 
 func (t *Table) newRisks(s *Service, before *Table) []string {

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"reflect"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
@@ -15,6 +17,8 @@ type desiredState struct {
 	revision uint64
 	table    *migration.Table // nil: no config was ever valid
 	cluster  status.Cluster
+
+	configMap *corev1.ConfigMap // what Events about services are on; nil: it does not exist
 }
 
 // view is the desired state as package ingressgen takes it.
@@ -70,7 +74,7 @@ func (d stateDiff) addService(before, after *migration.Service) {
 		d.services[after.Name] = struct{}{}
 	}
 	sameShare := *before
-	sameShare.Share, sameShare.Enabled = after.Share, after.Enabled
+	sameShare.Share, sameShare.Enabled, sameShare.Ramp = after.Share, after.Enabled, after.Ramp
 	if !reflect.DeepEqual(&sameShare, after) {
 		d.addRouting(before)
 		d.addRouting(after)

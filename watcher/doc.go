@@ -5,6 +5,7 @@
 //   - ConfigMap migration-config
 //   - the Ingresses, Services and EndpointSlices of all namespaces
 //   - the /status of each replica, once a second
+//   - the /evidence of each replica, every ten seconds while a service has a ramp
 //   - key paused of ConfigMap migration-state
 //
 // Gives:
@@ -13,6 +14,7 @@
 //   - the edits of package ingressgen on each Ingress that opted in
 //   - the companion Ingress of mode canary, with its Service
 //   - the proxy's Service and EndpointSlices in each namespace that needs them
+//   - the positions of the ramps in ConfigMap migration-ramp
 //   - Events and metrics
 //
 // Refuses:
@@ -34,6 +36,8 @@
 //	companion_ingress.go, named_ports.go, managed_fields.go, fieldowners
 //	service_reconciler.go                 a Service: made, announced, withdrawn, removed
 //	service_lifecycle.go, service_objects.go, object_writer.go
+//	ramp_controller.go                    ramps: the evidence of the replicas (ramp_meter.go), package
+//	ramp_checks.go, ramp_report.go        ramp, ConfigMap migration-ramp (ramp_store.go)
 //	event_writer.go, metrics.go           what people see
 //	journal_writer.go                     what people read later: ConfigMap migration-journal
 //

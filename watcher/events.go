@@ -18,6 +18,11 @@ const (
 	EventReplica     = "ReplicaRejectsConfig"
 	EventStateTooBig = "LastGoodNotKept"
 	EventDeviates    = "ShareDeviates"
+
+	EventRampAdvanced = "RampAdvanced"
+	EventRampReturned = "RampReturned" // with the evidence
+	EventRampWaiting  = "RampWaiting"  // for a person
+	EventRampLost     = "RampStateLost"
 	// On an Ingress.
 	EventRewritten    = "Rewritten"
 	EventRestored     = "Restored"

@@ -28,13 +28,19 @@ type metrics struct {
 	writes   *prometheus.CounterVec
 	failures *kube.FailureLog
 	gauges   atomic.Pointer[gaugeValues]
+	ramps    atomic.Pointer[rampValues]
+
+	rampTransitions *prometheus.CounterVec
 }
 
 func newMetrics(failures *kube.FailureLog) *metrics {
 	return &metrics{failures: failures, writes: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "migration_proxy_watcher_writes_total",
 		Help: "Writes to the API server, by kind of object and result: ok, conflict, refused, failed.",
-	}, []string{"kind", "result"})}
+	}, []string{"kind", "result"}), rampTransitions: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "migration_proxy_ramp_transitions_total",
+		Help: "Transitions of a service's ramp, by the state that it came to.",
+	}, []string{"service", "to"})}
 }
 
 // countWrite counts a write, and returns its error.
@@ -75,9 +81,10 @@ var (
 // Describe implements prometheus.Collector.
 func (w *Watcher) Describe(out chan<- *prometheus.Desc) {
 	w.metrics.writes.Describe(out)
-	for _, d := range []*prometheus.Desc{
+	w.metrics.rampTransitions.Describe(out)
+	for _, d := range append([]*prometheus.Desc{
 		descPhase, descIngresses, descReplicas, descSynced, descValid, descPaused, descFailing, descSuccess,
-	} {
+	}, rampDescs...) {
 		out <- d
 	}
 }
@@ -85,6 +92,7 @@ func (w *Watcher) Describe(out chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (w *Watcher) Collect(out chan<- prometheus.Metric) {
 	w.metrics.writes.Collect(out)
+	w.metrics.rampTransitions.Collect(out)
 	values := w.metrics.gauges.Load()
 	if values == nil {
 		return
@@ -93,6 +101,9 @@ func (w *Watcher) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	values.collect(gauge)
+	if ramps := w.metrics.ramps.Load(); ramps != nil {
+		ramps.collect(gauge)
+	}
 	gauge(descFailing, float64(w.metrics.failures.Count()))
 }
 

@@ -33,6 +33,11 @@ type Options struct {
 	// GetStatus gets the status of one replica; nil: over HTTP from the Pod's
 	// address.
 	GetStatus kube.StatusGetter
+	// GetEvidence gets the evidence of one replica; nil: over HTTP from the Pod's
+	// address.
+	GetEvidence kube.StatusGetter
+	// RampInterval is the time between two steps of a ramp; 0: 10 seconds.
+	RampInterval time.Duration
 	// Linger is how long the proxy's Service stays in a namespace where no
 	// Ingress needs it any more, so that no ingress controller sees the
 	// Service go before the Ingress changed; 0: ControllerLag.
@@ -84,6 +89,10 @@ func (o Options) withDefaults() Options {
 	if o.GetStatus == nil {
 		o.GetStatus = kube.FromPodAddress(true)
 	}
+	if o.GetEvidence == nil {
+		o.GetEvidence = kube.EvidenceFromPodAddress()
+	}
+	o.RampInterval = cmp.Or(o.RampInterval, rampInterval)
 	o.Log = cmp.Or(o.Log, slog.Default())
 	return o
 }

@@ -46,6 +46,8 @@ func (l *stateLoop) reportRejections() {
 func (l *stateLoop) reportDeviations(now time.Time) {
 	reported := l.deviations
 	l.deviations = map[string]struct{}{}
+	deviating := map[string]string{}
+	defer l.deviating.Store(&deviating)
 	if l.config.configMap == nil {
 		return
 	}
@@ -54,7 +56,7 @@ func (l *stateLoop) reportDeviations(now time.Time) {
 		if text == "" {
 			continue
 		}
-		l.deviations[row.Name] = struct{}{}
+		l.deviations[row.Name], deviating[row.Name] = struct{}{}, text
 		if _, known := reported[row.Name]; !known {
 			l.events.write(l.config.configMap, event{corev1.EventTypeWarning, EventDeviates, "service " + row.Name + ": " + text})
 		}

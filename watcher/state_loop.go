@@ -40,8 +40,9 @@ type stateLoop struct {
 	resumed    bool           // cluster continues from the stored state
 	served     string         // the text of the last config that a ready replica served
 	index      *ingressIndex
-	rejections map[string]time.Time // by pod: the rejected config that has an Event
-	deviations map[string]struct{}  // services that have an Event: their share is not the wanted one
+	rejections map[string]time.Time              // by pod: the rejected config that has an Event
+	deviations map[string]struct{}               // services that have an Event: their share is not the wanted one
+	deviating  atomic.Pointer[map[string]string] // why, for the ramp controller
 
 	saves        sync.WaitGroup // of the goroutine that writes migration-state
 	saving       bool           // it runs

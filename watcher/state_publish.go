@@ -88,13 +88,13 @@ func (l *stateLoop) saved(fits bool) {
 // already.
 func (l *stateLoop) publish() {
 	before := l.desired.Load()
-	after := &desiredState{revision: 1, table: l.config.table, cluster: l.cluster}
+	after := &desiredState{revision: 1, table: l.config.table, cluster: l.cluster, configMap: l.config.configMap}
 	if before != nil {
 		after.revision = before.revision + 1
 	}
 	diff := diffStates(before, after)
-	if before != nil && diff.empty() {
-		return
+	if before != nil && diff.empty() && before.table == after.table {
+		return // another table may have another ramp, which changes no Ingress
 	}
 	l.desired.Store(after)
 	if before == nil {

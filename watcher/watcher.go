@@ -68,6 +68,7 @@ type term struct {
 	loop      *stateLoop
 	ingresses *ingressReconciler
 	services  *serviceReconciler
+	ramps     *rampController
 }
 
 func (w *Watcher) newTerm(events *eventWriter) *term {
@@ -82,6 +83,7 @@ func (w *Watcher) newTerm(events *eventWriter) *term {
 		lifecycles: newServiceLifecycles(), options: w.options, vanished: loop.vanished,
 	}
 	return &term{
+		ramps:   w.newRampController(loop, stores),
 		Watcher: w, journal: loop.journal, stores: stores, changes: changes, loop: loop, services: services,
 		poller: &statusPoller{schedule: polls, slices: stores.chartSlices, get: w.options.GetStatus, loop: loop},
 		ingresses: &ingressReconciler{
@@ -103,23 +105,39 @@ func (w *Watcher) newStateLoop(changes *objectChanges, desired *atomic.Pointer[d
 	}
 }
 
+func (w *Watcher) newRampController(loop *stateLoop, stores *objectStores) *rampController {
+	o := w.options
+	return &rampController{
+		interval: o.RampInterval, get: o.GetEvidence, stores: stores, desired: loop.desired,
+		store:   &rampStore{source: o.configMap(w.client, names.RampMap), metrics: w.metrics},
+		journal: loop.journal, events: loop.events, failures: w.failures, metrics: w.metrics, log: o.Log, checks: newRampChecks(),
+		deviating: &loop.deviating,
+	}
+}
+
 // run starts everything, and returns when all of it has ended. The reconcilers
 // begin when the stores have their first list and the state loop has published
 // a desired state, for which it needs the config, migration-state and one poll.
 func (t *term) run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
+	ready := append(t.stores.listed(), t.loop.published)
 	running.Go(func() { t.stores.follow(ctx, t.client, t.options.Namespace, t.changes) })
 	running.Go(func() { t.followConfig(ctx) })
 	running.Go(func() { t.followStoredState(ctx) })
 	running.Go(func() { t.loop.run(ctx) })
+	running.Go(func() { t.ramps.store.follow(ctx) })
+	running.Go(func() {
+		if waitForAll(ctx, ready...) {
+			t.ramps.run(ctx)
+		}
+	})
 	running.Go(func() { t.journal.run(ctx) })
 	running.Go(func() {
 		if waitForAll(ctx, t.stores.chartSlices.Listed()) {
 			t.poller.run(ctx)
 		}
 	})
-	ready := append(t.stores.listed(), t.loop.published)
 	running.Go(func() {
 		if waitForAll(ctx, ready...) {
 			t.changes.ingresses.run(ctx, t.ingresses, ingressWorkers)

@@ -103,7 +103,7 @@ var table = map[string]Package{
 	},
 	"watcher": {
 		Imports: slices.Concat([]string{
-			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status", "journal",
+			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status", "journal", "ramp",
 			"watcher/fieldowners", "watcher/servicestate", clientGo, prometheus,
 		}, kubernetes),
 		Tests: otherTests,

@@ -1,0 +1,89 @@
+package watcher
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/ramp"
+)
+
+// checkTimeout bounds one request to an address of ramp.check.
+const checkTimeout = 5 * time.Second
+
+// rampChecks asks the addresses of ramp.check, each once in its time. Only the ramp
+// controller uses it.
+type rampChecks struct {
+	client  *http.Client
+	results map[migration.RampCheck]checkResult
+}
+
+type checkResult struct {
+	at      time.Time
+	refusal string // "" agrees
+}
+
+func newRampChecks() *rampChecks {
+	return &rampChecks{results: map[migration.RampCheck]checkResult{}, client: &http.Client{
+		// A redirect is no answer of the address that the config names.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Timeout:       checkTimeout,
+	}}
+}
+
+// ask asks the addresses that are due, all at the same time.
+func (c *rampChecks) ask(ctx context.Context, services []migration.Service, now time.Time) {
+	before := c.results
+	c.results = map[migration.RampCheck]checkResult{}
+	var running sync.WaitGroup
+	var mu sync.Mutex
+	for i := range services {
+		if services[i].Ramp == nil || services[i].EffectiveShare() == 0 {
+			continue
+		}
+		for _, check := range services[i].Ramp.Checks {
+			if known, ok := before[check]; ok && now.Sub(known.at) < check.Every {
+				c.results[check] = known
+				continue
+			}
+			running.Go(func() {
+				refusal := c.get(ctx, check)
+				mu.Lock()
+				defer mu.Unlock()
+				c.results[check] = checkResult{now, refusal}
+			})
+		}
+	}
+	running.Wait()
+}
+
+// get asks one address.
+func (c *rampChecks) get(ctx context.Context, check migration.RampCheck) string {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, check.URL, nil)
+	if err != nil {
+		return err.Error()
+	}
+	answer, err := c.client.Do(request)
+	if err != nil {
+		return err.Error()
+	}
+	_ = answer.Body.Close() // only the status counts
+	if answer.StatusCode < 200 || answer.StatusCode > 299 {
+		return "it answers " + answer.Status
+	}
+	return ""
+}
+
+// gates are the checks of a service that do not agree.
+func (c *rampChecks) gates(r *migration.Ramp) []ramp.Gate {
+	var gates []ramp.Gate
+	for _, check := range r.Checks {
+		if refusal := c.results[check].refusal; refusal != "" {
+			gates = append(gates, ramp.Gate{Reason: ramp.ReasonCheck, Detail: fmt.Sprintf("%s: %s", check.Name, refusal)})
+		}
+	}
+	return gates
+}

@@ -1,0 +1,282 @@
+package watcher
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/ramp"
+)
+
+const (
+	// rampInterval is the time between two ticks: the length of a slot.
+	rampInterval = 10 * time.Second
+	// rampSaveInterval is how often evidence is stored that led to no transition. A
+	// new leader that lacks the last of it only measures a little longer.
+	rampSaveInterval = 30 * time.Second
+	// boundChange is the change of old's 99th percentile that the replicas are told:
+	// each new bound is a write.
+	boundChange = 0.1
+
+	rampSubject = "migration-ramp" // of the failure log
+)
+
+// rampController moves the positions of the services with a ramp. In each tick it asks
+// the replicas for evidence, makes one ramp.Step for each service, and writes
+// migration-ramp; what could not be written did not happen. One goroutine uses it.
+type rampController struct {
+	interval time.Duration
+	get      kube.StatusGetter
+	stores   *objectStores
+	desired  *atomic.Pointer[desiredState]
+	store    *rampStore
+	journal  *journalWriter
+	events   *eventWriter
+	failures *kube.FailureLog
+	metrics  *metrics
+	log      *slog.Logger
+	meter    rampMeter
+	checks   *rampChecks
+	// deviating has the services whose observed share is not the wanted one.
+	deviating *atomic.Pointer[map[string]string]
+
+	loaded    bool
+	states    map[string]ramp.State
+	decisions map[string]ramp.Decision // the last ones
+	positions status.Positions         // as written
+	savedAt   time.Time
+}
+
+// run ticks until ctx ends.
+func (c *rampController) run(ctx context.Context) {
+	defer c.metrics.ramps.Store(nil)
+	for {
+		c.tick(ctx, time.Now())
+		if !sleep(ctx, c.interval) {
+			return
+		}
+	}
+}
+
+// rampResult is one service's step, which counts when it is written.
+type rampResult struct {
+	state    ramp.State
+	decision ramp.Decision
+}
+
+func (c *rampController) tick(ctx context.Context, now time.Time) {
+	desired := c.desired.Load()
+	version, known := c.store.get()
+	if !known || desired == nil || desired.table == nil {
+		return
+	}
+	ramps := withRamp(desired.table)
+	if version == nil && len(ramps) == 0 {
+		return
+	}
+	var data map[string]string
+	if version != nil {
+		data = version.Data
+	}
+	if !c.loaded {
+		c.load(data, desired)
+	}
+	if len(ramps) > 0 {
+		endpoints := kube.Endpoints(sortedSlices(c.stores.chartSlices))
+		c.meter.take(kube.FetchEvidence(ctx, endpoints, c.get), now)
+		c.checks.ask(ctx, desired.table.Services(), now)
+	}
+	if ctx.Err() != nil {
+		return // the replicas and addresses did not answer because the watcher ends
+	}
+	results := c.step(desired, c.commands(data), now)
+	c.finish(ctx, desired, results, now)
+}
+
+func withRamp(table *migration.Table) []*migration.Service {
+	var found []*migration.Service
+	rows := table.Services()
+	for i := range rows {
+		if rows[i].Ramp != nil {
+			found = append(found, &rows[i])
+		}
+	}
+	return found
+}
+
+// load continues from what the last leader wrote. A state that cannot be read begins
+// at 0, which an Event says.
+func (c *rampController) load(data map[string]string, desired *desiredState) {
+	c.loaded = true
+	states, err := parseMachine(data)
+	positions, positionsErr := status.ParsePositions(data)
+	if err = errors.Join(err, positionsErr); err != nil {
+		c.log.Warn("stored ramps are not readable, they begin at 0", "configmap", c.store.source.String(), "error", err)
+		c.event(desired, EventRampLost, "ramps begin at 0: "+err.Error())
+	}
+	c.states, c.positions, c.decisions = states, positions, map[string]ramp.Decision{}
+}
+
+// commands are those that people typed.
+func (c *rampController) commands(data map[string]string) status.Commands {
+	commands, err := status.ParseCommands(data)
+	if err != nil {
+		c.log.Warn("commands of ramps are not readable", "configmap", c.store.source.String(), "error", err)
+	}
+	return commands
+}
+
+// step makes one step of each ramp.
+func (c *rampController) step(desired *desiredState, commands status.Commands, now time.Time) map[string]rampResult {
+	results := map[string]rampResult{}
+	for _, s := range withRamp(desired.table) {
+		name := string(s.Name)
+		before, known := c.states[name]
+		if !known && s.EffectiveShare() > 0 && c.meter.serves(name) {
+			c.event(desired, EventRampLost, "service "+name+": where its ramp was is not known, so it begins at 0")
+		}
+		sample := c.sample(desired, s, before.Position, now)
+		if command, ok := commands.Services[name]; ok {
+			sample.Command = rampCommand(command)
+		}
+		after, decision := ramp.Step(ramp.ConfigOf(desired.table, s), before, sample, now)
+		results[name] = rampResult{after, decision}
+	}
+	return results
+}
+
+func (c *rampController) sample(desired *desiredState, s *migration.Service, position migration.Share, now time.Time) ramp.Sample {
+	name := string(s.Name)
+	sample := ramp.Sample{
+		Slot:       c.meter.slot(name),
+		Unserved:   c.meter.unserved(name, s.ShareAt(position), now),
+		FallenBack: desired.cluster.Services[name].Phase == status.FallenBack,
+		Gates:      c.gates(s),
+		Limits:     map[migration.Name]migration.Share{},
+	}
+	sample.Slot.Timed = c.positions.Services[name].SlowOld > 0
+	for _, other := range s.Ramp.NotAheadOf {
+		sample.Limits[other] = c.inForce(desired, other)
+	}
+	return sample
+}
+
+// gates are what forbids a step up besides the evidence.
+func (c *rampController) gates(s *migration.Service) []ramp.Gate {
+	gates := c.checks.gates(s.Ramp)
+	if deviating := c.deviating.Load(); deviating != nil && (*deviating)[string(s.Name)] != "" {
+		gates = append(gates, ramp.Gate{Reason: ramp.ReasonUnobserved, Detail: (*deviating)[string(s.Name)]})
+	}
+	return gates
+}
+
+// inForce is the share that another service has now.
+func (c *rampController) inForce(desired *desiredState, name migration.Name) migration.Share {
+	s := desired.table.Service(name)
+	if s == nil || desired.cluster.Services[string(name)].Phase != status.Migrating {
+		return 0
+	}
+	return s.ShareAt(c.states[string(name)].Position)
+}
+
+func rampCommand(c status.RampCommand) *ramp.Command {
+	return &ramp.Command{
+		ID: c.ID, Verb: ramp.Verb(c.Verb), Position: migration.Share(c.Share*100 + 0.5), By: c.By, Reason: c.Reason,
+	}
+}
+
+// finish writes the results if they must be written now, and believes them then. What
+// only grew the evidence is believed without a write.
+func (c *rampController) finish(ctx context.Context, desired *desiredState, results map[string]rampResult, now time.Time) {
+	positions := c.positionsAfter(desired, results)
+	due := now.Sub(c.savedAt) >= rampSaveInterval && len(results) > 0
+	if due || !maps.Equal(positions.Services, c.positions.Services) || c.moved(results) {
+		err := c.save(ctx, positions, results)
+		if ctx.Err() != nil {
+			return
+		}
+		c.failures.Report(rampSubject, err)
+		if err != nil {
+			c.believe(desired, onlyEvidence(results))
+			c.publish()
+			return
+		}
+		c.savedAt, c.positions = now, positions
+	}
+	c.forget(results)
+	c.believe(desired, results)
+	c.publish()
+}
+
+// onlyEvidence leaves out what must be written before it happens.
+func onlyEvidence(results map[string]rampResult) map[string]rampResult {
+	kept := map[string]rampResult{}
+	for name, result := range results {
+		if d := result.decision; !d.Transition && d.Command == nil {
+			kept[name] = result
+		}
+	}
+	return kept
+}
+
+func (c *rampController) moved(results map[string]rampResult) bool {
+	return len(onlyEvidence(results)) < len(results)
+}
+
+// forget drops the states of services that have no ramp any more.
+func (c *rampController) forget(results map[string]rampResult) {
+	maps.DeleteFunc(c.states, func(name string, _ ramp.State) bool { _, ok := results[name]; return !ok })
+	maps.DeleteFunc(c.decisions, func(name string, _ ramp.Decision) bool { _, ok := results[name]; return !ok })
+}
+
+func (c *rampController) believe(desired *desiredState, results map[string]rampResult) {
+	for _, name := range slices.Sorted(maps.Keys(results)) {
+		result := results[name]
+		c.states[name], c.decisions[name] = result.state, result.decision
+		c.report(desired, name, result.decision)
+	}
+}
+
+func (c *rampController) save(ctx context.Context, positions status.Positions, results map[string]rampResult) error {
+	states := map[string]ramp.State{}
+	for name, result := range results {
+		states[name] = result.state
+	}
+	machine, err := formatMachine(states)
+	if err != nil {
+		return fmt.Errorf("write the states of the ramps: %w", err)
+	}
+	text, err := json.Marshal(positions)
+	if err != nil {
+		return fmt.Errorf("write the positions of the ramps: %w", err)
+	}
+	return c.store.write(ctx, string(text), machine)
+}
+
+// positionsAfter are the positions with the bounds above which answers are slow. A
+// bound changes when old's 99th percentile has changed by a tenth.
+func (c *rampController) positionsAfter(desired *desiredState, results map[string]rampResult) status.Positions {
+	positions := status.Positions{Services: map[string]status.Position{}}
+	for name, result := range results {
+		before := c.positions.Services[name]
+		next := status.Position{Share: result.state.Position.Percent(), SlowOld: before.SlowOld}
+		bound := c.meter.slowBound(name)
+		if bound > 0 && (bound > before.SlowOld*(1+boundChange) || bound < before.SlowOld*(1-boundChange)) {
+			next.SlowOld = bound
+		}
+		if next.SlowOld > 0 {
+			next.SlowNew = next.SlowOld + desired.table.Service(migration.Name(name)).Ramp.Judge.SlowAllow.Seconds()
+		}
+		positions.Services[name] = next
+	}
+	return positions
+}
