@@ -43,7 +43,7 @@ const (
 // chart may grant.
 var needs = []need{
 	// The data plane.
-	{proxyAccount, here, "configmaps", []string{"migration-config"}, "list watch", map[string]string{
+	{proxyAccount, here, "configmaps", []string{"migration-config", "migration-ramp"}, "list watch", map[string]string{
 		"internal/kube/follow.go": "l.source.Client.Watch(",
 	}},
 	{proxyAccount, here, "configmaps", []string{"migration-state"}, "get", map[string]string{
@@ -60,6 +60,10 @@ var needs = []need{
 	}},
 	{webhookAccount, here, "configmaps", []string{"migration-journal"}, "get patch", map[string]string{
 		"watcher/journal_writer.go": "client.Patch(",
+	}},
+	{webhookAccount, here, "configmaps", []string{"migration-ramp"}, "list watch patch", map[string]string{
+		"internal/kube/follow.go": "l.source.Client.Watch(",
+		"watcher/ramp_store.go":   "client.Patch(",
 	}},
 	{webhookAccount, here, "configmaps", nil, "create", map[string]string{
 		"watcher/state_store.go": ".Create(",

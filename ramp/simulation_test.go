@@ -277,3 +277,41 @@ func TestSimulation(t *testing.T) {
 	}
 	t.Log("\n| case | requests per second | share | bad | good | fixed rule |\n|---|---|---|---|---|---|\n" + strings.Join(rows, "\n"))
 }
+
+// TestDurations is the other table of docs/ramp.md: how long new takes to be good at a
+// step, without hold.
+func TestDurations(t *testing.T) {
+	t.Parallel()
+	text := "\n| requests per second | 1 % | 5 % | 25 % | 50 % |\n|---|---|---|---|---|\n"
+	var medians []time.Duration
+	for _, rate := range []float64{1, 5, 20, 100, 500} {
+		text += fmt.Sprintf("| %g |", rate)
+		for _, share := range []migration.Share{100, 500, 2500, 5000} {
+			s := scenario{rate: rate, share: share, last: 72 * time.Hour, old: constant(0.005), new: constant(0.005)}
+			var times []time.Duration
+			for seed := range uint64(15) {
+				times = append(times, s.untilGood(rand.New(rand.NewPCG(seed, uint64(share)))))
+			}
+			slices.Sort(times)
+			medians = append(medians, times[len(times)/2])
+			text += fmt.Sprintf(" %s |", times[len(times)/2])
+		}
+		text += "\n"
+	}
+	t.Log(text)
+	require.Less(t, medians[len(medians)-1], time.Minute)
+	require.Less(t, medians[0], 72*time.Hour)
+}
+
+func (s scenario) untilGood(random *rand.Rand) time.Duration {
+	config := configOf(rampTo(0, s.share, migration.FullShare), s.share)
+	state := ramp.State{Phase: ramp.Measuring, Position: s.share, Structure: "a"}
+	for number := range int(s.last / tick) {
+		at := time.Duration(number+1) * tick
+		var decision ramp.Decision
+		if state, decision = ramp.Step(config, state, ramp.Sample{Slot: s.slot(random, number)}, start.Add(at)); decision.Summary.Verdict == ramp.Good {
+			return at
+		}
+	}
+	return s.last
+}
