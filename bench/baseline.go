@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // The configs of the backends and of the proxies that ours is compared with. Words
@@ -18,6 +19,8 @@ var (
 	backendConf string
 	//go:embed baseline/handwritten.conf
 	handwrittenConf string
+	//go:embed baseline/handwritten-split.conf
+	handwrittenSplitConf string
 	//go:embed baseline/haproxy.cfg
 	haproxyConf string
 )
@@ -49,12 +52,13 @@ func (h *harness) startBackends(ctx context.Context, at cpuChoice) (backends, er
 	return backends{s, ports[0], ports[1]}, err
 }
 
-func (h *harness) startHandwritten(ctx context.Context, to backends, at cpuChoice) (*server, error) {
+// startHandwritten starts nginx with one of the configs that are written by hand.
+func (h *harness) startHandwritten(ctx context.Context, conf string, to backends, at cpuChoice) (*server, error) {
 	ports, err := freePorts(1)
 	if err != nil {
 		return nil, err
 	}
-	conf := substitute(handwrittenConf, "@listen@", loopback(ports[0]), "@backend@", loopback(to.old))
+	conf = substitute(conf, "@listen@", loopback(ports[0]), "@old@", loopback(to.old), "@new@", loopback(to.new))
 	return h.startNginx(ctx, conf, ports[0], at)
 }
 
@@ -83,16 +87,19 @@ func waitUntilServing(ctx context.Context, s *server, errorLog string) (*server,
 	return s, nil
 }
 
-// worker is the process id of nginx's only worker.
-func (s *server) worker() (int, error) {
-	workers, err := children(s.pid())
-	if err == nil && len(workers) != 1 {
-		err = fmt.Errorf("%s has %d workers, 1 was expected", s.cmd.Path, len(workers))
-	}
-	if err != nil {
-		return 0, err
-	}
-	return workers[0], nil
+// worker is the process id of nginx's only worker. It starts after the port is open.
+func (s *server) worker(ctx context.Context) (pid int, err error) {
+	err = poll(ctx, 10*time.Second, func() error {
+		workers, err := children(s.pid())
+		if err == nil && len(workers) != 1 {
+			return fmt.Errorf("%s has %d workers, 1 was expected", s.cmd.Path, len(workers))
+		}
+		if err == nil {
+			pid = workers[0]
+		}
+		return err
+	})
+	return pid, err
 }
 
 // startHAProxy starts HAProxy with its standard output, the access log, in a file:

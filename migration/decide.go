@@ -164,7 +164,11 @@ func bySticky(s *Service, r Request) (Decision, bool) {
 // dice decides by Request.Dice. If it is not known, the text says what is.
 func dice(s *Service, r Request, code Code, text string) (Decision, bool) {
 	if r.Dice != "" {
-		return byBucket(s, code, BucketOf(r.Dice), "the dice")
+		bucket := BucketOf(r.Dice)
+		if s.WholeDice() {
+			bucket -= Bucket(bucket.Low())
+		}
+		return byBucket(s, code, bucket, "the dice")
 	}
 	side := Old
 	if s.Share > FullShare/2 {

@@ -1,6 +1,9 @@
 package migration
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Ramp raises the share of a service step by step while new is as good as old. The
 // service's Share is its ceiling: what the service gets is the smaller one of Share and
@@ -49,4 +52,9 @@ type RampBack struct {
 	ToZero bool          // to 0; otherwise to the step before
 	By     Share         // a larger fall is divided into portions of this size
 	Every  time.Duration // time between two portions
+}
+
+// whole tells whether all positions of the ramp are whole numbers of percents.
+func (r *Ramp) whole() bool {
+	return r == nil || r.Back.By.Whole() && !slices.ContainsFunc(r.Steps, func(step RampStep) bool { return !step.To.Whole() })
 }

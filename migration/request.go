@@ -17,7 +17,7 @@ type Request struct {
 	Target string            // path with query, as in the request line
 	Header map[string]string // by HeaderName.Key; "cookie" has all cookies; Host may be left out
 	Client netip.Addr        // the result of ClientAddress; zero if unknown
-	Dice   string            // nginx's $request_id; "" if unknown
+	Dice   string            // what nginx hashes where no user is known; "" if unknown
 	Direct bool              // the request came in on the always-new listener
 	// Tripped is true if the service's fallback has tripped. It is a state of the
 	// proxy, not of the request.

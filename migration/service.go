@@ -225,6 +225,9 @@ func (s *Service) ShareAt(position Share) Share {
 	if s.Ramp == nil || s.Ramp.Advise {
 		return s.EffectiveShare()
 	}
+	if s.WholeDice() { // the position is from a time when the ramp had other steps
+		position -= position % 100
+	}
 	return min(s.EffectiveShare(), max(position, 0))
 }
 
@@ -249,6 +252,12 @@ func (s *Service) RulesTo(side Side) []string {
 // bucket.
 func (s *Service) Sticky() bool {
 	return s.Strategy == StrategyUserHash && s.HashKey.Source == KeySticky
+}
+
+// WholeDice tells whether each request throws a dice that need only tell whole percents
+// apart: nginx then computes the first digit of the bucket alone, and the second is 0.
+func (s *Service) WholeDice() bool {
+	return s.Strategy == StrategyWeight && s.Share.Whole() && s.Ramp.whole()
 }
 
 // Salt is hashed before the user's key, so that two services only move the same

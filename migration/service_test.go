@@ -22,6 +22,38 @@ func TestEffectiveShare(t *testing.T) {
 	}
 }
 
+// TestWholeDice: two digits are needed as soon as one share of the service has decimals.
+func TestWholeDice(t *testing.T) {
+	t.Parallel()
+	ramp := func(steps ...migration.RampStep) *migration.Ramp { return &migration.Ramp{Steps: steps} }
+	whole, part := migration.RampStep{To: 500}, migration.RampStep{To: 50}
+	for _, c := range []struct {
+		service migration.Service
+		want    bool
+	}{
+		{migration.Service{Strategy: migration.StrategyWeight, Share: 2000}, true},
+		{migration.Service{Strategy: migration.StrategyWeight, Share: 2050}, false},
+		{migration.Service{Strategy: migration.StrategyWeight, Share: 2000, Ramp: ramp(whole)}, true},
+		{migration.Service{Strategy: migration.StrategyWeight, Share: 2000, Ramp: ramp(part, whole)}, false},
+		{migration.Service{Strategy: migration.StrategyWeight, Share: 2000, Ramp: &migration.Ramp{Back: migration.RampBack{By: 50}}}, false},
+		{migration.Service{Strategy: migration.StrategyUserHash, Share: 2000}, false},
+	} {
+		require.Equal(t, c.want, c.service.WholeDice(), "%+v", c.service)
+	}
+}
+
+// TestShareAtWholePercents: a position that the dice cannot throw is rounded down, so
+// that new does not get more than it.
+func TestShareAtWholePercents(t *testing.T) {
+	t.Parallel()
+	s := migration.Service{Enabled: true, Strategy: migration.StrategyWeight, Share: 2000, Ramp: &migration.Ramp{Steps: []migration.RampStep{{To: 1000}}}}
+	require.Equal(t, migration.Share(100), s.ShareAt(150))
+	require.Equal(t, migration.Share(2000), s.ShareAt(2550))
+	require.Equal(t, migration.Share(0), s.ShareAt(99))
+	s.Share = 2050
+	require.Equal(t, migration.Share(150), s.ShareAt(150))
+}
+
 func TestRulesTo(t *testing.T) {
 	t.Parallel()
 	s := migration.Service{

@@ -39,6 +39,9 @@ func (s Share) String() string {
 // Percent is the share in percent, for texts and graphs: 50 gives 0.5.
 func (s Share) Percent() float64 { return float64(s) / 100 }
 
+// Whole tells whether the share is a whole number of percents.
+func (s Share) Whole() bool { return s%100 == 0 }
+
 func digits(text string) bool {
 	for _, c := range text {
 		if c < '0' || c > '9' {

@@ -24,8 +24,9 @@ func (d *draft) proxyDefaults() directives {
 		// Upgrades pass, except to protocols that carry HTTP requests: with those a
 		// client would reach a backend past the rules of the proxy. A server that
 		// does not see the offer answers in HTTP/1.1.
-		mapping("$http_upgrade", "$mp_upgrade", "", "", `~*(?:\A|[\s,])(?:h2|http|tls)`, "", "default", "$http_upgrade"),
-		mapping("$mp_upgrade", "$mp_connection", "", "", "default", "upgrade"),
+		// $mp_upgrade is set when $mp_connection is evaluated.
+		mapping("$http_upgrade", "$mp_connection", "", "", `~*(?:\A|[\s,])(?:h2|http|tls)`, "",
+			`~\A(?<mp_upgrade>(?s:.+))\z`, "upgrade", "default", ""),
 	}
 	lines = append(lines, passedHeaders()...)
 	if d.params.Version.passesTrailers() {

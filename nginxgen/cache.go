@@ -72,7 +72,7 @@ func (d *draft) cacheEntry(s *migration.Service) *directive {
 	may := d.mayUseCache(s)
 	directory, otherwise := "safe$mp_stream$mp_connection", "$mp_otherwise_any"
 	if s.Fallback.Enabled {
-		directory, otherwise = "$mp_class$mp_stream$mp_connection", "$mp_otherwise"
+		directory, otherwise = "$mp_class", "$mp_otherwise"
 	}
 	class := d.intern("class", "map", may, directives{line("1", "cached"), line("default", directory)})
 	target := d.intern("target", "map", may, directives{line("1", "@cached"), line("default", otherwise)})
@@ -89,7 +89,7 @@ func (d *draft) mayUseCache(s *migration.Service) string {
 			headers = append(slices.Clone(headers), name)
 		}
 	}
-	source := "$request_method:$mp_target$mp_uncached" + stream + "$http_" + strings.Join(headers, "$http_")
+	source := "$request_method:$mp_absolute$mp_uncached" + stream + "$http_" + strings.Join(headers, "$http_")
 	if !s.Cache.Cookies {
 		source += d.cookies(s)
 	}

@@ -6,15 +6,13 @@ import "github.com/migration-proxy/migration-proxy/migration"
 // target, the host, the scheme and port, and the request ID.
 func (d *draft) clientMaps() directives {
 	lines := directives{
-		// The form of the request target: "" for "/path", "absolute" for
-		// "http://a/", and "absolute?" for "http://a?q". nginx does not keep
-		// the bytes of the last form, and would ask the backend for the file
-		// that try_files found.
-		mapping("$request", "$mp_target", `~\A[^ ]+ +[^/ ][^/]*(?://[^/? ]*(?<mp_pathless>\?)?)?`, "absolute$mp_pathless", "default", ""),
-		// The Host header as the client wrote it. With an absolute target,
-		// nginx ignores the header and selects the service by the host of the
-		// target; the backend must see that host too.
-		mapping("$mp_target", "$mp_called_host", "", "$http_host", "default", "$host"),
+		// The Host header as the client wrote it. With an absolute target, such as
+		// "http://a/", nginx ignores the header and selects the service by the host
+		// of the target; the backend must see that host too. $mp_absolute is then not
+		// "". $mp_pathless is "?" for "http://a?q": nginx does not keep the bytes of
+		// this form, and would ask the backend for the file that try_files found.
+		// Each service evaluates this map first, see entryLocation.
+		mapping("$request", "$mp_called_host", `~\A[^ ]+ +(?<mp_absolute>[^/ ][^/]*(?://[^/? ]*(?<mp_pathless>\?)?)?)`, "$host", "default", "$http_host"),
 		mapping("$http_x_request_id", "$mp_request_id", "", "$request_id", "default", "$http_x_request_id"),
 	}
 	if d.trustsProxies() {

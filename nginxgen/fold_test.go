@@ -15,7 +15,7 @@ import (
 // special in it. Three kinds of line can stand for a part, each with the
 // first words of directives of the base:
 //
-//	# ... as in minimal: map $request $mp_target {
+//	# ... as in minimal: map $request $mp_called_host {
 //	# ... as in minimal: daemon off; ... keepalive_timeout 75s;
 //	# ... block as in minimal: split_clients $request_id $mp_dice_high {
 //

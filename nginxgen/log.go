@@ -11,22 +11,39 @@ import (
 // logFormat is the format of an access log line; package accesslog parses it. The
 // fields up to request_time are those of the original product. New fields are
 // only appended.
-const logFormat = `$remote_addr - $mp_logged_user [$time_local] "$mp_logged_request" $status $body_bytes_sent ` +
-	`backend="$mp_asked" upstream_response_time=$upstream_response_time request_time=$request_time ` +
-	`service="$mp_service" decision="$mp_token" upstream_addr="$upstream_addr" upstream_status="$upstream_status" ` +
-	`upstream_connect_time="$upstream_connect_time" upstream_header_time="$upstream_header_time" host="$mp_logged_host" request_id="$mp_logged_id" stream="$mp_stream"`
+var logFormat = logFormatOf("$mp_logged_user", "$mp_logged_request", "$mp_logged_host", "$mp_logged_id")
+
+// logFormatOf gives the format with these variables for the values that a client chooses.
+func logFormatOf(user, request, host, id string) string {
+	return `$remote_addr - ` + user + ` [$time_local] "` + request + `" $status $body_bytes_sent ` +
+		`backend="$mp_asked" upstream_response_time=$upstream_response_time request_time=$request_time ` +
+		`service="$mp_service" decision="$mp_token" upstream_addr="$upstream_addr" upstream_status="$upstream_status" ` +
+		`upstream_connect_time="$upstream_connect_time" upstream_header_time="$upstream_header_time" host="` + host +
+		`" request_id="` + id + `" stream="$mp_stream"`
+}
 
 // urgentFormat is logFormat with how much of the request new took, see
 // accesslog.Upstream.
-const urgentFormat = logFormat + ` request_length=$request_length upstream_bytes_sent="$upstream_bytes_sent"`
+var urgentFormat = logFormat + ` request_length=$request_length upstream_bytes_sent="$upstream_bytes_sent"`
 
 // logging writes one line per request to a file, in batches: a datagram or a pipe
 // would cost a wake-up per line, and a full pipe would stop the worker. The line
 // of a request that failed at new is also sent at once to failures.sock, so that
 // the circuit breaker does not wait for the batch.
+//
+// Few requests are long, and the maps that cut their values cost as much as the dice. So
+// the others have a format without them.
 func (d *draft) logging() directives {
-	lines := directives{line("log_format", "migration", logFormat), line("log_format", "urgent", urgentFormat)}
-	lines = append(lines, d.accessLogs("migration", "urgent", "$mp_urgent")...)
+	lines := directives{
+		line("log_format", "migration", logFormat),
+		line("log_format", "usual", logFormatOf("$remote_user", "$request", "$host", "$mp_request_id")),
+		line("log_format", "urgent", urgentFormat),
+		line("access_log", d.path("access.log"), "usual", "buffer=64k", "flush=100ms", "if=$mp_usual"),
+		line("access_log", d.path("access.log"), "migration", "buffer=64k", "flush=100ms", "if=$mp_long"),
+		d.urgentLog("urgent", "$mp_urgent"),
+		// The first log reads $mp_usual before the second reads $mp_long.
+		mapping("$request_length", "$mp_usual", `~\A(?<mp_long>[2-9][0-9]{3}|[0-9]{5,})\z`, "", "default", "1"),
+	}
 	lines = append(lines, loggedMaps()...)
 	return append(append(lines, d.askedMap(), redirectedMap()), d.grpcMaps()...)
 }
@@ -34,7 +51,8 @@ func (d *draft) logging() directives {
 // loggedMaps bounds what one request writes to the log: nginx writes most bytes as four
 // characters, so that a request of 31 KB was a line of 124 KB. Only the end of long values
 // is lost. An expression that needs more characters than there are costs next to nothing.
-// The client's request ID is only taken if it is a plain token; it reaches backends as it is.
+// The client's request ID is only taken if it is a plain token; it reaches backends as it
+// is. All this is for requests of 2,000 bytes and more, see logging.
 func loggedMaps() directives {
 	head := func(name string, length int) (expression, value string) {
 		return fmt.Sprintf(`~\A(?<mp_%s_head>[\x00-\xff]{%d})[\x00-\xff]`, name, length), "$mp_" + name + "_head"
@@ -55,8 +73,13 @@ func loggedMaps() directives {
 func (d *draft) accessLogs(format, atOnce, urgent string) directives {
 	return directives{
 		line("access_log", d.path("access.log"), format, "buffer=64k", "flush=100ms"),
-		line("access_log", "syslog:server=unix:"+d.path("failures.sock")+",nohostname,tag=migration", atOnce, "if="+urgent),
+		d.urgentLog(atOnce, urgent),
 	}
+}
+
+// urgentLog sends the lines at once for which the variable is not empty.
+func (d *draft) urgentLog(format, urgent string) *directive {
+	return line("access_log", "syslog:server=unix:"+d.path("failures.sock")+",nohostname,tag=migration", format, "if="+urgent)
 }
 
 // askedMap gives the backend that was asked last, or "" if none was: when the

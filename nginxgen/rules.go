@@ -40,12 +40,11 @@ func (d *draft) token(s *migration.Service) []string {
 	usual, port := strconv.Itoa(int(d.params.Listen.Port())), strconv.Itoa(int(d.params.ListenNew.Port()))
 	direct := d.ruleToken(migration.New, string(migration.ReasonDirect))
 	onlyOld := d.ruleToken(migration.Old, string(migration.ReasonStrategy))
-	return append(steps, d.intern("token", "map", "$mp_target$server_port", directives{
+	return append(steps, d.intern("token", "map", "$mp_pathless$server_port", directives{
 		line(port, direct),
-		line("absolute"+port, direct),
 		// Only old gets these targets unchanged, see clientMaps.
-		line("absolute?"+usual, onlyOld),
-		line("absolute?"+port, onlyOld),
+		line("?"+usual, onlyOld),
+		line("?"+port, onlyOld),
 		line("default", expression),
 	}))
 }
@@ -54,6 +53,8 @@ func (d *draft) token(s *migration.Service) []string {
 func (d *draft) strategyToken(s *migration.Service) string {
 	digits := ""
 	switch {
+	case s.WholeDice():
+		return "bucket/$mp_dice_high/0"
 	case s.Strategy == migration.StrategyWeight:
 		digits = "dice"
 	case s.Sticky():

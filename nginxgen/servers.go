@@ -174,7 +174,11 @@ func (d *draft) locations(s *migration.Service) directives {
 
 // entryLocation gives the body of the location where requests of a service enter.
 func (d *draft) entryLocation(s *migration.Service) directives {
-	lines := directives{line("set", "$mp_service", string(s.Name))}
+	lines := directives{
+		line("set", "$mp_service", string(s.Name)),
+		// Evaluates the map, whose expression also sets $mp_absolute and $mp_pathless.
+		line("set", "$mp_host", "$mp_called_host"),
+	}
 	if s.Strategy == migration.StrategyUserHash && !s.Sticky() {
 		lines = append(lines, line("set", "$mp_salt", s.Salt()))
 	}
@@ -219,7 +223,7 @@ func (d *draft) tryNew(s *migration.Service) *directive {
 	case !s.Fallback.Enabled:
 		return line("try_files", "/safe$mp_stream$mp_connection/$mp_token", "$mp_otherwise_any."+string(s.Name))
 	}
-	return line("try_files", "/$mp_class$mp_stream$mp_connection/$mp_token", "$mp_otherwise."+string(s.Name))
+	return line("try_files", "/$mp_class/$mp_token", "$mp_otherwise."+string(s.Name))
 }
 
 // proxyToNew sends the request to new, which may be silent for the allowed time. See
@@ -244,7 +248,6 @@ func (d *draft) proxyToNew(s *migration.Service, allowed time.Duration) directiv
 func (d *draft) oldLocation(s *migration.Service) directives {
 	lines := directives{
 		line("set", "$mp_backend", "old_backend"),
-		line("set", "$mp_host", "$mp_called_host"),
 	}
 	if s.OldBackend.Scheme == migration.HTTPS {
 		// The certificate is not verified, as in ingress controllers: inside

@@ -14,17 +14,8 @@ import (
 // bucket of the request.
 func (d *draft) routing() directives {
 	lines := directives{
-		// The methods that may be sent twice. New may have processed a request
-		// with any other method, so it must not be sent to old again.
-		mapping("$request_method", "$mp_class",
-			"GET", "safe", "HEAD", "safe", "OPTIONS", "safe", "PUT", "safe", "DELETE", "safe",
-			"PROPFIND", "safe", "REPORT", "safe", "SEARCH", "safe",
-			// nginx itself sends these once, also where new has several addresses.
-			"POST", "once", "PATCH", "once", "LOCK", "once", "default", "single"),
-		mapping("$mp_class$mp_stream$mp_connection", "$mp_otherwise", "safe", "@old",
-			"safestream", "@stream", "safeupgrade", "@stream", "safestreamupgrade", "@stream",
-			"single", "@single", "singlestream", "@single", "singleupgrade", "@single", "singlestreamupgrade", "@single",
-			"default", "@once"),
+		methodClasses(),
+		mapping("$mp_class", "$mp_otherwise", "safe", "@old", "stream", "@stream", "single", "@single", "default", "@once"),
 		// For a request that may be sent only once: without a connect time of
 		// any try, new never received it.
 		mapping("$upstream_connect_time;$upstream_status", "$mp_after_once",
@@ -35,6 +26,26 @@ func (d *draft) routing() directives {
 		lines = append(lines, d.debugHeaders()...)
 	}
 	return append(lines, d.bucketMaps()...)
+}
+
+// methodClasses maps a request to the class that says how it may be sent:
+//
+//	safe    new may get it again, and old after new
+//	stream  the same, and the answer may be silent for long
+//	once    new may have processed it, so it must not be sent to old again; nginx
+//	        itself sends it once, also where new has several addresses
+//	single  the same, but nginx would send it to the next address
+//
+// A method has no small letters, so "GETstream" is a GET for a stream.
+func methodClasses() *directive {
+	var pairs []string
+	for _, method := range []string{"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "PROPFIND", "REPORT", "SEARCH"} {
+		pairs = append(pairs, method, "safe", method+"stream", "stream", method+"upgrade", "stream", method+"streamupgrade", "stream")
+	}
+	for _, method := range []string{"POST", "PATCH", "LOCK"} {
+		pairs = append(pairs, method, "once", method+"stream", "once", method+"upgrade", "once", method+"streamupgrade", "once")
+	}
+	return mapping("$request_method$mp_stream$mp_connection", "$mp_class", append(pairs, "default", "single")...)
 }
 
 // streams gives the maps that find the requests for a stream, see streamLocation. A
@@ -55,7 +66,7 @@ func (d *draft) streams() directives {
 // user key. The salt of a service is a variable, so the number of pairs does not
 // grow with the number of services.
 func (d *draft) bucketMaps() directives {
-	lines := buckets("dice", "$request_id")
+	lines := buckets("dice", "$hostname:$connection:$connection_requests")
 	if d.any((*migration.Service).Sticky) {
 		lines = append(lines, stickyValues()...)
 	}

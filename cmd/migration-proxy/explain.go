@@ -44,7 +44,6 @@ func (o *explainOptions) flags(cmd *cobra.Command) {
 	flags.StringArrayVar(&q.Cookies, "cookie", nil, "cookie NAME=VALUE; may be repeated")
 	flags.StringVar(&q.IP, "ip", "", "address that the request comes from")
 	flags.StringVar(&q.ForwardedFor, "forwarded-for", "", "X-Forwarded-For; used if --ip is a trusted proxy")
-	flags.StringVar(&q.RequestID, "request-id", "", "nginx's $request_id, which decides with strategy weight")
 	flags.BoolVar(&q.Direct, "direct", false, "the request comes in on the always-new listener")
 	flags.BoolVar(&q.Tripped, "tripped", false, "as if the service's fallback had tripped")
 	flags.StringVarP(&o.output, "output", "o", "text", "text or json")

@@ -150,14 +150,13 @@ func (r *rig) run(t *testing.T, generated nginxgen.Config) {
 	}
 }
 
-// diceHeader shows $request_id, which decides the side of a request without a user.
-// Behind a trusted proxy no backend gets to know it.
+// diceHeader shows what nginx hashes for a request without a user.
 const diceHeader = "X-Test-Dice"
 
 // withDice adds diceHeader where the debug headers are.
 func withDice(text string) string {
 	const debug = "add_header X-Migration-Side "
-	return strings.ReplaceAll(text, debug, "add_header "+diceHeader+" $request_id always;\n"+debug)
+	return strings.ReplaceAll(text, debug, "add_header "+diceHeader+" $hostname:$connection:$connection_requests always;\n"+debug)
 }
 
 // startNginx runs nginx with a config until the test ends.

@@ -107,7 +107,8 @@ func user(i int) string { return fmt.Sprintf("X-User-ID: user-%d\r\n", i) }
 func splitTable(t testing.TB) (*migration.Table, nginxgen.Endpoints) {
 	table := loadTable(t, `
 services:
-  - {name: weight, old_host: weight.example.com, old_backend: "http://old.internal", new_host: new.example.com, new_backend: "http://new.internal", migration: {enabled: true, strategy: weight}}
+  - {name: weight, old_host: weight.example.com, old_backend: "http://old.internal", new_host: new.example.com, new_backend: "http://new.internal", migration: {enabled: true, strategy: weight, percentage: 0.5}}
+  - {name: whole, old_host: whole.example.com, old_backend: "http://old.internal", new_host: new.example.com, new_backend: "http://new.internal", migration: {enabled: true, strategy: weight, percentage: 20}}
   - {name: users, old_host: users.example.com, old_backend: "http://old.internal", new_host: new.example.com, new_backend: "http://new.internal", migration: {enabled: true, strategy: user_hash}}
 `)
 	return table, nginxgen.Endpoints{
@@ -127,8 +128,12 @@ func TestSharesAreExact(t *testing.T) {
 	r := startRigAt(t, table, endpoints, nil)
 	proxy := r.params.Listen.String()
 	for _, share := range []migration.Share{50, 100, 2000, 5000, 9999} {
-		r.setShare(t, "weight", share)
-		dice := func() float64 { return deviations(sendMany(t, proxy, "weight.example.com", 20000, anonymous), share) }
+		service := "weight"
+		if share.Whole() {
+			service = "whole"
+		}
+		r.setShare(t, migration.Name(service), share)
+		dice := func() float64 { return deviations(sendMany(t, proxy, service+".example.com", 20000, anonymous), share) }
 		// Random requests exceed three deviations once in 370 times, and twice in
 		// a row once in 137,000.
 		if first := dice(); first > 3 {

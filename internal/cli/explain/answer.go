@@ -74,7 +74,7 @@ func (a Answer) side() string {
 	case a.Service == "":
 		return "none"
 	case a.Open:
-		return fmt.Sprintf("open: new for %s %% of such requests (--request-id throws the dice)", a.share)
+		return fmt.Sprintf("open: new for %s %% of such requests", a.share)
 	}
 	return a.Side
 }

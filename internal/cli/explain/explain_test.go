@@ -50,11 +50,9 @@ func TestTable(t *testing.T) {
 		want     []string // lines
 	}{
 		{"open", explain.Question{Host: "shop.example.com"},
-			[]string{"side     open: new for 20 % of such requests (--request-id throws the dice)\n", "service  shop\n", "reason   weight: "}},
+			[]string{"side     open: new for 20 % of such requests\n", "service  shop\n", "reason   weight: "}},
 		{"rule by the client behind a trusted proxy", explain.Question{Host: "shop.example.com", IP: "192.168.0.1", ForwardedFor: "10.1.2.3"},
 			[]string{"side     new\n", "reason   ip_rule[0]: ", "client   10.1.2.3\n"}},
-		{"bucket", explain.Question{Host: "shop.example.com", RequestID: "0123456789abcdef0123456789abcdef"},
-			[]string{" of 0 to 9999\n", "share    20 %: buckets below 2000 go to new\n"}},
 		{"no service", explain.Question{Host: "other.example.com"}, []string{"side    none\n", "reason  unknown_host: "}},
 		{"sticky cookie", explain.Question{Host: "users.example.com", Cookies: []string{"a=b", "migration-proxy=1999"}},
 			[]string{"side     new\n", "reason   user_hash: cookie migration-proxy falls into bucket 1999, which is below 2000", "bucket   1999 of 0 to 9999\n"}},

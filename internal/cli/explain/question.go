@@ -17,7 +17,6 @@ type Question struct {
 	Cookies      []string // NAME=VALUE
 	ForwardedFor string
 	IP           string // "" is not known
-	RequestID    string // "" is not known
 	Direct       bool   // the request came in on the always-new listener
 	Tripped      bool   // the service's fallback has tripped
 }
@@ -95,7 +94,7 @@ func (r Request) Decide(table *migration.Table) Answer {
 	client := migration.ClientAddress(r.peer, forwarded, table.Global().TrustedProxies)
 	decision := table.Decide(migration.Request{
 		Host: r.question.Host, Target: r.question.Path, Header: migration.FoldHeaders(r.header, true),
-		Client: client, Dice: r.question.RequestID, Direct: r.question.Direct, Tripped: r.question.Tripped,
+		Client: client, Direct: r.question.Direct, Tripped: r.question.Tripped,
 	})
 	return newAnswer(decision, client)
 }
