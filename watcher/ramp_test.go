@@ -125,7 +125,7 @@ func (env *rampEnv) stored(name string) (float64, ramp.State) {
 	if err != nil {
 		return -1, ramp.State{}
 	}
-	require.Equal(env, positions.Services[name].Share, state.Position.Percent(), "one write")
+	require.InDelta(env, positions.Services[name].Share, state.Position.Percent(), 1e-9, "one write")
 	return positions.Services[name].Share, state
 }
 
@@ -218,7 +218,7 @@ func TestRampInEachState(t *testing.T) {
 	env.reach("waiting", func(_ float64, state ramp.State) bool { return state.Command == "9" })
 	for name, was := range before {
 		at, now := env.stored(name)
-		require.Equal(t, was.Position.Percent(), at, name)
+		require.InDelta(t, was.Position.Percent(), at, 1e-9, name)
 		if name != "waiting" && name != "cooling" {
 			require.Equal(t, was.Phase, now.Phase, name)
 			require.True(t, was.Since.Equal(now.Since), "%s: it goes on", name)
