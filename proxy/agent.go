@@ -224,6 +224,12 @@ func (a *Agent) SetFallback(name migration.Name, phase status.Phase, reason stri
 	a.inbox.put(func(l *agentLoop) { l.fallbacks[name] = fallbackState{phase, reason} })
 }
 
+// SetPositions says how far the ramps of services have come: their shares are at most
+// these. A service with a ramp that is missing here gets 0. It takes the map over.
+func (a *Agent) SetPositions(positions map[migration.Name]migration.Share) {
+	a.inbox.put(func(l *agentLoop) { l.positions = positions })
+}
+
 // Drain makes every response ask its client to reconnect, so that clients move
 // to other replicas before this one ends. It has no effect on an nginx that
 // does not need it (nginxgen.Version.NeedsDrain).

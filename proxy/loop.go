@@ -70,6 +70,7 @@ type agentLoop struct {
 	addresses    changedAddresses
 
 	fallbacks      map[migration.Name]fallbackState
+	positions      map[migration.Name]migration.Share // of ramps; never changed
 	applied        map[migration.Name]weights.State
 	lastNumber     int // of a version, valid or not
 	rejected       *status.Rejected

@@ -23,6 +23,7 @@ type loopState struct {
 	digest      string      // of the nginx config that was read back
 	reloads     int
 	fallbacks   map[migration.Name]fallbackState
+	positions   map[migration.Name]migration.Share
 }
 
 // publish replaces the published state.
@@ -33,6 +34,7 @@ func (l *agentLoop) publish() {
 		config:      status.Config{Since: l.since, Rejected: l.rejected, Results: maps.Clone(l.results)},
 		reloads:     l.reloads,
 		fallbacks:   maps.Clone(l.fallbacks),
+		positions:   l.positions,
 	}
 	if l.served != nil {
 		next.digest = l.served.config.Digest
@@ -118,7 +120,8 @@ func (a *Agent) services(state *loopState) []status.Service {
 			OldHost:    string(s.OldHost),
 			PathPrefix: string(s.PathPrefix),
 			Strategy:   string(s.Strategy),
-			Share:      s.EffectiveShare().Percent(),
+			Share:      s.ShareAt(state.positions[s.Name]).Percent(),
+			Ramp:       rampOf(s, state.positions[s.Name]),
 			RulesToNew: len(s.RulesTo(migration.New)) > 0,
 			Old:        a.side(s.OldBackend, state.served, names),
 			New:        a.side(s.NewBackend, state.served, names),
@@ -129,6 +132,14 @@ func (a *Agent) services(state *loopState) []status.Service {
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// rampOf is what limits the share of a service; nil without a ramp.
+func rampOf(s *migration.Service, position migration.Share) *status.Ramp {
+	if s.Ramp == nil {
+		return nil
+	}
+	return &status.Ramp{Ceiling: s.EffectiveShare().Percent(), Position: position.Percent(), Advise: s.Ramp.Advise}
 }
 
 // certificateProblem is about the files that verify new, and those that prove who we

@@ -40,17 +40,17 @@ func effectiveShare(weight weights.State) migration.Share {
 
 // weightOf is the weight that a service of the table in force must have now.
 func (l *agentLoop) weightOf(served *migration.Service) weights.State {
-	fallback := l.fallbacks[served.Name]
 	if l.wanted != nil {
 		if wanted := l.wanted.table.Service(served.Name); wanted != nil {
-			return weightDuringChange(served, wanted, fallback)
+			return weightDuringChange(l.weight(served), l.weight(wanted))
 		}
 	}
-	return weight(served, fallback)
+	return l.weight(served)
 }
 
-func weight(s *migration.Service, fallback fallbackState) weights.State {
-	return weights.State{Share: s.Share, Enabled: s.Enabled, Tripped: fallback.tripped()}
+// weight is the weight of a service of any table.
+func (l *agentLoop) weight(s *migration.Service) weights.State {
+	return weights.State{Share: s.ShareAt(l.positions[s.Name]), Enabled: s.Enabled, Tripped: l.fallbacks[s.Name].tripped()}
 }
 
 // weightDuringChange is the weight of a service until the wanted table is in
@@ -62,8 +62,7 @@ func weight(s *migration.Service, fallback fallbackState) weights.State {
 //	20 %     10 %       10 %
 //	20 %     disabled   disabled
 //	disabled 20 %       disabled
-func weightDuringChange(served, wanted *migration.Service, fallback fallbackState) weights.State {
-	now, next := weight(served, fallback), weight(wanted, fallback)
+func weightDuringChange(now, next weights.State) weights.State {
 	if !next.Enabled {
 		return next
 	}
@@ -79,7 +78,7 @@ func (l *agentLoop) applyNewWeights(table *migration.Table) {
 		s := &services[i]
 		if l.table() == nil || l.table().Service(s.Name) == nil {
 			l.restoreTrip(s.Name)
-			l.applyWeight(s.Name, weight(s, l.fallbacks[s.Name]))
+			l.applyWeight(s.Name, l.weight(s))
 		}
 	}
 }

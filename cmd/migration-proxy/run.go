@@ -16,6 +16,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/proxy/configsync"
 	"github.com/migration-proxy/migration-proxy/proxy/dataplane"
+	"github.com/migration-proxy/migration-proxy/proxy/positions"
 	"github.com/migration-proxy/migration-proxy/watcher"
 )
 
@@ -69,7 +70,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	o.listeners.flags(cmd)
 	flags := cmd.Flags()
 	o.dataPlane.HTTP = listen.OnLoopback(names.HTTPPort)
-	flags.Var(&o.dataPlane.HTTP, "http", "where /health, /ready, /metrics and /status are; without --local-config the default is "+listen.OnAll(names.HTTPPort).String())
+	flags.Var(&o.dataPlane.HTTP, "http", "where /health, /ready, /metrics, /status and /evidence are; without --local-config the default is "+listen.OnAll(names.HTTPPort).String())
 	flags.StringVar(&o.file, "local-config", "", "migration config to serve, instead of the ConfigMap")
 	flags.StringVar(&o.cluster.namespace, "namespace", "", "namespace of ConfigMap "+names.ConfigMap+"; the pod's or the kubeconfig's")
 	flags.StringVar(&o.dataPlane.RuntimeDir, "runtime-dir", dataplane.DefaultRuntimeDir(), "the one directory that is written to; best in memory")
@@ -149,5 +150,6 @@ func (o *runOptions) source() (configsync.Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w; set $KUBECONFIG, or name a config file with --local-config", err)
 	}
+	o.dataPlane.Positions = positions.ConfigMap{Object: cluster.ConfigMap(names.RampMap, log)}
 	return configsync.NewConfigMap(cluster.ConfigMap(names.ConfigMap, log), watcher.ControllerLag), nil
 }

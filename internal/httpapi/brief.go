@@ -15,6 +15,7 @@ type briefService struct {
 	OldHost    string       `json:"old_host"`
 	PathPrefix string       `json:"path_prefix"`
 	Share      float64      `json:"share_percent"`
+	Ramp       *status.Ramp `json:"ramp,omitempty"`
 	Phase      status.Phase `json:"phase"`
 	Reason     string       `json:"reason,omitempty"`
 	Old        briefSide    `json:"old"`
@@ -32,7 +33,7 @@ type briefSide struct {
 func brief(whole status.Status) briefStatus {
 	short := briefStatus{Status: whole, Services: make([]briefService, len(whole.Services))}
 	for i, s := range whole.Services {
-		short.Services[i] = briefService{s.Name, s.OldHost, s.PathPrefix, s.Share, s.Phase, s.Reason, briefSide{s.Old.Addresses, s.Old.Unresolved}, s.Strategy, s.RulesToNew, s.Split}
+		short.Services[i] = briefService{s.Name, s.OldHost, s.PathPrefix, s.Share, s.Ramp, s.Phase, s.Reason, briefSide{s.Old.Addresses, s.Old.Unresolved}, s.Strategy, s.RulesToNew, s.Split}
 	}
 	return short
 }

@@ -95,9 +95,11 @@ type Service struct {
 	PathPrefix string `json:"path_prefix"`
 	// Strategy is the strategy of the config: weight, user_hash and so on.
 	Strategy string `json:"strategy"`
-	// Share is the percentage of requests that the config wants at new, 0 to 100. It
+	// Share is the percentage of requests that config and ramp want at new, 0 to 100. It
 	// is 0 while the service is disabled and for the strategies header and ip.
 	Share float64 `json:"share_percent"`
+	// Ramp is what Share is the smaller one of; nil without a ramp.
+	Ramp *Ramp `json:"ramp,omitempty"`
 	// Phase is where the service is in its migration.
 	Phase Phase `json:"phase"`
 	// Reason is why the service has this phase, or "".
@@ -120,6 +122,16 @@ type Service struct {
 	Old Side `json:"old"`
 	// New is the state of the new backend.
 	New Side `json:"new"`
+}
+
+// Ramp is what limits the share of a service with a ramp.
+type Ramp struct {
+	// Ceiling is the percentage of the config; 0 while the service is disabled.
+	Ceiling float64 `json:"ceiling_percent"`
+	// Position is how far the ramp has come, as this replica knows it.
+	Position float64 `json:"position_percent"`
+	// Advise says that the ramp moves nothing: Share is Ceiling.
+	Advise bool `json:"advise,omitempty"`
 }
 
 // Side is the state of one backend of a service. Rates and latencies cover the

@@ -21,6 +21,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/proxy/breaker"
 	"github.com/migration-proxy/migration-proxy/proxy/cacheroom"
 	"github.com/migration-proxy/migration-proxy/proxy/configsync"
+	"github.com/migration-proxy/migration-proxy/proxy/positions"
 )
 
 // forwardChunks is how many chunks of the access log, 256 KB each, may wait
@@ -37,6 +38,7 @@ type dataPlane struct {
 	breaker   *breaker.Breaker
 	counters  *accesslog.Counters
 	cache     *cacheroom.Guard
+	positions *positions.Follower
 	forwarder *accesslog.Forwarder // nil: the access log is off
 	server    *httpapi.Server
 	listener  net.Listener
@@ -56,6 +58,7 @@ func newDataPlane(ctx context.Context, options Options) (*dataPlane, error) {
 		p.checkPorts,
 		p.openAccessLog,
 		p.loadBreaker,
+		p.loadPositions,
 		p.prepareSync,
 		p.listenHTTP,
 	} {
@@ -133,6 +136,15 @@ func (p *dataPlane) loadBreaker(context.Context) error {
 	p.breaker = breaker.New(breaker.Options{
 		StateFile: p.runtimeFile("fallback.json"), Agent: p.agent, Counters: p.counters,
 		Roots: p.params.CAFile, Log: p.log,
+	})
+	return nil
+}
+
+// loadPositions makes the follower of ramps, which reads the positions of before a
+// restart.
+func (p *dataPlane) loadPositions(context.Context) error {
+	p.positions = positions.New(positions.Options{
+		Source: p.options.Positions, Agent: p.agent, Counters: p.counters, File: p.runtimeFile("positions.json"), Log: p.log,
 	})
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/internal/listen"
 	"github.com/migration-proxy/migration-proxy/proxy/configsync"
+	"github.com/migration-proxy/migration-proxy/proxy/positions"
 )
 
 // MaxRuntimeDir is the maximum length of the runtime directory's path in bytes.
@@ -22,19 +23,20 @@ const (
 )
 
 // Options are the parts of a data plane that the command line chooses. All but
-// BehindControllers are required.
+// Positions and BehindControllers are required.
 type Options struct {
 	Source     configsync.Source
-	Listen     listen.Address // traffic that the migration config decides
-	ListenNew  listen.Address // traffic that always goes to new
-	ListenGRPC listen.Address // HTTP/2 of the services with protocol grpc
-	HTTP       listen.Address // the HTTP API
-	RuntimeDir string         // absolute, at most MaxRuntimeDir bytes
-	Nginx      string         // path or name of the binary
-	Workers    int            // nginx worker processes
-	Drain      time.Duration  // how long the ports stay open after SIGTERM
-	AccessLog  string         // a file, AccessLogStdout or AccessLogOff
-	Version    string         // of this program, for the status
+	Positions  positions.Source // of the ramps; nil: this process decides them
+	Listen     listen.Address   // traffic that the migration config decides
+	ListenNew  listen.Address   // traffic that always goes to new
+	ListenGRPC listen.Address   // HTTP/2 of the services with protocol grpc
+	HTTP       listen.Address   // the HTTP API
+	RuntimeDir string           // absolute, at most MaxRuntimeDir bytes
+	Nginx      string           // path or name of the binary
+	Workers    int              // nginx worker processes
+	Drain      time.Duration    // how long the ports stay open after SIGTERM
+	AccessLog  string           // a file, AccessLogStdout or AccessLogOff
+	Version    string           // of this program, for the status
 	Log        *slog.Logger
 	// BehindControllers is that of nginxgen.Params.
 	BehindControllers bool

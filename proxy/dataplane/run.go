@@ -11,6 +11,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
 	"github.com/migration-proxy/migration-proxy/proxy/breaker"
 	"github.com/migration-proxy/migration-proxy/proxy/cacheroom"
+	"github.com/migration-proxy/migration-proxy/proxy/positions"
 )
 
 // retryPause is the time before a part that failed begins again.
@@ -25,11 +26,12 @@ func (p *dataPlane) run(ctx context.Context) error {
 	defer end()
 	group.Go(func() error {
 		defer end()
-		return p.agent.Run(running, agentObserver{p.breaker, p.counters, p.cache})
+		return p.agent.Run(running, agentObserver{p.breaker, p.counters, p.cache, p.positions})
 	})
 	group.Go(func() error { return p.server.Run(lasting, p.listener) })
 	group.Go(func() error { p.readAccessLog(lasting); return nil })
 	group.Go(func() error { return p.sync.Run(running) })
+	group.Go(func() error { return p.followPositions(running) })
 	group.Go(func() error { p.runBreaker(running); return nil })
 	group.Go(func() error { return p.receiveFailures(running) })
 	group.Go(func() error { p.serveOperator(running); return nil })
@@ -37,16 +39,19 @@ func (p *dataPlane) run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// agentObserver tells the circuit breaker, the counters and the guard of the cache what the agent sees.
+// agentObserver tells the other parts what the agent sees.
 type agentObserver struct {
 	breaker  *breaker.Breaker
 	counters *accesslog.Counters
 	cache    *cacheroom.Guard
+
+	positions *positions.Follower
 }
 
 // ConfigApplied implements proxy.Observer.
 func (o agentObserver) ConfigApplied(table *migration.Table) {
 	o.counters.SetRoutes(table, time.Now())
+	o.positions.SetTable(table)
 	o.breaker.SetTable(table, time.Now())
 	o.cache.SetUsed(table.Global().CacheBytes > 0)
 }
@@ -97,6 +102,14 @@ func (p *dataPlane) startForwarder(ctx context.Context) (stop func()) {
 		cancel()
 		forwarding.Wait()
 	}
+}
+
+// followPositions follows the ramps.
+func (p *dataPlane) followPositions(ctx context.Context) error {
+	if !p.awaitRuntimeDir(ctx) {
+		return nil
+	}
+	return p.positions.Run(ctx)
 }
 
 // receiveFailures receives the failures of new as they happen.

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
@@ -21,12 +22,22 @@ func (p *dataPlane) briefStatus() status.Status {
 	document := p.agent.Status()
 	p.counters.FillSplits(document.Services, document.Now)
 	document.Log = p.counters.Log()
-	document.Ready = document.Ready && !p.draining.Load()
+	document.Ready = document.Ready && !p.draining.Load() && p.positionsProblem(document.Services) == nil
 	return document
 }
 
 // evidence is the document of /evidence.
 func (p *dataPlane) evidence() status.Evidence { return p.counters.Evidence(time.Now()) }
+
+// positionsProblem is an error for a moment after the start, while the service would get
+// 0 % because nobody has said how far its ramp is.
+func (p *dataPlane) positionsProblem(services []status.Service) error {
+	hasRamp := func(s status.Service) bool { return s.Ramp != nil }
+	if p.positions.Known() || !slices.ContainsFunc(services, hasRamp) {
+		return nil
+	}
+	return errors.New("the positions of the ramps are not known yet")
+}
 
 // ready is the answer of /ready: nil while new traffic may come.
 func (p *dataPlane) ready() error {
@@ -36,7 +47,7 @@ func (p *dataPlane) ready() error {
 	snapshot := p.agent.Status()
 	switch rejected := snapshot.Config.Rejected; {
 	case snapshot.Ready:
-		return nil
+		return p.positionsProblem(snapshot.Services)
 	case snapshot.Config.Digest != "" && snapshot.Nginx.PID != 0:
 		return p.agent.SideProblem()
 	case rejected != nil && len(rejected.Problems) > 0:

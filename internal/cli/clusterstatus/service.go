@@ -41,7 +41,7 @@ func Services(replicas []kube.Replica, table *migration.Table, state status.Clus
 		for _, own := range replica.Status.Services {
 			if rows[own.Name] == nil {
 				rows[own.Name] = &Service{Service: status.Service{
-					Name: own.Name, OldHost: own.OldHost, PathPrefix: own.PathPrefix, Strategy: own.Strategy, Share: own.Share,
+					Name: own.Name, OldHost: own.OldHost, PathPrefix: own.PathPrefix, Strategy: own.Strategy, Share: own.Share, Ramp: own.Ramp,
 				}}
 			}
 			rows[own.Name].add(replica.Pod, own)
@@ -82,6 +82,7 @@ func desired(s migration.Service) status.Service {
 // add adds the row of one replica. The service gets the worst phase.
 func (s *Service) add(pod string, own status.Service) {
 	s.Replicas = append(s.Replicas, ReplicaShare{pod, own.Share, own.Observed, own.ObservedRequests, own.Phase, own.Reason})
+	s.setRamp(own)
 	s.Observed = mean(s.Observed, float64(s.ObservedRequests), own.Observed, float64(own.ObservedRequests))
 	s.ObservedRequests += own.ObservedRequests
 	s.RulesToNew = s.RulesToNew || own.RulesToNew
@@ -91,6 +92,15 @@ func (s *Service) add(pod string, own status.Service) {
 	if own.Phase.WorseThan(s.Phase) {
 		s.Phase, s.Reason = own.Phase, own.Reason
 	}
+}
+
+// setRamp takes over how far the ramp is: only replicas know it. The lowest one counts,
+// as long as they differ.
+func (s *Service) setRamp(own status.Service) {
+	if own.Ramp == nil || s.Ramp != nil && s.Ramp.Position <= own.Ramp.Position {
+		return
+	}
+	s.Ramp, s.Share = own.Ramp, own.Share
 }
 
 // setPhase decides between the phase of the replicas and what the watcher has

@@ -66,7 +66,7 @@ func printTable(w io.Writer, rows [][]string) error {
 
 func (r serviceRow) cells(wide bool) []string {
 	cells := []string{
-		r.Name, r.OldHost, r.PathPrefix, strconv.FormatFloat(r.Share, 'f', -1, 64) + "%", r.observed, string(r.Phase),
+		r.Name, r.OldHost, r.PathPrefix, share(r.Service), r.observed, string(r.Phase),
 		decimal(r.Old.Rate) + "/" + decimal(r.New.Rate),
 		decimal(100*r.Old.Failed) + "%/" + decimal(100*r.New.Failed) + "%",
 		latency(r.Old.P50) + "/" + latency(r.New.P50),
@@ -76,6 +76,16 @@ func (r serviceRow) cells(wide bool) []string {
 		cells = append(cells, r.Strategy, strconv.FormatUint(r.New.Rescued, 10), r.Old.Backend, r.New.Backend)
 	}
 	return cells
+}
+
+// share is "5%", or "5% (of 100%)" while a ramp holds it below the percentage of the
+// config.
+func share(s status.Service) string {
+	text := strconv.FormatFloat(s.Share, 'f', -1, 64) + "%"
+	if s.Ramp != nil && s.Ramp.Ceiling > s.Share {
+		text += " (of " + strconv.FormatFloat(s.Ramp.Ceiling, 'f', -1, 64) + "%)"
+	}
+	return text
 }
 
 func decimal(value float64) string { return strconv.FormatFloat(value, 'f', 1, 64) }

@@ -167,3 +167,11 @@ func TestWatch(t *testing.T) {
 		require.Equal(t, "no proxy answers\n\n{\n  \"ready\": true\n}\n\n{\n  \"ready\": true\n}\n\n", text.String())
 	})
 }
+
+// TestShareOfARamp: both numbers while they differ.
+func TestShareOfARamp(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "5%", share(status.Service{Share: 5}))
+	require.Equal(t, "5% (of 100%)", share(status.Service{Share: 5, Ramp: &status.Ramp{Ceiling: 100, Position: 5}}))
+	require.Equal(t, "25%", share(status.Service{Share: 25, Ramp: &status.Ramp{Ceiling: 25, Position: 50}}))
+}

@@ -64,9 +64,19 @@ func (c change) note(now status.Service) string {
 		return fmt.Sprintf("note: the service is %s: %s\n", now.Phase, now.Reason)
 	case toNew && c.is.Share > 0 && c.is.EffectiveShare() == 0:
 		return fmt.Sprintf("note: the percentage moves nobody, for the strategy is %s: only rules send requests to new\n", c.is.Strategy)
+	case toNew && c.is.Ramp != nil && !c.is.Ramp.Advise && (now.Ramp == nil || now.Share < c.is.Share.Percent()):
+		return fmt.Sprintf("note: the percentage is the ceiling of a ramp, which goes there step by step%s; 'migration-proxy ramp %s skip' takes the next step now\n", rampAt(now), name)
 	case c.is.Enabled && c.is.Share == 0 && len(rules) > 0:
 		return fmt.Sprintf("note: %s come before the percentage and send requests to new; 'migration-proxy update %s off' sends all to old\n",
 			strings.Join(rules, ", "), name)
 	}
 	return ""
+}
+
+// rampAt is where the ramp is, if that is known.
+func rampAt(now status.Service) string {
+	if now.Ramp == nil {
+		return ""
+	}
+	return fmt.Sprintf(" and is at %g %%", now.Ramp.Position)
 }

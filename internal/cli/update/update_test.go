@@ -25,6 +25,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/migration"
 )
 
 const shop = `services:
@@ -66,6 +67,21 @@ func TestNoteAboutThePhase(t *testing.T) {
 	require.Empty(t, planned(t, "0").note(fallenBack))
 	require.Empty(t, planned(t, "50").note(status.Service{Phase: status.Migrating}))
 	require.Empty(t, planned(t, "50").note(status.Service{}))
+}
+
+// TestNoteAboutARamp: the percentage is only its ceiling, which a ramp that is there, or
+// one that only advises, need not be told.
+func TestNoteAboutARamp(t *testing.T) {
+	t.Parallel()
+	c := planned(t, "50")
+	c.is.Ramp = &migration.Ramp{}
+	now := status.Service{Phase: status.Migrating, Share: 5, Ramp: &status.Ramp{Ceiling: 50, Position: 5}}
+	require.Contains(t, c.note(now), "the ceiling of a ramp, which goes there step by step and is at 5 %; 'migration-proxy ramp ")
+	require.Contains(t, c.note(status.Service{}), "step by step; ")
+	now.Share, now.Ramp.Position = 50, 50
+	require.Empty(t, c.note(now))
+	c.is.Ramp.Advise = true
+	require.Empty(t, c.note(status.Service{}))
 }
 
 // TestNoteAboutADeviation: who changes a share learns that the one before had not
