@@ -79,13 +79,14 @@ var table = map[string]Package{
 	"proxy/dataplane": {
 		Imports: []string{
 			"migration", "nginxgen", "internal/httpapi", "internal/listen", "internal/status",
-			"proxy", "proxy/accesslog", "proxy/breaker", "proxy/cacheroom", "proxy/configsync", "proxy/positions", prometheus, "golang.org/x/sync",
+			"proxy", "proxy/accesslog", "proxy/breaker", "proxy/cacheroom", "proxy/configsync", "proxy/localramp", "proxy/positions", prometheus, "golang.org/x/sync",
 		},
 		Tests: otherTests,
 	},
-	"proxy/errorlog": {Imports: []string{"migration", "fallback"}, Tests: pureTests, Pure: true},
-	"proxy/health":   {Imports: []string{"migration", "fallback"}, Tests: otherTests},
-	"proxy/nginx":    {Imports: []string{"migration", "nginxgen", "internal/atomicfile", "golang.org/x/sys"}, Tests: otherTests},
+	"proxy/errorlog":  {Imports: []string{"migration", "fallback"}, Tests: pureTests, Pure: true},
+	"proxy/health":    {Imports: []string{"migration", "fallback"}, Tests: otherTests},
+	"proxy/nginx":     {Imports: []string{"migration", "nginxgen", "internal/atomicfile", "golang.org/x/sys"}, Tests: otherTests},
+	"proxy/localramp": {Imports: []string{"migration", "internal/atomicfile", "internal/status", "ramp"}, Tests: otherTests},
 	"proxy/positions": {
 		Imports: []string{"migration", "internal/atomicfile", "internal/kube", "internal/status", "k8s.io/api"},
 		Tests:   otherTests,
@@ -177,7 +178,7 @@ var table = map[string]Package{
 	"cmd/migration-proxy": {
 		Imports: []string{
 			"config", "fallback", "ingressgen", "internal/cli/...", "internal/demo", "internal/kube", "internal/listen", "internal/logging",
-			"internal/manager", "internal/names", "migration", "nginxgen", "proxy/breaker", "proxy/configsync", "proxy/dataplane", "proxy/positions", "scan", "watcher",
+			"internal/manager", "internal/names", "migration", "nginxgen", "proxy/breaker", "proxy/configsync", "proxy/dataplane", "proxy/localramp", "proxy/positions", "scan", "watcher",
 			clientGo, "k8s.io/apimachinery", "github.com/spf13/cobra", "github.com/spf13/pflag",
 		},
 		Tests: otherTests,

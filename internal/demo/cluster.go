@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -17,6 +18,8 @@ const (
 	clusterHeader = "X-Demo-Cluster"
 	// idHeader identifies a request: it shows how often the request arrived.
 	idHeader = "X-Demo-Id"
+	// catalogPath is the one path of service catalog.
+	catalogPath = "/catalog"
 	// reviveTimeout is how long revive waits for the port to be free.
 	reviveTimeout = 5 * time.Second
 )
@@ -27,6 +30,9 @@ type cluster struct {
 	host        string           // the only host that is answered; "" is all
 	certificate *tls.Certificate // nil: plain HTTP
 	address     string           // 127.0.0.1:PORT, the same after revive
+
+	asked     atomic.Int64 // requests for catalogPath
+	failEvery atomic.Int64 // one of so many of them gets 500
 
 	mu      sync.Mutex
 	server  *http.Server // nil while the cluster is killed
@@ -69,6 +75,10 @@ func (c *cluster) handle(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(clusterHeader, c.name)
 	if c.host != "" && r.Host != c.host {
 		http.Error(w, fmt.Sprintf("cluster %s does not serve host %q", c.name, r.Host), http.StatusMisdirectedRequest)
+		return
+	}
+	if every := c.failEvery.Load(); r.URL.Path == catalogPath && every > 0 && c.asked.Add(1)%every == 0 {
+		http.Error(w, "out of luck", http.StatusInternalServerError)
 		return
 	}
 	_, _ = fmt.Fprintf(w, "cluster %s: %s http://%s%s\n", c.name, r.Method, r.Host, r.URL.Path)

@@ -68,7 +68,7 @@ func Run(ctx context.Context, options Options) (err error) {
 // that did not hold are counted and reported at the end.
 func (d *demo) play(ctx context.Context) error {
 	d.introduce()
-	d.traffic = startTraffic(ctx, d.listen)
+	d.traffic = startTraffic(ctx, request{proxy: d.listen, host: "shop.example.com", path: "/orders"}, rate)
 	defer d.traffic.stop()
 	for _, step := range []func(context.Context) error{
 		d.startOnOld,
@@ -79,6 +79,7 @@ func (d *demo) play(ctx context.Context) error {
 		d.moveBack,
 		d.matchHeaderRule,
 		d.keepUsersOnTheirSide,
+		d.climb,
 		d.killNew,
 		d.reviveNew,
 		d.moveBackAtTheEnd,

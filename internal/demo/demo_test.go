@@ -101,7 +101,7 @@ func TestClientReportsARepeatedRequest(t *testing.T) {
 func TestTraffic(t *testing.T) {
 	t.Parallel()
 	old := startCluster(t, &cluster{name: "new"})
-	traffic := startTraffic(t.Context(), old.address)
+	traffic := startTraffic(t.Context(), request{proxy: old.address, host: "shop.example.com", path: "/orders"}, rate)
 	seen, err := traffic.watch(t.Context(), 40)
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, seen.sent, 40)

@@ -23,7 +23,7 @@ const configFile = "migration.yaml"
 
 // configText is the config of the demo. The verbs are the addresses of the two
 // clusters and the path of new's CA.
-const configText = `# Two services of one team. Everything is prepared and still on old.
+const configText = `# Three services of one team. Everything is prepared and still on old.
 services:
   - name: shop
     old_host: shop.example.com
@@ -52,7 +52,26 @@ services:
       strategy: user_hash
       hash_key: header:X-User-ID
       percentage: 0
+  - name: catalog
+    old_host: catalog.example.com
+    old_backend: http://%[1]s
+    new_host: shop.new.example.com
+    new_backend: https://%[2]s
+    tls: {ca_file: %[3]s}
+    migration:
+      enabled: true
+      strategy: weight
+      percentage: 0
+      ramp:
+        steps: [20, 50]
+        hold: 1s
+        judge: {failures: {tolerate: 1, exclude: 3}, slow: {tolerate: 5, exclude: 20, allow: 1s}, max_extra: 1, min_requests: 300}
+        back: {to: previous, by: 30, every: 1s}
+    fallback: {max_failures: 500, failure_window: 3, recovery_time: 2}
 `
+
+// rampInterval is the length of a slot in which a ramp compares new with old.
+const rampInterval = 500 * time.Millisecond
 
 // statusTimeout is the time limit of one question to the proxy.
 const statusTimeout = 3 * time.Second
@@ -143,7 +162,7 @@ func (s *sandbox) startProxy(nginx string) error {
 	s.proxy = s.program(context.Background(), "run",
 		"--listen", s.listen, "--listen-new", listenNew, "--http", s.http,
 		"--runtime-dir", filepath.Join(s.dir, "run"), "--access-log", filepath.Join(s.dir, "access.log"),
-		"--nginx", nginx)
+		"--nginx", nginx, "--ramp-interval", rampInterval.String())
 	s.proxy.Stdout, s.proxy.Stderr = log, log
 	if err := s.proxy.Start(); err != nil {
 		return err

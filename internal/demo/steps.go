@@ -152,18 +152,7 @@ func (d *demo) explainLostPosts() string {
 }
 
 // shop is the status of service shop; empty if the proxy does not answer.
-func (d *demo) shop(ctx context.Context) status.Service {
-	proxy, err := d.status(ctx)
-	if err != nil {
-		return status.Service{}
-	}
-	for _, service := range proxy.Services {
-		if service.Name == "shop" {
-			return service
-		}
-	}
-	return status.Service{}
-}
+func (d *demo) shop(ctx context.Context) status.Service { return d.service(ctx, "shop") }
 
 func (d *demo) reviveNew(ctx context.Context) error {
 	d.beginStep("New is back; nobody types anything")

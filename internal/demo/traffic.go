@@ -58,17 +58,18 @@ func (c *counts) totalFailed() int { return c.failed[http.MethodGet] + c.failed[
 
 // traffic is clients that never stop, and all results that they got.
 type traffic struct {
-	proxy   string
+	request // of the clients: proxy, host and path
 	cancel  context.CancelFunc
 	clients sync.WaitGroup
 	mu      sync.Mutex
 	results []result
 }
 
-// startTraffic sends requests to the proxy until stop is called or ctx ends.
-func startTraffic(ctx context.Context, proxy string) *traffic {
+// startTraffic sends requests like the one, rate a second, until stop is called or ctx
+// ends.
+func startTraffic(ctx context.Context, like request, rate time.Duration) *traffic {
 	ctx, cancel := context.WithCancel(ctx)
-	t := &traffic{proxy: proxy, cancel: cancel}
+	t := &traffic{request: like, cancel: cancel}
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		schedule := &schedule{start: time.Now(), interval: 2 * time.Second / rate}
 		for range connectionsPerMethod {
@@ -107,10 +108,11 @@ func (t *traffic) run(ctx context.Context, method string, schedule *schedule) {
 		if !ok {
 			return
 		}
-		r := request{proxy: t.proxy, method: method, host: "shop.example.com", path: "/orders"}
+		r := t.request
+		r.method = method
 		id := ""
 		if method == http.MethodPost {
-			id = fmt.Sprintf("post-%d", number)
+			id = fmt.Sprintf("%s-%d", r.host, number)
 			r.body, r.header = `{"item":"one","amount":1}`, map[string]string{idHeader: id}
 		}
 		sent := time.Now()

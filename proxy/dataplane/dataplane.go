@@ -21,6 +21,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/proxy/breaker"
 	"github.com/migration-proxy/migration-proxy/proxy/cacheroom"
 	"github.com/migration-proxy/migration-proxy/proxy/configsync"
+	"github.com/migration-proxy/migration-proxy/proxy/localramp"
 	"github.com/migration-proxy/migration-proxy/proxy/positions"
 )
 
@@ -39,6 +40,7 @@ type dataPlane struct {
 	counters  *accesslog.Counters
 	cache     *cacheroom.Guard
 	positions *positions.Follower
+	ramps     *localramp.Ramps     // nil: positions come from a source
 	forwarder *accesslog.Forwarder // nil: the access log is off
 	server    *httpapi.Server
 	listener  net.Listener
@@ -141,11 +143,17 @@ func (p *dataPlane) loadBreaker(context.Context) error {
 }
 
 // loadPositions makes the follower of ramps, which reads the positions of before a
-// restart.
+// restart, and the ramps of a local config.
 func (p *dataPlane) loadPositions(context.Context) error {
 	p.positions = positions.New(positions.Options{
 		Source: p.options.Positions, Agent: p.agent, Counters: p.counters, File: p.runtimeFile("positions.json"), Log: p.log,
 	})
+	if p.options.Positions == nil {
+		p.ramps = localramp.New(localramp.Options{
+			Agent: p.agent, Counters: p.counters, Positions: p.positions,
+			RuntimeDir: p.options.RuntimeDir, Interval: p.options.Ramps, Log: p.log,
+		})
+	}
 	return nil
 }
 

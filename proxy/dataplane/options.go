@@ -23,7 +23,7 @@ const (
 )
 
 // Options are the parts of a data plane that the command line chooses. All but
-// Positions and BehindControllers are required.
+// Positions, Ramps and BehindControllers are required.
 type Options struct {
 	Source     configsync.Source
 	Positions  positions.Source // of the ramps; nil: this process decides them
@@ -34,6 +34,7 @@ type Options struct {
 	RuntimeDir string           // absolute, at most MaxRuntimeDir bytes
 	Nginx      string           // path or name of the binary
 	Workers    int              // nginx worker processes
+	Ramps      time.Duration    // between two steps of the ramps of this process; 0: the default
 	Drain      time.Duration    // how long the ports stay open after SIGTERM
 	AccessLog  string           // a file, AccessLogStdout or AccessLogOff
 	Version    string           // of this program, for the status

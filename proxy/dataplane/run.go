@@ -32,6 +32,7 @@ func (p *dataPlane) run(ctx context.Context) error {
 	group.Go(func() error { p.readAccessLog(lasting); return nil })
 	group.Go(func() error { return p.sync.Run(running) })
 	group.Go(func() error { return p.followPositions(running) })
+	group.Go(func() error { p.moveRamps(running); return nil })
 	group.Go(func() error { p.runBreaker(running); return nil })
 	group.Go(func() error { return p.receiveFailures(running) })
 	group.Go(func() error { p.serveOperator(running); return nil })
@@ -110,6 +111,13 @@ func (p *dataPlane) followPositions(ctx context.Context) error {
 		return nil
 	}
 	return p.positions.Run(ctx)
+}
+
+// moveRamps moves the ramps of a local config.
+func (p *dataPlane) moveRamps(ctx context.Context) {
+	if p.ramps != nil && p.awaitRuntimeDir(ctx) {
+		p.ramps.Run(ctx)
+	}
 }
 
 // receiveFailures receives the failures of new as they happen.

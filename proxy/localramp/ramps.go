@@ -1,0 +1,169 @@
+package localramp
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/ramp"
+)
+
+// DefaultInterval is the time between two ticks: the length of a slot of evidence.
+const DefaultInterval = 10 * time.Second
+
+// saveInterval is how often evidence is stored that led to no transition.
+const saveInterval = 30 * time.Second
+
+// Agent serves the config; *proxy.Agent implements it.
+type Agent interface {
+	Table() *migration.Table // in force, or nil
+	Status() status.Status
+}
+
+// Counters measure; *accesslog.Counters implements it.
+type Counters interface {
+	Evidence(now time.Time) status.Evidence
+}
+
+// Positions puts positions in force; *positions.Follower implements it.
+type Positions interface {
+	Set(status.Positions)
+}
+
+// Options are the parts of Ramps; all but Interval are required.
+type Options struct {
+	Agent      Agent
+	Counters   Counters
+	Positions  Positions
+	RuntimeDir string
+	Interval   time.Duration // DefaultInterval if 0
+	Log        *slog.Logger
+}
+
+// Ramps are the ramps of all services. Only the goroutine of Run uses them.
+type Ramps struct {
+	options   Options
+	checks    checks
+	states    map[migration.Name]ramp.State
+	positions status.Positions
+	before    status.Evidence // of the last tick
+	savedAt   time.Time
+	failed    bool // the last write failed
+}
+
+// New reads the states of before a restart. A state that cannot be read is logged.
+func New(options Options) *Ramps {
+	if options.Interval == 0 {
+		options.Interval = DefaultInterval
+	}
+	r := &Ramps{options: options, checks: newChecks(), states: map[migration.Name]ramp.State{}}
+	data, err := Read(options.RuntimeDir)
+	if err == nil {
+		r.states, err = parseStates(data[status.MachineKey])
+	}
+	if err != nil {
+		options.Log.Error("stored ramps not read, they begin at 0", "error", err)
+	}
+	return r
+}
+
+// Run ticks until ctx ends.
+func (r *Ramps) Run(ctx context.Context) {
+	ticker := time.NewTicker(r.options.Interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			r.tick(ctx, now)
+		}
+	}
+}
+
+// result is one service's step, which counts when it is written.
+type result struct {
+	state    ramp.State
+	decision ramp.Decision
+	position status.Position
+}
+
+func (r *Ramps) tick(ctx context.Context, now time.Time) {
+	table := r.options.Agent.Table()
+	if table == nil {
+		return
+	}
+	world := r.observe(ctx, table, now)
+	results := map[migration.Name]result{}
+	services := table.Services()
+	for i := range services {
+		if services[i].Ramp != nil {
+			results[services[i].Name] = r.step(world, &services[i])
+		}
+	}
+	r.before = world.evidence
+	if len(results) > 0 || len(r.states) > 0 {
+		r.finish(results, now)
+	}
+}
+
+func (r *Ramps) step(w *world, s *migration.Service) result {
+	before := r.states[s.Name]
+	known := r.positions.Services[string(s.Name)]
+	sample := w.sample(s, before.Position)
+	sample.Slot.Timed = known.SlowOld > 0
+	sample.Gates = r.checks.gates(s.Ramp)
+	after, decision := ramp.Step(ramp.ConfigOf(w.table, s), before, sample, w.now)
+	return result{after, decision, position(s, after.Position, w.slowBound(s.Name, known.SlowOld))}
+}
+
+// position has the bounds above which answers are slow: old's 99th percentile, for new
+// plus what the ramp allows.
+func position(s *migration.Service, share migration.Share, bound float64) status.Position {
+	p := status.Position{Share: share.Percent(), SlowOld: bound}
+	if bound > 0 {
+		p.SlowNew = bound + s.Ramp.Judge.SlowAllow.Seconds()
+	}
+	return p
+}
+
+// finish writes the results if they must be written now, and believes them then. When
+// they cannot be written, only the evidence is believed.
+func (r *Ramps) finish(results map[migration.Name]result, now time.Time) {
+	moved, next := len(results) != len(r.states), status.Positions{Services: map[string]status.Position{}}
+	for name, one := range results {
+		next.Services[string(name)] = one.position
+		moved = moved || one.moved()
+	}
+	if moved || r.failed || now.Sub(r.savedAt) >= saveInterval {
+		if err := r.save(results, next); err != nil {
+			r.options.Log.Error("ramps not written, they stay where they are", "error", err)
+			r.failed = true
+			return
+		}
+		r.failed, r.savedAt = false, now
+	}
+	r.states = make(map[migration.Name]ramp.State, len(results))
+	for name, one := range results {
+		r.states[name] = one.state
+		r.report(name, one.decision)
+	}
+	r.positions = next
+	r.options.Positions.Set(next)
+}
+
+func (o result) moved() bool { return o.decision.Transition || o.decision.Command != nil }
+
+func (r *Ramps) report(name migration.Name, d ramp.Decision) {
+	if !d.Transition && d.Command == nil {
+		return
+	}
+	level := slog.LevelInfo
+	if d.NeedsPerson || d.To < d.From {
+		level = slog.LevelWarn
+	}
+	r.options.Log.Log(context.Background(), level, "ramp transition", "service", name, "from", d.From, "to", d.To,
+		"phase", d.Phase, "reason", d.Reason, "why", d.Why, "by", d.By, "refused", d.Refused, "evidence", d.Summary.String())
+}
