@@ -24,13 +24,13 @@ func TestClusterCountsByID(t *testing.T) {
 	defer client.close()
 	for range 2 {
 		name, status, err := client.send(t.Context(), request{
-			proxy: old.address, method: http.MethodPost, host: "any.example.com", path: "/", header: map[string]string{idHeader: "post-1"},
+			proxy: old.address, method: http.MethodPost, host: "any.example.com", path: "/", header: map[string]string{idHeader: "shop.example.com-1"},
 		})
 		require.NoError(t, err)
 		require.Equal(t, "old", name)
 		require.Equal(t, http.StatusOK, status)
 	}
-	require.Equal(t, 2, old.count("post-1"))
+	require.Equal(t, 2, old.count("shop.example.com-1"))
 	require.Zero(t, old.count("post-2"))
 }
 
@@ -117,6 +117,6 @@ func TestTraffic(t *testing.T) {
 	require.Greater(t, total.sent, seen.sent)
 	ids := traffic.postIDs()
 	require.Len(t, ids, total.sent-total.gets)
-	require.Contains(t, ids, "post-1")
-	require.Equal(t, 1, old.count("post-1"))
+	require.Contains(t, ids, "shop.example.com-1")
+	require.Equal(t, 1, old.count("shop.example.com-1"))
 }
