@@ -15,7 +15,7 @@ MODULES   := ./... ./e2e/... ./bench/...
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo demo-cluster e2e e2e-figures gitops e2e-kind test check lint golden image faults bench fuzz controlplane clean need-go need-nginx need-haproxy need-namespaces need-bench
+.PHONY: help build install demo demo-cluster e2e e2e-figures gitops e2e-kind test check lint golden image faults bench fuzz hostile controlplane clean need-go need-nginx need-haproxy need-namespaces need-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -98,6 +98,11 @@ fuzz: need-go need-nginx ## Run each fuzz target for FUZZTIME (20s)
 	    $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package"; \
 	  done; \
 	done
+
+HOSTILE ?= 100000
+hostile: need-go need-nginx ## Try HOSTILE (100000) hostile configs with nginx, and as many forged Ingresses
+	MIGRATION_PROXY_HOSTILE=$(HOSTILE) $(GO) test -count=1 -v -timeout 180m -run '^TestManyHostileConfigs$$' ./nginxgen
+	MIGRATION_PROXY_FORGED=$(HOSTILE) $(GO) test -count=1 -v -timeout 180m -run '^TestManyForgedIngresses$$' ./webhook
 
 controlplane: need-go ## Build etcd, Kubernetes, Helm, cert-manager and HAProxy Ingress for tests (19 minutes the first time)
 	@GO=$(GO) hack/controlplane/build.sh

@@ -77,6 +77,7 @@ func TestValues(t *testing.T) {
 			"networkPolicy.trafficFrom[0].podSelector.matchLabels.a=b", "networkPolicy.statusFrom[0].ipBlock.cidr=10.0.0.0/8",
 			"networkPolicy.webhookFrom[0].namespaceSelector.matchLabels.a=b",
 		},
+		"namespaces":      {"webhook.namespaces={shop,partner}"},
 		"own certificate": {secret, "certs.caBundle=" + pem},
 		"less":            {"networkPolicy.enabled=false", "restoreOnUninstall=false", "proxy.accessLog=false", "proxy.workers=auto"},
 		"a digest":        {"image.digest=sha256:" + strings.Repeat("a", 64)},

@@ -2,6 +2,8 @@ package migration
 
 import (
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 )
 
@@ -37,9 +39,33 @@ var risks = []risk{
 	{"its hash_key is a cookie or header that changes when a user logs in or out, so users change sides and lose their sessions; use hash_key sticky, or an id that a user keeps", func(_ *Table, s *Service) bool {
 		return s.Strategy == StrategyUserHash && s.HashKey.Volatile()
 	}},
+	{"a backend is an address at which clouds give a machine its credentials, so that clients of the old host get them", func(_ *Table, s *Service) bool {
+		return s.OldBackend.isMetadata() || s.NewBackend.isMetadata()
+	}},
+	{"a file of tls is in a folder of secrets that Kubernetes mounts into each pod, and a token there is not for new", func(_ *Table, s *Service) bool {
+		return slices.ContainsFunc([]string{s.TLS.CAFile, s.TLS.ClientCertFile, s.TLS.ClientKeyFile}, isTokenFile)
+	}},
 	{"its ramp ends at 100 %, where no request is left at old to compare new with, so that only the fallback protects it there; end with 99, and write the last step when the migration ends", func(_ *Table, s *Service) bool {
 		return s.Ramp != nil && s.Ramp.Steps[len(s.Ramp.Steps)-1].To == FullShare
 	}},
+}
+
+// isMetadata tells whether a backend is the metadata service of a cloud.
+func (b Backend) isMetadata() bool {
+	addr, isAddress := b.Addr()
+	if !isAddress {
+		return b.Host == "metadata.google.internal" || b.Host == "metadata"
+	}
+	addr = addr.Unmap()
+	return addr.Is4() && addr.IsLinkLocalUnicast() || // 169.254.169.254 of most clouds, and others near it
+		slices.Contains([]string{"fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "168.63.129.16"}, addr.String())
+}
+
+// isTokenFile tells whether a file is where Kubernetes mounts the token of a pod. Only
+// ca.crt there is for others.
+func isTokenFile(file string) bool {
+	clean := strings.TrimPrefix(path.Clean(file), "/var")
+	return strings.HasPrefix(clean, "/run/secrets/kubernetes.io/") && path.Base(clean) != "ca.crt"
 }
 
 func (t *Table) newRisks(s *Service, before *Table) []string {

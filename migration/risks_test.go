@@ -102,3 +102,28 @@ services:
 	require.NoError(t, err)
 	require.Empty(t, table.Risks(nil))
 }
+
+// TestDangerousTargets: whoever may edit the config may name these; they are never meant.
+func TestDangerousTargets(t *testing.T) {
+	t.Parallel()
+	risks := func(old, tls string) []string {
+		table, err := config.Load("risks.yaml", []byte(`services:
+  - name: shop
+    old_host: shop.example.com
+    old_backend: `+old+`
+    new_host: shop.new.example.com
+    new_backend: https://shop.new.example.com
+    tls: {`+tls+`}
+`))
+		require.NoError(t, err)
+		return table.Risks(nil)
+	}
+	for _, old := range []string{"http://169.254.169.254", "http://169.254.170.2", `"http://[fd00:ec2::254]:80"`, "http://metadata.google.internal", "http://100.100.100.200"} {
+		require.Len(t, risks(old, ""), 1, old)
+		require.Contains(t, risks(old, "")[0], "credentials")
+	}
+	for _, file := range []string{"/var/run/secrets/kubernetes.io/serviceaccount/token", "/run/secrets/kubernetes.io/x/../serviceaccount/namespace"} {
+		require.Len(t, risks("http://old", "ca_file: "+file), 1, file)
+	}
+	require.Empty(t, risks("http://10.0.0.1", "ca_file: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt"))
+}

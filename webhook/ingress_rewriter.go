@@ -108,14 +108,14 @@ type ignoredJSON struct{}
 // UnmarshalJSON implements json.Unmarshaler.
 func (*ignoredJSON) UnmarshalJSON([]byte) error { return nil }
 
-// decodeIngress sets the namespace if the object has none: the API server fills
-// it in only after admission.
+// decodeIngress takes the namespace of the request: the API server fills that of the object
+// in only after admission, and what the object says may be forged.
 func decodeIngress(raw []byte, namespace string) (*networkingv1.Ingress, error) {
 	var partial partialIngress
 	if err := json.Unmarshal(raw, &partial); err != nil {
 		return nil, fmt.Errorf("read the Ingress: %w", err)
 	}
 	ingress := &networkingv1.Ingress{ObjectMeta: partial.Metadata.ObjectMeta, Spec: partial.Spec}
-	ingress.Namespace = cmp.Or(ingress.Namespace, namespace)
+	ingress.Namespace = cmp.Or(namespace, ingress.Namespace)
 	return ingress, nil
 }
