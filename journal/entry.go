@@ -125,8 +125,12 @@ func oneLine(text string) string {
 //
 //	shop percentage 5 -> 25 by alice (kubectl-edit)
 //	shop fell back: 2 of 3 ready replicas fell back
+//	shop Ingress points at old (web/shop)
 func (e Entry) String() string {
 	text := strings.TrimSpace(e.Service + " " + e.What)
+	if e.Object != "" {
+		text += " (" + e.Object + ")"
+	}
 	if e.By != "" {
 		text += " by " + e.By
 	}

@@ -34,7 +34,7 @@ var table = map[string]Package{
 	"fallback":         {Imports: []string{"internal/excerpt", "internal/status"}, Pure: true, Tests: pureTests},
 	"ramp":             {Imports: []string{"migration"}, Pure: true, Tests: pureTests},
 	"internal/excerpt": {Pure: true, Tests: testLibraries},
-	"journal":          {Imports: []string{"internal/excerpt"}, Pure: true, Tests: pureTests},
+	"journal":          {Imports: []string{"internal/excerpt", "internal/status", "migration"}, Pure: true, Tests: pureTests},
 	"internal/names":   {Pure: true},
 	"internal/status":  {Pure: true, Tests: pureTests},
 	"nginxgen": {
