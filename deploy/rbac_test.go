@@ -58,8 +58,10 @@ var needs = []need{
 	{webhookAccount, here, "configmaps", []string{"migration-state"}, "patch", map[string]string{
 		"watcher/state_store.go": ".Patch(",
 	}},
-	{webhookAccount, here, "configmaps", []string{"migration-journal"}, "get patch", map[string]string{
+	{webhookAccount, here, "configmaps", []string{"migration-journal", "migration-audit"}, "get patch", map[string]string{
 		"watcher/journal_writer.go": "client.Patch(",
+		"watcher/journal_author.go": "Get(ctx, names.AuditMap",
+		"webhook/note_writer.go":    "client.Patch(",
 	}},
 	{webhookAccount, here, "configmaps", []string{"migration-ramp"}, "list watch patch", map[string]string{
 		"internal/kube/follow.go": "l.source.Client.Watch(",

@@ -79,6 +79,16 @@ func ParseKnown(text string) Known {
 	return known
 }
 
+// With is the known state with the table that its services come from, so that changed
+// settings have names.
+func (k Known) With(table *migration.Table) Known {
+	k.table = table
+	return k
+}
+
+// Table is the table that the services come from; nil if it is not known.
+func (k Known) Table() *migration.Table { return k.table }
+
 // maxKnownBytes leaves room for the entries in a ConfigMap of 1 MiB.
 const maxKnownBytes = 800 << 10
 

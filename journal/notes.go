@@ -92,3 +92,11 @@ func Author(notes []Note, object, from, to string) string {
 	}
 	return ""
 }
+
+// OptedInText is From or To of the note about an Ingress.
+func OptedInText(optedIn bool) string {
+	if optedIn {
+		return "in"
+	}
+	return "out"
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
@@ -24,6 +25,7 @@ type configState struct {
 	known     bool              // the API server has answered once
 	configMap *corev1.ConfigMap // the newest version; nil: it does not exist
 	loaded    bool              // configMap was loaded
+	digest    string            // journal.TextDigest of the newest version
 	table     *migration.Table  // the last valid one; nil: none ever was
 	text      string            // the text of table
 	since     time.Time         // when table was new
@@ -44,6 +46,7 @@ func (c *configState) load() {
 	}
 	c.loaded = true
 	text, err := c.source.ConfigText(c.configMap)
+	c.digest = journal.TextDigest(string(text))
 	var table *migration.Table
 	if err == nil {
 		table, err = config.Load(c.source.String(), text)

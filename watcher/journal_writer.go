@@ -10,11 +10,13 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/journal"
+	"github.com/migration-proxy/migration-proxy/migration"
 )
 
 const (
@@ -41,23 +43,40 @@ type journalWriter struct {
 	metrics  *metrics
 	failures *kube.FailureLog
 
+	events   *eventWriter
+	noteWait time.Duration // Options.NoteWait
+
 	mu      sync.Mutex
-	pending []journal.Entry
+	pending []pendingChange
 	wake    chan struct{} // holds one
 
-	stored *corev1.ConfigMap // as last read or written; nil: not known. Only run uses it
+	// Only run uses these.
+	stored *corev1.ConfigMap // as last read or written; nil: not known
+	table  *migration.Table  // of the state that the ConfigMap knows; nil: another leader wrote that
 }
 
-func newJournalWriter(source kube.NamedConfigMap, metrics *metrics, failures *kube.FailureLog) *journalWriter {
-	return &journalWriter{source: source, metrics: metrics, failures: failures, wake: make(chan struct{}, 1)}
+// pendingChange is an entry, or a state whose differences from the one before are
+// entries.
+type pendingChange struct {
+	at     time.Time
+	entry  journal.Entry
+	state  *journal.State
+	write  *authoredWrite // who made it is asked; nil: nobody did
+	events runtime.Object // gets an Event for each entry that somebody made
 }
 
 // append adds entries, and never blocks. While the API server is away the newest ones
 // are kept.
 func (w *journalWriter) append(entries ...journal.Entry) {
+	for _, entry := range entries {
+		w.add(pendingChange{at: time.Now(), entry: entry})
+	}
+}
+
+func (w *journalWriter) add(change pendingChange) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pending = append(w.pending, entries...)
+	w.pending = append(w.pending, change)
 	w.pending = w.pending[max(len(w.pending)-maxPending, 0):]
 	select {
 	case w.wake <- struct{}{}:
@@ -76,14 +95,18 @@ func (w *journalWriter) run(ctx context.Context) {
 		}
 		pause := journalDelay
 		for pause > 0 && sleep(ctx, pause) {
-			pause = 0
-			err := w.write(ctx)
+			waiting, err := w.write(ctx, false)
 			if ctx.Err() != nil {
 				return
 			}
 			w.failures.Report(journalSubject, err)
-			if err != nil {
+			switch {
+			case err != nil:
 				pause = journalRetry
+			case waiting: // for a note of admission
+				pause = journalDelay
+			default:
+				pause = 0
 			}
 		}
 	}
@@ -94,46 +117,78 @@ func (w *journalWriter) flush(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalFlush)
 	defer cancel()
 	for range 2 { // the first may meet another version
-		if err := w.write(ctx); err == nil {
+		if _, err := w.write(ctx, true); err == nil {
 			return
 		}
 	}
 }
 
-// write adds the pending entries to the ConfigMap. After an error they are pending again.
-func (w *journalWriter) write(ctx context.Context) error {
+// write adds the pending changes to the ConfigMap. After an error they are pending again,
+// and so are those whose author admission has yet to say, unless this is the last chance.
+func (w *journalWriter) write(ctx context.Context, last bool) (waiting bool, err error) {
 	w.mu.Lock()
-	entries := w.pending
+	changes := w.pending
 	w.pending = nil
 	w.mu.Unlock()
-	if len(entries) == 0 {
-		return nil
+	if len(changes) == 0 {
+		return false, nil
 	}
-	err := w.writeEntries(ctx, entries)
-	if err != nil {
-		w.stored = nil // it may be another one
-		w.mu.Lock()
-		w.pending = append(entries, w.pending...)
-		w.mu.Unlock()
-	}
-	return err
-}
-
-func (w *journalWriter) writeEntries(ctx context.Context, entries []journal.Entry) error {
 	ctx, cancel := withRequestTimeout(ctx)
 	defer cancel()
-	if err := w.read(ctx); err != nil {
-		return err
+	rest, err := w.writeChanges(ctx, changes, last)
+	if err != nil {
+		w.stored, rest = nil, changes // it may be another version
 	}
+	w.mu.Lock()
+	w.pending = append(rest, w.pending...)
+	w.mu.Unlock()
+	return len(rest) > 0, err
+}
+
+func (w *journalWriter) writeChanges(ctx context.Context, changes []pendingChange, last bool) (rest []pendingChange, err error) {
+	if err := w.read(ctx); err != nil {
+		return nil, err
+	}
+	found := w.take(ctx, journal.ParseKnown(w.stored.Data[journal.KnownKey]).With(w.table), changes, last)
+	keys, err := w.keys(found)
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) > 0 {
+		err = w.put(ctx, keys)
+	}
+	if err != nil {
+		return nil, err
+	}
+	w.table = found.known.Table()
+	for _, one := range found.events {
+		w.events.write(one.object, one.event)
+	}
+	return found.rest, nil
+}
+
+// keys are those of the ConfigMap that are not as they must be.
+func (w *journalWriter) keys(found taken) (map[string]string, error) {
 	before, err := journal.Parse(w.stored.Data[journal.EntriesKey])
 	if err != nil {
 		before = journal.Journal{} // somebody wrote into it: begin again rather than never write
 	}
-	text, err := before.Append(entries...).Text()
+	entries, err := before.Append(found.entries...).Text()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return w.put(ctx, map[string]string{journal.EntriesKey: text})
+	known, err := found.known.Format()
+	if err != nil {
+		return nil, err
+	}
+	keys := map[string]string{}
+	if len(found.entries) > 0 {
+		keys[journal.EntriesKey] = entries
+	}
+	if known != w.stored.Data[journal.KnownKey] {
+		keys[journal.KnownKey] = known
+	}
+	return keys, nil
 }
 
 // read gets the ConfigMap unless it is known. One that does not exist has no version.

@@ -3,6 +3,7 @@ package watcher
 import (
 	"maps"
 	"slices"
+	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -21,6 +22,8 @@ type objectChanges struct {
 	services  *workQueue
 	polls     *pollSchedule
 	events    *eventWriter
+	journal   *journalWriter
+	desired   *atomic.Pointer[desiredState]
 }
 
 type ingressChanges struct{ *objectChanges }
@@ -55,17 +58,21 @@ func (c *objectChanges) queueServices(namespace string, services []string) {
 	}
 }
 
-// announce writes an Event for a transition of an Ingress, but for none that
-// the first list shows.
+// announce writes an Event and an entry of the journal for a transition of an Ingress,
+// but for none that the first list shows.
 func (c ingressChanges) announce(before, after *networkingv1.Ingress) {
 	select {
 	case <-c.stores.ingresses.Listed():
 	default:
 		return
 	}
-	if transition, ok := transitionEvent(before, after); ok {
-		c.events.write(after, transition)
+	transition, ok := transitionEvent(before, after)
+	if !ok {
+		c.record(before, after, nil)
+		return
 	}
+	c.events.write(after, transition)
+	c.record(before, after, &transition)
 }
 
 type classChanges struct{ *objectChanges }

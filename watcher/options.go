@@ -54,6 +54,9 @@ type Options struct {
 	// AnchorSettle is Notice for a Service with an anchor: the ingress controller
 	// must have read the anchor; 0: AnchorSettle.
 	AnchorSettle time.Duration
+	// NoteWait is how long an entry of the journal waits for who made the change, which
+	// admission writes after its answer; 0: 3 seconds.
+	NoteWait time.Duration
 	// Log; nil: slog.Default().
 	Log *slog.Logger
 }
@@ -82,6 +85,7 @@ func (o Options) withDefaults() Options {
 	o.Namespace = cmp.Or(o.Namespace, names.Namespace)
 	o.Linger = cmp.Or(o.Linger, ControllerLag)
 	o.Notice = cmp.Or(o.Notice, time.Second)
+	o.NoteWait = cmp.Or(o.NoteWait, 3*time.Second)
 	o.AnchorSettle = cmp.Or(o.AnchorSettle, AnchorSettle)
 	if o.AnchorControllers == nil {
 		o.AnchorControllers = []string{ingressgen.ControllerNginx}

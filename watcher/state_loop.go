@@ -10,6 +10,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
 )
 
@@ -41,6 +42,7 @@ type stateLoop struct {
 	served     string         // the text of the last config that a ready replica served
 	index      *ingressIndex
 	rejections map[string]time.Time              // by pod: the rejected config that has an Event
+	observed   *journal.State                    // the last state that the journal got
 	deviations map[string]struct{}               // services that have an Event: their share is not the wanted one
 	deviating  atomic.Pointer[map[string]string] // why, for the ramp controller
 
@@ -81,6 +83,7 @@ func (l *stateLoop) update(ctx context.Context) {
 	}
 	l.config.load()
 	l.resolveState()
+	l.observeForJournal()
 	l.rememberServedConfig()
 	l.saveState(ctx) // which publishes the desired state
 	l.setPollInterval()

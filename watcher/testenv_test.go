@@ -375,7 +375,7 @@ func (env *testEnv) options() watcher.Options {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(env.Output(), nil))
 	}
-	return watcher.Options{Config: config, Namespace: env.home, GetStatus: env.getStatus, Linger: env.linger, Notice: env.notice, AnchorSettle: env.anchorSettle, Log: log}
+	return watcher.Options{Config: config, Namespace: env.home, GetStatus: env.getStatus, Linger: env.linger, Notice: env.notice, AnchorSettle: env.anchorSettle, NoteWait: 500 * time.Millisecond, Log: log}
 }
 
 func (env *testEnv) getStatus(ctx context.Context, endpoint kube.Endpoint) ([]byte, error) {

@@ -74,23 +74,31 @@ type term struct {
 func (w *Watcher) newTerm(events *eventWriter) *term {
 	stores, polls, desired := newObjectStores(w.failures), newPollSchedule(), &atomic.Pointer[desiredState]{}
 	ingressQueue, serviceQueue := newWorkQueue("Ingress", w.failures), newWorkQueue("Service", w.failures)
-	changes := &objectChanges{stores: stores, ingresses: ingressQueue, services: serviceQueue, polls: polls, events: events}
+	writer := w.newJournalWriter(events)
+	changes := &objectChanges{journal: writer, desired: desired, stores: stores, ingresses: ingressQueue, services: serviceQueue, polls: polls, events: events}
 	loop := w.newStateLoop(changes, desired)
 	loop.vanished = &vanishedReplicas{}
-	loop.journal = newJournalWriter(w.options.configMap(w.client, names.JournalMap), w.metrics, w.failures)
+	loop.journal = writer
 	services := &serviceReconciler{
 		client: w.client, stores: stores, desired: desired, queue: serviceQueue, metrics: w.metrics,
 		lifecycles: newServiceLifecycles(), options: w.options, vanished: loop.vanished,
 	}
 	return &term{
 		ramps:   w.newRampController(loop, stores),
-		Watcher: w, journal: loop.journal, stores: stores, changes: changes, loop: loop, services: services,
+		Watcher: w, journal: writer, stores: stores, changes: changes, loop: loop, services: services,
 		poller: &statusPoller{schedule: polls, slices: stores.chartSlices, get: w.options.GetStatus, loop: loop},
 		ingresses: &ingressReconciler{
 			client: w.client, stores: stores, desired: desired, queue: ingressQueue, services: services,
 			results: loop, events: events, metrics: w.metrics, warnings: map[types.NamespacedName]string{},
 			canaryControllers: w.options.CanaryControllers,
 		},
+	}
+}
+
+func (w *Watcher) newJournalWriter(events *eventWriter) *journalWriter {
+	return &journalWriter{
+		source: w.options.configMap(w.client, names.JournalMap), metrics: w.metrics, failures: w.failures, events: events,
+		wake: make(chan struct{}, 1), noteWait: w.options.NoteWait,
 	}
 }
 

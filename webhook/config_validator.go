@@ -25,6 +25,7 @@ import (
 type configValidator struct {
 	name  string // the ConfigMap that the proxies read
 	cache *ConfigCache
+	audit audit
 }
 
 // decide reports all problems at once. It judges only edits of the text: an old
@@ -49,7 +50,11 @@ func (h *configValidator) decide(_ context.Context, request admission.Request) (
 		}
 		return allow(resultAllowed), nil // this edit removes its label
 	}
-	return h.validate(configMap, before), nil
+	made := h.validate(configMap, before)
+	if made.result == resultAllowed && configMap.Name == h.name {
+		made.response.AuditAnnotations = h.audit.config(request, configMap, before)
+	}
+	return made, nil
 }
 
 // onError denies the config: an error that nobody sees would let a bad one pass.

@@ -81,7 +81,8 @@ func (i Install) meta() metav1.ObjectMeta {
 
 // ingresses is the webhook for Ingresses that are or were opted in. It fails
 // open. The API server calls it again when another webhook changed the Ingress
-// after it, and also for a dry run: it has no side effects.
+// after it. Its side effect is a note of who opts an Ingress in or out, which a dry run
+// does not leave.
 func (i Install) ingresses() admissionregistrationv1.MutatingWebhook {
 	return admissionregistrationv1.MutatingWebhook{
 		Name:                    NameIngress,
@@ -91,7 +92,7 @@ func (i Install) ingresses() admissionregistrationv1.MutatingWebhook {
 		MatchPolicy:             new(admissionregistrationv1.Equivalent),
 		NamespaceSelector:       selector(metav1.LabelSelectorOpNotIn, "kube-system", i.Namespace),
 		ObjectSelector:          &metav1.LabelSelector{},
-		SideEffects:             new(admissionregistrationv1.SideEffectClassNone),
+		SideEffects:             new(admissionregistrationv1.SideEffectClassNoneOnDryRun),
 		TimeoutSeconds:          new(int32(ingressTimeout)),
 		AdmissionReviewVersions: []string{"v1"},
 		ReinvocationPolicy:      new(admissionregistrationv1.IfNeededReinvocationPolicy),
@@ -133,6 +134,7 @@ func (i Install) config() admissionregistrationv1.ValidatingWebhook {
 	hook.Name = NameConfig
 	hook.Rules = rules("", "configmaps", admissionregistrationv1.Create, admissionregistrationv1.Update)
 	hook.FailurePolicy = new(admissionregistrationv1.Fail)
+	hook.SideEffects = new(admissionregistrationv1.SideEffectClassNoneOnDryRun) // the note of who made the change
 	hook.MatchConditions = []admissionregistrationv1.MatchCondition{
 		{Name: "migration-config", Expression: named + " || " + hashed + " || " + labeled("object") + " || (oldObject != null && " + labeled("oldObject") + ")"},
 		{Name: "not-being-deleted", Expression: notBeingDeleted},

@@ -22,7 +22,9 @@ type Options struct {
 	Services typedcorev1.ServicesGetter
 	// Self is the user whose Ingresses pass unchanged: the watcher, see User.
 	Self string
-	Log  *slog.Logger
+	// Notes get who made each change; nil: nobody reads them.
+	Notes *NoteWriter
+	Log   *slog.Logger
 }
 
 // Admission has the handlers of both webhooks, and their metrics.
@@ -42,10 +44,10 @@ const (
 func New(options Options) *Admission {
 	a := &Admission{metrics: newMetrics()}
 	a.ingresses = &handler{kind: "ingress", budget: newBodyBudget(ingressBodyBytes), turns: newTurns(ingressTurns), metrics: a.metrics, log: options.Log, reviewer: &ingressRewriter{
-		cache: options.Cache, ports: newPortCache(options.Services, options.Log), self: options.Self, log: options.Log,
+		cache: options.Cache, ports: newPortCache(options.Services, options.Log), self: options.Self, log: options.Log, audit: audit{options.Notes, options.Log},
 	}}
 	a.configs = &handler{kind: "config", budget: newBodyBudget(configBodyBytes), turns: newTurns(configTurns), metrics: a.metrics, log: options.Log, reviewer: &configValidator{
-		name: options.Cache.config.Name, cache: options.Cache,
+		name: options.Cache.config.Name, cache: options.Cache, audit: audit{options.Notes, options.Log},
 	}}
 	return a
 }

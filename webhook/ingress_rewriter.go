@@ -22,6 +22,7 @@ type ingressRewriter struct {
 	ports *portCache
 	self  string // the user whose requests pass: the watcher; "" is nobody
 	log   *slog.Logger
+	audit audit
 }
 
 // decide decodes the Ingress, asks ingressgen how it must change, and answers
@@ -48,7 +49,11 @@ func (h *ingressRewriter) decide(ctx context.Context, request admission.Request)
 		Table: current.table, State: current.state, Admission: &ingressgen.Admission{Stored: stored},
 		Ports: &portLookup{portCache: h.ports, ctx: ctx, namespace: ingress.Namespace},
 	})
-	return h.patch(request, report, append(edits, report.Edits...))
+	made, err := h.patch(request, report, append(edits, report.Edits...))
+	if err == nil {
+		made.response.AuditAnnotations = h.audit.ingress(request, ingress, stored)
+	}
+	return made, err
 }
 
 // decodeStored is the Ingress that the request replaces; nil if it makes a new one.

@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -57,6 +58,7 @@ type installation struct {
 	warnings              *recorder
 	serviceReads          atomic.Int64 // requests of the webhook's client for Services
 	stop                  func()       // stops the webhook
+	log                   lockedBuffer // of the webhook
 }
 
 // installationConfig is a config with one service, whose old_backend is Service web.
@@ -110,13 +112,15 @@ func (s *installation) serve(t *testing.T) (address string, ca []byte) {
 		return kube.NamedConfigMap{Client: client, Namespace: s.own, Name: name, Log: quiet}
 	}
 	cache := NewConfigCache(object(names.ConfigMap), object(names.StateMap), quiet)
-	s.admission = New(Options{Cache: cache, Services: client.CoreV1(), Self: User(s.own, names.Webhook), Log: quiet})
+	notes := NewNoteWriter(object(names.AuditMap))
+	s.admission = New(Options{Cache: cache, Services: client.CoreV1(), Self: User(s.own, names.Webhook), Notes: notes, Log: slog.New(slog.NewTextHandler(&s.log, nil))})
 
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	s.stop = func() { cancel(); running.Wait() }
 	t.Cleanup(s.stop)
 	running.Go(func() { _ = cache.Follow(ctx) })
+	running.Go(func() { notes.Run(ctx) })
 	address, ca = listen(ctx, t, &running, s.admission.Register)
 	require.Eventually(t, func() bool { return cache.Synced() == nil }, 10*time.Second, 5*time.Millisecond)
 	return address, ca

@@ -101,7 +101,7 @@ var table = map[string]Package{
 	},
 	"webhook": {
 		Imports: slices.Concat([]string{
-			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status",
+			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status", "journal",
 			clientGo, controllerRuntime, prometheus,
 		}, kubernetes),
 		Tests: otherTests,

@@ -19,6 +19,7 @@
 // The parts and what flows between them:
 //
 //	ConfigMaps -> cache ---> admission <- API server (TLS <- certificate <- files)
+//	admission -> notes of who made which change -> ConfigMap migration-audit -> watcher
 //	lease -> leader --> watcher -> Ingresses, Services, migration-state
 //	                       +-> HTTP API: metrics
 package manager

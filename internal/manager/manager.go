@@ -51,6 +51,7 @@ type manager struct {
 	log         *slog.Logger
 	certificate *certs.Reloader
 	configCache *webhook.ConfigCache
+	notes       *webhook.NoteWriter
 	admission   *webhook.Admission
 	server      *webhook.Server
 	watcher     *watcher.Watcher
@@ -90,7 +91,8 @@ func (m *manager) prepareAdmission() error {
 	cluster := m.options.Cluster
 	m.certificate = certs.New(m.options.CertDir, cluster.Namespace, m.log)
 	m.configCache = webhook.NewConfigCache(cluster.ConfigMap(names.ConfigMap, m.log), cluster.ConfigMap(names.StateMap, m.log), m.log)
-	m.admission = webhook.New(webhook.Options{Cache: m.configCache, Services: cluster.CoreV1(), Self: m.user(), Log: m.log})
+	m.notes = webhook.NewNoteWriter(cluster.ConfigMap(names.AuditMap, m.log))
+	m.admission = webhook.New(webhook.Options{Cache: m.configCache, Services: cluster.CoreV1(), Self: m.user(), Notes: m.notes, Log: m.log})
 	config, err := m.tlsConfig()
 	if err != nil {
 		return err

@@ -53,6 +53,7 @@ func (m *manager) run(ctx context.Context) error {
 	group.Go(func() error { return m.api.Run(lasting, m.listener) })
 	group.Go(func() error { return m.certificate.Run(lasting) })
 	group.Go(func() error { return m.configCache.Follow(lasting) })
+	group.Go(func() error { m.notes.Run(lasting); return nil })
 	group.Go(func() error { return m.server.Start(lasting) })
 	group.Go(func() error { return m.leader.Start(running) })
 	group.Go(func() error { m.logElection(running); return nil })
