@@ -133,7 +133,7 @@ var table = map[string]Package{
 	// What the commands do.
 	"internal/proxyclient": {Imports: []string{"internal/status"}, Tests: testLibraries},
 	"internal/cli/installation": {
-		Imports: slices.Concat([]string{"config", "internal/kube", "internal/names", "internal/status", "migration"}, kubernetes),
+		Imports: slices.Concat([]string{"config", "internal/kube", "internal/names", "internal/status", "journal", "migration"}, kubernetes),
 		Tests:   otherTests,
 	},
 	"internal/demo": {
@@ -150,7 +150,7 @@ var table = map[string]Package{
 	"internal/cli/oneproxy":   {Imports: []string{"internal/proxyclient", "internal/status"}, Tests: testLibraries},
 	"internal/cli/configfile": {Imports: []string{"config", "migration"}, Tests: testLibraries},
 	"internal/cli/clusterstatus": {
-		Imports: []string{"internal/cli/installation", "internal/kube", "internal/status", "migration"}, Tests: otherTests,
+		Imports: []string{"internal/cli/installation", "internal/kube", "internal/status", "journal", "migration"}, Tests: otherTests,
 	},
 	"internal/cli/statusview": {
 		Imports: []string{
@@ -165,6 +165,7 @@ var table = map[string]Package{
 		},
 		Tests: otherTests,
 	},
+	"internal/cli/report":  {Imports: []string{"journal"}, Tests: otherTests},
 	"internal/cli/explain": {Imports: []string{"migration"}, Tests: otherTests},
 	"internal/cli/render":  {Imports: []string{"internal/listen", "migration", "nginxgen"}, Tests: otherTests},
 	"internal/cli/restore": {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
@@ -16,6 +17,9 @@ type Service struct {
 	status.Service
 	Since    *time.Time     `json:"since,omitempty"` // of the phase, if the watcher decided it
 	Replicas []ReplicaShare `json:"replicas"`
+	// LastChange is the newest entry of the journal about the service; nil if there is
+	// none, or the user may not read it.
+	LastChange *journal.Entry `json:"last_change,omitempty"`
 }
 
 // ReplicaShare is one service in one replica.

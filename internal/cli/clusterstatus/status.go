@@ -8,6 +8,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/cli/installation"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
@@ -65,10 +66,22 @@ func Read(ctx context.Context, from *installation.Installation) (Status, error) 
 	document := New(replicas, table, recorded.Cluster)
 	document.Namespace, document.Config.Source, document.Now = from.Namespace, from.ConfigName(), time.Now()
 	document.Config.Warnings, document.Ingresses = config.Warnings, recorded.Ingresses
+	if history, err := from.Journal(ctx); err == nil { // the status does not depend on it
+		document.addLastChanges(history)
+	}
 	if configErr != nil {
 		document.Config.Problems = strings.Split(configErr.Error(), "\n")
 	}
 	return document, nil
+}
+
+func (s *Status) addLastChanges(history journal.Journal) {
+	newest := history.Newest()
+	for i := range s.Services {
+		if entry, ok := newest[s.Services[i].Name]; ok {
+			s.Services[i].LastChange = &entry
+		}
+	}
 }
 
 // New adds the replicas up. Table is the config, or nil when it is not valid.

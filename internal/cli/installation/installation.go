@@ -14,6 +14,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
@@ -148,3 +149,22 @@ func explainSilence(err error) error {
 	return fmt.Errorf("%w (the API server got no answer from port 8080 of the pod; if a NetworkPolicy guards that port, "+
 		"it must let the API server in: chart value networkPolicy.statusFrom)", err)
 }
+
+// Journal reads the history that the watcher writes; empty before it has written any.
+func (i *Installation) Journal(ctx context.Context) (journal.Journal, error) {
+	found, err := i.CoreV1().ConfigMaps(i.Namespace).Get(ctx, names.JournalMap, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return journal.Journal{}, nil
+	}
+	if err != nil {
+		return journal.Journal{}, Right{"get", ConfigMaps, i.Namespace}.Explain(err)
+	}
+	all, err := journal.Parse(found.Data[journal.EntriesKey])
+	if err != nil {
+		return journal.Journal{}, fmt.Errorf("ConfigMap %s: %w", i.JournalName(), err)
+	}
+	return all, nil
+}
+
+// JournalName is the namespace and the name of the ConfigMap with the journal.
+func (i *Installation) JournalName() string { return i.Namespace + "/" + names.JournalMap }

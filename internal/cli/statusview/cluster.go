@@ -30,12 +30,22 @@ func clusterPage(now clusterstatus.Status) page {
 		}
 	}
 	for _, service := range now.Services {
-		p.services = append(p.services, serviceRow{service.Service, observed(service)})
+		p.services = append(p.services, serviceRow{service.Service, observed(service), lastChange(service)})
 		p.problems = append(p.problems, serviceProblems(service.Service, now.Now)...)
 	}
 	p.problems = append(p.problems, ingressNotes(now.Ingresses)...)
 	p.problems = append(p.problems, replicaHoles(now.Replicas)...)
 	return p
+}
+
+// lastChange is "2026-12-01 12:30 percentage 5 -> 25 by alice"; "" if nothing is known.
+func lastChange(service clusterstatus.Service) string {
+	if service.LastChange == nil {
+		return ""
+	}
+	entry := *service.LastChange
+	entry.Service, entry.Why = "", ""
+	return entry.At.Local().Format("2006-01-02 15:04") + " " + entry.String()
 }
 
 // replicaHoles is one line for each version of nginx with known holes.

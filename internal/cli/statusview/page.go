@@ -1,8 +1,10 @@
 package statusview
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -23,6 +25,7 @@ type page struct {
 type serviceRow struct {
 	status.Service
 	observed string // the observed share, or that of each replica
+	changed  string // the newest entry of the journal; printed in Wide only
 }
 
 func (p page) print(w io.Writer, wide bool) error {
@@ -32,9 +35,17 @@ func (p page) print(w io.Writer, wide bool) error {
 	if wide {
 		heads = append(heads, "STRATEGY", "RESCUED", "OLD", "NEW")
 	}
+	withChanges := wide && slices.ContainsFunc(p.services, func(row serviceRow) bool { return row.changed != "" })
+	if withChanges {
+		heads = append(heads, "LAST CHANGE")
+	}
 	services := [][]string{heads}
 	for _, row := range p.services {
-		services = append(services, row.cells(wide))
+		cells := row.cells(wide)
+		if withChanges {
+			cells = append(cells, cmp.Or(row.changed, "-"))
+		}
+		services = append(services, cells)
 	}
 	if _, err := fmt.Fprintf(w, "%s\n\n", p.headline); err != nil {
 		return err

@@ -22,7 +22,7 @@ func proxyPage(now status.Status) page {
 		p.problems = append(p.problems, "nginx: "+now.Nginx.LastError)
 	}
 	for _, service := range now.Services {
-		p.services = append(p.services, serviceRow{service, percent(service.Observed, service.ObservedRequests)})
+		p.services = append(p.services, serviceRow{Service: service, observed: percent(service.Observed, service.ObservedRequests)})
 		p.problems = append(p.problems, serviceProblems(service, now.Now)...)
 	}
 	p.problems = append(p.problems, holes(now.Nginx)...)
