@@ -15,7 +15,7 @@ MODULES   := ./... ./e2e/... ./bench/...
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo demo-cluster e2e e2e-figures gitops e2e-kind test check lint golden image faults bench fuzz hostile controlplane clean need-go need-nginx need-haproxy need-namespaces need-bench
+.PHONY: help build install demo demo-cluster e2e e2e-figures gitops e2e-kind test check lint golden image faults bench fuzz hostile controlplane release release-dry-run workflows clean need-go need-nginx need-haproxy need-namespaces need-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,8 +107,24 @@ hostile: need-go need-nginx ## Try HOSTILE (100000) hostile configs with nginx, 
 controlplane: need-go ## Build etcd, Kubernetes, Helm, cert-manager and HAProxy Ingress for tests (19 minutes the first time)
 	@GO=$(GO) hack/controlplane/build.sh
 
+# A release: the version, and the time of the commit as the time of all files.
+DIST            ?= dist
+RELEASE         ?= v$(shell sed -n 's/^version: //p' deploy/chart/Chart.yaml)
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+HELM            ?= $(if $(wildcard bin/controlplane/helm),$(CURDIR)/bin/controlplane/helm,helm)
+
+release: need-go ## Make the files of release RELEASE (v1.2.3) in dist: programs, chart, install.yaml, SBOMs, Krew's manifest, checksums
+	cd hack/release && GOWORK=off $(GO) run . -version "$(RELEASE)" -epoch $(SOURCE_DATE_EPOCH) -root ../.. -out "$(abspath $(DIST))" -helm "$(HELM)" $(RELEASE_FLAGS)
+
+release-dry-run: need-go ## Make a release twice, from two folders, compare the bytes, install it with Krew and Helm; nothing is published
+	@$(HELM) version >/dev/null 2>&1 || hack/controlplane/build.sh helm
+	@GO=$(GO) HELM="$(HELM)" hack/release-dry-run.sh "$(RELEASE)"
+
+workflows: need-go ## Check .github/workflows (actionlint)
+	cd hack/release && GOWORK=off $(GO) tool actionlint -shellcheck= ../../.github/workflows/*.yaml
+
 clean: ## Remove what was built
-	rm -rf bin
+	rm -rf bin dist
 
 need-go:
 	@hack/need.sh go

@@ -93,5 +93,5 @@ if [ -n "${CONTROLLERS:-}" ]; then
   export MIGRATION_PROXY_E2E_CONTROLLERS=nginx=ingress-nginx-controller.ingress-nginx.svc.cluster.local:80,traefik=traefik.traefik.svc.cluster.local:80
 fi
 
-export MIGRATION_PROXY_E2E_KUBECONFIG=$kubeconfig
+export MIGRATION_PROXY_E2E_KUBECONFIG=$kubeconfig MIGRATION_PROXY_E2E_CUT_NODE=$PWD/deploy/kind-node.sh
 go test -count=1 -timeout 60m ${TESTS:+-v -run "$TESTS"} ./e2e

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -48,6 +49,22 @@ func (t *traffic) register(ctx context.Context, control *http.ServeMux) {
 		report, err := t.stop(r.FormValue("name"))
 		reply(w, report, err)
 	})
+	control.HandleFunc("GET "+wire.PathConnect, func(w http.ResponseWriter, r *http.Request) {
+		reply(w, wire.Connected{OK: connects(r.Context(), r.FormValue("address"))}, nil)
+	})
+}
+
+// connectTimeout is far above what a connection in a cluster takes.
+const connectTimeout = 2 * time.Second
+
+func connects(ctx context.Context, address string) bool {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err == nil
 }
 
 func (t *traffic) run(ctx context.Context, asked wire.Load) (wire.Report, error) {

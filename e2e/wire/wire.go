@@ -20,6 +20,8 @@ const (
 	PathStart  = "/start"  // traffic: POST Load, goes on until PathStop
 	PathWatch  = "/watch"  // traffic: GET ?name=, Report so far
 	PathStop   = "/stop"   // traffic: POST ?name=, the last Report
+
+	PathConnect = "/connect" // traffic: GET ?address=HOST:PORT, answers Connected
 )
 
 // The ways in which a backend can fail.
@@ -51,6 +53,11 @@ type Request struct {
 	SNI    string              `json:"sni,omitempty"`
 	Target string              `json:"target"`
 	Header map[string][]string `json:"header"`
+}
+
+// Connected tells whether a TCP connection to an address was possible.
+type Connected struct {
+	OK bool `json:"ok"`
 }
 
 // Load is a series of requests through the ingress controller.

@@ -37,14 +37,18 @@ func controllerAddress(class wire.Class) string {
 	return fmt.Sprintf("%s.%s.svc.cluster.local:%d", controllerName, actorNamespace, class.Port)
 }
 
+// ActorNamespace is the namespace of the ingress controller and of the clients.
+const ActorNamespace = "migration-proxy-e2e"
+
 // The namespace of the actors that all scenarios share, and the names of these actors.
 const (
-	actorNamespace = "migration-proxy-e2e"
+	actorNamespace = ActorNamespace
 	controllerName = "controller"
 	trafficName    = "traffic"
 )
 
-const actorLabel = "migration-proxy-e2e/actor"
+// ActorLabel is on the Pods of all actors, with the name of the actor.
+const ActorLabel = "migration-proxy-e2e/actor"
 
 // actor is a Pod of the actor image, with a headless Service of the same name.
 type actor struct {
@@ -60,11 +64,12 @@ func (a actor) pod() *corev1.Pod {
 		PeriodSeconds: 1,
 	}
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: a.name, Labels: map[string]string{actorLabel: a.name}},
+		ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: a.name, Labels: map[string]string{ActorLabel: a.name}},
 		Spec: corev1.PodSpec{
 			ServiceAccountName:            a.account,
 			AutomountServiceAccountToken:  new(a.account != ""),
 			TerminationGracePeriodSeconds: new(int64(1)),
+			Affinity:                      besideTheController,
 			SecurityContext: &corev1.PodSecurityContext{
 				RunAsNonRoot: new(true), RunAsUser: new(int64(65532)),
 				SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
@@ -83,12 +88,24 @@ func (a actor) pod() *corev1.Pod {
 	}
 }
 
+// besideTheController keeps the actors on one node where there are several, so that
+// scenarios can take another node away.
+var besideTheController = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{
+	PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{
+		Weight: 100,
+		PodAffinityTerm: corev1.PodAffinityTerm{
+			LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{ActorLabel: controllerName}},
+			Namespaces:    []string{actorNamespace}, TopologyKey: corev1.LabelHostname,
+		},
+	}},
+}}
+
 // service is headless, so that its name resolves to the Pod in every cluster.
 func (a actor) service() *corev1.Service {
 	return &corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: a.name},
 		Spec: corev1.ServiceSpec{
-			ClusterIP: corev1.ClusterIPNone, Selector: map[string]string{actorLabel: a.name},
+			ClusterIP: corev1.ClusterIPNone, Selector: map[string]string{ActorLabel: a.name},
 			Ports: []corev1.ServicePort{{Name: "web", Port: a.port, TargetPort: intstr.FromInt32(a.port)}},
 		},
 	}
