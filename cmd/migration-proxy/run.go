@@ -84,7 +84,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	flags.StringVar(&o.dataPlane.Nginx, "nginx", "nginx", "nginx binary")
 	flags.StringVar(&o.workers, "workers", "auto", "nginx workers; auto is one per CPU that the proxy may use")
 	flags.StringVar(&o.dataPlane.AccessLog, "access-log", dataplane.AccessLogStdout, "file, - for standard output, or off")
-	environmentOf(flags, "listen", "listen-new", "listen-grpc", "http", "local-config", "namespace", "runtime-dir",
+	environmentOf(flags, "listen", "listen-new", "listen-grpc", "http", "local-config", "namespace", "ramp-interval", "runtime-dir",
 		"drain", "nginx", "workers", "access-log")
 	o.logs.flags(cmd)
 	o.memory.flags(cmd)
