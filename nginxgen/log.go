@@ -51,8 +51,7 @@ func (d *draft) logging() directives {
 // loggedMaps bounds what one request writes to the log: nginx writes most bytes as four
 // characters, so that a request of 31 KB was a line of 124 KB. Only the end of long values
 // is lost. An expression that needs more characters than there are costs next to nothing.
-// The client's request ID is only taken if it is a plain token; it reaches backends as it
-// is. All this is for requests of 2,000 bytes and more, see logging.
+// All this is for requests of 2,000 bytes and more, see logging.
 func loggedMaps() directives {
 	head := func(name string, length int) (expression, value string) {
 		return fmt.Sprintf(`~\A(?<mp_%s_head>[\x00-\xff]{%d})[\x00-\xff]`, name, length), "$mp_" + name + "_head"
@@ -60,11 +59,12 @@ func loggedMaps() directives {
 	request, itsHead := head("request", 1000)
 	user, userHead := head("user", 64)
 	host, hostHead := head("host", 255)
+	id, idHead := head("id", 128)
 	return directives{
 		mapping("$request", "$mp_logged_request", request, itsHead, "default", "$request"),
 		mapping("$remote_user", "$mp_logged_user", "", "-", user, userHead, "default", "$remote_user"),
 		mapping("$host", "$mp_logged_host", host, hostHead, "default", "$host"),
-		mapping("$http_x_request_id", "$mp_logged_id", "", "$request_id", `~\A[A-Za-z0-9._~:/+=@-]{1,128}+\z`, "$http_x_request_id", "default", "$request_id"),
+		mapping("$mp_request_id", "$mp_logged_id", id, idHead, "default", "$mp_request_id"),
 	}
 }
 

@@ -146,7 +146,7 @@ func TestRetryOnOld(t *testing.T) {
 	for _, f := range failureCases {
 		for _, method := range slices.Concat(safeMethods, onceMethods) {
 			for body := range bodies {
-				id := strings.ReplaceAll(fmt.Sprintf("%s/%s/%s", f.name, method, bodies[body].name), " ", "-")
+				id := strings.NewReplacer(" ", "-", ",", "").Replace(fmt.Sprintf("%s/%s/%s", f.name, method, bodies[body].name))
 				attempts = append(attempts, &attempt{failureCase: f, method: method, body: body, id: id})
 			}
 		}

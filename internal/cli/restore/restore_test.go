@@ -94,6 +94,9 @@ func (c *cluster) rewrittenIngress(name string) (before *networkingv1.Ingress) {
 	ingresses := c.NetworkingV1().Ingresses(c.apps)
 	before, err := ingresses.Create(c.Context(), userIngress(name, name+".example.com"), metav1.CreateOptions{})
 	require.NoError(c, err)
+	c.Cleanup(func() { // restore --all of another test takes all namespaces
+		require.NoError(c, ingresses.DeleteCollection(context.Background(), metav1.DeleteOptions{}, metav1.ListOptions{}))
+	})
 	report := ingressgen.Rewrite(before, c.view)
 	require.Equal(c, status.Migrating, report.Phase, "%v", report.Warnings)
 	patch, err := json.Marshal(report.Edits)
