@@ -2,6 +2,7 @@ package ramp
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -41,6 +42,29 @@ func DecodeState(text []byte) (State, error) {
 	}
 	stored.Since, stored.StepSince, stored.Until = stored.Since.UTC(), stored.StepSince.UTC(), stored.Until.UTC()
 	return stored.State, nil
+}
+
+// DecodeStates reads the states of several services, an object of what EncodeState
+// wrote. It gives those that can be read; the error is about the others.
+func DecodeStates[Name ~string](text string) (map[Name]State, error) {
+	states := map[Name]State{}
+	if text == "" {
+		return states, nil
+	}
+	var encoded map[Name]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &encoded); err != nil {
+		return states, fmt.Errorf("decode the states of the ramps: %w", err)
+	}
+	var failed []error
+	for name, one := range encoded {
+		state, err := DecodeState(one)
+		if err != nil {
+			failed = append(failed, fmt.Errorf("service %s: %w", name, err))
+			continue
+		}
+		states[name] = state
+	}
+	return states, errors.Join(failed...)
 }
 
 var phases = []Phase{"", Off, Waiting, Measuring, Rising, Returning, Cooling, Done}

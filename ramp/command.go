@@ -12,11 +12,13 @@ func (m *machine) command() bool {
 		return false
 	}
 	m.Command, m.taken, m.by = c.ID, c, c.By
-	if m.refused = m.refusal(*c); m.refused != "" {
+	m.refused = m.refusal(*c)
+	m.Refused = m.refused
+	if m.refused != "" {
 		return false
 	}
 	m.why = fmt.Sprintf("%s by %s: %s", c.Verb, c.By, cmp.Or(c.Reason, "no reason given"))
-	next := m.config.next(m.Position)
+	next := m.config.Next(m.Position)
 	switch c.Verb {
 	case Approve:
 		m.Approved, m.ApprovedBy = next, c.By
@@ -42,7 +44,7 @@ func (m *machine) refusal(c Command) string {
 	up := c.Verb == Skip || c.Verb == Approve
 	switch {
 	case c.Verb != Approve && c.Verb != HoldOn && c.Verb != Resume && !moves:
-		return fmt.Sprintf("%q is not a command of a ramp", string(c.Verb))
+		return fmt.Sprintf("%.40q is not a command of a ramp", string(c.Verb))
 	case c.Verb == HoldOn:
 		return ""
 	case c.Position != m.Position:
@@ -53,7 +55,7 @@ func (m *machine) refusal(c Command) string {
 		return "the service has fallen back"
 	case (up || moves) && m.Phase == Returning:
 		return "the share is falling"
-	case up && m.config.next(m.Position) == m.Position:
+	case up && m.config.Next(m.Position) == m.Position:
 		return fmt.Sprintf("there is no step above %s %%: percentage is %s", m.Position, m.config.Ceiling)
 	case c.Verb == Back && m.Position == 0:
 		return "the share is 0 already"

@@ -41,9 +41,12 @@ func structureOf(s *migration.Service) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// next is the lowest step above the position, or the ceiling where that is lower.
-// It is the position itself at the end.
-func (c Config) next(position migration.Share) migration.Share {
+// Next is the lowest step above the position, or the ceiling where that is lower.
+// It is the position itself at the end, and without a ramp.
+func (c Config) Next(position migration.Share) migration.Share {
+	if c.Ramp == nil {
+		return position
+	}
 	for _, step := range c.Ramp.Steps {
 		if step.To > position {
 			return min(step.To, max(c.Ceiling, position))

@@ -55,7 +55,7 @@ func (m *machine) summary() Summary {
 // String is the evidence as in "312 of 600 requests, 12m of 30m, failures 0.9 times
 // old's (0.5 to 1.6)".
 func (s Summary) String() string {
-	text := fmt.Sprintf("%d of %d requests, %s of %s", s.New.Requests, s.Wanted, short(min(s.Held, s.Hold)), short(s.Hold))
+	text := s.Progress()
 	if s.Failures != (Odds{}) {
 		text += fmt.Sprintf(", failures %s times old's (%d of %d, old %d of %d)", s.Failures, s.New.Failed, s.New.Requests, s.Old.Failed, s.Old.Requests)
 	}
@@ -63,6 +63,11 @@ func (s Summary) String() string {
 		text += fmt.Sprintf(", slow answers %s times old's", s.Slow)
 	}
 	return text
+}
+
+// Progress is how much of what a step needs is there: "312 of 600 requests, 12m of 30m".
+func (s Summary) Progress() string {
+	return fmt.Sprintf("%d of %d requests, %s of %s", s.New.Requests, s.Wanted, short(min(s.Held, s.Hold)), short(s.Hold))
 }
 
 // String is the odds ratio with its interval.
@@ -95,6 +100,16 @@ func (s Summary) ETA() time.Duration {
 	}
 	seconds := missing / float64(s.New.Requests) * s.Held.Seconds()
 	return max(left, time.Duration(seconds*float64(time.Second)))
+}
+
+// Describe gives the Decision of a Step that changes nothing: what a stored state means
+// for people.
+func Describe(c Config, s State, now time.Time) Decision {
+	m := &machine{State: s.clone(), config: c, before: s, now: now.UTC()}
+	if c.on() {
+		m.judged = m.summary()
+	}
+	return m.decision()
 }
 
 // decision compares the states before and after.

@@ -37,7 +37,7 @@ func (m *machine) advice() Gate {
 // stepAbove is the lowest step above the position, whatever the ceiling is.
 func (c Config) stepAbove(position migration.Share) migration.Share {
 	c.Ceiling = migration.FullShare
-	return c.next(position)
+	return c.Next(position)
 }
 
 // gate is what forbids the step up to a share; no Reason if nothing does.

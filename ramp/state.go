@@ -72,6 +72,7 @@ type State struct {
 	Tripped    bool                    `json:"tripped,omitempty"`     // the service fell back at this position
 	BadReplica string                  `json:"bad_replica,omitempty"` // it had nearly all failures
 	Command    string                  `json:"command,omitempty"`     // ID of the last command
+	Refused    string                  `json:"refused,omitempty"`     // why the last command did nothing
 	Structure  string                  `json:"structure,omitempty"`
 	Evidence   Evidence                `json:"evidence"`
 }

@@ -34,7 +34,7 @@ type machine struct {
 
 func (m *machine) step() {
 	if !m.config.on() {
-		m.State = State{Phase: Off, Since: m.Since, Command: m.Command, Structure: m.config.Structure}
+		m.State = State{Phase: Off, Since: m.Since, Command: m.Command, Refused: m.Refused, Structure: m.config.Structure}
 		m.enter(Off, Gate{})
 		return
 	}
@@ -131,7 +131,7 @@ func (m *machine) measure() {
 
 // proceed rises, or says why not.
 func (m *machine) proceed() {
-	next := m.config.next(m.Position)
+	next := m.config.Next(m.Position)
 	gate := m.obstacle()
 	switch {
 	case m.Phase == Rising && m.Settling && m.now.Sub(m.Since) < servedWithin:

@@ -117,7 +117,7 @@ func withRamp(table *migration.Table) []*migration.Service {
 // at 0, which an Event says.
 func (c *rampController) load(data map[string]string, desired *desiredState) {
 	c.loaded = true
-	states, err := parseMachine(data)
+	states, err := ramp.DecodeStates[string](data[status.MachineKey])
 	positions, positionsErr := status.ParsePositions(data)
 	if err = errors.Join(err, positionsErr); err != nil {
 		c.log.Warn("stored ramps are not readable, they begin at 0", "configmap", c.store.source.String(), "error", err)

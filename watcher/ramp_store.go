@@ -3,7 +3,6 @@ package watcher
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 
@@ -92,26 +91,4 @@ func formatMachine(states map[string]ramp.State) (string, error) {
 	}
 	text, err := json.Marshal(encoded)
 	return string(text), err
-}
-
-// parseMachine reads the states that can be read; the error is about the others.
-func parseMachine(data map[string]string) (map[string]ramp.State, error) {
-	text, ok := data[status.MachineKey]
-	if !ok {
-		return map[string]ramp.State{}, nil
-	}
-	var encoded map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(text), &encoded); err != nil {
-		return map[string]ramp.State{}, fmt.Errorf("key %s: %w", status.MachineKey, err)
-	}
-	states, all := map[string]ramp.State{}, error(nil)
-	for name, one := range encoded {
-		state, err := ramp.DecodeState(one)
-		if err != nil {
-			all = errors.Join(all, fmt.Errorf("service %s: %w", name, err))
-			continue
-		}
-		states[name] = state
-	}
-	return states, all
 }

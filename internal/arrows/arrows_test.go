@@ -165,6 +165,12 @@ var table = map[string]Package{
 		},
 		Tests: otherTests,
 	},
+	"internal/cli/ramps": {
+		Imports: slices.Concat([]string{
+			"internal/cli/configfile", "internal/cli/installation", "internal/names", "internal/status", "migration", "proxy/localramp", "ramp", clientGo,
+		}, kubernetes),
+		Tests: otherTests,
+	},
 	"internal/cli/report":  {Imports: []string{"journal"}, Tests: otherTests},
 	"internal/cli/explain": {Imports: []string{"migration"}, Tests: otherTests},
 	"internal/cli/render":  {Imports: []string{"internal/listen", "migration", "nginxgen"}, Tests: otherTests},

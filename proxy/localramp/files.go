@@ -93,25 +93,3 @@ func (r *Ramps) save(results map[migration.Name]result, positions status.Positio
 	}
 	return nil
 }
-
-// parseStates reads the states that can be read; the error is about the others.
-func parseStates(text string) (map[migration.Name]ramp.State, error) {
-	states := map[migration.Name]ramp.State{}
-	if text == "" {
-		return states, nil
-	}
-	var encoded map[migration.Name]json.RawMessage
-	if err := json.Unmarshal([]byte(text), &encoded); err != nil {
-		return states, fmt.Errorf("states of the ramps: %w", err)
-	}
-	var errs []error
-	for name, one := range encoded {
-		state, err := ramp.DecodeState(one)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("service %s: %w", name, err))
-			continue
-		}
-		states[name] = state
-	}
-	return states, errors.Join(errs...)
-}

@@ -61,7 +61,7 @@ func New(options Options) *Ramps {
 	r := &Ramps{options: options, checks: newChecks(), states: map[migration.Name]ramp.State{}}
 	data, err := Read(options.RuntimeDir)
 	if err == nil {
-		r.states, err = parseStates(data[status.MachineKey])
+		r.states, err = ramp.DecodeStates[migration.Name](data[status.MachineKey])
 	}
 	if err != nil {
 		options.Log.Error("stored ramps not read, they begin at 0", "error", err)

@@ -1,0 +1,128 @@
+package ramps
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	authenticationv1 "k8s.io/api/authentication/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
+
+	"github.com/migration-proxy/migration-proxy/internal/cli/configfile"
+	"github.com/migration-proxy/migration-proxy/internal/cli/installation"
+	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/proxy/localramp"
+)
+
+// Source is where the ramps are: InCluster or Local.
+type Source interface {
+	table(context.Context) (*migration.Table, error)
+	data(context.Context) (map[string]string, error) // the keys of ConfigMap migration-ramp
+	user(context.Context) (string, error)
+	send(ctx context.Context, service string, command status.RampCommand) error
+}
+
+// InCluster has the ramps of an installation.
+type InCluster struct{ *installation.Installation }
+
+func (c InCluster) table(ctx context.Context) (*migration.Table, error) {
+	if table := c.LastValidTable(ctx); table != nil {
+		return table, nil
+	}
+	return c.Table(ctx) // which says what is wrong
+}
+
+func (c InCluster) data(ctx context.Context) (map[string]string, error) {
+	data, _, err := c.read(ctx)
+	return data, err
+}
+
+func (c InCluster) read(ctx context.Context) (data map[string]string, resourceVersion string, err error) {
+	found, err := c.CoreV1().ConfigMaps(c.Namespace).Get(ctx, names.RampMap, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, "", nil
+	case err != nil:
+		return nil, "", c.right("get").Explain(err)
+	}
+	return found.Data, found.ResourceVersion, nil
+}
+
+func (c InCluster) right(verb string) installation.Right {
+	return installation.Right{Verb: verb, Resource: installation.ConfigMaps, Namespace: c.Namespace}
+}
+
+// user is the name that the API server knows the user by.
+func (c InCluster) user(ctx context.Context) (string, error) {
+	review, err := c.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return "", fmt.Errorf("ask the API server who you are: %w", err)
+	}
+	return review.Status.UserInfo.Username, nil
+}
+
+// send writes the command beside those for other services. When the leader or another
+// user writes between reading and writing, it reads again.
+func (c InCluster) send(ctx context.Context, service string, command status.RampCommand) error {
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		data, resourceVersion, err := c.read(ctx)
+		if err != nil {
+			return err
+		}
+		if resourceVersion == "" {
+			return fmt.Errorf("ConfigMap %s/%s does not exist; the watcher makes it for the first service with a ramp, is one running?", c.Namespace, names.RampMap)
+		}
+		commands, err := status.ParseCommands(data)
+		if err != nil {
+			return fmt.Errorf("ConfigMap %s/%s: %w", c.Namespace, names.RampMap, err)
+		}
+		if commands.Services == nil {
+			commands.Services = map[string]status.RampCommand{}
+		}
+		commands.Services[service] = command
+		return c.patch(ctx, resourceVersion, commands)
+	})
+}
+
+func (c InCluster) patch(ctx context.Context, resourceVersion string, commands status.Commands) error {
+	text, err := json.Marshal(commands)
+	if err != nil {
+		return fmt.Errorf("encode the command: %w", err)
+	}
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]string{"resourceVersion": resourceVersion},
+		"data":     map[string]string{status.CommandsKey: string(text)},
+	})
+	if err != nil {
+		return fmt.Errorf("encode the patch: %w", err)
+	}
+	_, err = c.CoreV1().ConfigMaps(c.Namespace).Patch(ctx, names.RampMap, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: names.Manager})
+	if err != nil {
+		return c.right("patch").Explain(err)
+	}
+	return nil
+}
+
+// Local has the ramps of a proxy that serves a local file.
+type Local struct {
+	File       string // the config
+	RuntimeDir string // of the proxy
+	User       string // of this process
+}
+
+func (l Local) table(context.Context) (*migration.Table, error) {
+	return configfile.Load(l.File, nil)
+}
+
+func (l Local) data(context.Context) (map[string]string, error) { return localramp.Read(l.RuntimeDir) }
+
+func (l Local) user(context.Context) (string, error) { return l.User, nil }
+
+func (l Local) send(_ context.Context, service string, command status.RampCommand) error {
+	return localramp.WriteCommand(l.RuntimeDir, service, command)
+}
