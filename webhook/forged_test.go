@@ -98,7 +98,7 @@ func forgedRewriter(t *testing.T) *ingressRewriter {
 	}
 	cache := &ConfigCache{}
 	cache.current.Store(&snapshot{table: table, state: state, configRead: true, stateRead: true})
-	return &ingressRewriter{cache: cache, ports: &portCache{}, log: slog.New(slog.DiscardHandler)}
+	return &ingressRewriter{cache: cache, ports: &portCache{}, log: slog.New(slog.DiscardHandler), audit: audit{nil, slog.New(slog.DiscardHandler)}}
 }
 
 func forgedRequest(random *rand.Rand, stored, text []byte, namespace string) admission.Request {
