@@ -116,7 +116,7 @@ HELM            ?= $(if $(wildcard bin/controlplane/helm),$(CURDIR)/bin/controlp
 release: need-go ## Make the files of release RELEASE (v1.2.3) in dist: programs, chart, install.yaml, SBOMs, Krew's manifest, checksums
 	cd hack/release && GOWORK=off $(GO) run . -version "$(RELEASE)" -epoch $(SOURCE_DATE_EPOCH) -root ../.. -out "$(abspath $(DIST))" -helm "$(HELM)" $(RELEASE_FLAGS)
 
-release-dry-run: need-go ## Make a release twice, from two folders, compare the bytes, install it with Krew and Helm; nothing is published
+release-dry-run: need-go ## Make a release twice, from two folders, compare the bytes, try them with Krew and Helm; nothing is published
 	@$(HELM) version >/dev/null 2>&1 || hack/controlplane/build.sh helm
 	@GO=$(GO) HELM="$(HELM)" hack/release-dry-run.sh "$(RELEASE)"
 

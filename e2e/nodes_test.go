@@ -134,8 +134,8 @@ func TestNodeCutOff(t *testing.T) {
 	t.Logf("%s cut off, its pods: leader %s; %d of %d requests lost within %s; the node is ready: %t",
 		node, leader, lost, stream.Watch().Sent, took.Round(time.Second), nodeReady(t, node))
 	require.Less(t, lost, 100*40, "the requests of 40 s, until Kubernetes itself removes the pod")
-	// The Service of the webhook has the address of the node until it is NotReady: half of
-	// the calls end in a time-out, and an edit of the config is refused then.
+	// The Service of the webhook has the address of the node until it is NotReady: a call
+	// that is sent there ends in a time-out, and an edit of the config is refused then.
 	world.Eventually(t, "an edit is accepted", func(ctx context.Context) error {
 		return s.EditConfig(ctx, replacing("percentage: 50  # of "+s.Service, "percentage: 60  # of "+s.Service))
 	})

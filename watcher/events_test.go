@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	eventsv1 "k8s.io/api/events/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/names"
@@ -170,4 +173,30 @@ func TestLastEvents(t *testing.T) {
 	events := env.events(env.app)
 	require.Len(t, events, 1)
 	require.Equal(t, "Rewritten", events[0].Reason)
+}
+
+// waitForEvent waits for an Event on an object.
+func (env *testEnv) waitForEvent(namespace, name, reason string) *eventsv1.Event {
+	env.Helper()
+	var found *eventsv1.Event
+	env.eventually(func() bool {
+		for _, event := range env.events(namespace) {
+			if event.Regarding.Name == name && event.Reason == reason {
+				found = &event
+			}
+		}
+		return found != nil
+	}, "Event %s on %s/%s", reason, namespace, name)
+	return found
+}
+
+// events lists the watcher's Events of a namespace. The API server writes Events of its
+// own about the watcher's Services (ClusterIPNotAllocated).
+func (env *testEnv) events(namespace string) []eventsv1.Event {
+	env.Helper()
+	list, err := env.client.EventsV1().Events(namespace).List(env.Context(), metav1.ListOptions{})
+	require.NoError(env, err)
+	return slices.DeleteFunc(list.Items, func(event eventsv1.Event) bool {
+		return event.ReportingController != names.Manager
+	})
 }

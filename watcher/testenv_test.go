@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
-	eventsv1 "k8s.io/api/events/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -330,32 +328,6 @@ func (p *proxy) countPolls() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.polls
-}
-
-// waitForEvent waits for an Event on an object.
-func (env *testEnv) waitForEvent(namespace, name, reason string) *eventsv1.Event {
-	env.Helper()
-	var found *eventsv1.Event
-	env.eventually(func() bool {
-		for _, event := range env.events(namespace) {
-			if event.Regarding.Name == name && event.Reason == reason {
-				found = &event
-			}
-		}
-		return found != nil
-	}, "Event %s on %s/%s", reason, namespace, name)
-	return found
-}
-
-// events lists the watcher's Events of a namespace. The API server writes Events of its
-// own about the watcher's Services (ClusterIPNotAllocated).
-func (env *testEnv) events(namespace string) []eventsv1.Event {
-	env.Helper()
-	list, err := env.client.EventsV1().Events(namespace).List(env.Context(), metav1.ListOptions{})
-	require.NoError(env, err)
-	return slices.DeleteFunc(list.Items, func(event eventsv1.Event) bool {
-		return event.ReportingController != names.Manager
-	})
 }
 
 func (env *testEnv) storedState() status.Cluster {
