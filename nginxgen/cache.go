@@ -141,9 +141,8 @@ func (d *draft) cacheLines(s *migration.Service, side migration.Side) directives
 		line("proxy_buffering", "on"),
 		line("proxy_max_temp_file_size", "0"),
 		line("proxy_ignore_headers", "X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate", "X-Accel-Charset"),
-		line("access_log", d.path("access.log"), "migration_cache", "buffer=64k", "flush=100ms"),
-		line("access_log", "syslog:server=unix:"+d.path("failures.sock")+",nohostname,tag=migration", "migration_cache", "if=$mp_urgent"),
 	}
+	lines = append(lines, d.accessLogs("migration_cache", "migration_cache", "$mp_urgent")...)
 	if d.table.Global().DebugHeaders {
 		if side == migration.New && !s.Sticky() { // otherwise the location has them
 			lines = append(lines, append(d.addedHeaders(), d.addTranslated()...)...)
