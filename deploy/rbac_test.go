@@ -59,13 +59,15 @@ var needs = []need{
 		"watcher/state_store.go": ".Patch(",
 	}},
 	{webhookAccount, here, "configmaps", []string{"migration-journal", "migration-audit"}, "get patch", map[string]string{
-		"watcher/journal_writer.go": "client.Patch(",
+		"watcher/journal_writer.go": "w.source.Put(",
+		"internal/kube/put.go":      "client.Patch(",
 		"watcher/journal_author.go": "Get(ctx, names.AuditMap",
 		"webhook/note_writer.go":    "client.Patch(",
 	}},
 	{webhookAccount, here, "configmaps", []string{"migration-ramp"}, "list watch patch", map[string]string{
 		"internal/kube/follow.go": "l.source.Client.Watch(",
-		"watcher/ramp_store.go":   "client.Patch(",
+		"watcher/ramp_store.go":   "s.source.Put(",
+		"internal/kube/put.go":    "client.Patch(",
 	}},
 	{webhookAccount, here, "configmaps", nil, "create", map[string]string{
 		"watcher/state_store.go": ".Create(",

@@ -2,6 +2,7 @@ package migration
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -35,6 +36,10 @@ func (s Share) String() string {
 	text := fmt.Sprintf("%d.%02d", s/100, s%100)
 	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".")
 }
+
+// ShareOf is the share of a percentage, to the nearest that a share can be: the reverse
+// of Percent.
+func ShareOf(percent float64) Share { return Share(math.Round(100 * percent)) }
 
 // Percent is the share in percent, for texts and graphs: 50 gives 0.5.
 func (s Share) Percent() float64 { return float64(s) / 100 }

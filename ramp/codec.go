@@ -44,6 +44,23 @@ func DecodeState(text []byte) (State, error) {
 	return stored.State, nil
 }
 
+// EncodeStates writes the states of several services, for DecodeStates to read.
+func EncodeStates[Name ~string](states map[Name]State) (string, error) {
+	encoded := make(map[Name]json.RawMessage, len(states))
+	for name, state := range states {
+		text, err := EncodeState(state)
+		if err != nil {
+			return "", fmt.Errorf("service %s: %w", name, err)
+		}
+		encoded[name] = text
+	}
+	text, err := json.Marshal(encoded)
+	if err != nil {
+		return "", fmt.Errorf("encode the states of the ramps: %w", err)
+	}
+	return string(text), nil
+}
+
 // DecodeStates reads the states of several services, an object of what EncodeState
 // wrote. It gives those that can be read; the error is about the others.
 func DecodeStates[Name ~string](text string) (map[Name]State, error) {

@@ -2,7 +2,6 @@ package watcher
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -11,10 +10,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
-	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
@@ -209,21 +206,9 @@ func (w *journalWriter) read(ctx context.Context) error {
 
 // put writes keys into the version that was read, or makes the ConfigMap.
 func (w *journalWriter) put(ctx context.Context, keys map[string]string) error {
-	client, version := w.source.Client.CoreV1().ConfigMaps(w.source.Namespace), w.stored.ResourceVersion
-	var after *corev1.ConfigMap
-	var err error
-	if version == "" {
-		made := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: w.source.Name}, Data: keys} // without labels, see stateStore
-		after, err = client.Create(ctx, made, metav1.CreateOptions{FieldManager: names.Manager})
-	} else {
-		var patch []byte
-		patch, err = json.Marshal(map[string]any{"metadata": map[string]string{"resourceVersion": version}, "data": keys})
-		if err == nil {
-			after, err = client.Patch(ctx, w.source.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: names.Manager})
-		}
-	}
+	after, err := w.source.Put(ctx, w.stored, keys)
 	if w.metrics.countWrite("Journal", err) != nil {
-		return fmt.Errorf("write ConfigMap %s: %w", w.source, err)
+		return err
 	}
 	w.stored = after
 	return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/ramp"
+	"github.com/migration-proxy/migration-proxy/ramp/leader"
 )
 
 const (
@@ -23,9 +24,8 @@ const (
 	// rampSaveInterval is how often evidence is stored that led to no transition. A
 	// new leader that lacks the last of it only measures a little longer.
 	rampSaveInterval = 30 * time.Second
-	// boundChange is the change of old's 99th percentile that the replicas are told:
-	// each new bound is a write.
-	boundChange = 0.1
+	// rampCheckTimeout bounds one request to an address of ramp.check.
+	rampCheckTimeout = 5 * time.Second
 
 	rampSubject = "migration-ramp" // of the failure log
 )
@@ -44,8 +44,8 @@ type rampController struct {
 	failures *kube.FailureLog
 	metrics  *metrics
 	log      *slog.Logger
-	meter    rampMeter
-	checks   *rampChecks
+	meter    leader.Meter
+	checks   *leader.Checks
 	// deviating has the services whose observed share is not the wanted one.
 	deviating *atomic.Pointer[map[string]string]
 
@@ -92,14 +92,22 @@ func (c *rampController) tick(ctx context.Context, now time.Time) {
 	}
 	if len(ramps) > 0 {
 		endpoints := kube.Endpoints(sortedSlices(c.stores.chartSlices))
-		c.meter.take(kube.FetchEvidence(ctx, endpoints, c.get), now)
-		c.checks.ask(ctx, desired.table.Services(), now)
+		c.meter.Take(meteredReplicas(kube.FetchEvidence(ctx, endpoints, c.get)), now)
+		c.checks.Ask(ctx, desired.table.Services(), now)
 	}
 	if ctx.Err() != nil {
 		return // the replicas and addresses did not answer because the watcher ends
 	}
 	results := c.step(desired, c.commands(data), now)
 	c.finish(ctx, desired, results, now)
+}
+
+func meteredReplicas(answers []kube.ReplicaEvidence) []leader.Replica {
+	replicas := make([]leader.Replica, len(answers))
+	for i, a := range answers {
+		replicas[i] = leader.Replica{Name: a.Pod, Address: a.Address, Ready: a.Ready, Evidence: a.Evidence, Err: a.Err}
+	}
+	return replicas
 }
 
 func withRamp(table *migration.Table) []*migration.Service {
@@ -141,13 +149,11 @@ func (c *rampController) step(desired *desiredState, commands status.Commands, n
 	for _, s := range withRamp(desired.table) {
 		name := string(s.Name)
 		before, known := c.states[name]
-		if !known && s.EffectiveShare() > 0 && c.meter.serves(name) {
+		if !known && s.EffectiveShare() > 0 && c.meter.Serves(s.Name) {
 			c.event(desired, EventRampLost, "service "+name+": where its ramp was is not known, so it begins at 0")
 		}
 		sample := c.sample(desired, s, before.Position, now)
-		if command, ok := commands.Services[name]; ok {
-			sample.Command = rampCommand(command)
-		}
+		sample.Command = leader.Command(commands, s.Name)
 		after, decision := ramp.Step(ramp.ConfigOf(desired.table, s), before, sample, now)
 		results[name] = rampResult{after, decision}
 	}
@@ -157,8 +163,8 @@ func (c *rampController) step(desired *desiredState, commands status.Commands, n
 func (c *rampController) sample(desired *desiredState, s *migration.Service, position migration.Share, now time.Time) ramp.Sample {
 	name := string(s.Name)
 	sample := ramp.Sample{
-		Slot:       c.meter.slot(name),
-		Unserved:   c.meter.unserved(name, s.ShareAt(position), now),
+		Slot:       c.meter.Slot(s.Name),
+		Unserved:   c.meter.Unserved(s.Name, s.ShareAt(position), now),
 		FallenBack: desired.cluster.Services[name].Phase == status.FallenBack,
 		Gates:      c.gates(s),
 		Limits:     map[migration.Name]migration.Share{},
@@ -172,7 +178,7 @@ func (c *rampController) sample(desired *desiredState, s *migration.Service, pos
 
 // gates are what forbids a step up besides the evidence.
 func (c *rampController) gates(s *migration.Service) []ramp.Gate {
-	gates := c.checks.gates(s.Ramp)
+	gates := c.checks.Gates(s.Ramp)
 	if deviating := c.deviating.Load(); deviating != nil && (*deviating)[string(s.Name)] != "" {
 		gates = append(gates, ramp.Gate{Reason: ramp.ReasonUnobserved, Detail: (*deviating)[string(s.Name)]})
 	}
@@ -186,12 +192,6 @@ func (c *rampController) inForce(desired *desiredState, name migration.Name) mig
 		return 0
 	}
 	return s.ShareAt(c.states[string(name)].Position)
-}
-
-func rampCommand(c status.RampCommand) *ramp.Command {
-	return &ramp.Command{
-		ID: c.ID, Verb: ramp.Verb(c.Verb), Position: migration.Share(c.Share*100 + 0.5), By: c.By, Reason: c.Reason,
-	}
 }
 
 // finish writes the results if they must be written now, and believes them then. What
@@ -251,7 +251,7 @@ func (c *rampController) save(ctx context.Context, positions status.Positions, r
 	for name, result := range results {
 		states[name] = result.state
 	}
-	machine, err := formatMachine(states)
+	machine, err := ramp.EncodeStates(states)
 	if err != nil {
 		return fmt.Errorf("write the states of the ramps: %w", err)
 	}
@@ -262,21 +262,12 @@ func (c *rampController) save(ctx context.Context, positions status.Positions, r
 	return c.store.write(ctx, string(text), machine)
 }
 
-// positionsAfter are the positions with the bounds above which answers are slow. A
-// bound changes when old's 99th percentile has changed by a tenth.
+// positionsAfter are the positions with the bounds above which answers are slow.
 func (c *rampController) positionsAfter(desired *desiredState, results map[string]rampResult) status.Positions {
 	positions := status.Positions{Services: map[string]status.Position{}}
 	for name, result := range results {
-		before := c.positions.Services[name]
-		next := status.Position{Share: result.state.Position.Percent(), SlowOld: before.SlowOld}
-		bound := c.meter.slowBound(name)
-		if bound > 0 && (bound > before.SlowOld*(1+boundChange) || bound < before.SlowOld*(1-boundChange)) {
-			next.SlowOld = bound
-		}
-		if next.SlowOld > 0 {
-			next.SlowNew = next.SlowOld + desired.table.Service(migration.Name(name)).Ramp.Judge.SlowAllow.Seconds()
-		}
-		positions.Services[name] = next
+		s := desired.table.Service(migration.Name(name))
+		positions.Services[name] = c.meter.Position(s, result.state.Position, c.positions.Services[name])
 	}
 	return positions
 }

@@ -73,7 +73,7 @@ func (c *rampController) evidence(desired *desiredState, s ramp.Summary) *journa
 	return &journal.Evidence{
 		Old: rampSide(s.Old), New: rampSide(s.New),
 		Odds: s.Failures.Ratio, OddsLow: s.Failures.Low, OddsHigh: s.Failures.High,
-		Bad: s.BadBet, Good: s.GoodBet, Replicas: len(c.meter.replicas), Digest: desired.table.Digest(),
+		Bad: s.BadBet, Good: s.GoodBet, Replicas: c.meter.Count(), Digest: desired.table.Digest(),
 	}
 }
 

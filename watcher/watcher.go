@@ -11,6 +11,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/ramp/leader"
 )
 
 // Watcher keeps the cluster as the migration config and the health of the
@@ -118,7 +119,7 @@ func (w *Watcher) newRampController(loop *stateLoop, stores *objectStores) *ramp
 	return &rampController{
 		interval: o.RampInterval, get: o.GetEvidence, stores: stores, desired: loop.desired,
 		store:   &rampStore{source: o.configMap(w.client, names.RampMap), metrics: w.metrics},
-		journal: loop.journal, events: loop.events, failures: w.failures, metrics: w.metrics, log: o.Log, checks: newRampChecks(),
+		journal: loop.journal, events: loop.events, failures: w.failures, metrics: w.metrics, log: o.Log, checks: leader.NewChecks(rampCheckTimeout),
 		deviating: &loop.deviating,
 	}
 }

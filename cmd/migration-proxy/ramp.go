@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/migration-proxy/migration-proxy/internal/cli/ramps"
+	"github.com/migration-proxy/migration-proxy/internal/cli/waiting"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy/dataplane"
 )
@@ -134,5 +135,5 @@ func runRampCommand(cmd *cobra.Command, args []string, options rampOptions) erro
 	if err != nil {
 		return err
 	}
-	return ramps.Send(cmd.Context(), cmd.OutOrStdout(), from, order, ramps.Waiting{Interval: commandInterval, Timeout: options.timeout})
+	return ramps.Send(cmd.Context(), cmd.OutOrStdout(), from, order, waiting.Pace{Interval: commandInterval, Timeout: options.timeout})
 }

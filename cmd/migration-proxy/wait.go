@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/migration-proxy/migration-proxy/internal/cli/ramps"
+	"github.com/migration-proxy/migration-proxy/internal/cli/waiting"
 )
 
 type waitOptions struct {
@@ -51,5 +52,5 @@ func runWait(cmd *cobra.Command, args []string, options waitOptions) error {
 	if err != nil {
 		return err
 	}
-	return ramps.Wait(cmd.Context(), cmd.OutOrStdout(), from, goal, ramps.Waiting{Interval: waitInterval, Timeout: options.timeout})
+	return ramps.Wait(cmd.Context(), cmd.OutOrStdout(), from, goal, waiting.Pace{Interval: waitInterval, Timeout: options.timeout})
 }

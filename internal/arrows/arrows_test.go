@@ -33,6 +33,7 @@ var table = map[string]Package{
 	"migration":        {Imports: []string{"internal/excerpt"}, Pure: true, Tests: pureTests},
 	"fallback":         {Imports: []string{"internal/excerpt", "internal/status"}, Pure: true, Tests: pureTests},
 	"ramp":             {Imports: []string{"migration"}, Pure: true, Tests: pureTests},
+	"ramp/leader":      {Imports: []string{"internal/status", "migration", "ramp"}, Tests: otherTests},
 	"internal/excerpt": {Pure: true, Tests: testLibraries},
 	"journal":          {Imports: []string{"internal/excerpt", "internal/status", "migration"}, Pure: true, Tests: pureTests},
 	"internal/names":   {Pure: true},
@@ -86,7 +87,7 @@ var table = map[string]Package{
 	"proxy/errorlog":  {Imports: []string{"migration", "fallback"}, Tests: pureTests, Pure: true},
 	"proxy/health":    {Imports: []string{"migration", "fallback"}, Tests: otherTests},
 	"proxy/nginx":     {Imports: []string{"migration", "nginxgen", "internal/atomicfile", "golang.org/x/sys"}, Tests: otherTests},
-	"proxy/localramp": {Imports: []string{"migration", "internal/atomicfile", "internal/status", "ramp"}, Tests: otherTests},
+	"proxy/localramp": {Imports: []string{"migration", "internal/atomicfile", "internal/status", "ramp", "ramp/leader"}, Tests: otherTests},
 	"proxy/positions": {
 		Imports: []string{"migration", "internal/atomicfile", "internal/kube", "internal/status", "k8s.io/api"},
 		Tests:   otherTests,
@@ -108,7 +109,7 @@ var table = map[string]Package{
 	},
 	"watcher": {
 		Imports: slices.Concat([]string{
-			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status", "journal", "ramp",
+			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status", "journal", "ramp", "ramp/leader",
 			"watcher/fieldowners", "watcher/servicestate", clientGo, prometheus,
 		}, kubernetes),
 		Tests: otherTests,
@@ -158,16 +159,17 @@ var table = map[string]Package{
 		},
 		Tests: otherTests,
 	},
+	"internal/cli/waiting": {Imports: []string{"internal/cli/installation"}, Tests: testLibraries},
 	"internal/cli/update": {
 		Imports: []string{
 			"config", "internal/atomicfile", "internal/cli/clusterstatus", "internal/cli/configfile", "internal/cli/installation",
-			"internal/cli/oneproxy", "internal/kube", "internal/names", "internal/status", "migration", clientGo, "k8s.io/apimachinery",
+			"internal/cli/oneproxy", "internal/cli/waiting", "internal/kube", "internal/names", "internal/status", "migration", clientGo, "k8s.io/apimachinery",
 		},
 		Tests: otherTests,
 	},
 	"internal/cli/ramps": {
 		Imports: slices.Concat([]string{
-			"internal/cli/configfile", "internal/cli/installation", "internal/names", "internal/status", "migration", "proxy/localramp", "ramp", clientGo,
+			"internal/cli/configfile", "internal/cli/installation", "internal/cli/waiting", "internal/names", "internal/status", "migration", "proxy/localramp", "ramp", clientGo,
 		}, kubernetes),
 		Tests: otherTests,
 	},

@@ -68,15 +68,11 @@ func WriteCommand(runtimeDir, service string, command status.RampCommand) error 
 }
 
 func (r *Ramps) save(results map[migration.Name]result, positions status.Positions) error {
-	encoded := map[migration.Name]json.RawMessage{}
+	states := make(map[migration.Name]ramp.State, len(results))
 	for name, one := range results {
-		text, err := ramp.EncodeState(one.state)
-		if err != nil {
-			return fmt.Errorf("service %s: %w", name, err)
-		}
-		encoded[name] = text
+		states[name] = one.state
 	}
-	machine, err := json.Marshal(encoded)
+	machine, err := ramp.EncodeStates(states)
 	if err != nil {
 		return fmt.Errorf("write the ramps: %w", err)
 	}
@@ -84,7 +80,7 @@ func (r *Ramps) save(results map[migration.Name]result, positions status.Positio
 	if err != nil {
 		return fmt.Errorf("write the positions: %w", err)
 	}
-	text, err := json.Marshal(map[string]string{status.MachineKey: string(machine), status.PositionsKey: string(where)})
+	text, err := json.Marshal(map[string]string{status.MachineKey: machine, status.PositionsKey: string(where)})
 	if err == nil {
 		err = atomicfile.Write(filepath.Join(r.options.RuntimeDir, stateFile), text, 0o600)
 	}

@@ -8,10 +8,14 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/ramp"
+	"github.com/migration-proxy/migration-proxy/ramp/leader"
 )
 
 // DefaultInterval is the time between two ticks: the length of a slot of evidence.
 const DefaultInterval = 10 * time.Second
+
+// checkTimeout bounds one request to an address of ramp.check.
+const checkTimeout = 2 * time.Second
 
 // saveInterval is how often evidence is stored that led to no transition.
 const saveInterval = 30 * time.Second
@@ -45,10 +49,10 @@ type Options struct {
 // Ramps are the ramps of all services. Only the goroutine of Run uses them.
 type Ramps struct {
 	options   Options
-	checks    checks
+	checks    *leader.Checks
+	meter     leader.Meter
 	states    map[migration.Name]ramp.State
 	positions status.Positions
-	before    status.Evidence // of the last tick
 	savedAt   time.Time
 	failed    bool // the last write failed
 }
@@ -58,7 +62,7 @@ func New(options Options) *Ramps {
 	if options.Interval == 0 {
 		options.Interval = DefaultInterval
 	}
-	r := &Ramps{options: options, checks: newChecks(), states: map[migration.Name]ramp.State{}}
+	r := &Ramps{options: options, checks: leader.NewChecks(checkTimeout), states: map[migration.Name]ramp.State{}}
 	data, err := Read(options.RuntimeDir)
 	if err == nil {
 		r.states, err = ramp.DecodeStates[migration.Name](data[status.MachineKey])
@@ -103,7 +107,6 @@ func (r *Ramps) tick(ctx context.Context, now time.Time) {
 			results[services[i].Name] = r.step(world, &services[i])
 		}
 	}
-	r.before = world.evidence
 	if len(results) > 0 || len(r.states) > 0 {
 		r.finish(results, now)
 	}
@@ -112,21 +115,13 @@ func (r *Ramps) tick(ctx context.Context, now time.Time) {
 func (r *Ramps) step(w *world, s *migration.Service) result {
 	before := r.states[s.Name]
 	known := r.positions.Services[string(s.Name)]
-	sample := w.sample(s, before.Position)
+	sample := w.sample(s)
+	sample.Slot = r.meter.Slot(s.Name)
 	sample.Slot.Timed = known.SlowOld > 0
-	sample.Gates = r.checks.gates(s.Ramp)
+	sample.Unserved = r.meter.Unserved(s.Name, s.ShareAt(before.Position), w.now)
+	sample.Gates = r.checks.Gates(s.Ramp)
 	after, decision := ramp.Step(ramp.ConfigOf(w.table, s), before, sample, w.now)
-	return result{after, decision, position(s, after.Position, w.slowBound(s.Name, known.SlowOld))}
-}
-
-// position has the bounds above which answers are slow: old's 99th percentile, for new
-// plus what the ramp allows.
-func position(s *migration.Service, share migration.Share, bound float64) status.Position {
-	p := status.Position{Share: share.Percent(), SlowOld: bound}
-	if bound > 0 {
-		p.SlowNew = bound + s.Ramp.Judge.SlowAllow.Seconds()
-	}
-	return p
+	return result{after, decision, r.meter.Position(s, after.Position, known)}
 }
 
 // finish writes the results if they must be written now, and believes them then. When

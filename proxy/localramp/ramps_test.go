@@ -36,7 +36,7 @@ func (p *proxy) Evidence(time.Time) status.Evidence {
 }
 
 func (p *proxy) Set(positions status.Positions) {
-	p.share = migration.Share(100*positions.Services["shop"].Share + 0.5)
+	p.share = migration.ShareOf(positions.Services["shop"].Share)
 	shop := p.evidence.Services["shop"]
 	shop.Share = p.share.Percent()
 	p.evidence.Services["shop"] = shop
@@ -81,9 +81,9 @@ func TestARampClimbsAndReturns(t *testing.T) {
 			now = now.Add(10 * time.Second)
 			r.tick(t.Context(), now)
 			if restarts {
-				before := r.before
+				before := r.meter
 				r = start(t, p, dir)
-				r.before = before
+				r.meter = before
 			}
 		}
 		until := func(share migration.Share, failed uint64) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"math"
 	"os"
 	"sync"
 	"time"
@@ -150,7 +149,7 @@ func (f *Follower) apply() {
 	f.write()
 	shares := make(map[migration.Name]migration.Share, len(f.served))
 	for name, position := range f.served {
-		shares[migration.Name(name)] = migration.Share(math.Round(100 * position.Share))
+		shares[migration.Name(name)] = migration.ShareOf(position.Share)
 		f.options.Counters.SetSlow(migration.Name(name), seconds(position.SlowOld), seconds(position.SlowNew))
 	}
 	f.options.Agent.SetPositions(shares)

@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/migration-proxy/migration-proxy/internal/cli/waiting"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/ramp"
@@ -44,12 +45,9 @@ func ParseOrder(service, verb, reason string) (Order, error) {
 	return Order{name, ramp.Verb(verb), reason}, nil
 }
 
-// Waiting is how long to wait, and how often to look.
-type Waiting struct{ Interval, Timeout time.Duration }
-
 // Send gives the order to the leader, waits until it has taken it, and prints what
 // happened. An order that did nothing is an error.
-func Send(ctx context.Context, w io.Writer, from Source, order Order, waiting Waiting) error {
+func Send(ctx context.Context, w io.Writer, from Source, order Order, pace waiting.Pace) error {
 	now, err := look(ctx, from)
 	if err != nil {
 		return err
@@ -69,8 +67,8 @@ func Send(ctx context.Context, w io.Writer, from Source, order Order, waiting Wa
 	if err := from.send(ctx, string(order.Service), command); err != nil {
 		return err
 	}
-	taken := taken{from: from, service: order.Service, command: command, timeout: waiting.Timeout}
-	if err := waitFor(ctx, &taken, waiting); err != nil {
+	taken := taken{from: from, service: order.Service, command: command, timeout: pace.Timeout}
+	if err := waiting.Until(ctx, &taken, pace); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(w, "%s by %s: %s\n", order.Verb, by, taken.row)
@@ -85,9 +83,9 @@ func (s sight) row(service migration.Name) (Row, error) {
 		}
 	}
 	if slices.Contains(s.known, string(service)) {
-		return Row{}, finalError{fmt.Errorf("service %s has no ramp; write migration.ramp in the config", service)}
+		return Row{}, waiting.FinalError{Cause: fmt.Errorf("service %s has no ramp; write migration.ramp in the config", service)}
 	}
-	return Row{}, finalError{fmt.Errorf("the config has no service %s; it has %s", service, strings.Join(s.known, ", "))}
+	return Row{}, waiting.FinalError{Cause: fmt.Errorf("the config has no service %s; it has %s", service, strings.Join(s.known, ", "))}
 }
 
 // taken is the condition that the leader has taken a command.
@@ -99,7 +97,7 @@ type taken struct {
 	row     Row           // of the last look
 }
 
-func (t *taken) check(ctx context.Context) error {
+func (t *taken) Check(ctx context.Context) error {
 	now, err := look(ctx, t.from)
 	if err != nil {
 		return err
@@ -110,11 +108,11 @@ func (t *taken) check(ctx context.Context) error {
 	newest := now.commands.Services[string(t.service)]
 	switch {
 	case t.row.state.Command == t.command.ID && t.row.state.Refused != "":
-		return finalError{fmt.Errorf("%s did nothing: %s; the ramp is: %s", t.command.Verb, t.row.state.Refused, t.row)}
+		return waiting.FinalError{Cause: fmt.Errorf("%s did nothing: %s; the ramp is: %s", t.command.Verb, t.row.state.Refused, t.row)}
 	case t.row.state.Command == t.command.ID:
 		return nil
 	case newest.ID != t.command.ID:
-		return finalError{fmt.Errorf("%s was replaced by %.20q of %.60q before it was taken", t.command.Verb, newest.Verb, newest.By)}
+		return waiting.FinalError{Cause: fmt.Errorf("%s was replaced by %.20q of %.60q before it was taken", t.command.Verb, newest.Verb, newest.By)}
 	}
 	return fmt.Errorf("%s is written, and was not taken within %s: is a leader running? It does it when it is back, if the ramp is at %g%% then",
 		t.command.Verb, t.timeout, t.command.Share)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/internal/cli/ramps"
+	"github.com/migration-proxy/migration-proxy/internal/cli/waiting"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy/localramp"
@@ -54,19 +55,19 @@ func TestLocal(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "control"), 0o700))
 	from := ramps.Local{File: file, RuntimeDir: dir, User: "carol"}
-	soon := ramps.Waiting{Interval: 20 * time.Millisecond, Timeout: 20 * time.Second}
+	soon := waiting.Pace{Interval: 20 * time.Millisecond, Timeout: 20 * time.Second}
 	var out bytes.Buffer
-	send := func(service migration.Name, verb ramp.Verb, waiting ramps.Waiting) error {
+	send := func(service migration.Name, verb ramp.Verb, pace waiting.Pace) error {
 		out.Reset()
-		return ramps.Send(t.Context(), &out, from, ramps.Order{Service: service, Verb: verb, Reason: "ticket 7"}, waiting)
+		return ramps.Send(t.Context(), &out, from, ramps.Order{Service: service, Verb: verb, Reason: "ticket 7"}, pace)
 	}
-	wait := func(text string, waiting ramps.Waiting) error {
+	wait := func(text string, pace waiting.Pace) error {
 		out.Reset()
 		goal, err := ramps.ParseGoal("shop", text)
 		require.NoError(t, err)
-		return ramps.Wait(t.Context(), &out, from, goal, waiting)
+		return ramps.Wait(t.Context(), &out, from, goal, pace)
 	}
-	short := ramps.Waiting{Interval: 20 * time.Millisecond, Timeout: 100 * time.Millisecond}
+	short := waiting.Pace{Interval: 20 * time.Millisecond, Timeout: 100 * time.Millisecond}
 	require.ErrorContains(t, send("shop", ramp.HoldOn, short), "was not taken within 100ms", "nobody leads")
 
 	proxy := &quiet{table: load(t, service("shop", 100))}

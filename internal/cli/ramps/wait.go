@@ -2,13 +2,12 @@ package ramps
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
 
-	"github.com/migration-proxy/migration-proxy/internal/cli/installation"
+	"github.com/migration-proxy/migration-proxy/internal/cli/waiting"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/ramp"
 )
@@ -53,9 +52,9 @@ func (g Goal) reachedBy(row Row) bool {
 }
 
 // Wait waits until the ramp of a service has reached the goal. It prints each change.
-func Wait(ctx context.Context, w io.Writer, from Source, goal Goal, waiting Waiting) error {
-	reached := reached{w: w, from: from, goal: goal, timeout: waiting.Timeout}
-	return waitFor(ctx, &reached, waiting)
+func Wait(ctx context.Context, w io.Writer, from Source, goal Goal, pace waiting.Pace) error {
+	reached := reached{w: w, from: from, goal: goal, timeout: pace.Timeout}
+	return waiting.Until(ctx, &reached, pace)
 }
 
 // reached is the condition that a ramp is at the goal.
@@ -67,7 +66,7 @@ type reached struct {
 	printed string        // of the last change
 }
 
-func (r *reached) check(ctx context.Context) error {
+func (r *reached) Check(ctx context.Context) error {
 	now, err := look(ctx, r.from)
 	if err != nil {
 		return err
@@ -79,7 +78,7 @@ func (r *reached) check(ctx context.Context) error {
 	if change := row.where() + row.what(); change != r.printed {
 		r.printed = change
 		if _, err := fmt.Fprintf(r.w, "%s %s\n", time.Now().UTC().Format("15:04:05Z07:00"), row); err != nil {
-			return finalError{err}
+			return waiting.FinalError{Cause: err}
 		}
 	}
 	steps := row.config.Ramp.Steps
@@ -88,44 +87,7 @@ func (r *reached) check(ctx context.Context) error {
 	case r.goal.reachedBy(row):
 		return nil
 	case r.goal.step > last:
-		return finalError{fmt.Errorf("the ramp of %s ends at %s %%, and never reaches %s", r.goal.service, last, r.goal)}
+		return waiting.FinalError{Cause: fmt.Errorf("the ramp of %s ends at %s %%, and never reaches %s", r.goal.service, last, r.goal)}
 	}
 	return fmt.Errorf("%s has not reached %s within %s; it is %s", r.goal.service, r.goal, r.timeout, row)
-}
-
-// condition is what a command waits for.
-type condition interface {
-	// check asks once. nil: the condition holds. A finalError or a missing right: it
-	// will not hold. Any other error: not yet.
-	check(context.Context) error
-}
-
-// finalError ends the waiting.
-type finalError struct{ error }
-
-// Unwrap gives the cause.
-func (e finalError) Unwrap() error { return e.error }
-
-// waitFor checks the condition every interval. After the timeout, the error is that of
-// the last check that was not cut short.
-func waitFor(ctx context.Context, c condition, waiting Waiting) error {
-	ctx, cancel := context.WithTimeout(ctx, waiting.Timeout)
-	defer cancel()
-	tick := time.NewTicker(waiting.Interval)
-	defer tick.Stop()
-	last := errors.New("nobody answered in time")
-	for {
-		err := c.check(ctx)
-		if err == nil || errors.As(err, new(finalError)) || errors.As(err, new(installation.MissingRightError)) {
-			return err
-		}
-		if ctx.Err() == nil {
-			last = err
-		}
-		select {
-		case <-ctx.Done():
-			return last
-		case <-tick.C:
-		}
-	}
 }

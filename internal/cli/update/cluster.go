@@ -13,6 +13,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/internal/cli/clusterstatus"
 	"github.com/migration-proxy/migration-proxy/internal/cli/installation"
+	"github.com/migration-proxy/migration-proxy/internal/cli/waiting"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
@@ -49,7 +50,7 @@ func InCluster(ctx context.Context, w io.Writer, goal Goal, in *installation.Ins
 	}
 	written := time.Now()
 	served.wanted = planned
-	if err := waitFor(ctx, &served, replicasInterval, options.Timeout); err != nil {
+	if err := waiting.Until(ctx, &served, waiting.Pace{Interval: replicasInterval, Timeout: options.Timeout}); err != nil {
 		return fmt.Errorf("ConfigMap %s has the change, but it is not in force everywhere: %w", in.ConfigName(), err)
 	}
 	now := serviceStatus(ctx, in, goal.service, served.replicas)

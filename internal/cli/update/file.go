@@ -9,6 +9,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/atomicfile"
 	"github.com/migration-proxy/migration-proxy/internal/cli/configfile"
 	"github.com/migration-proxy/migration-proxy/internal/cli/oneproxy"
+	"github.com/migration-proxy/migration-proxy/internal/cli/waiting"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
@@ -51,7 +52,7 @@ func InFile(ctx context.Context, w io.Writer, goal Goal, file File, options Opti
 		return err
 	}
 	written := time.Now()
-	if err := waitFor(ctx, &served, proxyInterval, options.Timeout); err != nil {
+	if err := waiting.Until(ctx, &served, waiting.Pace{Interval: proxyInterval, Timeout: options.Timeout}); err != nil {
 		return fmt.Errorf("%s has the change, but it is not in force: %w", file.Path, err)
 	}
 	_, err = fmt.Fprintf(w, "%s, in force after %s\n%s%s", planned, time.Since(written).Round(time.Millisecond),
@@ -68,7 +69,7 @@ type servedByProxy struct {
 	now     status.Status // of the last check
 }
 
-func (s *servedByProxy) check(ctx context.Context) error {
+func (s *servedByProxy) Check(ctx context.Context) error {
 	now, _, err := s.proxy.Status(ctx)
 	if err != nil {
 		return err
@@ -79,7 +80,7 @@ func (s *servedByProxy) check(ctx context.Context) error {
 	case now.Config.Digest == s.digest:
 		return nil
 	case isNewRejection(rejected, s.earlier):
-		return finalError{rejection("the proxy", rejected)}
+		return waiting.FinalError{Cause: rejection("the proxy", rejected)}
 	case rejected != nil:
 		return rejection("the proxy", rejected)
 	}

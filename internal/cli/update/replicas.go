@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/migration-proxy/migration-proxy/internal/cli/installation"
+	"github.com/migration-proxy/migration-proxy/internal/cli/waiting"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
@@ -31,7 +32,7 @@ func rejectionsOf(replicas []kube.Replica) rejections {
 	return byPod
 }
 
-func (s *servedByReplicas) check(ctx context.Context) error {
+func (s *servedByReplicas) Check(ctx context.Context) error {
 	replicas, err := s.in.Replicas(ctx)
 	if err != nil {
 		return err
@@ -59,7 +60,7 @@ func divide(replicas []kube.Replica, digest string, earlier rejections) (serving
 		case own.Digest == digest:
 			serving = append(serving, replica)
 		case isNewRejection(own.Rejected, earlier[replica.Pod]):
-			missing = append(missing, finalError{rejection(replica.Pod, own.Rejected)})
+			missing = append(missing, waiting.FinalError{Cause: rejection(replica.Pod, own.Rejected)})
 		default:
 			missing = append(missing, fmt.Errorf("%s still serves %s of %s", replica.Pod, own.Digest, own.Source))
 		}
@@ -83,7 +84,7 @@ func (s *servedByReplicas) followConfig(ctx context.Context) error {
 	goal := s.wanted.goal
 	service := table.Service(goal.service)
 	if service == nil || !goal.reachedBy(*service) {
-		return finalError{fmt.Errorf("somebody else has changed %s meanwhile: 'migration-proxy status' tells what is served", goal.service)}
+		return waiting.FinalError{Cause: fmt.Errorf("somebody else has changed %s meanwhile: 'migration-proxy status' tells what is served", goal.service)}
 	}
 	s.wanted.after, s.wanted.digest, s.wanted.is = now.Text, table.Digest(), *service
 	return nil

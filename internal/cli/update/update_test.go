@@ -2,7 +2,6 @@ package update
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -22,6 +20,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/internal/cli/installation"
 	"github.com/migration-proxy/migration-proxy/internal/cli/oneproxy"
+	"github.com/migration-proxy/migration-proxy/internal/cli/waiting"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
@@ -112,32 +111,8 @@ func TestDivide(t *testing.T) {
 	require.Len(t, serving, 1)
 	require.Equal(t, "serves", serving[0].Pod)
 	require.EqualError(t, errors.Join(missing...), "no route\nlate still serves old of ns/cm\nrejects rejected it (test):\nwrong")
-	require.False(t, isFinal(missing[1]))
-	require.True(t, isFinal(missing[2]))
-}
-
-// steps gives the next error at each check, and then nil.
-type steps []error
-
-func (s *steps) check(context.Context) error {
-	if len(*s) == 0 {
-		return nil
-	}
-	next := (*s)[0]
-	*s = (*s)[1:]
-	return next
-}
-
-func TestWaitFor(t *testing.T) {
-	t.Parallel()
-	notYet, final := errors.New("not yet"), finalError{errors.New("rejected")}
-	synctest.Test(t, func(t *testing.T) {
-		began := time.Now()
-		require.NoError(t, waitFor(t.Context(), &steps{notYet, notYet}, time.Second, time.Minute))
-		require.Equal(t, 2*time.Second, time.Since(began))
-		require.Equal(t, final, waitFor(t.Context(), &steps{notYet, final}, time.Second, time.Minute))
-		require.Equal(t, notYet, waitFor(t.Context(), &steps{notYet, notYet, notYet, notYet}, time.Second, 2*time.Second))
-	})
+	require.False(t, waiting.IsFinal(missing[1]))
+	require.True(t, waiting.IsFinal(missing[2]))
 }
 
 // proxyServing is a proxy that serves the file, or rejects it.
@@ -194,26 +169,6 @@ func TestInFile(t *testing.T) {
 	}
 }
 
-// slowAnswer answers once, and then hangs until the waiting is over.
-type slowAnswer struct{ checks int }
-
-func (s *slowAnswer) check(ctx context.Context) error {
-	s.checks++
-	if s.checks == 1 {
-		return errors.New("late still serves old")
-	}
-	<-ctx.Done()
-	return ctx.Err()
-}
-
-// TestWaitForSaysWhy: that the time is over is not the reason.
-func TestWaitForSaysWhy(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		require.EqualError(t, waitFor(t.Context(), &slowAnswer{}, time.Second, time.Minute), "late still serves old")
-	})
-}
-
 // TestNoteAboutRules: 0 % leaves the rules, which off does not.
 func TestNoteAboutRules(t *testing.T) {
 	t.Parallel()
@@ -252,6 +207,6 @@ func TestFollowConfig(t *testing.T) {
 			continue
 		}
 		require.ErrorContains(t, err, says)
-		require.True(t, isFinal(err))
+		require.True(t, waiting.IsFinal(err))
 	}
 }

@@ -1,53 +1,68 @@
-package watcher
+package leader
 
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
-	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/ramp"
 )
 
-// evidenceStaleAfter is how long a ready replica may give no evidence.
-const evidenceStaleAfter = 30 * time.Second
+// staleAfter is how long a ready replica may give no evidence.
+const staleAfter = 30 * time.Second
 
-// rampMeter makes what all replicas measured since the tick before from their counters,
-// which only grow. Only the ramp controller uses it.
-type rampMeter struct{ replicas map[string]*meteredReplica }
+// Replica is the answer of one replica.
+type Replica struct {
+	Name    string         // for messages; no two replicas have the same
+	Address netip.AddrPort // another address: another replica
+	Ready   bool           // it gets traffic
+	// Evidence is what it measured since it started; not known if Err is not nil.
+	Evidence status.Evidence
+	Err      error
+}
+
+// Meter makes what all replicas measured since the tick before from their counters,
+// which only grow. The zero Meter has no replicas. One goroutine at a time may use it.
+type Meter struct{ replicas map[string]*meteredReplica }
 
 // meteredReplica has the last two answers of a replica. One that started again has
 // another StartedAt: its counters begin anew.
 type meteredReplica struct {
-	kube.Endpoint
+	name           string
+	address        netip.AddrPort
+	ready          bool
 	before, latest *status.Evidence
 	fresh          bool      // latest is of this tick
 	answered       time.Time // of latest; when the replica appeared, before its first answer
 	err            error
 }
 
-// take takes the answers of all replicas in.
-func (m *rampMeter) take(replicas []kube.ReplicaEvidence, now time.Time) {
+// Take takes the answers of all replicas in.
+func (m *Meter) Take(replicas []Replica, now time.Time) {
 	known := m.replicas
 	m.replicas = make(map[string]*meteredReplica, len(replicas))
 	for i := range replicas {
 		answer := &replicas[i]
-		one := known[answer.Pod]
-		if one == nil || one.Address != answer.Address {
-			one = &meteredReplica{answered: now}
+		one := known[answer.Name]
+		if one == nil || one.address != answer.Address {
+			one = &meteredReplica{name: answer.Name, address: answer.Address, answered: now}
 		}
-		one.Endpoint, one.fresh, one.err = answer.Endpoint, answer.Err == nil, answer.Err
+		one.ready, one.fresh, one.err = answer.Ready, answer.Err == nil, answer.Err
 		if one.fresh {
 			one.before, one.latest, one.answered = one.latest, &answer.Evidence, now
 		}
-		m.replicas[answer.Pod] = one
+		m.replicas[answer.Name] = one
 	}
 }
 
-func (m *rampMeter) sorted() []*meteredReplica {
+// Count is how many replicas there are.
+func (m *Meter) Count() int { return len(m.replicas) }
+
+func (m *Meter) sorted() []*meteredReplica {
 	var all []*meteredReplica
 	for _, pod := range slices.Sorted(maps.Keys(m.replicas)) {
 		all = append(all, m.replicas[pod])
@@ -55,8 +70,8 @@ func (m *rampMeter) sorted() []*meteredReplica {
 	return all
 }
 
-// slot adds up what the replicas measured of a service since the tick before.
-func (m *rampMeter) slot(name string) ramp.Slot {
+// Slot adds up what the replicas measured of a service since the tick before.
+func (m *Meter) Slot(name migration.Name) ramp.Slot {
 	var slot ramp.Slot
 	for _, replica := range m.sorted() {
 		before, after, ok := replica.span(name)
@@ -69,7 +84,7 @@ func (m *rampMeter) slot(name string) ramp.Slot {
 		if slot.Replicas == nil {
 			slot.Replicas = map[string]ramp.Counts{}
 		}
-		slot.Replicas[replica.Pod] = mine
+		slot.Replicas[replica.name] = mine
 		if after.Buckets != nil {
 			slot.Buckets.Seen.Union(after.Buckets.Seen)
 			slot.Buckets.Failed.Union(after.Buckets.Failed)
@@ -81,12 +96,12 @@ func (m *rampMeter) slot(name string) ramp.Slot {
 
 // span is the counters of a service at two moments of one run with one share. Counters
 // that are lower than before are of another run.
-func (r *meteredReplica) span(name string) (before, after status.ServiceEvidence, ok bool) {
+func (r *meteredReplica) span(name migration.Name) (before, after status.ServiceEvidence, ok bool) {
 	if !r.fresh || r.before == nil || !r.before.StartedAt.Equal(r.latest.StartedAt) {
 		return before, after, false
 	}
-	before, known := r.before.Services[name]
-	after, ok = r.latest.Services[name]
+	before, known := r.before.Services[string(name)]
+	after, ok = r.latest.Services[string(name)]
 	ok = ok && known && before.Share == after.Share && grown(before.Old, after.Old) && grown(before.New, after.New)
 	return before, after, ok
 }
@@ -102,17 +117,17 @@ func addDifference(sum ramp.Counts, before, after status.EvidenceSide) ramp.Coun
 	return sum
 }
 
-// unserved names a ready replica that does not serve the share, and says why; "" when
+// Unserved names a ready replica that does not serve the share, and says why; "" when
 // all do.
-func (m *rampMeter) unserved(name string, share migration.Share, now time.Time) string {
+func (m *Meter) Unserved(name migration.Name, share migration.Share, now time.Time) string {
 	ready := 0
 	for _, replica := range m.sorted() {
-		if !replica.Ready {
+		if !replica.ready {
 			continue
 		}
 		ready++
 		if text := replica.unserved(name, share, now); text != "" {
-			return replica.Pod + " " + text
+			return replica.name + " " + text
 		}
 	}
 	if ready == 0 {
@@ -121,16 +136,16 @@ func (m *rampMeter) unserved(name string, share migration.Share, now time.Time) 
 	return ""
 }
 
-func (r *meteredReplica) unserved(name string, share migration.Share, now time.Time) string {
+func (r *meteredReplica) unserved(name migration.Name, share migration.Share, now time.Time) string {
 	switch silent := now.Sub(r.answered); {
 	case r.latest == nil && r.err != nil:
 		return fmt.Sprintf("gives no evidence: %v", r.err)
-	case silent > evidenceStaleAfter:
+	case silent > staleAfter:
 		return fmt.Sprintf("has given no evidence for %s: %v", silent.Round(time.Second), r.err)
 	case r.latest == nil:
 		return "has given no evidence yet"
 	}
-	served, ok := r.latest.Services[name]
+	served, ok := r.latest.Services[string(name)]
 	switch {
 	case !ok:
 		return "does not have the ramp yet"
@@ -140,28 +155,48 @@ func (r *meteredReplica) unserved(name string, share migration.Share, now time.T
 	return ""
 }
 
-// serves tells whether a replica sends a part of the service to new.
-func (m *rampMeter) serves(name string) bool {
+// Serves tells whether a replica sends a part of the service to new.
+func (m *Meter) Serves(name migration.Name) bool {
 	for _, replica := range m.replicas {
-		if replica.latest != nil && replica.latest.Services[name].Share > 0 {
+		if replica.latest != nil && replica.latest.Services[string(name)].Share > 0 {
 			return true
 		}
 	}
 	return false
 }
 
-// minTimed is how many answers of old tell where its 99th percentile is.
-const minTimed = 200
+const (
+	// minTimed is how many answers of old tell where its 99th percentile is.
+	minTimed = 200
+	// boundChange is the change of old's 99th percentile that the replicas are told: each
+	// new bound is a write.
+	boundChange = 0.1
+)
+
+// Position is a position of a service's ramp with the bounds above which answers are
+// slow: old's 99th percentile of the last ten minutes, for new plus what the ramp allows.
+// The bounds are those of the position before while the percentile is near, or when too
+// few answers tell where it is.
+func (m *Meter) Position(s *migration.Service, share migration.Share, before status.Position) status.Position {
+	p := status.Position{Share: share.Percent(), SlowOld: before.SlowOld}
+	if bound := m.slowBound(s.Name); bound > 0 && (bound > before.SlowOld*(1+boundChange) || bound < before.SlowOld*(1-boundChange)) {
+		p.SlowOld = bound
+	}
+	if p.SlowOld > 0 {
+		p.SlowNew = p.SlowOld + s.Ramp.Judge.SlowAllow.Seconds()
+	}
+	return p
+}
 
 // slowBound is old's 99th percentile of the last ten minutes in seconds; 0: too few
 // answers to tell.
-func (m *rampMeter) slowBound(name string) float64 {
+func (m *Meter) slowBound(name migration.Name) float64 {
 	sum, all := make([]uint64, status.LatencyBins), uint64(0)
 	for _, replica := range m.replicas {
 		if replica.latest == nil {
 			continue
 		}
-		for bin, n := range replica.latest.Services[name].OldLatency {
+		for bin, n := range replica.latest.Services[string(name)].OldLatency {
 			if bin < len(sum) {
 				sum[bin], all = sum[bin]+n, all+n
 			}

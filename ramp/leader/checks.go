@@ -1,4 +1,4 @@
-package watcher
+package leader
 
 import (
 	"context"
@@ -11,12 +11,9 @@ import (
 	"github.com/migration-proxy/migration-proxy/ramp"
 )
 
-// checkTimeout bounds one request to an address of ramp.check.
-const checkTimeout = 5 * time.Second
-
-// rampChecks asks the addresses of ramp.check, each once in its time. Only the ramp
-// controller uses it.
-type rampChecks struct {
+// Checks asks the addresses of ramp.check, each once in its time. One goroutine at a time
+// may use it.
+type Checks struct {
 	client  *http.Client
 	results map[migration.RampCheck]checkResult
 }
@@ -26,16 +23,17 @@ type checkResult struct {
 	refusal string // "" agrees
 }
 
-func newRampChecks() *rampChecks {
-	return &rampChecks{results: map[migration.RampCheck]checkResult{}, client: &http.Client{
+// NewChecks bounds each request to an address by the timeout.
+func NewChecks(timeout time.Duration) *Checks {
+	return &Checks{results: map[migration.RampCheck]checkResult{}, client: &http.Client{
 		// A redirect is no answer of the address that the config names.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       checkTimeout,
+		Timeout:       timeout,
 	}}
 }
 
-// ask asks the addresses that are due, all at the same time.
-func (c *rampChecks) ask(ctx context.Context, services []migration.Service, now time.Time) {
+// Ask asks the addresses that are due, all at the same time.
+func (c *Checks) Ask(ctx context.Context, services []migration.Service, now time.Time) {
 	before := c.results
 	c.results = map[migration.RampCheck]checkResult{}
 	var running sync.WaitGroup
@@ -61,7 +59,7 @@ func (c *rampChecks) ask(ctx context.Context, services []migration.Service, now 
 }
 
 // get asks one address.
-func (c *rampChecks) get(ctx context.Context, check migration.RampCheck) string {
+func (c *Checks) get(ctx context.Context, check migration.RampCheck) string {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, check.URL, nil)
 	if err != nil {
 		return err.Error()
@@ -77,8 +75,8 @@ func (c *rampChecks) get(ctx context.Context, check migration.RampCheck) string 
 	return ""
 }
 
-// gates are the checks of a service that do not agree.
-func (c *rampChecks) gates(r *migration.Ramp) []ramp.Gate {
+// Gates are the checks of a service that do not agree.
+func (c *Checks) Gates(r *migration.Ramp) []ramp.Gate {
 	var gates []ramp.Gate
 	for _, check := range r.Checks {
 		if refusal := c.results[check].refusal; refusal != "" {
