@@ -10,8 +10,8 @@ func newDemo() *cobra.Command {
 	var options demo.Options
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show a whole migration on this machine, in half a minute",
-		Long: `Show a whole migration on this machine, in half a minute: two sample clusters,
+		Short: "Show a whole migration on this machine, in about a minute",
+		Long: `Show a whole migration on this machine, in about a minute: two sample clusters,
 the proxy, and traffic that never stops. Each step runs the command that you
 would type, then says what the clients saw. Everything lives in a temporary
 folder and on 127.0.0.1, and is gone afterwards. It needs nginx and no root.

@@ -18,7 +18,7 @@ func newRoot() *cobra.Command {
 		Long: `Move live traffic from an old to a new cluster, percent by percent, with an
 instant and automatic way back.
 
-New here? 'migration-proxy demo' shows it all in half a minute and changes
+New here? 'migration-proxy demo' shows it all in about a minute and changes
 nothing on this machine.
 
 Exit codes:

@@ -20,7 +20,9 @@ const (
 func (d *demo) climb(ctx context.Context) error {
 	d.beginStep("Nobody types percentages: a ramp")
 	d.print("   (shortened for the demo: new is compared every %s instead of 10s, a step lasts 1s at least", rampInterval)
-	d.print("   instead of 30m, and 300 requests to new are enough instead of 600)")
+	d.print("   instead of 30m, 300 requests to new are enough instead of 600, and the judge has other limits,")
+	d.print("   so that 2 %% against 0.5 %% is found in seconds: failures tolerate 1 instead of 1.5, max_extra 1,")
+	d.print("   slow tolerate 5, exclude 20, allow 1s; and the way back is a portion each second)")
 	d.old.failEvery.Store(failsAsEver)
 	d.new.failEvery.Store(failsAsEver)
 	catalog := startTraffic(ctx, request{proxy: d.listen, host: "catalog.example.com", path: catalogPath}, catalogRate)
