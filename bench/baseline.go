@@ -4,7 +4,6 @@ import (
 	"context"
 	_ "embed"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -90,13 +89,7 @@ func waitUntilServing(ctx context.Context, s *server, errorLog string) (*server,
 // worker is the process id of nginx's only worker. It starts after the port is open.
 func (s *server) worker(ctx context.Context) (pid int, err error) {
 	err = poll(ctx, 10*time.Second, func() error {
-		workers, err := children(s.pid())
-		if err == nil && len(workers) != 1 {
-			return fmt.Errorf("%s has %d workers, 1 was expected", s.cmd.Path, len(workers))
-		}
-		if err == nil {
-			pid = workers[0]
-		}
+		pid, err = onlyWorker(s.pid())
 		return err
 	})
 	return pid, err

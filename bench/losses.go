@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -102,11 +101,12 @@ func (p *proxyProcess) workersDuring(ctx context.Context, config services, serie
 		if err != nil {
 			return 0, err
 		}
-		for _, pid := range workers {
-			if !slices.Contains(before, pid) {
-				started[pid] = true
-			}
+		for _, worker := range workers {
+			started[worker.PID] = true
 		}
+	}
+	for _, worker := range before {
+		delete(started, worker.PID)
 	}
 	return len(started), nil
 }

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/procfs"
+
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
@@ -155,24 +157,21 @@ func (p *proxyProcess) master() (int, error) {
 	return readPID(filepath.Join(p.runtimeDir(), "nginx.pid"))
 }
 
-func (p *proxyProcess) workers() ([]int, error) {
+func (p *proxyProcess) workers() ([]procfs.ProcStat, error) {
 	master, err := p.master()
 	if err != nil {
 		return nil, err
 	}
-	return children(master)
+	return testbed.Children(master)
 }
 
 // worker is the process id of nginx's only worker.
 func (p *proxyProcess) worker() (int, error) {
-	workers, err := p.workers()
-	if err == nil && len(workers) != 1 {
-		err = fmt.Errorf("nginx has %d workers, 1 was expected", len(workers))
-	}
+	master, err := p.master()
 	if err != nil {
 		return 0, err
 	}
-	return workers[0], nil
+	return onlyWorker(master)
 }
 
 // stop ends the proxy, and nginx as well if the proxy died before it.

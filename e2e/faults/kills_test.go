@@ -33,8 +33,8 @@ var killCases = []killCase{
 }
 
 func (p *apiProxy) killWorker() {
-	if list := children(p.master()); len(list) > 0 {
-		_ = syscall.Kill(list[rand.IntN(len(list))], syscall.SIGKILL)
+	if list := p.children(p.master()); len(list) > 0 {
+		_ = syscall.Kill(list[rand.IntN(len(list))].PID, syscall.SIGKILL)
 	}
 }
 
@@ -61,7 +61,7 @@ func (p *apiProxy) killBoth() {
 func (p *apiProxy) waitUntilComplete() {
 	p.t.Helper()
 	p.waitFor("whole", func(s status.Status) bool {
-		return s.Ready && s.Nginx.PID != 0 && s.Nginx.PID == p.master() && len(children(s.Nginx.PID)) == workers
+		return s.Ready && s.Nginx.PID != 0 && s.Nginx.PID == p.master() && len(p.children(s.Nginx.PID)) == workers
 	})
 }
 

@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
@@ -84,23 +82,20 @@ func (p *apiProxy) weighEverySecond(length time.Duration) *memory {
 type memory struct{ agent, workers []int }
 
 func (m *memory) look(w *proxyRun) {
-	m.agent = append(m.agent, resident(w.agent.Process.Pid))
+	m.agent = append(m.agent, w.resident(w.agent.Process.Pid))
 	sum := 0
-	for _, worker := range children(w.master()) {
-		sum += resident(worker)
+	for _, worker := range w.children(w.master()) {
+		sum += worker.ResidentMemory()
 	}
 	m.workers = append(m.workers, sum)
 }
 
-// resident is 0 for a process that has ended.
-func resident(pid int) int {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "statm"))
-	if err != nil {
-		return 0
-	}
-	fields := bytes.Fields(text)
-	pages, _ := strconv.Atoi(string(fields[1]))
-	return pages * os.Getpagesize()
+func (w *proxyRun) resident(pid int) int {
+	process, err := procfs.NewProc(pid)
+	require.NoError(w.t, err)
+	stat, err := process.Stat()
+	require.NoError(w.t, err)
+	return stat.ResidentMemory()
 }
 
 // thirds gives the medians of the first and the last third.

@@ -1,26 +1,25 @@
 package faults
 
 import (
-	"bytes"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/prometheus/procfs"
 	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
 // resources are the processes, descriptors and files of a proxy.
 type resources struct {
 	agentThreads, agentFiles int
-	workers                  []int // process ids, sorted
-	workerFiles              int   // of the worker with the most
-	zombies                  int   // children of the agent that it has not waited for
-	files                    int   // in the runtime directory
+	workers                  []procfs.ProcStat
+	workerFiles              int // of the worker with the most
+	zombies                  int // children of the agent that it has not waited for
+	files                    int // in the runtime directory
 }
 
 func (c resources) String() string {
@@ -33,18 +32,24 @@ func (w *proxyRun) resources() resources {
 	c := resources{
 		agentThreads: entries(fmt.Sprintf("/proc/%d/task", agent)),
 		agentFiles:   entries(fmt.Sprintf("/proc/%d/fd", agent)),
-		workers:      children(w.master()),
+		workers:      w.children(w.master()),
 	}
 	for _, worker := range c.workers {
-		c.workerFiles = max(c.workerFiles, entries(fmt.Sprintf("/proc/%d/fd", worker)))
+		c.workerFiles = max(c.workerFiles, entries(fmt.Sprintf("/proc/%d/fd", worker.PID)))
 	}
-	for _, child := range children(agent) {
-		if _, state := parentOf(child); state == "Z" {
+	for _, child := range w.children(agent) {
+		if child.State == "Z" {
 			c.zombies++
 		}
 	}
 	_ = filepath.WalkDir(w.runtime, func(string, fs.DirEntry, error) error { c.files++; return nil })
 	return c
+}
+
+func (w *proxyRun) children(pid int) []procfs.ProcStat {
+	found, err := testbed.Children(pid)
+	require.NoError(w.t, err)
+	return found
 }
 
 // descriptors lists the open files of the agent.
@@ -61,38 +66,6 @@ func (w *proxyRun) descriptors() []string {
 func entries(dir string) int {
 	list, _ := os.ReadDir(dir)
 	return len(list)
-}
-
-// children gives the child processes of a process, sorted.
-func children(pid int) []int {
-	var found []int
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, stat := range stats {
-		child, err := strconv.Atoi(filepath.Base(filepath.Dir(stat)))
-		if err != nil {
-			continue
-		}
-		if parent, _ := parentOf(child); parent == pid {
-			found = append(found, child)
-		}
-	}
-	slices.Sort(found)
-	return found
-}
-
-// parentOf reads "12 (nginx) S 11 ...". The name can have any characters. The parent
-// of a process that has ended is 0.
-func parentOf(pid int) (parent int, state string) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, ""
-	}
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 2 {
-		return 0, ""
-	}
-	parent, _ = strconv.Atoi(fields[1])
-	return parent, fields[0]
 }
 
 // requireNoLeak waits until the proxy uses about as many resources as before. Idle
