@@ -35,8 +35,8 @@ func (s *sidesSeen) add(answer testbed.Answer) {
 	}
 }
 
-// loaded is a site with one replica under load.
-type loaded struct {
+// siteUnderLoad is a site with one replica under load.
+type siteUnderLoad struct {
 	*testing.T
 	*site
 	text   string // of the config, for a percentage
@@ -45,10 +45,10 @@ type loaded struct {
 	end    context.CancelFunc
 }
 
-func newLoaded(t *testing.T) *loaded {
+func newSiteUnderLoad(t *testing.T) *siteUnderLoad {
 	t.Helper()
 	s := testSite(t)
-	w := &loaded{T: t, site: s, report: make(chan *testbed.Report, 1), end: func() {}}
+	w := &siteUnderLoad{T: t, site: s, report: make(chan *testbed.Report, 1), end: func() {}}
 	old, new := w.backend("old"), w.backend("new")
 	w.text = "services:\n- {name: shop, old_host: shop.example.com, old_backend: '" + old + "', new_host: new.example.com, new_backend: '" + new + "', " +
 		"migration: {enabled: true, percentage: %d}}\n"
@@ -59,7 +59,7 @@ func newLoaded(t *testing.T) *loaded {
 	return w
 }
 
-func (w *loaded) backend(name string) string {
+func (w *siteUnderLoad) backend(name string) string {
 	w.Helper()
 	backend, err := testbed.Start(testbed.Options{Name: name})
 	require.NoError(w, err)
@@ -67,12 +67,12 @@ func (w *loaded) backend(name string) string {
 	return backend.URL()
 }
 
-func (w *loaded) edit(percentage int) {
+func (w *siteUnderLoad) edit(percentage int) {
 	w.Helper()
 	require.NoError(w, w.write(w.Context(), fmt.Sprintf(w.text, percentage)))
 }
 
-func (w *loaded) status() string {
+func (w *siteUnderLoad) status() string {
 	response, err := http.Get("http://" + w.replicas["one"].http + "/status")
 	if err != nil {
 		return err.Error()
@@ -82,17 +82,17 @@ func (w *loaded) status() string {
 	return string(text)
 }
 
-func (w *loaded) awaitStatus(what string) {
+func (w *siteUnderLoad) awaitStatus(what string) {
 	w.Helper()
 	require.Eventually(w, func() bool { return strings.Contains(w.status(), what) }, 30*time.Second, 10*time.Millisecond, what)
 }
 
-func (w *loaded) awaitReady() {
+func (w *siteUnderLoad) awaitReady() {
 	w.Helper()
 	w.awaitStatus(`"ready": true`)
 }
 
-func (w *loaded) load() {
+func (w *siteUnderLoad) load() {
 	ctx, cancel := context.WithCancel(w.Context())
 	w.end = cancel
 	load := testbed.Load{
@@ -108,7 +108,7 @@ func (w *loaded) load() {
 }
 
 // endLoad wants every request answered.
-func (w *loaded) endLoad() {
+func (w *siteUnderLoad) endLoad() {
 	w.Helper()
 	w.end()
 	report := <-w.report
@@ -119,7 +119,7 @@ func (w *loaded) endLoad() {
 
 // inForce edits, and gives how long after the API server's answer the last
 // request went the old way.
-func (w *loaded) inForce(percentage int) time.Duration {
+func (w *siteUnderLoad) inForce(percentage int) time.Duration {
 	w.Helper()
 	wrong, right := &w.seen.new, &w.seen.old
 	if percentage == 100 {
@@ -138,7 +138,7 @@ func (w *loaded) inForce(percentage int) time.Duration {
 // API server accepted it, and costs nobody a request. The bound is for a busy
 // machine; the benchmark has the figures.
 func TestEditsUnderLoad(t *testing.T) {
-	w := newLoaded(t)
+	w := newSiteUnderLoad(t)
 	w.load()
 	var took []time.Duration
 	for i := range edits {
@@ -153,7 +153,7 @@ func TestEditsUnderLoad(t *testing.T) {
 // TestOutageOfTheAPIServer: traffic and weights stay, a restart in between
 // serves what was served, and edits arrive when it is back.
 func TestOutageOfTheAPIServer(t *testing.T) {
-	w := newLoaded(t)
+	w := newSiteUnderLoad(t)
 	w.load()
 	w.inForce(100)
 	require.NoError(t, w.plane.StopAPIServer())

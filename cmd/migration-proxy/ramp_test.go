@@ -79,8 +79,8 @@ func (l *leader) run(ctx context.Context, ended chan<- struct{}) {
 	}
 }
 
-// lead starts a leader, which ends with the test.
-func lead(t *testing.T, s *site) {
+// runLeader starts a leader, which ends with the test.
+func runLeader(t *testing.T, s *site) {
 	t.Helper()
 	table, err := config.Load("test", []byte(configWithRamp))
 	require.NoError(t, err)
@@ -106,7 +106,7 @@ func TestRampCommands(t *testing.T) {
 	require.NoError(t, err, output)
 	require.Contains(t, output, "starting")
 
-	lead(t, s)
+	runLeader(t, s)
 	output, err = s.try("wait", "shop", "--for", "step=1", "--timeout", "20s")
 	require.NoError(t, err, output)
 	output, err = s.try("ramp", "shop", "hold", "--reason", "sale")
@@ -145,7 +145,7 @@ func TestRampRights(t *testing.T) {
 	require.NoError(t, s.write(t.Context(), configWithRamp))
 	_, err := s.client.CoreV1().ConfigMaps(s.namespace).Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names.RampMap}}, metav1.CreateOptions{})
 	require.NoError(t, err)
-	lead(t, s)
+	runLeader(t, s)
 	output, err := s.try("wait", "shop", "--for", "step=1", "--timeout", "20s")
 	require.NoError(t, err, output)
 

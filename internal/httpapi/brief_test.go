@@ -34,8 +34,8 @@ func TestBrief(t *testing.T) {
 	require.NotContains(t, body, `"api"`)
 }
 
-// TestBriefAsksLess: who has a cheaper source for it is asked by that one.
-func TestBriefAsksLess(t *testing.T) {
+// TestBriefComputesLess: who has a cheaper source for it is asked by that one.
+func TestBriefComputesLess(t *testing.T) {
 	t.Parallel()
 	o := options()
 	o.Brief = func() status.Status { return status.Status{Version: "cheap"} }

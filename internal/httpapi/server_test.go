@@ -90,7 +90,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-func TestConditionsTellWhy(t *testing.T) {
+func TestConditionsGiveReasons(t *testing.T) {
 	t.Parallel()
 	o := options()
 	o.Alive = func() error { return errors.New("nginx died 5 times in a minute") }
@@ -109,7 +109,7 @@ func TestConditionsTellWhy(t *testing.T) {
 	}
 }
 
-func TestNothingCanBeChanged(t *testing.T) {
+func TestOnlyReadingIsAllowed(t *testing.T) {
 	t.Parallel()
 	url := serve(t, options())
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} {
@@ -121,7 +121,7 @@ func TestNothingCanBeChanged(t *testing.T) {
 	}
 }
 
-func TestHead(t *testing.T) {
+func TestHEAD(t *testing.T) {
 	t.Parallel()
 	url := serve(t, options())
 	for _, path := range []string{"/", "/health", "/ready", "/metrics", "/status"} {
@@ -192,7 +192,7 @@ func TestConfigReloads(t *testing.T) {
 	require.Contains(t, body, `migration_proxy_config_reloads_total{result="applied"} 1`)
 }
 
-func TestTwoCollectorsOfOneMetricAreRefused(t *testing.T) {
+func TestDuplicateMetricsAreRefused(t *testing.T) {
 	t.Parallel()
 	o := options()
 	twice := prometheus.NewGauge(prometheus.GaugeOpts{Name: "twice"})
@@ -201,9 +201,9 @@ func TestTwoCollectorsOfOneMetricAreRefused(t *testing.T) {
 	require.ErrorContains(t, err, "register metrics")
 }
 
-// TestShutdownFinishesAnswers: an answer under way when the server is told to
+// TestShutdownWaitsForAnswers: an answer under way when the server is told to
 // stop is given, and the listener is closed by then.
-func TestShutdownFinishesAnswers(t *testing.T) {
+func TestShutdownWaitsForAnswers(t *testing.T) {
 	t.Parallel()
 	o := options()
 	asked, answer := make(chan struct{}), make(chan struct{})

@@ -28,8 +28,8 @@ func newFailureLog() (*kube.FailureLog, *bytes.Buffer) {
 	return kube.NewFailureLog(slog.New(slog.NewTextHandler(text, options))), text
 }
 
-// TestFailureLogSaysEachOnce: a failure, another error, and the recovery.
-func TestFailureLogSaysEachOnce(t *testing.T) {
+// TestFailureLogLogsEachOnce: a failure, another error, and the recovery.
+func TestFailureLogLogsEachOnce(t *testing.T) {
 	t.Parallel()
 	failures, text := newFailureLog()
 	require.False(t, failures.Report("Ingress a", nil))
@@ -66,8 +66,8 @@ func TestFailureLogIsBounded(t *testing.T) {
 	require.Contains(t, text.String(), `WARN msg="attempt failed, retrying" subject="Ingress 8"`)
 }
 
-// TestFailureLogToleratesConflicts: four in a row are normal.
-func TestFailureLogToleratesConflicts(t *testing.T) {
+// TestFailureLogIgnoresFirstConflicts: four in a row are normal.
+func TestFailureLogIgnoresFirstConflicts(t *testing.T) {
 	t.Parallel()
 	failures, text := newFailureLog()
 	conflict := apierrors.NewConflict(schema.GroupResource{Resource: "ingresses"}, "api", errors.New("changed"))

@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 // patience is for a busy machine; what is wanted takes milliseconds.
 const patience = 30 * time.Second
 
-// world is a namespace with one follower, who may do nothing but follow.
-type world struct {
+// configMapTest is a namespace with one follower, who may do nothing but follow.
+type configMapTest struct {
 	*testing.T
 	admin    kubernetes.Interface
 	object   kube.NamedConfigMap
@@ -41,11 +41,11 @@ type world struct {
 	errors   atomic.Int64
 }
 
-func newWorld(t *testing.T) *world {
+func newConfigMapTest(t *testing.T) *configMapTest {
 	t.Helper()
 	namespace, err := plane.Namespace(t.Context(), "cluster")
 	require.NoError(t, err)
-	w := &world{T: t, admin: client(t, plane.Config()), versions: make(chan *corev1.ConfigMap, 1000)}
+	w := &configMapTest{T: t, admin: client(t, plane.Config()), versions: make(chan *corev1.ConfigMap, 1000)}
 	follower, err := plane.User("follower-of-" + namespace)
 	require.NoError(t, err)
 	w.grant(namespace)
@@ -66,7 +66,7 @@ func client(t *testing.T, config *rest.Config) *kubernetes.Clientset {
 }
 
 // grant gives the data plane's rights: one ConfigMap by its name.
-func (w *world) grant(namespace string) {
+func (w *configMapTest) grant(namespace string) {
 	w.Helper()
 	role := &rbacv1.Role{ObjectMeta: metav1.ObjectMeta{Name: "follower"}, Rules: []rbacv1.PolicyRule{{
 		APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{names.ConfigMap}, Verbs: []string{"get", "list", "watch"},
@@ -83,7 +83,7 @@ func (w *world) grant(namespace string) {
 }
 
 // follow runs Follow until the function it gives is called.
-func (w *world) follow() (stop func()) {
+func (w *configMapTest) follow() (stop func()) {
 	w.Helper()
 	ctx, cancel := context.WithCancel(w.Context())
 	done := make(chan error, 1)
@@ -101,7 +101,7 @@ func (w *world) follow() (stop func()) {
 }
 
 // next is the next version's text; "" is a ConfigMap that does not exist.
-func (w *world) next() string {
+func (w *configMapTest) next() string {
 	w.Helper()
 	select {
 	case version := <-w.versions:
@@ -117,7 +117,7 @@ func (w *world) next() string {
 	}
 }
 
-func (w *world) write(text string) {
+func (w *configMapTest) write(text string) {
 	w.Helper()
 	configMaps := w.admin.CoreV1().ConfigMaps(w.object.Namespace)
 	wanted := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names.ConfigMap}, Data: map[string]string{names.ConfigKey: text}}
@@ -128,7 +128,7 @@ func (w *world) write(text string) {
 	require.NoError(w, err)
 }
 
-func (w *world) remove() {
+func (w *configMapTest) remove() {
 	w.Helper()
 	require.NoError(w, w.admin.CoreV1().ConfigMaps(w.object.Namespace).Delete(w.Context(), names.ConfigMap, metav1.DeleteOptions{}))
 }
@@ -137,7 +137,7 @@ func (w *world) remove() {
 // and nobody else's ConfigMap.
 func TestFollowGivesEachVersionInOrder(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newConfigMapTest(t)
 	defer w.follow()()
 	require.Empty(t, w.next())
 	other := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "other"}}
@@ -160,10 +160,10 @@ func TestFollowGivesEachVersionInOrder(t *testing.T) {
 	require.Zero(t, w.errors.Load())
 }
 
-// TestFollowBeginsWithWhatIsThere: and never says in between that it is not.
-func TestFollowBeginsWithWhatIsThere(t *testing.T) {
+// TestFollowStartsWithTheStoredVersion: and never says in between that it is not.
+func TestFollowStartsWithTheStoredVersion(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newConfigMapTest(t)
 	w.write("there")
 	stop := w.follow()
 	require.Equal(t, "there", w.next())
@@ -175,7 +175,7 @@ func TestFollowBeginsWithWhatIsThere(t *testing.T) {
 // TestFollowWithoutRights tells, and goes on when they come.
 func TestFollowWithoutRights(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
+	w := newConfigMapTest(t)
 	bindings := w.admin.RbacV1().RoleBindings(w.object.Namespace)
 	binding, err := bindings.Get(t.Context(), "follower", metav1.GetOptions{})
 	require.NoError(t, err)
@@ -191,7 +191,7 @@ func TestFollowWithoutRights(t *testing.T) {
 }
 
 // awaitForbidden: the API server's authorizer hears of bindings by a watch.
-func (w *world) awaitForbidden() {
+func (w *configMapTest) awaitForbidden() {
 	w.Helper()
 	require.Eventually(w, func() bool {
 		_, err := w.object.Client.CoreV1().ConfigMaps(w.object.Namespace).Get(w.Context(), names.ConfigMap, metav1.GetOptions{})
@@ -201,7 +201,7 @@ func (w *world) awaitForbidden() {
 
 // TestFollowOverAnOutage runs alone: the API server is everybody's.
 func TestFollowOverAnOutage(t *testing.T) {
-	w := newWorld(t)
+	w := newConfigMapTest(t)
 	w.write("before")
 	defer w.follow()()
 	require.Equal(t, "before", w.next())
@@ -219,9 +219,9 @@ func TestFollowOverAnOutage(t *testing.T) {
 	}
 }
 
-// TestFollowLeavesNothing but the client's connection, which is the client's.
-func TestFollowLeavesNothing(t *testing.T) {
-	w := newWorld(t)
+// TestFollowEndsWithItsContext but the client's connection, which is the client's.
+func TestFollowEndsWithItsContext(t *testing.T) {
+	w := newConfigMapTest(t)
 	connection := goleak.IgnoreAnyFunction("golang.org/x/net/http2.(*ClientConn).readLoop")
 	before := goleak.IgnoreCurrent()
 	stop := w.follow()

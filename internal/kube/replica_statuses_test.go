@@ -62,7 +62,7 @@ func TestFetchStatusesEndsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, replicas[39].Err, context.Canceled)
 }
 
-func TestFetchStatusesRefusesWhatIsNoStatus(t *testing.T) {
+func TestFetchStatusesRefusesOtherDocuments(t *testing.T) {
 	t.Parallel()
 	for _, answer := range []string{``, `{}`, `<html>`, `{"started_at": 5}`} {
 		replicas := kube.FetchStatuses(t.Context(), pods(1), func(context.Context, kube.Endpoint) ([]byte, error) { return []byte(answer), nil })

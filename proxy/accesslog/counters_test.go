@@ -40,9 +40,9 @@ func minute(c *Counters, name string, now time.Time) status.Service {
 	return rows[0]
 }
 
-// TestStreamsAreNoLatency: an event stream that the client asked for, one that it did
+// TestLatencyLeavesOutStreams: an event stream that the client asked for, one that it did
 // not ask for, and an upgraded connection.
-func TestStreamsAreNoLatency(t *testing.T) {
+func TestLatencyLeavesOutStreams(t *testing.T) {
 	t.Parallel()
 	row := minute(counted(t, "event_stream", "long_body", "websocket", "bucket_new"), "api", noon)
 	require.InDelta(t, 4.0/55, row.New.Rate, 1e-9)
@@ -50,7 +50,7 @@ func TestStreamsAreNoLatency(t *testing.T) {
 	require.Zero(t, row.New.Failed)
 }
 
-func TestTheLastMinute(t *testing.T) {
+func TestLastMinute(t *testing.T) {
 	t.Parallel()
 	var names []string
 	for range 5 { // an observed share needs 20 requests
@@ -69,8 +69,8 @@ func TestTheLastMinute(t *testing.T) {
 	require.LessOrEqual(t, row.New.P99, 0.25)
 }
 
-// TestHitsCountForNoSide: a decision counts, hit or not; a hit is no request of a side.
-func TestHitsCountForNoSide(t *testing.T) {
+// TestCacheHitsCountForNoSide: a decision counts, hit or not; a hit is no request of a side.
+func TestCacheHitsCountForNoSide(t *testing.T) {
 	t.Parallel()
 	var names []string
 	for range 10 {
@@ -83,7 +83,7 @@ func TestHitsCountForNoSide(t *testing.T) {
 	require.InDelta(t, 21.0/55, row.Old.Rate, 1e-9)
 }
 
-func TestTheLastMinutePasses(t *testing.T) {
+func TestLastMinuteExpires(t *testing.T) {
 	t.Parallel()
 	c := counted(t, "rescued")
 	require.Equal(t, uint64(1), minute(c, "api", noon.Add(54*time.Second)).ObservedRequests)
@@ -94,7 +94,7 @@ func TestTheLastMinutePasses(t *testing.T) {
 	require.Nil(t, c.services["api"].window, "an idle service gives its window back")
 }
 
-func TestTheRateOfAYoungService(t *testing.T) {
+func TestRateOfNewService(t *testing.T) {
 	t.Parallel()
 	c := NewCounters(noon)
 	c.SetServices([]string{"api"}, noon)
@@ -106,9 +106,9 @@ func TestTheRateOfAYoungService(t *testing.T) {
 	require.InDelta(t, 100, minute(c, "api", noon.Add(3*time.Second)).New.Rate, 1e-9, "300 in the three seconds it exists")
 }
 
-// TestTheWindowAgainstACalculation: random requests at random times; the sums
+// TestWindowAgainstCalculation: random requests at random times; the sums
 // are what a list of all requests gives.
-func TestTheWindowAgainstACalculation(t *testing.T) {
+func TestWindowAgainstCalculation(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		var w window
@@ -145,7 +145,7 @@ func TestQuantileLiesInItsBucket(t *testing.T) {
 	})
 }
 
-func TestQuantileOfNothing(t *testing.T) {
+func TestQuantileWithoutValues(t *testing.T) {
 	t.Parallel()
 	require.Zero(t, quantile(&[bucketCount]uint32{}, 0.99))
 	require.InDelta(t, 60, quantile(&[bucketCount]uint32{len(latencyBounds): 1}, 0.5), 0, "more than the last bound")
@@ -164,7 +164,7 @@ func TestMetrics(t *testing.T) {
 	require.Equal(t, status.Log{Lines: 7, Dropped: 8}, c.Log())
 }
 
-func TestServicesOutsideTheTableShareOneRow(t *testing.T) {
+func TestUnknownServicesShareOneRow(t *testing.T) {
 	t.Parallel()
 	c := counted(t, "bucket_new")
 	before := testutil.CollectAndCount(c)
@@ -174,7 +174,7 @@ func TestServicesOutsideTheTableShareOneRow(t *testing.T) {
 	require.Equal(t, before+1, testutil.CollectAndCount(c))
 }
 
-func TestServicesDroppedFromTheTableAreForgotten(t *testing.T) {
+func TestRemovedServicesLoseTheirCounts(t *testing.T) {
 	t.Parallel()
 	c := counted(t, "bucket_new", "rescued")
 	c.SetServices([]string{"other"}, noon)
@@ -186,7 +186,7 @@ func TestServicesDroppedFromTheTableAreForgotten(t *testing.T) {
 	require.Zero(t, minute(c, "api", noon).ObservedRequests, "it begins anew")
 }
 
-func TestKeptServicesKeepTheirNumbers(t *testing.T) {
+func TestRemainingServicesKeepTheirCounts(t *testing.T) {
 	t.Parallel()
 	c := counted(t, "bucket_new")
 	c.SetServices([]string{"api", "other"}, noon)
@@ -194,7 +194,7 @@ func TestKeptServicesKeepTheirNumbers(t *testing.T) {
 	require.Equal(t, uint64(1), minute(c, "api", noon).Split.Requests)
 }
 
-func TestTheSeriesOfAServiceAreBounded(t *testing.T) {
+func TestSeriesPerServiceAreBounded(t *testing.T) {
 	t.Parallel()
 	c := counted(t)
 	sides := []migration.Side{"", migration.Old, migration.New}
@@ -208,8 +208,8 @@ func TestTheSeriesOfAServiceAreBounded(t *testing.T) {
 	require.LessOrEqual(t, testutil.CollectAndCount(c.metrics.requests), 3*6*9)
 }
 
-// TestIdleServicesAreSmall: 5,000 services without traffic fit in 2 MB.
-func TestIdleServicesAreSmall(t *testing.T) {
+// TestIdleServicesUseLittleMemory: 5,000 services without traffic fit in 2 MB.
+func TestIdleServicesUseLittleMemory(t *testing.T) {
 	names := make([]string, 5000)
 	for i := range names {
 		names[i] = "service-" + strings.Repeat("x", i%7) + time.Duration(i).String()
@@ -243,9 +243,9 @@ func BenchmarkIntake(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/500, "ns/line")
 }
 
-// TestCountersAreSafeForSeveralGoroutines is for the race detector: counting
+// TestCountersAreSafeForConcurrentUse is for the race detector: counting
 // goes on while others scrape, ask and change the table.
-func TestCountersAreSafeForSeveralGoroutines(t *testing.T) {
+func TestCountersAreSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
 	c := counted(t)
 	event, err := Parse(read(t, "testdata/lines/rescued.txt"))
@@ -268,7 +268,7 @@ func TestCountersAreSafeForSeveralGoroutines(t *testing.T) {
 	require.Equal(t, uint64(200), minute(c, "api", noon).New.Rescued)
 }
 
-func TestAnAnswerThatBrokeOffIsAFailureOfItsSide(t *testing.T) {
+func TestTruncatedAnswerIsAFailure(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1e9, 0)
 	c := NewCounters(now)

@@ -78,8 +78,8 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
-// TestRulesAreNoEvidence: testers are not like the others.
-func TestRulesAreNoEvidence(t *testing.T) {
+// TestEvidenceLeavesOutRules: testers are not like the others.
+func TestEvidenceLeavesOutRules(t *testing.T) {
 	t.Parallel()
 	counters := ramped(t, rampedService())
 	event, err := Parse(read(t, "testdata/lines/bucket_new.txt"))
@@ -91,9 +91,9 @@ func TestRulesAreNoEvidence(t *testing.T) {
 	require.Zero(t, evidenceOf(t, counters).New)
 }
 
-// TestSlowIsExact: 123 ms are slow for a bound of 122, and not for one of 123. A stream
+// TestSlowCountIsExact: 123 ms are slow for a bound of 122, and not for one of 123. A stream
 // is never slow, and a client that left is slow when it waited longer than the bound.
-func TestSlowIsExact(t *testing.T) {
+func TestSlowCountIsExact(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		line     string
@@ -115,8 +115,8 @@ func TestSlowIsExact(t *testing.T) {
 	}
 }
 
-// TestStragglersAreNoEvidence: another share decided them.
-func TestStragglersAreNoEvidence(t *testing.T) {
+// TestEvidenceLeavesOutStragglers: another share decided them.
+func TestEvidenceLeavesOutStragglers(t *testing.T) {
 	t.Parallel()
 	counters := ramped(t, rampedService(), "bucket_new")
 	counters.SetShare("api", 5000, noon.Add(time.Second))
@@ -145,8 +145,8 @@ func TestEvidenceNeedsARamp(t *testing.T) {
 	require.InDelta(t, 20, evidenceOf(t, counters).Share, 0)
 }
 
-// TestBrokenAnswersAreEvidence where nothing but chance decides.
-func TestBrokenAnswersAreEvidence(t *testing.T) {
+// TestTruncatedAnswersAreEvidence where nothing but chance decides.
+func TestTruncatedAnswersAreEvidence(t *testing.T) {
 	t.Parallel()
 	counters := ramped(t, rampedService())
 	counters.AddBrokenAnswer("api", migration.New, fallback.FailureReset, noon)

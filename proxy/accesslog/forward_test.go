@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestForwarderWritesWhatItGot(t *testing.T) {
+func TestForwarderWritesUnchanged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
@@ -79,7 +79,7 @@ func TestForwarderOnAFullPipe(t *testing.T) {
 	require.NoError(t, pipe.Close())
 }
 
-func TestForwarderCountsFailedWritesAndComplainsOnce(t *testing.T) {
+func TestForwarderCountsFailedWritesAndLogsOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer

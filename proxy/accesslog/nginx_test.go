@@ -115,8 +115,8 @@ func (s *server) follow(t *testing.T, tail *Tail) {
 	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
 }
 
-// TestTheLinesOfARealNginx: what nginx writes means what happened.
-func TestTheLinesOfARealNginx(t *testing.T) {
+// TestLinesOfRealNginx: what nginx writes means what happened.
+func TestLinesOfRealNginx(t *testing.T) {
 	t.Parallel()
 	s := startNginx(t, "")
 	for _, path := range []string{
@@ -150,9 +150,9 @@ func TestTheLinesOfARealNginx(t *testing.T) {
 	require.Zero(t, counters.Log().Dropped)
 }
 
-// TestFailuresOfARealNginx: the failures that only a broken backend makes.
+// TestFailuresOfRealNginx: the failures that only a broken backend makes.
 // Its own 502 is told from a reset only when the line has the header time.
-func TestFailuresOfARealNginx(t *testing.T) {
+func TestFailuresOfRealNginx(t *testing.T) {
 	t.Parallel()
 	for extra, own502 := range map[string]string{
 		"": "502 new=502/reset",
@@ -274,9 +274,9 @@ func (s *server) load(t *testing.T, enough func() bool) uint64 {
 	return sent.Load()
 }
 
-// TestAStoppedReaderDoesNotStopNginx: requests go on for ten times more lines
+// TestStoppedReaderDoesNotBlockNginx: requests go on for ten times more lines
 // than any buffer between nginx and the reader could hold; no line is lost.
-func TestAStoppedReaderDoesNotStopNginx(t *testing.T) {
+func TestStoppedReaderDoesNotBlockNginx(t *testing.T) {
 	t.Parallel()
 	s := startNginx(t, "")
 	const requests = 4000

@@ -16,9 +16,9 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// TestParseReadsEachLine: testdata/lines/CASE.txt is a line, CASE.json what
+// TestParse: testdata/lines/CASE.txt is a line, CASE.json what
 // it means.
-func TestParseReadsEachLine(t *testing.T) {
+func TestParse(t *testing.T) {
 	t.Parallel()
 	for _, path := range cases(t, "testdata/lines/*.txt") {
 		t.Run(filepath.Base(path), func(t *testing.T) {
@@ -30,8 +30,8 @@ func TestParseReadsEachLine(t *testing.T) {
 	}
 }
 
-// TestParseRefuses: testdata/refused/CASE.txt is a line, CASE.err why not.
-func TestParseRefuses(t *testing.T) {
+// TestParseErrors: testdata/refused/CASE.txt is a line, CASE.err why not.
+func TestParseErrors(t *testing.T) {
 	t.Parallel()
 	for _, path := range cases(t, "testdata/refused/*.txt") {
 		t.Run(filepath.Base(path), func(t *testing.T) {

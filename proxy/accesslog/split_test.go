@@ -26,9 +26,9 @@ func rowOf(c *Counters, now time.Time) status.Service {
 	return rows[0]
 }
 
-// TestObservedBeginsWithTheShare: after a change of the share only requests count
+// TestObservedStartsWithTheShare: after a change of the share only requests count
 // that it decided, also when those from before end, or are read, later.
-func TestObservedBeginsWithTheShare(t *testing.T) {
+func TestObservedStartsWithTheShare(t *testing.T) {
 	t.Parallel()
 	begin := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	c := NewCounters(begin)
@@ -81,8 +81,8 @@ func TestSplitLeavesOut(t *testing.T) {
 	require.Zero(t, rows[1].Split)
 }
 
-// TestSplitBeginsAnew: what goes wrong after millions of requests is seen.
-func TestSplitBeginsAnew(t *testing.T) {
+// TestSplitRestarts: what goes wrong after millions of requests is seen.
+func TestSplitRestarts(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	c := NewCounters(now)

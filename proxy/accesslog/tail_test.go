@@ -15,16 +15,16 @@ import (
 	"pgregory.net/rapid"
 )
 
-// bench is a Tail driven by hand, step by step, at times the test chooses.
-type bench struct {
+// tailTest is a Tail whose steps the test calls, at times of its choice.
+type tailTest struct {
 	*Tail
 	got     strings.Builder
 	reopens int
 	now     time.Time
 }
 
-func newBench(t require.TestingT, dir string) *bench {
-	b := &bench{now: time.Now()}
+func newTailTest(t require.TestingT, dir string) *tailTest {
+	b := &tailTest{now: time.Now()}
 	b.Tail = &Tail{
 		Path:     filepath.Join(dir, "access.log"),
 		Nginx:    reopenFunc(func() error { b.reopens++; return nil }),
@@ -36,7 +36,7 @@ func newBench(t require.TestingT, dir string) *bench {
 	return b
 }
 
-func (b *bench) look(later time.Duration) {
+func (b *tailTest) stepAfter(later time.Duration) {
 	b.now = b.now.Add(later)
 	b.step(b.now)
 }
@@ -51,28 +51,28 @@ func appendTo(t require.TestingT, path, text string) {
 
 func TestTailWaitsForTheFile(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, t.TempDir())
+	b := newTailTest(t, t.TempDir())
 	defer b.close()
-	b.look(0)
+	b.stepAfter(0)
 	require.Zero(t, b.reopens, "nginx has not started yet")
 	appendTo(t, b.Path, "one\n")
-	b.look(0)
+	b.stepAfter(0)
 	require.Equal(t, "one\n", b.got.String())
 }
 
 func TestTailKeepsPartialLines(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, t.TempDir())
+	b := newTailTest(t, t.TempDir())
 	defer b.close()
 	for _, part := range []string{"on", "e\ntw", "o", "\n"} {
 		appendTo(t, b.Path, part)
-		b.look(0)
+		b.stepAfter(0)
 		require.True(t, b.got.Len() == 0 || strings.HasSuffix(b.got.String(), "\n"))
 	}
 	require.Equal(t, "one\ntwo\n", b.got.String())
 }
 
-func TestTailBeginsAtTheEndOfARunningNginx(t *testing.T) {
+func TestTailStartsAtTheEndWithRunningNginx(t *testing.T) {
 	t.Parallel()
 	b := &Tail{Path: filepath.Join(t.TempDir(), "access.log"), AtEnd: true, Log: slog.New(slog.DiscardHandler)}
 	appendTo(t, b.Path, "counted by the agent before\n")
@@ -89,95 +89,95 @@ func TestTailBeginsAtTheEndOfARunningNginx(t *testing.T) {
 
 func TestTailRotates(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, t.TempDir())
+	b := newTailTest(t, t.TempDir())
 	defer b.close()
 	b.MaxSize = 10
 	appendTo(t, b.Path, "0123456789\n")
-	b.look(0) // opens it
-	b.look(0)
+	b.stepAfter(0) // opens it
+	b.stepAfter(0)
 	require.Equal(t, 1, b.reopens)
 	require.NoFileExists(t, b.Path)
 
 	appendTo(t, b.Path+rotatedSuffix, "before it reopened\n")
-	b.look(reopenPause)
+	b.stepAfter(reopenPause)
 	require.Equal(t, 2, b.reopens, "asked again")
 	appendTo(t, b.Path, "after\n")
-	b.look(quietTime / 2)
+	b.stepAfter(quietTime / 2)
 	appendTo(t, b.Path+rotatedSuffix, "from an old worker\n")
-	b.look(quietTime / 2)
-	b.look(quietTime / 2)
+	b.stepAfter(quietTime / 2)
+	b.stepAfter(quietTime / 2)
 	require.FileExists(t, b.Path+rotatedSuffix, "not quiet for long enough")
-	b.look(quietTime / 2)
+	b.stepAfter(quietTime / 2)
 	require.NoFileExists(t, b.Path+rotatedSuffix)
 	require.Equal(t, "0123456789\nbefore it reopened\nafter\nfrom an old worker\n", b.got.String())
 }
 
-func TestTailGoesOnWhenNginxDoesNotReopen(t *testing.T) {
+func TestTailContinuesWhenNginxDoesNotReopen(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, t.TempDir())
+	b := newTailTest(t, t.TempDir())
 	defer b.close()
 	b.MaxSize = 1
 	b.Nginx = reopenFunc(func() error { b.reopens++; return errors.New("no such process") })
 	appendTo(t, b.Path, "one\n")
-	b.look(0) // opens it
+	b.stepAfter(0) // opens it
 	for range 3 {
-		b.look(reopenPause)
+		b.stepAfter(reopenPause)
 	}
 	require.Equal(t, 3, b.reopens)
 	appendTo(t, b.Path+rotatedSuffix, "two\n")
-	b.look(0)
+	b.stepAfter(0)
 	require.Equal(t, "one\ntwo\n", b.got.String())
 }
 
 func TestTailSurvivesTruncation(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, t.TempDir())
+	b := newTailTest(t, t.TempDir())
 	defer b.close()
 	appendTo(t, b.Path, "one\nunfinished")
-	b.look(0)
+	b.stepAfter(0)
 	require.NoError(t, os.Truncate(b.Path, 0))
 	appendTo(t, b.Path, "two\n")
-	b.look(0)
+	b.stepAfter(0)
 	require.Equal(t, "one\ntwo\n", b.got.String())
 }
 
 func TestTailSurvivesReplacement(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, t.TempDir())
+	b := newTailTest(t, t.TempDir())
 	defer b.close()
 	appendTo(t, b.Path, "one\n")
-	b.look(0)
+	b.stepAfter(0)
 	require.NoError(t, os.Rename(b.Path, b.Path+".moved"))
 	appendTo(t, b.Path, "three\n")
 	appendTo(t, b.Path+".moved", "two\n")
-	b.look(0)
+	b.stepAfter(0)
 	require.Equal(t, "one\ntwo\nthree\n", b.got.String())
-	b.look(quietTime)
-	b.look(quietTime)
+	b.stepAfter(quietTime)
+	b.stepAfter(quietTime)
 	require.FileExists(t, b.Path+".moved", "not ours to remove")
 }
 
-func TestTailAsksForARemovedFile(t *testing.T) {
+func TestTailReopensRemovedFile(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, t.TempDir())
+	b := newTailTest(t, t.TempDir())
 	defer b.close()
 	appendTo(t, b.Path, "one\n")
-	b.look(0)
+	b.stepAfter(0)
 	require.NoError(t, os.Remove(b.Path))
-	b.look(0)
+	b.stepAfter(0)
 	require.Equal(t, 1, b.reopens)
 	appendTo(t, b.Path, "two\n")
-	b.look(0)
+	b.stepAfter(0)
 	require.Equal(t, "one\ntwo\n", b.got.String())
 }
 
-func TestTailPassesOnWhatHasNoLineBreak(t *testing.T) {
+func TestTailPassesOnUnendedLines(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, t.TempDir())
+	b := newTailTest(t, t.TempDir())
 	defer b.close()
 	long := strings.Repeat("x", chunkSize+10) + "\nshort\n"
 	appendTo(t, b.Path, long)
-	b.look(0)
+	b.stepAfter(0)
 	require.Equal(t, long, b.got.String())
 }
 
@@ -189,7 +189,7 @@ func TestTailReadsEachLineOnce(t *testing.T) {
 		dir, err := os.MkdirTemp("", "tail")
 		require.NoError(t, err)
 		defer func() { _ = os.RemoveAll(dir) }()
-		b := newBench(t, dir)
+		b := newTailTest(t, dir)
 		defer b.close()
 		b.MaxSize = 64
 		writer := b.Path // nginx's open file: follows a rename until it reopens
@@ -200,7 +200,7 @@ func TestTailReadsEachLineOnce(t *testing.T) {
 				appendTo(t, writer, fmt.Sprintf("line %d\n", want))
 				want++
 			}
-			b.look(time.Duration(rapid.IntRange(0, 1500).Draw(t, "milliseconds")) * time.Millisecond)
+			b.stepAfter(time.Duration(rapid.IntRange(0, 1500).Draw(t, "milliseconds")) * time.Millisecond)
 		}
 		require.Equal(t, want, strings.Count(b.got.String(), "\n"))
 		for i, line := range strings.Split(strings.TrimSuffix(b.got.String(), "\n"), "\n") {
@@ -211,7 +211,7 @@ func TestTailReadsEachLineOnce(t *testing.T) {
 
 func TestTailConsumesTheRestWhenStopped(t *testing.T) {
 	t.Parallel()
-	b := newBench(t, t.TempDir())
+	b := newTailTest(t, t.TempDir())
 	b.close()
 	ctx, cancel := context.WithCancel(t.Context())
 	b.Interval = time.Hour

@@ -68,7 +68,7 @@ func start(t *testing.T, options testbed.Options) *testbed.Backend {
 	return backend
 }
 
-func TestPlain(t *testing.T) {
+func TestProbeHTTP(t *testing.T) {
 	t.Parallel()
 	backend := start(t, testbed.Options{})
 	for path, want := range map[string]fallback.Failure{
@@ -97,7 +97,7 @@ func TestPlain(t *testing.T) {
 	}
 }
 
-func TestAsksAsTrafficDoes(t *testing.T) {
+func TestProbeSendsWhatTrafficSends(t *testing.T) {
 	t.Parallel()
 	authority, err := testbed.NewAuthority()
 	require.NoError(t, err)
@@ -130,7 +130,7 @@ func TestAsksAsTrafficDoes(t *testing.T) {
 	require.NotErrorAs(t, err, &failure, "an unreadable file of ours is not new's failure")
 }
 
-func TestConnectOnly(t *testing.T) {
+func TestProbeConnectOnly(t *testing.T) {
 	t.Parallel()
 	backend := start(t, testbed.Options{})
 	require.NoError(t, probeOnce(t, plain(""), backend.Addr()))
@@ -140,8 +140,8 @@ func TestConnectOnly(t *testing.T) {
 	require.Equal(t, fallback.FailureTLS, failureOf(t, probeOnce(t, secure("", ""), start(t, testbed.Options{}).Addr())), "plain HTTP is no TLS")
 }
 
-// TestSilence: a side that accepts and says nothing.
-func TestSilence(t *testing.T) {
+// TestProbeTimesOut: a side that accepts and says nothing.
+func TestProbeTimesOut(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -150,7 +150,7 @@ func TestSilence(t *testing.T) {
 	require.Equal(t, fallback.FailureTimeout, failureOf(t, probeOnce(t, secure("", ""), listener.Addr().String())))
 }
 
-func TestEndlessHeaderIsGivenUp(t *testing.T) {
+func TestProbeRefusesEndlessHeader(t *testing.T) {
 	t.Parallel()
 	backend := start(t, testbed.Options{})
 	backend.Answer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -167,7 +167,7 @@ func TestEndlessHeaderIsGivenUp(t *testing.T) {
 	require.Equal(t, fallback.FailureReset, failureOf(t, probeOnce(t, plain("/"), backend.Addr())))
 }
 
-func TestCertificates(t *testing.T) {
+func TestProbeVerifiesCertificates(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	cases := []struct {
@@ -227,9 +227,9 @@ func selfSigned(t *testing.T, template x509.Certificate) *tls.Certificate {
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// TestFilesAreReadAgain: a new authority is trusted as soon as its file is
+// TestProbeReloadsCertificateFiles: a new authority is trusted as soon as its file is
 // there, and a file that is broken or gone changes nothing.
-func TestFilesAreReadAgain(t *testing.T) {
+func TestProbeReloadsCertificateFiles(t *testing.T) {
 	t.Parallel()
 	first, second := selfSigned(t, x509.Certificate{DNSNames: []string{"sni.new"}}), selfSigned(t, x509.Certificate{DNSNames: []string{"sni.new"}})
 	dir := t.TempDir()
@@ -250,7 +250,7 @@ func TestFilesAreReadAgain(t *testing.T) {
 	require.ErrorContains(t, probeWith(t, newProber(file, nil), spec, backend.Addr()), "not probed: trusted certificates")
 }
 
-func TestBlame(t *testing.T) {
+func TestProbeFailureKinds(t *testing.T) {
 	t.Parallel()
 	live := t.Context()
 	stopped, stop := context.WithCancel(live)
@@ -265,8 +265,8 @@ func TestBlame(t *testing.T) {
 	require.Equal(t, fallback.FailureReset, failureOf(t, classify(live, fallback.FailureReset, net.ErrClosed)))
 }
 
-// TestEndsAtOnce: a probe under way does not hold up the end, and blames nobody.
-func TestEndsAtOnce(t *testing.T) {
+// TestProbeEndsWithItsContext: a probe under way does not hold up the end, and blames nobody.
+func TestProbeEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	arrived := make(chan struct{})
 	backend := start(t, testbed.Options{})
@@ -318,9 +318,9 @@ func (b realBackend) Addresses(migration.Backend) []netip.AddrPort {
 // ProbesChanged implements Observer.
 func (b realBackend) ProbesChanged(service migration.Name) { b.changes <- service }
 
-// TestRealProbesEndToEnd: a Checker with real sockets sees a backend die and
+// TestCheckerWithRealProbes: a Checker with real sockets sees a backend die and
 // come back.
-func TestRealProbesEndToEnd(t *testing.T) {
+func TestCheckerWithRealProbes(t *testing.T) {
 	t.Parallel()
 	backend := start(t, testbed.Options{})
 	real := realBackend{netip.MustParseAddrPort(backend.Addr()), make(chan migration.Name, 10)}

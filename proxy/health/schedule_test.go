@@ -129,9 +129,9 @@ func pass(d time.Duration) {
 	synctest.Wait()
 }
 
-// TestOneLivingAddressIsEnough: a side with a dead address recovers, and is
+// TestOneHealthyAddressIsEnough: a side with a dead address recovers, and is
 // not taken for ill.
-func TestOneLivingAddressIsEnough(t *testing.T) {
+func TestOneHealthyAddressIsEnough(t *testing.T) {
 	t.Parallel()
 	for _, dead := range []netip.AddrPort{here, there} {
 		s := &fakeBackend{dead: dead}
@@ -227,7 +227,7 @@ func TestNeverTwoProbesOfOneTarget(t *testing.T) {
 	})
 }
 
-func TestOnDemandIsProbedOnlyOnDemand(t *testing.T) {
+func TestOnDemandTargetsAreProbedOnlyOnDemand(t *testing.T) {
 	t.Parallel()
 	s := &fakeBackend{}
 	withChecker(t, s, func(c *Checker) {
@@ -250,7 +250,7 @@ func TestOnDemandIsProbedOnlyOnDemand(t *testing.T) {
 	})
 }
 
-func TestSetKeepsWhatIsKnown(t *testing.T) {
+func TestSetKeepsResults(t *testing.T) {
 	t.Parallel()
 	s := &fakeBackend{}
 	withChecker(t, s, func(c *Checker) {
@@ -271,7 +271,7 @@ func TestSetKeepsWhatIsKnown(t *testing.T) {
 	})
 }
 
-func TestAnswersToAnOldQuestionDoNotCount(t *testing.T) {
+func TestResultsOfReplacedSpecsAreDropped(t *testing.T) {
 	t.Parallel()
 	s := &fakeBackend{}
 	s.hang()
@@ -290,7 +290,7 @@ func TestAnswersToAnOldQuestionDoNotCount(t *testing.T) {
 	})
 }
 
-func TestTakenAwayWhileBusyIsForgotten(t *testing.T) {
+func TestTargetRemovedDuringProbe(t *testing.T) {
 	t.Parallel()
 	s := &fakeBackend{}
 	withChecker(t, s, func(c *Checker) {
@@ -318,9 +318,9 @@ func TestNoAddressIsDown(t *testing.T) {
 	})
 }
 
-// TestThousandsOfTargetsThatHang: their probes come late, and not all at once;
+// TestThousandsOfHangingTargets: their probes come late, and not all at once;
 // no target is left out.
-func TestThousandsOfTargetsThatHang(t *testing.T) {
+func TestThousandsOfHangingTargets(t *testing.T) {
 	t.Parallel()
 	const services = 5000
 	s := &fakeBackend{}
