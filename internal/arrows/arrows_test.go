@@ -38,6 +38,10 @@ var table = map[string]Package{
 	"journal":          {Imports: []string{"internal/excerpt", "internal/status", "migration"}, Pure: true, Tests: pureTests},
 	"internal/names":   {Pure: true},
 	"internal/status":  {Pure: true, Tests: pureTests},
+	"internal/history": {Imports: []string{"internal/status"}, Pure: true, Tests: pureTests},
+	"internal/rampview": {
+		Imports: []string{"internal/status", "migration", "ramp"}, Pure: true, Tests: pureTests,
+	},
 	"nginxgen": {
 		Imports: []string{"migration", "github.com/nginxinc/nginx-go-crossplane"},
 		Tests:   pureTests, Pure: true,
@@ -169,7 +173,7 @@ var table = map[string]Package{
 	},
 	"internal/cli/ramps": {
 		Imports: slices.Concat([]string{
-			"internal/cli/configfile", "internal/cli/installation", "internal/cli/waiting", "internal/names", "internal/status", "migration", "proxy/localramp", "ramp", clientGo,
+			"internal/cli/configfile", "internal/cli/installation", "internal/cli/waiting", "internal/names", "internal/rampview", "internal/status", "migration", "proxy/localramp", "ramp", clientGo,
 		}, kubernetes),
 		Tests: otherTests,
 	},

@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/migration-proxy/migration-proxy/internal/cli/waiting"
+	"github.com/migration-proxy/migration-proxy/internal/rampview"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/ramp"
@@ -76,16 +77,16 @@ func Send(ctx context.Context, w io.Writer, from Source, order Order, pace waiti
 }
 
 // row is the one of a service; the error says why there is none.
-func (s sight) row(service migration.Name) (Row, error) {
+func (s sight) row(service migration.Name) (rampview.Row, error) {
 	for _, row := range s.rows {
 		if row.Service == string(service) {
 			return row, nil
 		}
 	}
 	if slices.Contains(s.known, string(service)) {
-		return Row{}, waiting.FinalError{Cause: fmt.Errorf("service %s has no ramp; write migration.ramp in the config", service)}
+		return rampview.Row{}, waiting.FinalError{Cause: fmt.Errorf("service %s has no ramp; write migration.ramp in the config", service)}
 	}
-	return Row{}, waiting.FinalError{Cause: fmt.Errorf("the config has no service %s; it has %s", service, strings.Join(s.known, ", "))}
+	return rampview.Row{}, waiting.FinalError{Cause: fmt.Errorf("the config has no service %s; it has %s", service, strings.Join(s.known, ", "))}
 }
 
 // taken is the condition that the leader has taken a command.
@@ -94,7 +95,7 @@ type taken struct {
 	service migration.Name
 	command status.RampCommand
 	timeout time.Duration // for the message only
-	row     Row           // of the last look
+	row     rampview.Row  // of the last look
 }
 
 func (t *taken) Check(ctx context.Context) error {
@@ -107,9 +108,9 @@ func (t *taken) Check(ctx context.Context) error {
 	}
 	newest := now.commands.Services[string(t.service)]
 	switch {
-	case t.row.state.Command == t.command.ID && t.row.state.Refused != "":
-		return waiting.FinalError{Cause: fmt.Errorf("%s did nothing: %s; the ramp is: %s", t.command.Verb, t.row.state.Refused, t.row)}
-	case t.row.state.Command == t.command.ID:
+	case t.row.State.Command == t.command.ID && t.row.State.Refused != "":
+		return waiting.FinalError{Cause: fmt.Errorf("%s did nothing: %s; the ramp is: %s", t.command.Verb, t.row.State.Refused, t.row)}
+	case t.row.State.Command == t.command.ID:
 		return nil
 	case newest.ID != t.command.ID:
 		return waiting.FinalError{Cause: fmt.Errorf("%s was replaced by %.20q of %.60q before it was taken", t.command.Verb, newest.Verb, newest.By)}

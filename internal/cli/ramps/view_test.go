@@ -12,6 +12,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/internal/cli/ramps"
 	"github.com/migration-proxy/migration-proxy/internal/golden"
+	"github.com/migration-proxy/migration-proxy/internal/rampview"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/ramp"
@@ -79,7 +80,7 @@ func TestRows(t *testing.T) {
 		"asks": measured(t, table, "asks", 40, 0), "bad": measured(t, table, "bad", 1, 5), "ceiling": ceiling, "cools": cools, "done": at(ramp.Done, 9900), "held": held,
 		"measures": measured(t, table, "measures", 12, 0), "off": at(ramp.Measuring, 500),
 	}
-	rows, err := ramps.Rows(table, machine(t, states), noon)
+	rows, err := rampview.Rows(table, machine(t, states), noon)
 	require.NoError(t, err)
 	require.Len(t, rows, 9)
 	for format, file := range map[ramps.Format]string{ramps.Table: "rows.txt", ramps.JSON: "rows.json"} {
@@ -91,7 +92,7 @@ func TestRows(t *testing.T) {
 
 func TestUnreadableState(t *testing.T) {
 	t.Parallel()
-	_, err := ramps.Rows(load(t, service("shop", 5)), map[string]string{status.MachineKey: `{"shop":{"version":99}}`}, noon)
+	_, err := rampview.Rows(load(t, service("shop", 5)), map[string]string{status.MachineKey: `{"shop":{"version":99}}`}, noon)
 	require.ErrorContains(t, err, "service shop")
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/cli/waiting"
+	"github.com/migration-proxy/migration-proxy/internal/rampview"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/ramp"
 )
@@ -44,11 +45,11 @@ func (g Goal) String() string {
 }
 
 // reachedBy tells whether every replica serves the goal.
-func (g Goal) reachedBy(row Row) bool {
+func (g Goal) reachedBy(row rampview.Row) bool {
 	if g.step == 0 {
 		return row.Phase == ramp.Done
 	}
-	return row.state.Position >= g.step && row.Phase != ramp.Off && row.Phase != ramp.Returning && !row.state.Settling
+	return row.State.Position >= g.step && row.Phase != ramp.Off && row.Phase != ramp.Returning && !row.State.Settling
 }
 
 // Wait waits until the ramp of a service has reached the goal. It prints each change.
@@ -75,13 +76,13 @@ func (r *reached) Check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if change := row.where() + row.what(); change != r.printed {
+	if change := row.Where() + row.What(); change != r.printed {
 		r.printed = change
 		if _, err := fmt.Fprintf(r.w, "%s %s\n", time.Now().UTC().Format("15:04:05Z07:00"), row); err != nil {
 			return waiting.FinalError{Cause: err}
 		}
 	}
-	steps := row.config.Ramp.Steps
+	steps := row.Config.Ramp.Steps
 	last := steps[len(steps)-1].To
 	switch {
 	case r.goal.reachedBy(row):

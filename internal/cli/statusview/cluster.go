@@ -19,19 +19,16 @@ const mostColumns = 4
 // clusterPage is the page of all replicas.
 func clusterPage(now clusterstatus.Status) page {
 	p := page{
-		headline: clusterHeadline(now),
+		headline: Headline(now),
 		replicas: [][]string{{"POD", "READY", "SERVES", "SINCE", "VERSION", "NGINX"}},
-		problems: installationProblems(now),
+		problems: texts(Problems(now)),
 	}
 	for _, replica := range now.Replicas {
 		p.replicas = append(p.replicas, replicaCells(replica, now.Now))
-		if problem := replicaProblem(replica, now.Config); problem != "" {
-			p.problems = append(p.problems, replica.Pod+": "+problem)
-		}
 	}
 	for _, service := range now.Services {
 		p.services = append(p.services, serviceRow{service.Service, observed(service), lastChange(service)})
-		p.problems = append(p.problems, serviceProblems(service.Service, now.Now)...)
+		p.problems = append(p.problems, texts(service.Problems(now.Now))...)
 	}
 	p.problems = append(p.problems, ingressNotes(now.Ingresses)...)
 	p.problems = append(p.problems, replicaHoles(now.Replicas)...)
@@ -52,8 +49,8 @@ func lastChange(service clusterstatus.Service) string {
 func replicaHoles(replicas []clusterstatus.Replica) []string {
 	var lines []string
 	for _, replica := range replicas {
-		if replica.Nginx != nil {
-			lines = append(lines, holes(*replica.Nginx)...)
+		if replica.Nginx != nil && len(replica.Nginx.KnownHoles) > 0 {
+			lines = append(lines, replica.Nginx.Holes())
 		}
 	}
 	slices.Sort(lines)
@@ -76,9 +73,9 @@ func ingressNotes(ingresses status.Ingresses) []string {
 	return lines
 }
 
-// clusterHeadline is "2 of 2 replicas ready, all serve 0123456789abcdef of
+// Headline is "2 of 2 replicas ready, all serve 0123456789abcdef of
 // migration-proxy/migration-config".
-func clusterHeadline(now clusterstatus.Status) string {
+func Headline(now clusterstatus.Status) string {
 	ready, inSync := now.Ready()
 	line := fmt.Sprintf("%d of %d replicas ready", ready, len(now.Replicas))
 	switch {
@@ -130,23 +127,40 @@ func servedDigest(r clusterstatus.Replica) string {
 	return r.Config.Digest
 }
 
+// Problems are those of the installation and of its replicas, not of services.
+func Problems(now clusterstatus.Status) []status.Problem {
+	found := installationProblems(now)
+	for _, replica := range now.Replicas {
+		if text := replicaProblem(replica, now.Config); text != "" {
+			found = append(found, status.Problem{Text: replica.Pod + ": " + text, Person: staysSo(replica)})
+		}
+	}
+	return found
+}
+
+// staysSo tells whether the problem of a replica does not go away by itself.
+func staysSo(r clusterstatus.Replica) bool {
+	return r.Error != "" || r.Config.Rejected != nil || r.Nginx.SideProblem != ""
+}
+
 // installationProblems are those of no single replica or service.
-func installationProblems(now clusterstatus.Status) []string {
-	var problems []string
+func installationProblems(now clusterstatus.Status) []status.Problem {
+	var found []status.Problem
+	add := func(text string) { found = append(found, status.Problem{Text: text, Person: true}) }
 	if now.Paused != "" {
-		problems = append(problems, "Paused, no Ingress is rewritten ('migration-proxy restore --resume' ends it): "+now.Paused)
+		add("Paused, no Ingress is rewritten ('migration-proxy restore --resume' ends it): " + now.Paused)
 	}
 	if len(now.Config.Problems) > 0 {
-		problems = append(problems, "The config is not valid; the last good one stays in force:\n"+strings.Join(now.Config.Problems, "\n"))
+		add("The config is not valid; the last good one stays in force:\n" + strings.Join(now.Config.Problems, "\n"))
 	}
 	for _, warning := range now.Config.Warnings {
-		problems = append(problems, "The ConfigMap "+now.Config.Source+": "+warning)
+		found = append(found, status.Problem{Text: "The ConfigMap " + now.Config.Source + ": " + warning})
 	}
 	if len(now.Replicas) == 0 {
-		problems = append(problems, fmt.Sprintf("No replica runs: Service %s in namespace %s has no endpoints; "+
+		add(fmt.Sprintf("No replica runs: Service %s in namespace %s has no endpoints; "+
 			"'kubectl get pods --namespace %s' tells more", names.ProxyService, now.Namespace, now.Namespace))
 	}
-	return problems
+	return found
 }
 
 // replicaProblem is "" for a replica that is ready and serves the config.

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
@@ -122,32 +121,4 @@ func latency(seconds float64) string {
 		return decimal(1000*seconds) + "ms"
 	}
 	return strconv.FormatFloat(1000*seconds, 'f', 0, 64) + "ms"
-}
-
-// serviceProblems says why the service is not Migrating, that what is served
-// deviates from what is wanted, and which backends have no address, do not lead to
-// an application, or have certificate files that cannot be used.
-func serviceProblems(service status.Service, now time.Time) []string {
-	var problems []string
-	if deviation := service.Deviation(now); deviation != "" {
-		problems = append(problems, fmt.Sprintf("%s: %s", service.Name, deviation))
-	}
-	if service.Reason != "" && service.Phase != status.Disabled {
-		problems = append(problems, fmt.Sprintf("%s: %s", service.Name, service.Reason))
-	}
-	if service.SideProblem != "" {
-		problems = append(problems, fmt.Sprintf("%s: %s", service.Name, service.SideProblem))
-	}
-	for _, side := range []status.Side{service.Old, service.New} {
-		if side.Unresolved != "" {
-			problems = append(problems, fmt.Sprintf("%s: %s: %s", service.Name, side.Backend, side.Unresolved))
-		}
-		if side.Warning != "" {
-			problems = append(problems, fmt.Sprintf("%s: %s: %s", service.Name, side.Backend, side.Warning))
-		}
-		if side.CertificateProblem != "" {
-			problems = append(problems, fmt.Sprintf("%s: %s: %s; the last good files are in use", service.Name, side.Backend, side.CertificateProblem))
-		}
-	}
-	return problems
 }
