@@ -33,6 +33,7 @@ var table = map[string]Package{
 	"migration":        {Imports: []string{"internal/excerpt"}, Pure: true, Tests: pureTests},
 	"fallback":         {Imports: []string{"internal/excerpt", "internal/status"}, Pure: true, Tests: pureTests},
 	"ramp":             {Imports: []string{"migration"}, Pure: true, Tests: pureTests},
+	"compare":          {Pure: true, Tests: pureTests},
 	"ramp/leader":      {Imports: []string{"internal/status", "migration", "ramp"}, Tests: otherTests},
 	"internal/excerpt": {Pure: true, Tests: testLibraries},
 	"journal":          {Imports: []string{"internal/excerpt", "internal/status", "migration"}, Pure: true, Tests: pureTests},
