@@ -21,6 +21,7 @@ const (
 	ReasonIPRule      Code = "ip_rule"
 	ReasonWeight      Code = "weight"
 	ReasonUserHash    Code = "user_hash"
+	ReasonCompare     Code = "compare"  // the agent asked one side on its own, see nginxgen.CompareNewSocket
 	ReasonStrategy    Code = "strategy" // strategies header and ip: no rule matched, so old
 )
 

@@ -145,6 +145,12 @@ type Cache struct {
 	Cookies bool          // also for requests with cookies
 }
 
+// Compare says how the answers of both sides are compared.
+type Compare struct {
+	Continuous bool     // the agent asks both sides again for some of the requests that it sees
+	Skip       []string // paths that are never asked, beside the usual ones; see compare.Skip
+}
+
 // HealthCheck is an active health check of new. With an empty Path it only connects
 // and, for https, does the TLS handshake.
 type HealthCheck struct {
@@ -199,6 +205,7 @@ type Service struct {
 	Fallback    Fallback
 	HealthCheck *HealthCheck // nil: only recovery checks new, by a connection
 	Cache       *Cache       `json:",omitempty"` // nil: the proxy keeps nothing
+	Compare     *Compare     `json:",omitempty"` // nil: the defaults of Compare
 }
 
 // ServerName is the name that new's certificate must carry, and the SNI.

@@ -90,6 +90,9 @@ func (d *draft) mayUseCache(s *migration.Service) string {
 		}
 	}
 	source := "$request_method:$mp_absolute$mp_uncached" + stream + "$http_" + strings.Join(headers, "$http_")
+	if d.compared(s) {
+		source += "$http_" + migration.HeaderName(CompareHeader).Key()
+	}
 	if !s.Cache.Cookies {
 		source += d.cookies(s)
 	}

@@ -82,19 +82,25 @@ func (d *draft) trustedProxies() directives {
 	for _, network := range d.table.Global().TrustedProxies {
 		networks = append(networks, line(network.String(), "1"))
 	}
-	return directives{
-		block("geo", []string{"$realip_remote_addr", "$mp_trusted"}, networks),
+	trusted, peer := "$mp_trusted", "$remote_addr"
+	var lines directives
+	if d.comparesAny() { // who asks by a unix socket is trusted, see compareMaps
+		trusted, peer = "$mp_trusted_network", "$mp_peer_ip"
+		lines = append(lines, mapping("$realip_remote_addr", "$mp_trusted", "unix:", "1", "default", trusted))
+	}
+	return append(lines,
+		block("geo", []string{"$realip_remote_addr", trusted}, networks),
 		mapping("$mp_trusted", "$mp_forwarded_proto", "1", "$http_x_forwarded_proto", "default", "$scheme"),
 		mapping("$mp_trusted", "$mp_forwarded_port", "1", "$http_x_forwarded_port", "default", "$server_port"),
 		mapping("$mp_trusted", "$mp_passed_request_id", "1", "$http_x_request_id", "default", "$mp_request_id"),
 		// X-Real-IP has the address of X-Forwarded-For. $http_x_real_ip may be the
 		// X_Real_IP of a client, which a trusted proxy passed on beside its own.
-		mapping("$mp_trusted$http_x_real_ip", "$mp_real_ip", "1", "", "default", "$remote_addr"),
+		mapping("$mp_trusted$http_x_real_ip", "$mp_real_ip", "1", "", "default", peer),
 		// $proxy_add_x_forwarded_for would append the client's address again.
 		mapping("$http_x_forwarded_for", "$mp_appended_for",
 			"", "$realip_remote_addr", "default", "$http_x_forwarded_for, $realip_remote_addr"),
 		mapping("$mp_trusted", "$mp_forwarded_for", "1", "$http_x_forwarded_for", "default", "$mp_appended_for"),
-	}
+	)
 }
 
 // newHeaders gives the headers that the proxy sets in requests to new.
@@ -153,6 +159,9 @@ func hopHeaders(host string) directives {
 // edgeHeaders gives the headers that say who the client is.
 func (d *draft) edgeHeaders() directives {
 	forwardedFor, realIP, requestID := "$proxy_add_x_forwarded_for", "$remote_addr", "$mp_request_id"
+	if d.comparesAny() {
+		forwardedFor, realIP = "$mp_peer_for", "$mp_peer_ip"
+	}
 	if d.trustsProxies() {
 		forwardedFor, realIP, requestID = "$mp_forwarded_for", "$mp_real_ip", "$mp_passed_request_id"
 	}

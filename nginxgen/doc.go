@@ -22,6 +22,7 @@
 //	bucket/12/34        the dice or the hash gave bucket 1234 of 10000
 //	new/header_rule[0]  a rule says new ("new/direct": the always-new listener)
 //	old/ip_rule[2]      a rule says old ("old/strategy": no rule matched)
+//	new/compare         the agent asks on CompareNewSocket; no file has this name
 //
 // The request goes to new if the file weights/SERVICE/safe/TOKEN exists. If
 // anything of that path is missing, the request goes to old.

@@ -13,8 +13,8 @@ import (
 // Params says where and on which nginx the config runs. Paths are absolute.
 type Params struct {
 	RuntimeDir string         // the only directory that nginx writes to
-	Listen     netip.AddrPort // traffic
-	ListenNew  netip.AddrPort // traffic that always goes to new
+	Listen     netip.AddrPort // traffic; the zero value is none
+	ListenNew  netip.AddrPort // traffic that always goes to new; the zero value is none
 	ListenGRPC netip.AddrPort // HTTP/2, if a service has ProtocolGRPC
 	Addresses  []netip.Addr   // of this machine: a backend with one of them, and a port of ours, is this proxy
 	IPv6       bool           // listen on IPv6 too where the address is 0.0.0.0
@@ -27,6 +27,9 @@ type Params struct {
 	// cluster: backends get all headers about the client as they come in, and no
 	// others. Otherwise clients may reach the proxy too, and it says who they are.
 	BehindControllers bool
+	// Compare gives every service the sockets CompareOldSocket and CompareNewSocket, not only
+	// those that are compared all the time.
+	Compare bool
 	// CAFile holds the trusted certificates of the system, for services without
 	// a ca_file.
 	CAFile string
@@ -108,6 +111,7 @@ func (d *draft) tree() directives {
 		d.logging(),
 		d.clientMaps(),
 		d.proxyDefaults(),
+		d.compareMaps(),
 		d.routing(),
 		d.caching(),
 		d.maps,

@@ -37,16 +37,26 @@ func (d *draft) token(s *migration.Service) []string {
 			steps = append(steps, expression)
 		}
 	}
-	usual, port := strconv.Itoa(int(d.params.Listen.Port())), strconv.Itoa(int(d.params.ListenNew.Port()))
-	direct := d.ruleToken(migration.New, string(migration.ReasonDirect))
+	return append(steps, d.intern("token", "map", "$mp_pathless$server_port", append(d.portTokens(s), line("default", expression))))
+}
+
+// portTokens gives the tokens that the port alone decides, with $mp_pathless before it:
+// only old gets such targets unchanged, see clientMaps.
+func (d *draft) portTokens(s *migration.Service) directives {
+	var lines directives
 	onlyOld := d.ruleToken(migration.Old, string(migration.ReasonStrategy))
-	return append(steps, d.intern("token", "map", "$mp_pathless$server_port", directives{
-		line(port, direct),
-		// Only old gets these targets unchanged, see clientMaps.
-		line("?"+usual, onlyOld),
-		line("?"+port, onlyOld),
-		line("default", expression),
-	}))
+	if at := d.params.ListenNew; at.IsValid() {
+		lines = append(lines, line(strconv.Itoa(int(at.Port())), d.ruleToken(migration.New, string(migration.ReasonDirect))))
+	}
+	for _, at := range []netip.AddrPort{d.params.Listen, d.params.ListenNew} {
+		if at.IsValid() {
+			lines = append(lines, line("?"+strconv.Itoa(int(at.Port())), onlyOld))
+		}
+	}
+	if d.compared(s) { // a unix socket has no port
+		lines = append(lines, line("", "$mp_compared"), line("?", onlyOld))
+	}
+	return lines
 }
 
 // strategyToken gives the token of a request that no rule matches.

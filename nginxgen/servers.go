@@ -39,7 +39,7 @@ func (d *draft) unknownHostServer() directives {
 		variables = append(variables, line("set", "$mp_"+name, ""))
 	}
 	// There is no server_name: even "_" may be the host of a service.
-	return directives{block("server", nil, d.listen("default_server"), variables,
+	return directives{block("server", nil, d.listen("default_server"), d.compareDefaults(), variables,
 		directives{refuseLoop(), line("return", "421", "migration-proxy: no service has this host\n")})}
 }
 
@@ -51,6 +51,9 @@ func (d *draft) listen(options ...string) directives {
 func (d *draft) listenOn(addresses []netip.AddrPort, options ...string) directives {
 	lines := directives{}
 	for _, at := range addresses {
+		if !at.IsValid() {
+			continue
+		}
 		lines = append(lines, line("listen", append([]string{at.String()}, options...)...))
 		if d.params.IPv6 && at.Addr() == netip.IPv4Unspecified() {
 			port := "[::]:" + strconv.Itoa(int(at.Port()))
@@ -96,6 +99,7 @@ func (d *draft) byHost() [][]*migration.Service {
 // server gives the server block of one old host.
 func (d *draft) server(services []*migration.Service) *directive {
 	body := append(d.listen(), d.listenGRPC(services)...)
+	body = append(body, d.listenCompare(services)...)
 	body = append(body, line("server_name", string(services[0].OldHost)))
 	if d.params.Version.NeedsDrain() {
 		body = append(body, d.drain())
@@ -147,6 +151,7 @@ func (d *draft) drain() *directive {
 //	@old.NAME              requests go to old
 //	@rescue.NAME           requests that new failed go to old, see rescueLocation
 //	@cached.NAME...        requests that may be answered from the cache
+//	@compare.NAME          requests of CompareNewSocket
 func (d *draft) locations(s *migration.Service) directives {
 	entry := d.entryLocation(s)
 	all := directives{}
@@ -168,6 +173,7 @@ func (d *draft) locations(s *migration.Service) directives {
 	if !s.GRPC() {
 		all = append(all, block("location", []string{"@stream." + string(s.Name)}, d.streamLocation(s)))
 		all = append(all, d.cachedLocations(s)...)
+		all = append(all, d.compareLocation(s)...)
 	}
 	return append(all, block("location", []string{"@old." + string(s.Name)}, d.byProtocol(s, d.oldLocation(s))))
 }

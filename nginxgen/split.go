@@ -15,7 +15,7 @@ import (
 func (d *draft) routing() directives {
 	lines := directives{
 		methodClasses(),
-		mapping("$mp_class", "$mp_otherwise", "safe", "@old", "stream", "@stream", "single", "@single", "default", "@once"),
+		mapping("$mp_class", "$mp_otherwise", "safe", d.toOld(), "stream", "@stream", "single", "@single", "default", "@once"),
 		// For a request that may be sent only once: without a connect time of
 		// any try, new never received it.
 		mapping("$upstream_connect_time;$upstream_status", "$mp_after_once",
@@ -59,7 +59,7 @@ func (d *draft) streams() directives {
 		return lines
 	}
 	return append(lines,
-		mapping("$mp_stream$mp_connection", "$mp_otherwise_any", "", "@old", "default", "@stream"))
+		mapping("$mp_stream$mp_connection", "$mp_otherwise_any", "", d.toOld(), "default", "@stream"))
 }
 
 // bucketMaps gives a pair of split_clients for the dice, and one for each kind of

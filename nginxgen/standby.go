@@ -24,7 +24,7 @@ const (
 )
 
 // LongestSocket is the length of the longest name of a socket in the runtime directory.
-const LongestSocket = len("old-0123456789")
+const LongestSocket = len(CompareNewSocket)
 
 // hasStandby tells whether a service has a standby server.
 func hasStandby(s *migration.Service) bool { return s.GRPC() && s.Fallback.Enabled }

@@ -24,7 +24,7 @@ import (
 // Options are the parts and times of an Agent. A time of zero means the
 // default.
 type Options struct {
-	// Params are passed on to nginxgen. RuntimeDir (absolute, at most 96
+	// Params are passed on to nginxgen. RuntimeDir (absolute, at most 90
 	// bytes, because it holds a unix socket) is required. The agent sets
 	// Version, ErrorLog and OpenFiles.
 	Params    nginxgen.Params

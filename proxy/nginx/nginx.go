@@ -136,7 +136,8 @@ func withoutPatterns(line string) string { return quotedPattern.ReplaceAllString
 // found if the master dies first. It inherits no files.
 func (n *Nginx) start() (*Process, error) {
 	sockets, _ := filepath.Glob(n.path("old-*")) // of standby servers; the pattern is valid
-	for _, stale := range append(sockets, n.path("nginx.pid"), n.path("admin.sock"), n.path("loop.sock")) {
+	own := []string{n.path("nginx.pid"), n.path("admin.sock"), n.path("loop.sock"), n.path(nginxgen.CompareOldSocket), n.path(nginxgen.CompareNewSocket)}
+	for _, stale := range append(sockets, own...) {
 		if err := os.Remove(stale); err != nil && !os.IsNotExist(err) {
 			return nil, fmt.Errorf("remove a file of the previous nginx: %w", err)
 		}
