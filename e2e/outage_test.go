@@ -50,7 +50,8 @@ func TestWebhookDown(t *testing.T) {
 }
 
 // TestAPIServerGone checks that traffic needs no API server, and that changes are
-// applied when it is back.
+// applied when it is back. A ramp keeps its share meanwhile and then goes on, also with
+// another leader, and the config stays the property of the tool that applied it.
 func TestAPIServerGone(t *testing.T) {
 	if !cluster.Local() {
 		t.Skip("only a local cluster's API server can be stopped")
@@ -58,6 +59,16 @@ func TestAPIServerGone(t *testing.T) {
 	s := cluster.NewApp(t)
 	s.Migrate(50)
 	stream := s.Stream()
+	rising, toRising := s.Service+"-rising", world.Host("rising."+s.Host)
+	s.Ingress("rising", withPath("/", "rising."+s.Host))
+	s.ConfigureAs(rising, s.TextOf(rising, "rising."+s.Host, 100, fastRamp))
+	s.OptIn("rising")
+	s.WaitForPhase("rising", migrating)
+	s.WaitForPosition(rising, 20)
+	s.WaitForSplit(20, toRising)
+	applied := s.ServerSideApplyConfig(t, "argocd", "--force-conflicts")
+	require.Zero(t, applied.Code, applied.Output)
+	ramped := s.Stream(toRising)
 	away := shortOrLong(12*time.Second, time.Minute) // the leader loses its lease after ten
 
 	cluster.StopAPIServer(t)
@@ -68,6 +79,13 @@ func TestAPIServerGone(t *testing.T) {
 	require.Zero(t, report.Failed, report.Failures)
 	require.Greater(t, report.Sent, int(50*away.Seconds()), "the load is 100 requests a second")
 	require.NoError(t, world.Split(report, 50))
+	require.NoError(t, world.Split(ramped.Watch(), 20), "the ramp waits")
+	s.WaitForPosition(rising, 60)
+	cluster.Kill(t, waitForLeader(t, ""))
+	s.WaitForPosition(rising, 99)
+	applied = s.ServerSideApplyConfig(t, "argocd")
+	require.Zero(t, applied.Code, "a write of anybody else would be a conflict: %s", applied.Output)
+	ramped.StopWithoutLoss()
 	world.Eventually(t, "an edit is accepted again", func(ctx context.Context) error {
 		return s.EditConfig(ctx, replacing("percentage: 50  # of "+s.Service, "percentage: 0  # of "+s.Service))
 	})

@@ -28,6 +28,7 @@ type backend struct {
 	outage wire.Outage
 	change chan struct{} // closed when the outage changes
 	counts wire.Counts
+	served int // requests, for Outage.Every
 }
 
 func newBackend(name string) *backend {
@@ -164,11 +165,12 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.counts.Paths[r.URL.Path]++
 	b.counts.Hosts[r.Host]++
 	b.counts.Last = seen(r)
-	outage := b.outage
+	b.served++
+	outage, spared := b.outage, b.outage.Every > 0 && b.served%b.outage.Every != 0
 	b.mu.Unlock()
 	w.Header().Set(testbed.BackendHeader, b.name)
 	_, _ = io.Copy(io.Discard, r.Body) // an incomplete body is ignored
-	if outage.Method != "" && outage.Method != r.Method {
+	if spared || outage.Method != "" && outage.Method != r.Method {
 		return
 	}
 	switch outage.Mode {

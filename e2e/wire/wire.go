@@ -38,6 +38,7 @@ type Outage struct {
 	Mode   string `json:"mode"`
 	Status int    `json:"status,omitempty"`
 	Method string `json:"method,omitempty"` // only requests with this method fail; "" is all
+	Every  int    `json:"every,omitempty"`  // one of so many requests fails; 0 is all
 }
 
 // Counts has the requests that a backend has received.
