@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -36,5 +37,19 @@ func TestProblemsAreBounded(t *testing.T) {
 			require.Less(t, len(err.Error()), 200<<10)
 			require.Contains(t, err.Error(), c.want)
 		})
+	}
+}
+
+// TestLongestPaths checks that the longest path that is documented loads, and none longer.
+func TestLongestPaths(t *testing.T) {
+	t.Parallel()
+	for key, value := range map[string]string{"health_check.path": "health_check: {path: %s}", "tls.ca_file": "tls: {ca_file: %s}"} {
+		load := func(length int) error {
+			line := fmt.Sprintf(value, "/"+strings.Repeat("a", length-1))
+			_, err := config.Load("test", []byte("services: [{name: api, old_host: a.example, old_backend: 'a.b:80', new_host: n.example, new_backend: 'n.example:443', "+line+"}]"))
+			return err
+		}
+		require.NoError(t, load(1024), key)
+		require.ErrorContains(t, load(1025), "at most 1024", key)
 	}
 }

@@ -212,6 +212,16 @@ func TestOpenWithoutDice(t *testing.T) {
 	}
 }
 
+// TestSideWithoutDice: it is the side of most requests, old if both get half.
+func TestSideWithoutDice(t *testing.T) {
+	t.Parallel()
+	for share, side := range map[migration.Share]migration.Side{0: migration.Old, 5000: migration.Old, 5001: migration.New, 10_000: migration.New} {
+		service := byUser("api", "", share)
+		service.Strategy = migration.StrategyWeight
+		require.Equal(t, side, service.Decide(migration.Request{}).Side, share)
+	}
+}
+
 func TestKeySources(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ key, header, value, same string }{

@@ -64,6 +64,26 @@ func TestPatternRefuses(t *testing.T) {
 	}, migration.ParsePattern, migration.Pattern.String)
 }
 
+// TestPatternHasRoomInNginx checks the limit on the text that nginx gets, whose words
+// have at most 4,096 bytes: the largest pattern that is accepted is below it.
+func TestPatternHasRoomInNginx(t *testing.T) {
+	t.Parallel()
+	largest, refused := 0, 0
+	for n := 1; 2*n <= 512; n++ {
+		pattern, err := migration.ParsePattern(strings.Repeat(`\W`, n))
+		if err != nil {
+			require.ErrorContains(t, err, "too large for nginx")
+			refused++
+			continue
+		}
+		require.Zero(t, refused, "a larger one was refused")
+		largest = len(pattern.PCRE())
+	}
+	require.Positive(t, refused)
+	require.InDelta(t, 3<<10, largest, 64, "bytes")
+	require.LessOrEqual(t, largest, 3<<10, "bytes")
+}
+
 var inert = regexp.MustCompile(`^[A-Za-z0-9\\()\[\]?:|*+{},!-]*$`)
 
 func TestExactPCREMatchesItselfOnly(t *testing.T) {
