@@ -18,7 +18,8 @@ folder and on 127.0.0.1, and is gone afterwards. It needs nginx and no root.
 
 The exit code is 1 when any claim did not hold.`,
 		Example: `  migration-proxy demo
-  migration-proxy demo --keep   # then try your own commands`,
+  migration-proxy demo --keep   # then try your own commands
+  migration-proxy demo --ui     # then open the page that it names`,
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			options.Out = cmd.OutOrStdout()
@@ -27,6 +28,7 @@ The exit code is 1 when any claim did not hold.`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&options.Keep, "keep", false, "leave all running at the end, until Ctrl-C")
+	flags.BoolVar(&options.UI, "ui", false, "no steps: keep a world running to look at in a browser, until Ctrl-C")
 	flags.BoolVar(&options.Fast, "fast", false, "watch fewer requests per step")
 	flags.StringVar(&options.Nginx, "nginx", "nginx", "nginx binary")
 	environmentOf(flags, "nginx")

@@ -40,6 +40,10 @@ var table = map[string]Package{
 	"internal/names":   {Pure: true},
 	"internal/status":  {Pure: true, Tests: pureTests},
 	"internal/history": {Imports: []string{"internal/status"}, Pure: true, Tests: pureTests},
+	"internal/page": {
+		Imports: []string{"internal/history", "internal/rampview", "internal/status", "journal", "ramp"}, Pure: true, Tests: pureTests,
+	},
+	"internal/pageserver": {Imports: []string{"internal/cli/explain", "internal/page", "internal/status", "migration"}, Tests: otherTests},
 	"internal/rampview": {
 		Imports: []string{"internal/status", "migration", "ramp"}, Pure: true, Tests: pureTests,
 	},
@@ -84,7 +88,7 @@ var table = map[string]Package{
 	},
 	"proxy/dataplane": {
 		Imports: []string{
-			"migration", "nginxgen", "internal/httpapi", "internal/listen", "internal/status",
+			"migration", "nginxgen", "internal/history", "internal/httpapi", "internal/listen", "internal/page", "internal/pageserver", "internal/rampview", "internal/status",
 			"proxy", "proxy/accesslog", "proxy/breaker", "proxy/cacheroom", "proxy/configsync", "proxy/localramp", "proxy/positions", prometheus, "golang.org/x/sync",
 		},
 		Tests: otherTests,
@@ -131,7 +135,7 @@ var table = map[string]Package{
 	"internal/privatedir": {Imports: []string{"golang.org/x/sys"}, Tests: testLibraries},
 	"internal/listen":     {Imports: []string{"internal/names"}, Tests: testLibraries},
 	"internal/logging":    {Tests: testLibraries},
-	"internal/httpapi":    {Imports: []string{"internal/status", prometheus}, Tests: otherTests},
+	"internal/httpapi":    {Imports: []string{"internal/history", "internal/status", prometheus}, Tests: otherTests},
 	"internal/kube": {
 		Imports: slices.Concat([]string{"internal/logging", "internal/names", "internal/proxyclient", "internal/status", clientGo, "k8s.io/klog"}, kubernetes),
 		Tests:   otherTests,

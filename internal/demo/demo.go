@@ -22,6 +22,7 @@ type Options struct {
 	Nginx string // path or name of the binary
 	Keep  bool   // leave everything running at the end, until a signal
 	Fast  bool   // watch fewer requests per step
+	UI    bool   // no steps: a world to look at, until a signal
 }
 
 var errInterrupted = errors.New("interrupted; everything was cleaned up")
@@ -54,6 +55,9 @@ func Run(ctx context.Context, options Options) (err error) {
 	d := &demo{sandbox: sandbox, out: options.Out, watched: 1000}
 	if options.Fast {
 		d.watched = 300
+	}
+	if options.UI {
+		return d.live(ctx)
 	}
 	if err := d.play(ctx); err != nil {
 		return fmt.Errorf("%w; logs and config are in %s", err, sandbox.dir)
@@ -102,10 +106,11 @@ func (d *demo) introduce() {
   new cluster  %-23s  serves shop.new.example.com, with a certificate of its own CA
   proxy        %-23s  where clients ask for shop.example.com
   traffic      %d requests a second, half GET and half POST, and it never stops
+  page         %-23s  in a browser, while this runs
 
 The commands below are short because $%sLOCAL_CONFIG names the
 migration config and $%sHTTP the proxy.`,
-		d.old.url(), d.new.url(), "http://"+d.listen, rate, names.EnvironmentPrefix, names.EnvironmentPrefix)
+		d.old.url(), d.new.url(), "http://"+d.listen, rate, "http://"+d.http+"/", names.EnvironmentPrefix, names.EnvironmentPrefix)
 }
 
 func (d *demo) conclude() error {
@@ -131,13 +136,14 @@ Where to look next
 
 func (d *demo) keepRunning(ctx context.Context) {
 	d.print(`
-Still running; Ctrl-C ends it and cleans up. From another terminal:
+Still running; Ctrl-C ends it and cleans up. In a browser: http://%s/
+From another terminal:
 
   cd %s
   export %sLOCAL_CONFIG=%s %sHTTP=%s
   migration-proxy update shop 25
   curl -i -H 'Host: shop.example.com' http://%s/
-  curl http://%s/status`, d.dir, names.EnvironmentPrefix, configFile, names.EnvironmentPrefix, d.http, d.listen, d.http)
+  curl http://%s/status`, d.http, d.dir, names.EnvironmentPrefix, configFile, names.EnvironmentPrefix, d.http, d.listen, d.http)
 	<-ctx.Done()
 }
 

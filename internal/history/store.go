@@ -38,7 +38,7 @@ type ring struct {
 // Record takes the rows of the minute that ends now. A service has a ring from its first
 // traffic on, until it had none for six hours or leaves the config.
 func (s *Store) Record(rows []status.Service, now time.Time) {
-	minute := now.Unix() / int64(Interval/time.Second)
+	minute := now.Round(Interval).Unix() / int64(Interval/time.Second)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	kept := make(map[string]*ring, len(s.rings))

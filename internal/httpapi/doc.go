@@ -1,9 +1,10 @@
 // Package httpapi is the read-only HTTP interface of a process: /health, /ready
-// and /metrics, and /status and /evidence of a proxy replica.
+// and /metrics, and /status, /evidence, /history and the page of a proxy replica.
 //
 // Takes:
 //   - functions that report whether the process is alive and ready
-//   - for a proxy replica, functions that give its status.Status and status.Evidence
+//   - for a proxy replica, functions that give its status.Status, status.Evidence and
+//     history.Document, and the handler of its page
 //   - Prometheus collectors
 //
 // Gives:

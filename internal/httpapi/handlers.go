@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
+
+	"github.com/migration-proxy/migration-proxy/internal/history"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +23,12 @@ const indexText = `migration proxy
 `
 
 const indexStatus = `/status   the whole state as JSON; ?service=NAME for one service, ?brief without figures
+`
+
+const indexHistory = `/history  the last six hours of ?service=NAME, as JSON
+`
+
+const indexPage = `/         a browser gets a page to look at
 `
 
 const indexEvidence = `/evidence what was counted for services with a ramp, as JSON
@@ -88,6 +97,42 @@ func statusHandler(options Options) http.Handler {
 // evidenceHandler answers with what was counted since the agent started.
 func evidenceHandler(current func() status.Evidence) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, current()) })
+}
+
+// wantsHTML tells whether the client of a request is a browser: others get text.
+func wantsHTML(r *http.Request) bool {
+	for _, accepted := range strings.Split(strings.Join(r.Header.Values("Accept"), ","), ",") {
+		kind, parameters, _ := strings.Cut(accepted, ";")
+		if strings.TrimSpace(kind) == "text/html" && !strings.Contains(strings.ReplaceAll(parameters, " ", "")+";", "q=0;") {
+			return true
+		}
+	}
+	return false
+}
+
+// indexOrPage answers browsers with the page.
+func indexOrPage(text http.Handler, page http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "Accept")
+		if wantsHTML(r) {
+			page.ServeHTTP(w, r)
+			return
+		}
+		text.ServeHTTP(w, r)
+	})
+}
+
+// historyHandler answers with the history of one service. A service without one has an
+// answer too: its note says why.
+func historyHandler(of func(service string) history.Document) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		name := r.URL.Query().Get("service")
+		if name == "" {
+			writeJSON(w, http.StatusBadRequest, map[string]string{"error": "say of which service: /history?service=NAME"})
+			return
+		}
+		writeJSON(w, http.StatusOK, of(name))
+	})
 }
 
 func notFound(w http.ResponseWriter, name string) {

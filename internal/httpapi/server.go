@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/internal/history"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -37,6 +38,10 @@ type Options struct {
 	Brief func() status.Status
 	// Evidence gives what the watcher compares for ramps; nil: there is no /evidence.
 	Evidence func() status.Evidence
+	// History gives the last hours of a service; nil: there is no /history.
+	History func(service string) history.Document
+	// Page serves "/" for browsers, and what is below "/ui/"; nil: there is only text.
+	Page http.Handler
 	// Collectors add to the metrics of the process, the Go runtime and the
 	// status.
 	Collectors []prometheus.Collector
@@ -68,7 +73,16 @@ func New(options Options) (*Server, error) {
 		mux.Handle("/evidence", evidenceHandler(options.Evidence))
 		listed += indexEvidence
 	}
-	mux.Handle("/{$}", index(listed))
+	if options.History != nil {
+		mux.Handle("/history", historyHandler(options.History))
+		listed += indexHistory
+	}
+	if options.Page != nil {
+		mux.Handle("/ui/", options.Page)
+		mux.Handle("/{$}", indexOrPage(index(listed+indexPage), options.Page))
+	} else {
+		mux.Handle("/{$}", index(listed))
+	}
 	return &Server{handler: readOnly(mux), log: options.Log}, nil
 }
 
@@ -82,6 +96,7 @@ func (s *Server) Run(ctx context.Context, listener net.Listener) error {
 		WriteTimeout:      requestTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    64 << 10,
+		BaseContext:       func(net.Listener) context.Context { return ctx }, // ends the streams of the page
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 	stopped := make(chan error, 1)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/migration-proxy/migration-proxy/internal/history"
 	"github.com/migration-proxy/migration-proxy/internal/httpapi"
 	"github.com/migration-proxy/migration-proxy/internal/listen"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
@@ -40,7 +41,8 @@ type dataPlane struct {
 	counters  *accesslog.Counters
 	cache     *cacheroom.Guard
 	positions *positions.Follower
-	ramps     *localramp.Ramps     // nil: positions come from a source
+	ramps     *localramp.Ramps // nil: positions come from a source
+	history   *history.Store
 	forwarder *accesslog.Forwarder // nil: the access log is off
 	server    *httpapi.Server
 	listener  net.Listener
@@ -50,7 +52,7 @@ type dataPlane struct {
 // newDataPlane takes all steps that can fail for good. Nothing runs yet.
 func newDataPlane(ctx context.Context, options Options) (*dataPlane, error) {
 	p := &dataPlane{
-		options: options, log: options.Log, counters: accesslog.NewCounters(time.Now()),
+		options: options, log: options.Log, counters: accesslog.NewCounters(time.Now()), history: history.New(time.Now()),
 		cache: &cacheroom.Guard{RuntimeDir: options.RuntimeDir, Room: nginxgen.CacheRoom, Log: options.Log},
 	}
 	for _, step := range []func(context.Context) error{
@@ -167,7 +169,7 @@ func (p *dataPlane) prepareSync(context.Context) error {
 
 func (p *dataPlane) listenHTTP(context.Context) (err error) {
 	p.server, err = httpapi.New(httpapi.Options{
-		Alive: p.agent.Alive, Ready: p.ready, Status: p.status, Brief: p.briefStatus, Evidence: p.evidence,
+		Alive: p.agent.Alive, Ready: p.ready, Status: p.status, Brief: p.briefStatus, Evidence: p.evidence, History: p.history.Document, Page: p.page(),
 		Collectors: []prometheus.Collector{p.counters, p.breaker}, Log: p.log,
 	})
 	if err != nil {

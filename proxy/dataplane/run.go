@@ -37,6 +37,7 @@ func (p *dataPlane) run(ctx context.Context) error {
 	group.Go(func() error { return p.receiveFailures(running) })
 	group.Go(func() error { p.serveOperator(running); return nil })
 	group.Go(func() error { p.guardCache(running); return nil })
+	group.Go(func() error { p.recordHistory(running); return nil })
 	return group.Wait()
 }
 

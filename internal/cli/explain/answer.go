@@ -51,7 +51,7 @@ func (a Answer) JSON(w io.Writer) error {
 // Table prints the answer for people, one line per fact.
 func (a Answer) Table(w io.Writer) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "side\t%s\n", a.side())
+	fmt.Fprintf(table, "side\t%s\n", a.SideText())
 	if a.Service != "" {
 		fmt.Fprintf(table, "service\t%s\n", a.Service)
 	}
@@ -69,7 +69,8 @@ func (a Answer) Table(w io.Writer) error {
 	return table.Flush()
 }
 
-func (a Answer) side() string {
+// SideText is old, new or none, or that the likelier side is open.
+func (a Answer) SideText() string {
 	switch {
 	case a.Service == "":
 		return "none"

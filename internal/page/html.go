@@ -1,0 +1,110 @@
+package page
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"strings"
+)
+
+//go:embed assets
+var assets embed.FS
+
+// maxRendered bounds what is written about one thing.
+const maxRendered = 2000
+
+var templates = template.Must(template.New("").Funcs(template.FuncMap{
+	"cut": func(text string) string {
+		if len(text) <= maxRendered {
+			return text
+		}
+		return strings.ToValidUTF8(text[:maxRendered], "") + " ..."
+	},
+	"lower": strings.ToLower,
+}).ParseFS(assets, "assets/*.html"))
+
+// Style and Script are the files beside the page.
+func Style() []byte { return mustRead("assets/app.css") }
+
+// Script is the script of the page.
+func Script() []byte { return mustRead("assets/app.js") }
+
+func mustRead(name string) []byte {
+	text, err := assets.ReadFile(name)
+	if err != nil {
+		panic(err) // the program has it
+	}
+	return text
+}
+
+// Page is the whole page: the table, or with a detail one service. The answer is that of
+// the form; nil: nothing was asked.
+func Page(w *World, q Query, d *Detail, form Form, answer *Answer) ([]byte, error) {
+	v := newView(w, q)
+	v.Form, v.Answer = form, answer
+	if s := w.Service(q.Service); s != nil && d != nil {
+		v.Detail = newDetailView(w, s, *d)
+	} else {
+		v.addRows(w, q)
+	}
+	return render("page", v)
+}
+
+// Update is what the script puts in place at once, so that the page never has parts of
+// two moments.
+type Update struct {
+	At     string `json:"at"`
+	Top    string `json:"top"`              // HTML
+	Rows   []Row  `json:"rows"`             // of all services; nil with a Detail
+	Detail string `json:"detail,omitempty"` // HTML
+}
+
+// TableUpdate is the newest state of the table.
+func TableUpdate(w *World) (Update, error) {
+	u, err := newUpdate(w)
+	u.Rows = make([]Row, len(w.Services))
+	for i := range w.Services {
+		u.Rows[i] = w.row(&w.Services[i], w.At)
+	}
+	return u, err
+}
+
+// DetailUpdate is the newest state of one service; without it, the page says so.
+func DetailUpdate(w *World, service string, d Detail) (Update, error) {
+	u, err := newUpdate(w)
+	if err != nil {
+		return u, err
+	}
+	s := w.Service(service)
+	if s == nil {
+		u.Detail = "<p>This service is not served any more.</p>"
+		return u, nil
+	}
+	v := newView(w, Query{Service: service})
+	v.Detail = newDetailView(w, s, d)
+	text, err := render("detail", v)
+	u.Detail = string(text)
+	return u, err
+}
+
+func newUpdate(w *World) (Update, error) {
+	top, err := render("top", newView(w, Query{}))
+	return Update{At: clock(w.At), Top: string(top)}, err
+}
+
+// AnswerHTML is the answer to the form alone.
+func AnswerHTML(answer *Answer) ([]byte, error) { return render("answer", view{Answer: answer}) }
+
+// Trouble is the page when nothing could be read.
+func Trouble(place, problem string) ([]byte, error) {
+	return render("trouble", view{Place: place, Headline: problem})
+}
+
+func render(name string, v view) ([]byte, error) {
+	var text bytes.Buffer
+	if err := templates.ExecuteTemplate(&text, name, v); err != nil {
+		return nil, fmt.Errorf("write the page: %w", err)
+	}
+	return text.Bytes(), nil
+}

@@ -1,0 +1,99 @@
+package pageserver
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/migration-proxy/migration-proxy/internal/page"
+)
+
+// worlds reads the source at most once in an interval, for all who look.
+type worlds struct {
+	source   Source
+	interval time.Duration
+
+	mu     sync.Mutex
+	readAt time.Time
+	newest page.World
+	err    error
+	event  []byte // the table's update of the newest; nil: not made yet
+}
+
+// get gives the newest world, and reads it if it is too old. Who waits for a reading of
+// somebody else gets that one.
+func (w *worlds) get(ctx context.Context) (page.World, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.read(ctx)
+}
+
+func (w *worlds) read(ctx context.Context) (page.World, error) {
+	if time.Since(w.readAt) < w.interval*3/4 { // a tick that comes a moment early is no reason for an old state
+		return w.newest, w.err
+	}
+	// Others wait for this reading: it goes on if the one who began it leaves.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+	defer cancel()
+	w.newest, w.err = w.source.World(ctx)
+	w.readAt, w.event = time.Now(), nil
+	return w.newest, w.err
+}
+
+// tableEvent is the update of the table as JSON. All who look at the table get the same.
+func (w *worlds) tableEvent(ctx context.Context) ([]byte, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	world, err := w.read(ctx)
+	if err != nil || w.event != nil {
+		return w.event, err
+	}
+	update, err := page.TableUpdate(&world)
+	if err != nil {
+		return nil, err
+	}
+	w.event, err = encode(update)
+	return w.event, err
+}
+
+func encode(update page.Update) ([]byte, error) {
+	text, err := json.Marshal(update)
+	if err != nil {
+		return nil, fmt.Errorf("encode the page: %w", err)
+	}
+	return text, nil
+}
+
+// details reads details of services, each at most once in an interval.
+type details struct {
+	source   Source
+	interval time.Duration
+
+	mu    sync.Mutex
+	known map[string]detail
+}
+
+type detail struct {
+	readAt time.Time
+	page.Detail
+}
+
+func (d *details) get(ctx context.Context, service *page.Service) page.Detail {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for name, one := range d.known {
+		if time.Since(one.readAt) >= d.interval {
+			delete(d.known, name)
+		}
+	}
+	if found, ok := d.known[service.Name]; ok {
+		return found.Detail
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
+	defer cancel()
+	made := d.source.Detail(ctx, service)
+	d.known[service.Name] = detail{time.Now(), made}
+	return made
+}
