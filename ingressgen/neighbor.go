@@ -24,6 +24,8 @@ type NeighborLookup interface {
 	// LoosenersAt gives the Ingresses of all namespaces whose LoosenedHosts have
 	// the host.
 	LoosenersAt(host string) []*networkingv1.Ingress
+	// IngressesAt gives the Ingresses of all namespaces whose HostsOf have the host.
+	IngressesAt(host string) []*networkingv1.Ingress
 }
 
 // IsNeighbor tells whether other is to be found by the lookup for the Ingress.
@@ -109,12 +111,26 @@ func HostsOf(ingress *networkingv1.Ingress) []string {
 }
 
 // SameToNeighbors tells whether two versions of an Ingress have the same
-// UsedBackends, LoosenedHosts, class and, for a canary, rules: the lookup gives the
+// UsedBackends, LoosenedHosts, paths, class and, for a canary, rules: the lookup gives the
 // same for any other Ingress. It does when the migration proxy rewrites an Ingress.
 func SameToNeighbors(a, b *networkingv1.Ingress) bool {
-	return slices.Equal(LoosenedHosts(a), LoosenedHosts(b)) && reflect.DeepEqual(a.Spec.IngressClassName, b.Spec.IngressClassName) && a.Annotations[ingressClass] == b.Annotations[ingressClass] &&
-		slices.Equal(sortedBackends(a), sortedBackends(b)) &&
+	return slices.Equal(LoosenedHosts(a), LoosenedHosts(b)) && sameClass(a, b) &&
+		slices.Equal(sortedBackends(a), sortedBackends(b)) && slices.Equal(pathKeys(a), pathKeys(b)) &&
 		IsCanary(a) == IsCanary(b) && (!IsCanary(a) || reflect.DeepEqual(a.Spec.Rules, b.Spec.Rules)) && IsLabeled(a) == IsLabeled(b)
+}
+
+// sameClass tells whether both name the same class, or both none. It is stricter than
+// IsNeighbor: one controller serves both.
+func sameClass(a, b *networkingv1.Ingress) bool {
+	return reflect.DeepEqual(a.Spec.IngressClassName, b.Spec.IngressClassName) && a.Annotations[ingressClass] == b.Annotations[ingressClass]
+}
+
+func pathKeys(ingress *networkingv1.Ingress) []pathKey {
+	var all []pathKey
+	for _, p := range listPaths(ingress) {
+		all = append(all, p.key())
+	}
+	return all
 }
 
 func sortedBackends(ingress *networkingv1.Ingress) []string {

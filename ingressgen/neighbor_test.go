@@ -69,6 +69,11 @@ func (a around) LoosenersAt(host string) []*networkingv1.Ingress {
 	return a.only(func(other *networkingv1.Ingress) bool { return slices.Contains(ingressgen.LoosenedHosts(other), host) })
 }
 
+// IngressesAt implements ingressgen.NeighborLookup.
+func (a around) IngressesAt(host string) []*networkingv1.Ingress {
+	return a.only(func(other *networkingv1.Ingress) bool { return slices.Contains(ingressgen.HostsOf(other), host) })
+}
+
 func (a around) only(found func(*networkingv1.Ingress) bool) []*networkingv1.Ingress {
 	var all []*networkingv1.Ingress
 	for _, other := range a.others {

@@ -154,19 +154,20 @@ func (r *rewriter) otherService(p *ingressPath) (string, bool) {
 }
 
 // serviceBelow: the proxy would send the path's requests below another service's
-// prefix to the old backend of that service. Today they go elsewhere.
+// prefix to the old backend of that service. Today they go elsewhere, unless a longer path
+// of this Ingress or of a neighbor takes them.
 func (r *rewriter) serviceBelow(p *ingressPath) (string, bool) {
 	covering := r.coveringService(p)
 	if a, changed := r.arrivingOf(p); changed {
 		return r.receiverBesides(p, a)
 	}
-	if p.pathType() == networkingv1.PathTypeExact {
+	if r.view.Neighbors == nil || p.pathType() == networkingv1.PathTypeExact {
 		return "", false
 	}
 	for _, below := range r.servicesOfHost(p.host) {
 		inside := below != covering && p.prefix().Matches(string(below.PathPrefix))
 		if inside && below.OldBackend != covering.OldBackend && !r.takenByLongerPath(p, below.PathPrefix) {
-			return fmt.Sprintf("its requests below %s would go to the old_backend of service %s, %s; give %s a path of its own in this Ingress",
+			return fmt.Sprintf("its requests below %s would go to the old_backend of service %s, %s; give %s a path of type Prefix of its own, in this Ingress or in another of this host and class",
 				below.PathPrefix, below.Name, below.OldBackend.HostPort(), below.PathPrefix), true
 		}
 	}
@@ -209,17 +210,23 @@ func (r *rewriter) loosenedByNeighbor(p *ingressPath) (string, bool) {
 	return "", false
 }
 
-// takenByLongerPath tells whether a longer path of this Ingress already gets all
-// requests of the prefix.
+// takenByLongerPath tells whether a longer path already gets all requests of the prefix:
+// one of this Ingress, or of another one of the same class, whose paths the controller
+// joins with these.
 func (r *rewriter) takenByLongerPath(p *ingressPath, prefix migration.PathPrefix) bool {
-	for i := range r.paths {
-		other := &r.paths[i]
-		longer := other.host == p.host && other.pathType() == networkingv1.PathTypePrefix && len(other.prefix()) > len(p.prefix())
-		if longer && other.prefix().Matches(string(prefix)) {
-			return true
-		}
+	if takesFrom(r.paths, p, prefix) {
+		return true
 	}
-	return false
+	return slices.ContainsFunc(r.view.Neighbors.IngressesAt(p.host), func(other *networkingv1.Ingress) bool {
+		return sameClass(r.ingress, other) && !IsCanary(other) && takesFrom(listPaths(other), p, prefix)
+	})
+}
+
+func takesFrom(paths []ingressPath, p *ingressPath, prefix migration.PathPrefix) bool {
+	return slices.ContainsFunc(paths, func(other ingressPath) bool {
+		longer := other.host == p.host && other.pathType() == networkingv1.PathTypePrefix && len(other.prefix()) > len(p.prefix())
+		return longer && other.prefix().Matches(string(prefix))
+	})
 }
 
 // comparesBackends tells whether a path must point at the old_backend of the service.

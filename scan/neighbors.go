@@ -14,12 +14,14 @@ type index struct {
 	users     map[string][]*networkingv1.Ingress // by namespace and backend
 	canaries  map[string][]*networkingv1.Ingress // by host
 	looseners map[string][]*networkingv1.Ingress // by host
+	hosts     map[string][]*networkingv1.Ingress // all
 }
 
 func newIndex(objects Objects) *index {
 	x := &index{
 		classes: objects.Classes, users: map[string][]*networkingv1.Ingress{},
 		canaries: map[string][]*networkingv1.Ingress{}, looseners: map[string][]*networkingv1.Ingress{},
+		hosts: map[string][]*networkingv1.Ingress{},
 	}
 	for _, ingress := range objects.Ingresses {
 		for _, backend := range ingressgen.UsedBackends(ingress) {
@@ -31,6 +33,9 @@ func newIndex(objects Objects) *index {
 		}
 		for _, host := range ingressgen.LoosenedHosts(ingress) {
 			x.looseners[host] = append(x.looseners[host], ingress)
+		}
+		for _, host := range ingressgen.HostsOf(ingress) {
+			x.hosts[host] = append(x.hosts[host], ingress)
 		}
 	}
 	return x
@@ -57,6 +62,9 @@ func (n neighbors) CanariesAt(host string) []*networkingv1.Ingress { return n.on
 
 // LoosenersAt implements ingressgen.NeighborLookup.
 func (n neighbors) LoosenersAt(host string) []*networkingv1.Ingress { return n.only(n.looseners[host]) }
+
+// IngressesAt implements ingressgen.NeighborLookup.
+func (n neighbors) IngressesAt(host string) []*networkingv1.Ingress { return n.only(n.hosts[host]) }
 
 func (n neighbors) only(ingresses []*networkingv1.Ingress) []*networkingv1.Ingress {
 	return slices.DeleteFunc(slices.Clone(ingresses), func(other *networkingv1.Ingress) bool {

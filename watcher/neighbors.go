@@ -14,7 +14,7 @@ const (
 	indexBackend = "backend"       // NAMESPACE/SERVICE:PORT: ingressgen.UsedBackends
 	indexCanary  = "canary host"   // ingressgen.CanaryHosts
 	indexLoosens = "loosened host" // ingressgen.LoosenedHosts
-	indexOptedIn = "host"          // the hosts of Ingresses that have opted in
+	indexHost    = "host"          // ingressgen.HostsOf
 	indexService = "service"       // NAMESPACE/SERVICE of ours: servicesOf
 	indexName    = "name"          // NAMESPACE/SERVICE of anybody: namesOf
 )
@@ -26,12 +26,7 @@ func newIngressStore(failures *kube.FailureLog) *kube.Store[*networkingv1.Ingres
 	store.IndexBy(indexLoosens, ingressgen.LoosenedHosts)
 	store.IndexBy(indexService, func(ingress *networkingv1.Ingress) []string { return keysIn(ingress.Namespace, servicesOf(ingress)) })
 	store.IndexBy(indexName, func(ingress *networkingv1.Ingress) []string { return keysIn(ingress.Namespace, namesOf(ingress)) })
-	store.IndexBy(indexOptedIn, func(ingress *networkingv1.Ingress) []string {
-		if !ingressgen.OptedIn(ingress) {
-			return nil
-		}
-		return ingressgen.HostsOf(ingress)
-	})
+	store.IndexBy(indexHost, ingressgen.HostsOf)
 	return store
 }
 
@@ -103,6 +98,11 @@ func (n neighbors) LoosenersAt(host string) []*networkingv1.Ingress {
 	return n.only(n.stores.ingresses.By(indexLoosens, host))
 }
 
+// IngressesAt implements ingressgen.NeighborLookup.
+func (n neighbors) IngressesAt(host string) []*networkingv1.Ingress {
+	return n.only(n.stores.ingresses.By(indexHost, host))
+}
+
 func (n neighbors) only(ingresses []*networkingv1.Ingress) []*networkingv1.Ingress {
 	classes := n.stores.classes.List()
 	return slices.DeleteFunc(ingresses, func(other *networkingv1.Ingress) bool {
@@ -123,8 +123,8 @@ func (c *objectChanges) queueNeighbors(before, after *networkingv1.Ingress) {
 		for _, key := range backendKeys(one) {
 			c.queueOptedIn(c.stores.ingresses.By(indexBackend, key))
 		}
-		for _, host := range slices.Concat(ingressgen.CanaryHosts(one), ingressgen.LoosenedHosts(one)) {
-			c.queueOptedIn(c.stores.ingresses.By(indexOptedIn, host))
+		for _, host := range ingressgen.HostsOf(one) {
+			c.queueOptedIn(c.stores.ingresses.By(indexHost, host))
 		}
 	}
 }

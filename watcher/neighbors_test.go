@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/status"
@@ -135,6 +136,29 @@ func TestLoosenedByNeighbor(t *testing.T) {
 	require.Contains(t, env.waitForNote("below").Text, "Ingress neighbor has rewrite-target or use-regex")
 	require.NoError(t, env.client.NetworkingV1().Ingresses(env.app).Delete(t.Context(), "neighbor", metav1.DeleteOptions{}))
 	env.waitForPhase("below", status.Migrating, proxyOf("below"))
+}
+
+// TestTwoIngressesOfAHost has the paths of two applications of one host in an Ingress
+// each: / points at the proxy while the other one has its path.
+func TestTwoIngressesOfAHost(t *testing.T) {
+	env := newTestEnv(t, 1)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}) + "- {name: below, old_host: api.old.example, path_prefix: /below, old_backend: 'below." +
+		env.app + ".svc:80', new_host: n.example, new_backend: 'n.example:443', migration: {enabled: true, percentage: 20}}\n")
+	env.createIngress(env.newIngress("api"))
+	env.startWatcher()
+	env.waitForReason("api", "below /below would go to the old_backend of service below")
+
+	below := renamed(env.newIngress("api"), "below")
+	below.Spec.Rules[0].HTTP.Paths = below.Spec.Rules[0].HTTP.Paths[:1]
+	below.Spec.Rules[0].HTTP.Paths[0].Path, below.Spec.Rules[0].HTTP.Paths[0].Backend.Service.Name = "/below", "below"
+	env.createIngress(below)
+	env.waitForPhase("api", status.Migrating, proxyOf("api"))
+	env.waitForPhase("below", status.Migrating, proxyOf("below"))
+
+	_, err := env.client.NetworkingV1().Ingresses(env.app).Patch(t.Context(), "below", types.JSONPatchType,
+		[]byte(`[{"op": "replace", "path": "/spec/rules/0/http/paths/0/path", "value": "/below/v2"}]`), metav1.PatchOptions{})
+	require.NoError(t, err)
+	env.waitForReason("api", "below /below would go to the old_backend of service below")
 }
 
 // TestNeighborOfAnotherClass: an Ingress that another controller serves shares
