@@ -127,6 +127,8 @@ func TestFileBehindLinkedDirectory(t *testing.T) {
 	require.NoError(t, os.Symlink(filepath.Join(dir, "b"), current+".tmp"))
 	require.NoError(t, os.Rename(current+".tmp", current))
 	requireText(t, emitted, "b")
+	writeText(t, filepath.Join(dir, "b", "c.yaml"), "c") // in the target of an absolute link
+	requireText(t, emitted, "c")
 }
 
 func TestFileIsCreatedAndDeleted(t *testing.T) {
