@@ -31,6 +31,7 @@ const (
 	RampReturned   Kind = "ramp_returned"   // the position went down
 	RampNeedsYou   Kind = "ramp_needs_you"  // it waits for a person
 	RampChanged    Kind = "ramp_changed"    // any other transition, and commands
+	Drilled        Kind = "drilled"         // a drill began or ended
 )
 
 // Entry is one thing that happened.
@@ -55,6 +56,8 @@ type Entry struct {
 	Evidence *Evidence `json:"evidence,omitempty"`
 	// By is who did it, "alice (kubectl-edit)"; "" for what the program did itself.
 	By string `json:"by,omitempty"`
+	// Drill says that it happened because of a drill.
+	Drill bool `json:"drill,omitempty"`
 }
 
 // Evidence is what was counted of a service before an entry.

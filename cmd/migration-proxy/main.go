@@ -14,6 +14,7 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+	exitUnsaid = 3
 )
 
 func main() { os.Exit(run(os.Args...)) }
@@ -29,6 +30,9 @@ func run(args ...string) int {
 	report(os.Stderr, command.CommandPath(), err)
 	if errors.As(err, new(usageError)) {
 		return exitUsage
+	}
+	if errors.As(err, new(incompleteError)) {
+		return exitUnsaid
 	}
 	return exitFailed
 }

@@ -9,7 +9,8 @@ import (
 const exitCodes = `  0  done
   1  the command failed: an invalid config, a proxy that cannot be reached or
      does not serve the change in time, a step of the demo with a wrong result
-  2  wrong usage: an unknown command or flag, a value that makes no sense`
+  2  wrong usage: an unknown command or flag, a value that makes no sense
+  3  an object was printed that does not say everything (finish -o)`
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -32,7 +33,7 @@ Exit codes:
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) }
 	root.AddCommand(
-		newScan(), newRun(), newWebhook(), newValidate(), newRender(), newExplain(), newUpdate(), newStatus(), newRamp(), newWait(), newReport(), newRestore(), newFallback(), newRecover(),
+		newScan(), newRun(), newWebhook(), newValidate(), newRender(), newExplain(), newUpdate(), newStatus(), newRamp(), newWait(), newFinish(), newReport(), newRestore(), newFallback(), newRecover(),
 		newDemo(), newVersion(), newExitCodes(),
 	)
 	for _, command := range root.Commands() {

@@ -13,6 +13,12 @@ type usageError struct{ error }
 // Unwrap gives the cause.
 func (e usageError) Unwrap() error { return e.error }
 
+// incompleteError says that what was printed needs a person. The exit code is 3.
+type incompleteError struct{ error }
+
+// Unwrap gives the cause.
+func (e incompleteError) Unwrap() error { return e.error }
+
 func wrongUsage(format string, args ...any) error {
 	return usageError{fmt.Errorf(format, args...)}
 }

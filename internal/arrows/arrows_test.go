@@ -58,6 +58,10 @@ var table = map[string]Package{
 	"scan": {
 		Imports: slices.Concat([]string{"migration", "ingressgen", "internal/status"}, kubernetes), Tests: pureTests, Pure: true,
 	},
+	"finish": {
+		Imports: slices.Concat([]string{"internal/status", "journal", "migration", "github.com/cert-manager/cert-manager", "sigs.k8s.io/gateway-api"}, kubernetes),
+		Tests:   slices.Concat(pureTests, []string{"sigs.k8s.io/yaml"}), Pure: true,
+	},
 	"config": {
 		Imports: []string{"migration", "internal/excerpt", "gopkg.in/yaml.v3", "github.com/fsnotify/fsnotify"},
 		Tests:   otherTests,
@@ -93,10 +97,11 @@ var table = map[string]Package{
 		},
 		Tests: otherTests,
 	},
-	"proxy/errorlog":  {Imports: []string{"migration", "fallback"}, Tests: pureTests, Pure: true},
-	"proxy/health":    {Imports: []string{"migration", "fallback"}, Tests: otherTests},
-	"proxy/nginx":     {Imports: []string{"migration", "nginxgen", "internal/atomicfile", "golang.org/x/sys"}, Tests: otherTests},
-	"proxy/localramp": {Imports: []string{"migration", "internal/atomicfile", "internal/status", "ramp", "ramp/leader"}, Tests: otherTests},
+	"proxy/errorlog":     {Imports: []string{"migration", "fallback"}, Tests: pureTests, Pure: true},
+	"proxy/health":       {Imports: []string{"migration", "fallback"}, Tests: otherTests},
+	"proxy/nginx":        {Imports: []string{"migration", "nginxgen", "internal/atomicfile", "golang.org/x/sys"}, Tests: otherTests},
+	"proxy/localramp":    {Imports: []string{"migration", "internal/atomicfile", "internal/status", "ramp", "ramp/leader"}, Tests: otherTests},
+	"proxy/localjournal": {Imports: []string{"journal"}, Tests: otherTests},
 	"proxy/positions": {
 		Imports: []string{"migration", "internal/atomicfile", "internal/kube", "internal/status", "k8s.io/api"},
 		Tests:   otherTests,
@@ -182,6 +187,13 @@ var table = map[string]Package{
 		}, kubernetes),
 		Tests: otherTests,
 	},
+	"internal/cli/finish": {
+		Imports: slices.Concat([]string{
+			"finish", "ingressgen", "internal/cli/configfile", "internal/cli/installation", "internal/cli/oneproxy", "internal/status", "journal", "migration",
+			"proxy/accesslog", "proxy/localjournal", "github.com/miekg/dns", "sigs.k8s.io/yaml",
+		}, kubernetes),
+		Tests: otherTests,
+	},
 	"internal/cli/report":  {Imports: []string{"journal"}, Tests: otherTests},
 	"internal/cli/explain": {Imports: []string{"migration"}, Tests: otherTests},
 	"internal/cli/render":  {Imports: []string{"internal/listen", "migration", "nginxgen"}, Tests: otherTests},
@@ -196,7 +208,7 @@ var table = map[string]Package{
 	"cmd/migration-proxy": {
 		Imports: []string{
 			"config", "fallback", "ingressgen", "internal/cli/...", "internal/demo", "internal/kube", "internal/listen", "internal/logging",
-			"internal/manager", "internal/names", "migration", "nginxgen", "proxy/breaker", "proxy/configsync", "proxy/dataplane", "proxy/localramp", "proxy/positions", "scan", "watcher",
+			"internal/manager", "internal/names", "finish", "migration", "nginxgen", "proxy/breaker", "proxy/configsync", "proxy/dataplane", "proxy/localramp", "proxy/positions", "scan", "watcher",
 			clientGo, "k8s.io/apimachinery", "github.com/spf13/cobra", "github.com/spf13/pflag",
 		},
 		Tests: otherTests,

@@ -116,6 +116,9 @@ type Service struct {
 	// SideProblem is why nginx sends requests of this service elsewhere than its share
 	// says; "" if it does not.
 	SideProblem string `json:"side_problem,omitempty"`
+	// LastRequest is when the newest request ended; zero if none has since the agent
+	// started.
+	LastRequest time.Time `json:"last_request_at,omitzero"`
 	// Split counts the requests that the percentage decided, since it last changed.
 	Split Split `json:"split"`
 	// Old is the state of the old backend.

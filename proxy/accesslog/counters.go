@@ -44,6 +44,7 @@ type service struct {
 	since    time.Time // when counting began
 	window   *window   // nil while the last minute is empty
 	rescued  uint64    // since the agent started
+	last     time.Time // when the newest request was counted
 	split    status.Split
 	share    migration.Share // in force
 	evidence *evidence       // nil without a ramp
@@ -91,6 +92,7 @@ func (c *Counters) Add(e *Event, now time.Time) {
 	c.log.Lines++
 	c.metrics.lines.Inc()
 	s := c.serviceOf(e)
+	s.last = now
 	c.countRequest(s, e)
 	c.countCache(s, e)
 	slot := s.slot(now)
@@ -273,7 +275,7 @@ func (c *Counters) fillRow(row *status.Service, now time.Time) {
 	}
 	sum, covered := s.lastMinute(now), coveredTime(now, s.since)
 	row.Observed, row.ObservedRequests = observedPercent(sum), uint64(sum.decided)
-	row.Split = s.splitNow(sum)
+	row.Split, row.LastRequest = s.splitNow(sum), s.last
 	sum.old.fillSide(&row.Old, covered)
 	sum.new.fillSide(&row.New, covered)
 	row.New.Rescued = s.rescued
