@@ -13,6 +13,7 @@ import (
 
 func checkDocument(r *report, root *yaml.Node, doc document) {
 	checkTrusted(r, root, doc.Global.TrustedProxies)
+	checkNotify(r, root, doc)
 	nodes := find(root, "services")
 	if nodes == nil || nodes.Kind != yaml.SequenceNode {
 		return

@@ -27,6 +27,14 @@ type global struct {
 	DebugHeaders   bool               `yaml:"debug_headers" doc:"Add X-Migration-Side and X-Migration-Reason to responses, and X-Migration-Cache to those that could be cached."`
 	CacheSize      cacheSize          `yaml:"cache_size" default:"256m" doc:"Maximum size on disk of what the caches of all services keep, 1m to 1024g."`
 	Freeze         []migration.Freeze `yaml:"freeze" doc:"Times without a step up of any ramp: two days of UTC, which belong to it, or two times with an offset; a step down is always allowed."`
+	Notify         []notifyTarget     `yaml:"notify" doc:"Addresses that the watcher tells what happens; in a cluster only."`
+}
+
+type notifyTarget struct {
+	URLFile  urlFile                `yaml:"url_file" required:"true" doc:"File of the watcher's pod with the address, which is a secret; webhook.notifySecret of the chart mounts it."`
+	Format   migration.NotifyFormat `yaml:"format" required:"true" doc:"slack: an incoming webhook of Slack; teams: a webhook of Teams Workflows; json: the entry of the journal as it is."`
+	On       []entryKind            `yaml:"on" default:"fell_back,recovered,config_rejected,bypassed,ramp_advanced,ramp_returned,ramp_needs_you,paused" doc:"Kinds of entries of the journal that are sent, each at most once."`
+	Services []migration.Name       `yaml:"services" doc:"Names of services whose entries are sent, with the entries that concern all; without it, those of all services."`
 }
 
 type service struct {

@@ -67,6 +67,9 @@ var leaves = map[reflect.Type]leaf{
 	reflect.TypeFor[migration.Mode]():       enum(migration.ModeProxy, migration.ModeCanary),
 	reflect.TypeFor[migration.Strategy](): enum(migration.StrategyWeight, migration.StrategyUserHash,
 		migration.StrategyHeader, migration.StrategyIP),
+	reflect.TypeFor[migration.NotifyFormat](): enum(migration.NotifySlack, migration.NotifyTeams, migration.NotifyJSON),
+	reflect.TypeFor[urlFile]():                secret(textLeaf(parseURLFile, `^/[!#-:<-Z^-z|~\[\]]*$`)),
+	reflect.TypeFor[entryKind]():              enum(entryKinds()...),
 	reflect.TypeFor[migration.Side](): {
 		tags: []string{"!!str"}, want: "text", parse: parser(migration.ParseTarget),
 		schema: map[string]any{"enum": []string{"new_cluster", "old_cluster"}},

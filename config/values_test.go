@@ -46,6 +46,10 @@ func TestEveryValueIsRead(t *testing.T) {
 		From:  time.Date(2026, 12, 20, 0, 0, 0, 0, time.UTC),
 		Until: time.Date(2027, 1, 4, 0, 0, 0, 0, time.UTC),
 	}}, table.Global().Freeze)
+	require.Equal(t, []migration.NotifyTarget{{
+		URLFile: "/etc/migration-proxy/notify/slack", Format: migration.NotifySlack,
+		On: []string{"fell_back", "paused", "ramp_returned"}, Services: []migration.Name{"shop"},
+	}}, table.Global().Notify)
 	beta, err := migration.ParsePattern("^beta-[0-9]+$")
 	require.NoError(t, err)
 	berlin, err := migration.ParseZone("Europe/Berlin")

@@ -16,6 +16,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -77,6 +78,7 @@ func TestValues(t *testing.T) {
 			"networkPolicy.trafficFrom[0].podSelector.matchLabels.a=b", "networkPolicy.statusFrom[0].ipBlock.cidr=10.0.0.0/8",
 			"networkPolicy.webhookFrom[0].namespaceSelector.matchLabels.a=b",
 		},
+		"notify":          {"webhook.notifySecret=notify"},
 		"namespaces":      {"webhook.namespaces={shop,partner}"},
 		"own certificate": {secret, "certs.caBundle=" + pem},
 		"less":            {"networkPolicy.enabled=false", "restoreOnUninstall=false", "proxy.accessLog=false", "proxy.workers=auto"},
@@ -329,6 +331,22 @@ func TestTempVolume(t *testing.T) {
 	require.Nil(t, own.EmptyDir)
 	require.NotNil(t, own.Ephemeral)
 	require.Equal(t, new(int64(65532)), group)
+}
+
+// TestNotifySecret: the webhook's pods start without the Secret, and may reach the address:
+// no policy limits what they connect to.
+func TestNotifySecret(t *testing.T) {
+	t.Parallel()
+	objects := render(t, "webhook.notifySecret=addresses")
+	spec := podSpecs(objects)[names.Webhook]
+	at := slices.IndexFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name == "notify" })
+	require.Equal(t, &corev1.SecretVolumeSource{SecretName: "addresses", Optional: new(true)}, spec.Volumes[at].Secret)
+	require.Contains(t, spec.Containers[0].VolumeMounts, corev1.VolumeMount{Name: "notify", MountPath: "/etc/migration-proxy/notify", ReadOnly: true})
+	policies := all[*networkingv1.NetworkPolicy](objects)
+	require.NotEmpty(t, policies)
+	for _, policy := range policies {
+		require.NotContains(t, policy.Spec.PolicyTypes, networkingv1.PolicyTypeEgress)
+	}
 }
 
 // TestNobodyIsToldToApplyTheConfig: after the first day the percentages in the

@@ -34,6 +34,14 @@ const (
 	Drilled        Kind = "drilled"         // a drill began or ended
 )
 
+// Kinds gives all kinds.
+func Kinds() []Kind {
+	return []Kind{
+		Share, Changed, ConfigRejected, ConfigAccepted, FellBack, Recovered, Bypassed, Tripped, Returned, Rewritten, Reverted,
+		OptedIn, OptedOut, Paused, Resumed, RampAdvanced, RampReturned, RampNeedsYou, RampChanged,
+	}
+}
+
 // Entry is one thing that happened.
 type Entry struct {
 	// ID grows with each entry of a journal. It is 0 until the entry is in one.

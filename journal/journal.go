@@ -8,9 +8,8 @@ import (
 
 // The keys of ConfigMap migration-journal. All have one writer, the watcher's leader.
 const (
-	EntriesKey  = "entries.json"  // Journal
-	KnownKey    = "known.json"    // Known: up to where the changes are in the journal
-	NotifiedKey = "notified.json" // Notified
+	EntriesKey = "entries.json" // Journal
+	KnownKey   = "known.json"   // Known: up to where the changes are in the journal
 )
 
 // The bounds of a journal.
@@ -82,6 +81,17 @@ func (j *Journal) leastMissed(count map[string]int) int {
 		}
 	}
 	return found
+}
+
+// Since gives the entries after the one with an ID.
+func (j Journal) Since(id uint64) []Entry {
+	var newer []Entry
+	for _, entry := range j.Entries {
+		if entry.ID > id {
+			newer = append(newer, entry)
+		}
+	}
+	return newer
 }
 
 // Text is the content of EntriesKey.

@@ -19,6 +19,7 @@ type Global struct {
 	DebugHeaders   bool           // responses have X-Migration-Side and X-Migration-Reason
 	CacheBytes     int64          `json:",omitempty"` // what the caches of all services may have on disk; 0 without a cache
 	Freeze         []Freeze       `json:",omitempty"` // no ramp rises then
+	Notify         []NotifyTarget `json:",omitempty"` // who is told what happens
 }
 
 // Table is a whole migration config. It is immutable and sorted by service name. Names
@@ -28,8 +29,8 @@ type Table struct {
 	services []Service
 	byName   map[Name]int
 	byHost   map[Host][]int    // longest path prefix first, then the last by alphabet
-	rest     [sha256.Size]byte // digest of everything except share, enabled and ramps
-	ramps    [sha256.Size]byte // digest of ramps and freezes
+	rest     [sha256.Size]byte // digest of everything except share, enabled and what follows
+	ramps    [sha256.Size]byte // digest of ramps, freezes and notify targets
 	digest   string
 }
 
@@ -65,11 +66,11 @@ func NewTable(global Global, services []Service) (*Table, error) {
 	return table, nil
 }
 
-// sumStructure computes the digest of everything except share, enabled and ramps, from
+// sumStructure computes the digest of everything that nginx needs besides shares, from
 // canonical JSON.
 func (t *Table) sumStructure() error {
 	global := t.global
-	global.Freeze = nil
+	global.Freeze, global.Notify = nil, nil
 	text, err := json.Marshal(global)
 	all := sha256.New()
 	all.Write(text)
@@ -83,7 +84,8 @@ func (t *Table) sumStructure() error {
 	return err
 }
 
-// sumRamps computes the digest of ramps and freezes; it stays zero without any.
+// sumRamps computes the digest of what only the leader reads: ramps, freezes and notify
+// targets. It stays zero without any.
 func (t *Table) sumRamps() error {
 	ramps := map[Name]*Ramp{}
 	for i := range t.services {
@@ -91,19 +93,20 @@ func (t *Table) sumRamps() error {
 			ramps[t.services[i].Name] = ramp
 		}
 	}
-	if len(ramps) == 0 && len(t.global.Freeze) == 0 {
+	if len(ramps) == 0 && len(t.global.Freeze) == 0 && len(t.global.Notify) == 0 {
 		return nil
 	}
 	text, err := json.Marshal(struct {
 		Freeze []Freeze
 		Ramps  map[Name]*Ramp
-	}{t.global.Freeze, ramps})
+		Notify []NotifyTarget `json:",omitempty"`
+	}{t.global.Freeze, ramps, t.global.Notify})
 	t.ramps = sha256.Sum256(text)
 	return err
 }
 
-// sum is the digest of the structure, of the ramps, and of each share and enabled: 16
-// hex digits.
+// sum is the digest of the structure, of what the leader reads, and of each share and
+// enabled: 16 hex digits.
 func (t *Table) sum() string {
 	text := append(make([]byte, 0, len(t.rest)+len(t.ramps)+12*len(t.services)), t.rest[:]...)
 	if t.ramps != ([sha256.Size]byte{}) {
@@ -179,8 +182,8 @@ func (t *Table) leaving(before *Table) []Service {
 	return all
 }
 
-// SameStructure tells whether two tables are equal except for share, enabled and ramps.
-// Then nginx needs no reload.
+// SameStructure tells whether two tables are equal except for share, enabled, and what
+// only the leader reads. Then nginx needs no reload.
 func (t *Table) SameStructure(other *Table) bool { return t.rest == other.rest }
 
 // Digest identifies the content of the table: 16 hex digits. It is equal for equal

@@ -176,3 +176,14 @@ func TestTakesPeerForClient(t *testing.T) {
 		require.False(t, table.TakesPeerForClient(&dice))
 	}
 }
+
+// TestNotifyNeedsNoReload: who is told is nothing of nginx's, but part of the config.
+func TestNotifyNeedsNoReload(t *testing.T) {
+	t.Parallel()
+	plain, err := migration.NewTable(migration.Global{}, nil)
+	require.NoError(t, err)
+	told, err := migration.NewTable(migration.Global{Notify: []migration.NotifyTarget{{URLFile: "/slack", Format: migration.NotifySlack}}}, nil)
+	require.NoError(t, err)
+	require.True(t, plain.SameStructure(told))
+	require.NotEqual(t, plain.Digest(), told.Digest())
+}

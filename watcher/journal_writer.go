@@ -14,6 +14,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/watcher/notifier"
 )
 
 const (
@@ -41,6 +42,7 @@ type journalWriter struct {
 	failures *kube.FailureLog
 
 	events   *eventWriter
+	notifier *notifier.Notifier
 	noteWait time.Duration // Options.NoteWait
 
 	mu      sync.Mutex
@@ -147,7 +149,7 @@ func (w *journalWriter) writeChanges(ctx context.Context, changes []pendingChang
 		return nil, err
 	}
 	found := w.take(ctx, journal.ParseKnown(w.stored.Data[journal.KnownKey]).With(w.table), changes, last)
-	keys, err := w.keys(found)
+	keys, written, err := w.keys(found)
 	if err != nil {
 		return nil, err
 	}
@@ -158,34 +160,46 @@ func (w *journalWriter) writeChanges(ctx context.Context, changes []pendingChang
 		return nil, err
 	}
 	w.table = found.known.Table()
+	w.notify(written)
 	for _, one := range found.events {
 		w.events.write(one.object, one.event)
 	}
 	return found.rest, nil
 }
 
-// keys are those of the ConfigMap that are not as they must be.
-func (w *journalWriter) keys(found taken) (map[string]string, error) {
+// notify sends entries that this watcher's write has just put into the journal. No other
+// leader has written these, so nobody else sends them.
+func (w *journalWriter) notify(written []journal.Entry) {
+	if w.table != nil {
+		w.notifier.Use(w.table.Global().Notify)
+	}
+	w.notifier.Send(written)
+}
+
+// keys are those of the ConfigMap that are not as they must be, and the entries that are
+// new in them.
+func (w *journalWriter) keys(found taken) (keys map[string]string, written []journal.Entry, err error) {
 	before, err := journal.Parse(w.stored.Data[journal.EntriesKey])
 	if err != nil {
 		before = journal.Journal{} // somebody wrote into it: begin again rather than never write
 	}
-	entries, err := before.Append(found.entries...).Text()
+	after := before.Append(found.entries...)
+	entries, err := after.Text()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	known, err := found.known.Format()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	keys := map[string]string{}
+	keys = map[string]string{}
 	if len(found.entries) > 0 {
 		keys[journal.EntriesKey] = entries
 	}
 	if known != w.stored.Data[journal.KnownKey] {
 		keys[journal.KnownKey] = known
 	}
-	return keys, nil
+	return keys, after.Since(before.LastID), nil
 }
 
 // read gets the ConfigMap unless it is known. One that does not exist has no version.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/watcher/notifier"
 	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
 )
 
@@ -31,10 +32,11 @@ type metrics struct {
 	ramps    atomic.Pointer[rampValues]
 
 	rampTransitions *prometheus.CounterVec
+	notifications   *prometheus.CounterVec
 }
 
 func newMetrics(failures *kube.FailureLog) *metrics {
-	return &metrics{failures: failures, writes: prometheus.NewCounterVec(prometheus.CounterOpts{
+	return &metrics{failures: failures, notifications: notifier.NewCounter(), writes: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "migration_proxy_watcher_writes_total",
 		Help: "Writes to the API server, by kind of object and result: ok, conflict, refused, failed.",
 	}, []string{"kind", "result"}), rampTransitions: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -82,6 +84,7 @@ var (
 func (w *Watcher) Describe(out chan<- *prometheus.Desc) {
 	w.metrics.writes.Describe(out)
 	w.metrics.rampTransitions.Describe(out)
+	w.metrics.notifications.Describe(out)
 	for _, d := range append([]*prometheus.Desc{
 		descPhase, descIngresses, descReplicas, descSynced, descValid, descPaused, descFailing, descSuccess,
 	}, rampDescs...) {
@@ -93,6 +96,7 @@ func (w *Watcher) Describe(out chan<- *prometheus.Desc) {
 func (w *Watcher) Collect(out chan<- prometheus.Metric) {
 	w.metrics.writes.Collect(out)
 	w.metrics.rampTransitions.Collect(out)
+	w.metrics.notifications.Collect(out)
 	values := w.metrics.gauges.Load()
 	if values == nil {
 		return

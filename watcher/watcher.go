@@ -12,6 +12,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/ramp/leader"
+	"github.com/migration-proxy/migration-proxy/watcher/notifier"
 )
 
 // Watcher keeps the cluster as the migration config and the health of the
@@ -100,6 +101,7 @@ func (w *Watcher) newJournalWriter(events *eventWriter) *journalWriter {
 	return &journalWriter{
 		source: w.options.configMap(w.client, names.JournalMap), metrics: w.metrics, failures: w.failures, events: events,
 		wake: make(chan struct{}, 1), noteWait: w.options.NoteWait,
+		notifier: notifier.New(notifier.Options{Results: w.metrics.notifications, Log: w.options.Log}),
 	}
 }
 
@@ -141,7 +143,10 @@ func (t *term) run(ctx context.Context) {
 			t.ramps.run(ctx)
 		}
 	})
-	running.Go(func() { t.journal.run(ctx) })
+	running.Go(func() {
+		defer t.journal.notifier.Close()
+		t.journal.run(ctx)
+	})
 	running.Go(func() {
 		if waitForAll(ctx, t.stores.chartSlices.Listed()) {
 			t.poller.run(ctx)

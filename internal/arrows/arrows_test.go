@@ -37,6 +37,7 @@ var table = map[string]Package{
 	"ramp/leader":      {Imports: []string{"internal/status", "migration", "ramp"}, Tests: otherTests},
 	"internal/excerpt": {Pure: true, Tests: testLibraries},
 	"journal":          {Imports: []string{"internal/excerpt", "internal/status", "migration"}, Pure: true, Tests: pureTests},
+	"notify":           {Imports: []string{"journal", "migration"}, Pure: true, Tests: pureTests},
 	"internal/names":   {Pure: true},
 	"internal/status":  {Pure: true, Tests: pureTests},
 	"internal/history": {Imports: []string{"internal/status"}, Pure: true, Tests: pureTests},
@@ -63,7 +64,7 @@ var table = map[string]Package{
 		Tests:   slices.Concat(pureTests, []string{"sigs.k8s.io/yaml"}), Pure: true,
 	},
 	"config": {
-		Imports: []string{"migration", "internal/excerpt", "gopkg.in/yaml.v3", "github.com/fsnotify/fsnotify"},
+		Imports: []string{"migration", "journal", "internal/excerpt", "gopkg.in/yaml.v3", "github.com/fsnotify/fsnotify"},
 		Tests:   otherTests,
 	},
 
@@ -124,13 +125,14 @@ var table = map[string]Package{
 	"watcher": {
 		Imports: slices.Concat([]string{
 			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status", "journal", "ramp", "ramp/leader",
-			"watcher/fieldowners", "watcher/servicestate", clientGo, prometheus,
+			"watcher/fieldowners", "watcher/notifier", "watcher/servicestate", clientGo, prometheus,
 		}, kubernetes),
 		Tests: otherTests,
 	},
 	"watcher/fieldowners": {
 		Imports: []string{"k8s.io/apimachinery", "sigs.k8s.io/structured-merge-diff"}, Tests: testLibraries, Pure: true,
 	},
+	"watcher/notifier": {Imports: []string{"journal", "migration", "notify", prometheus}, Tests: otherTests},
 	"watcher/servicestate": {
 		Imports: []string{"migration", "ingressgen", "internal/excerpt", "internal/kube", "internal/status"}, Tests: pureTests, Pure: true,
 	},
