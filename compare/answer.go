@@ -37,7 +37,7 @@ const (
 
 // Answer is what one side answered.
 type Answer struct {
-	Status   int // 0 if Failure is not None
+	Status   int // also that of nginx, 502 or 504, if Failure is not None; 0 without any
 	Header   http.Header
 	Body     []byte // as it was sent, at most MaxBody bytes
 	Cut      bool   // the body is longer

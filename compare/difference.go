@@ -81,9 +81,9 @@ func Judge(s *Sample) Verdict {
 	return j.verdict
 }
 
-// outcome is the status as a text, or the failure.
+// outcome is the status, or the failure if there is none.
 func outcome(a *Answer) string {
-	if a.Failure != None {
+	if a.Status == 0 {
 		return string(a.Failure)
 	}
 	return strconv.Itoa(a.Status)

@@ -22,10 +22,11 @@ var statusCauses = []statusCause{
 	{TimedOut, timedOut},
 	{ServerError, notReached},
 	{SchemeLoop, schemeLoop},
+	{HostRefused, hostRefused},
 	{Normalization, normalization},
 	{TrailingSlash, trailingSlash},
 	{MissingAuth, missingAuth},
-	{HostRefused, hostRefused},
+	{HostRefused, badRequest},
 	{RequestLimit, requestLimit},
 	{PathCase, pathCase},
 	{NotFound, notFound},
@@ -168,12 +169,19 @@ func missingAuth(s *Sample) string {
 }
 
 func hostRefused(s *Sample) string {
-	refused := s.New.Status == http.StatusMisdirectedRequest || s.New.Status == http.StatusBadRequest && s.Old.Status < 400 ||
-		s.New.Status == http.StatusNotFound && strings.Contains(string(s.New.Body), "default backend")
+	refused := s.New.Status == http.StatusMisdirectedRequest || s.New.Status == http.StatusNotFound && strings.Contains(string(s.New.Body), "default backend")
 	if !refused {
 		return ""
 	}
 	return fmt.Sprintf("%d on new under the name %s, %s on old", s.New.Status, s.NewHost, brief(&s.Old))
+}
+
+// badRequest is how some frameworks refuse a host.
+func badRequest(s *Sample) string {
+	if s.New.Status != http.StatusBadRequest || s.Old.Status >= 400 {
+		return ""
+	}
+	return fmt.Sprintf("400 on new under the name %s, %s on old", s.NewHost, brief(&s.Old))
 }
 
 func requestLimit(s *Sample) string {

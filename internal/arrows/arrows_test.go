@@ -94,7 +94,7 @@ var table = map[string]Package{
 	"proxy/dataplane": {
 		Imports: []string{
 			"migration", "nginxgen", "internal/history", "internal/httpapi", "internal/listen", "internal/page", "internal/pageserver", "internal/rampview", "internal/status",
-			"proxy", "proxy/accesslog", "proxy/breaker", "proxy/cacheroom", "proxy/configsync", "proxy/localramp", "proxy/positions", prometheus, "golang.org/x/sync",
+			"proxy", "proxy/accesslog", "proxy/breaker", "proxy/cacheroom", "proxy/configsync", "proxy/localramp", "proxy/positions", "proxy/sampling", prometheus, "golang.org/x/sync",
 		},
 		Tests: otherTests,
 	},
@@ -107,6 +107,7 @@ var table = map[string]Package{
 		Imports: []string{"migration", "internal/atomicfile", "internal/kube", "internal/status", "k8s.io/api"},
 		Tests:   otherTests,
 	},
+	"proxy/sampling": {Imports: []string{"compare", "migration", "nginxgen", "proxy/errorlog"}, Tests: otherTests},
 	"proxy/resolve": {Imports: []string{"migration", "golang.org/x/sync"}, Tests: otherTests},
 	"proxy/weights": {Imports: []string{"migration"}, Tests: otherTests},
 
@@ -196,6 +197,7 @@ var table = map[string]Package{
 		}, kubernetes),
 		Tests: otherTests,
 	},
+	"internal/cli/compare": {Imports: []string{"compare", "migration", "proxy/dataplane", "proxy/sampling"}, Tests: otherTests},
 	"internal/cli/report":  {Imports: []string{"journal"}, Tests: otherTests},
 	"internal/cli/explain": {Imports: []string{"migration"}, Tests: otherTests},
 	"internal/cli/render":  {Imports: []string{"internal/listen", "migration", "nginxgen"}, Tests: otherTests},

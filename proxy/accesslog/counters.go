@@ -221,6 +221,14 @@ func (c *Counters) AddBrokenAnswer(name migration.Name, side migration.Side, fai
 	c.metrics.failure(s.name, side, failure)
 }
 
+// AddCompared counts a line of a request that the agent itself sent, see Event.Compared.
+func (c *Counters) AddCompared() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.log.Lines++
+	c.metrics.lines.Inc()
+}
+
 // AddNotUnderstood counts a line that Parse refused.
 func (c *Counters) AddNotUnderstood() {
 	c.mu.Lock()

@@ -47,6 +47,10 @@ func (e *Event) Rescued() bool {
 	return e.New.Tries > 0 && e.Old.Replied
 }
 
+// Compared reports whether no client sent the request, but the agent, to compare both
+// sides. Such requests count nowhere.
+func (e *Event) Compared() bool { return e.Reason == migration.ReasonCompare }
+
 // Upstream is what one side did with one request. It describes the last try on
 // that side; only Tries and Latency cover all tries.
 type Upstream struct {

@@ -126,7 +126,7 @@ func removed(path string) bool {
 
 func (s *FailureSocket) observeAll(datagrams <-chan []byte) {
 	for datagram := range datagrams {
-		if event, ok := parseDatagram(datagram); ok {
+		if event, ok := parseDatagram(datagram); ok && !event.Compared() {
 			s.Observer.ObserveFailure(&event, time.Now())
 		}
 	}

@@ -47,6 +47,10 @@ func (i *Intake) consumeLine(line []byte, now time.Time) {
 		i.warn(err, now)
 		return
 	}
+	if event.Compared() {
+		i.Counters.AddCompared()
+		return
+	}
 	i.Counters.Add(&event, now)
 	if i.Observer != nil {
 		i.Observer.ObserveRequest(&event, now)

@@ -52,7 +52,7 @@ func (e *Event) readBucket(tail []byte) error {
 // reasons are the reasons that a token may have.
 var reasons = []migration.Code{
 	migration.ReasonHeaderRule, migration.ReasonIPRule, migration.ReasonDirect, migration.ReasonStrategy,
-	migration.ReasonDisabled, migration.ReasonTripped, migration.ReasonWeight, migration.ReasonUserHash,
+	migration.ReasonDisabled, migration.ReasonTripped, migration.ReasonWeight, migration.ReasonUserHash, migration.ReasonCompare,
 }
 
 // reason reads "header_rule[0]" or "direct", as migration.Reason writes it.

@@ -336,6 +336,7 @@ func TestAnswersThatBreakOffTrip(t *testing.T) {
 		b.ObserveErrorLog(errorLine(messageReset, "api", "https://192.0.2.3:443"), noon)
 		b.ObserveErrorLog(errorLine(messageReset, "api", "http://192.0.2.2:443"), noon)
 		b.ObserveErrorLog(errorLine(messageReset, "nobody", newAt), noon)
+		b.ObserveErrorLog(compared(errorLine(messageReset, "api", newAt)), noon)
 		b.ObserveErrorLog(errorLine("upstream timed out (110: Connection timed out) while proxying upgraded connection", "api", newAt), noon)
 		b.ObserveErrorLog(errorLine("upstream timed out (110: Connection timed out) while reading upstream", "api", newAt), noon)
 	}

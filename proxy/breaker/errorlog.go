@@ -14,7 +14,7 @@ import (
 // of the evidence. Most lines are about something else.
 func (b *Breaker) ObserveErrorLog(line string, now time.Time) {
 	c, ok := errorlog.Parse(line)
-	if !ok {
+	if !ok || c.Compared {
 		return
 	}
 	b.mu.Lock()

@@ -29,6 +29,8 @@ type Complaint struct {
 	Path    string // normalized, for migration.Table.Route
 	Scheme  migration.Scheme
 	Address netip.AddrPort
+	// Compared says that no client sent the request, but the agent on a socket of its own.
+	Compared bool
 }
 
 // Parse reads a line like
@@ -51,7 +53,8 @@ func Parse(line string) (Complaint, bool) {
 	if !ok {
 		return Complaint{}, false
 	}
-	_, line, ok = strings.Cut(line, ", server: ")
+	client, line, ok := strings.Cut(line, ", server: ")
+	c.Compared = client == "unix:"
 	if !ok {
 		return Complaint{}, false
 	}
