@@ -108,8 +108,8 @@ var table = map[string]Package{
 		Tests:   otherTests,
 	},
 	"proxy/sampling": {Imports: []string{"compare", "migration", "nginxgen", "proxy/errorlog"}, Tests: otherTests},
-	"proxy/resolve": {Imports: []string{"migration", "golang.org/x/sync"}, Tests: otherTests},
-	"proxy/weights": {Imports: []string{"migration"}, Tests: otherTests},
+	"proxy/resolve":  {Imports: []string{"migration", "golang.org/x/sync"}, Tests: otherTests},
+	"proxy/weights":  {Imports: []string{"migration"}, Tests: otherTests},
 
 	// The cluster's side.
 	"certs": {
