@@ -145,11 +145,11 @@ var table = map[string]Package{
 	"internal/logging":    {Tests: testLibraries},
 	"internal/httpapi":    {Imports: []string{"internal/history", "internal/status", prometheus}, Tests: otherTests},
 	"internal/kube": {
-		Imports: slices.Concat([]string{"internal/logging", "internal/names", "internal/proxyclient", "internal/status", clientGo, "k8s.io/klog"}, kubernetes),
+		Imports: slices.Concat([]string{"internal/history", "internal/logging", "internal/names", "internal/proxyclient", "internal/status", clientGo, "k8s.io/klog"}, kubernetes),
 		Tests:   otherTests,
 	},
 	// What the commands do.
-	"internal/proxyclient": {Imports: []string{"internal/status"}, Tests: testLibraries},
+	"internal/proxyclient": {Imports: []string{"internal/history", "internal/status"}, Tests: testLibraries},
 	"internal/cli/installation": {
 		Imports: slices.Concat([]string{"config", "internal/kube", "internal/names", "internal/status", "journal", "migration"}, kubernetes),
 		Tests:   otherTests,
@@ -182,6 +182,13 @@ var table = map[string]Package{
 			"config", "internal/atomicfile", "internal/cli/clusterstatus", "internal/cli/configfile", "internal/cli/installation",
 			"internal/cli/oneproxy", "internal/cli/waiting", "internal/kube", "internal/names", "internal/status", "migration", clientGo, "k8s.io/apimachinery",
 		},
+		Tests: otherTests,
+	},
+	"internal/cli/ui": {
+		Imports: slices.Concat([]string{
+			"ingressgen", "internal/cli/clusterstatus", "internal/cli/installation", "internal/cli/ramps", "internal/cli/statusview", "internal/history", "internal/names",
+			"internal/page", "internal/pageserver", "internal/rampview", "journal", "migration",
+		}, kubernetes),
 		Tests: otherTests,
 	},
 	"internal/cli/ramps": {

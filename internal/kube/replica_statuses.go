@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/migration-proxy/migration-proxy/internal/history"
 	"github.com/migration-proxy/migration-proxy/internal/proxyclient"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
@@ -58,6 +59,23 @@ func FetchEvidence(ctx context.Context, endpoints []Endpoint, get StatusGetter) 
 	for i, answer := range fetchAll(ctx, endpoints, get) {
 		replicas[i].Endpoint = endpoints[i]
 		replicas[i].Evidence, replicas[i].Err = parsed(answer, proxyclient.ParseEvidence, "evidence of "+endpoints[i].Pod)
+	}
+	return replicas
+}
+
+// ReplicaHistory is the history of one service in one replica.
+type ReplicaHistory struct {
+	Endpoint
+	History history.Document
+	Err     error // why History is not known; nil: it is
+}
+
+// FetchHistories is FetchStatuses for the history of a service.
+func FetchHistories(ctx context.Context, endpoints []Endpoint, get StatusGetter) []ReplicaHistory {
+	replicas := make([]ReplicaHistory, len(endpoints))
+	for i, answer := range fetchAll(ctx, endpoints, get) {
+		replicas[i].Endpoint = endpoints[i]
+		replicas[i].History, replicas[i].Err = parsed(answer, proxyclient.ParseHistory, "history of "+endpoints[i].Pod)
 	}
 	return replicas
 }
@@ -145,8 +163,17 @@ func takesConnections(ctx context.Context, endpoint Endpoint) bool {
 // ThroughAPIServer gets the status through the API server (pods/proxy), with
 // the rights of the client. It is for programs that cannot reach pods.
 func ThroughAPIServer(client kubernetes.Interface, namespace string) StatusGetter {
+	return throughAPIServer(client, namespace, proxyclient.StatusPath, nil)
+}
+
+// HistoryThroughAPIServer is ThroughAPIServer for FetchHistories.
+func HistoryThroughAPIServer(client kubernetes.Interface, namespace, service string) StatusGetter {
+	return throughAPIServer(client, namespace, proxyclient.HistoryPath, map[string]string{"service": service})
+}
+
+func throughAPIServer(client kubernetes.Interface, namespace, path string, query map[string]string) StatusGetter {
 	return func(ctx context.Context, endpoint Endpoint) ([]byte, error) {
 		port := strconv.Itoa(int(endpoint.Address.Port()))
-		return client.CoreV1().Pods(namespace).ProxyGet("http", endpoint.Pod, port, proxyclient.StatusPath, nil).DoRaw(ctx)
+		return client.CoreV1().Pods(namespace).ProxyGet("http", endpoint.Pod, port, path, query).DoRaw(ctx)
 	}
 }

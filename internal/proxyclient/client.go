@@ -23,6 +23,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/internal/history"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
@@ -31,6 +32,7 @@ const (
 	StatusPath      = "/status"       // everything
 	BriefStatusPath = "/status?brief" // what tells the health of the replica: no requests and latencies
 	EvidencePath    = "/evidence"     // what was counted for services with a ramp
+	HistoryPath     = "/history"      // the last hours of ?service=NAME
 )
 
 // answerLimit, in bytes, is far above the status of ten thousand services.
@@ -120,6 +122,22 @@ func ParseEvidence(text []byte) (status.Evidence, error) {
 	}
 	if document.StartedAt.IsZero() {
 		return status.Evidence{}, ErrNotEvidence
+	}
+	return document, nil
+}
+
+// ErrNotAHistory says that the answer is no document of /history.
+var ErrNotAHistory = errors.New("the answer is not the history of a service")
+
+// ParseHistory reads an answer of /history. The error is ErrNotAHistory, with the reason
+// if it is no JSON.
+func ParseHistory(text []byte) (history.Document, error) {
+	var document history.Document
+	if err := json.Unmarshal(text, &document); err != nil {
+		return history.Document{}, fmt.Errorf("%w: %w", ErrNotAHistory, err)
+	}
+	if document.IntervalSeconds == 0 {
+		return history.Document{}, ErrNotAHistory
 	}
 	return document, nil
 }

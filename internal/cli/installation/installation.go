@@ -121,13 +121,11 @@ func (i *Installation) State(ctx context.Context) (status.Cluster, error) {
 // API server. A replica that does not answer has its own Err; the error of the
 // function says that the replicas are not known at all.
 func (i *Installation) Replicas(ctx context.Context) ([]kube.Replica, error) {
-	list, err := i.DiscoveryV1().EndpointSlices(i.Namespace).List(ctx, metav1.ListOptions{
-		LabelSelector: discoveryv1.LabelServiceName + "=" + names.ProxyService,
-	})
+	endpoints, err := i.endpoints(ctx)
 	if err != nil {
-		return nil, Right{"list", EndpointSlices, i.Namespace}.Explain(err)
+		return nil, err
 	}
-	replicas := kube.FetchStatuses(ctx, kube.Endpoints(list.Items), kube.ThroughAPIServer(i, i.Namespace))
+	replicas := kube.FetchStatuses(ctx, endpoints, kube.ThroughAPIServer(i, i.Namespace))
 	for at, replica := range replicas {
 		switch {
 		case apierrors.IsForbidden(replica.Err):
@@ -137,6 +135,25 @@ func (i *Installation) Replicas(ctx context.Context) ([]kube.Replica, error) {
 		}
 	}
 	return replicas, nil
+}
+
+// Histories reads the history of a service from every replica, as Replicas does.
+func (i *Installation) Histories(ctx context.Context, service string) ([]kube.ReplicaHistory, error) {
+	endpoints, err := i.endpoints(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return kube.FetchHistories(ctx, endpoints, kube.HistoryThroughAPIServer(i, i.Namespace, service)), nil
+}
+
+func (i *Installation) endpoints(ctx context.Context) ([]kube.Endpoint, error) {
+	list, err := i.DiscoveryV1().EndpointSlices(i.Namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: discoveryv1.LabelServiceName + "=" + names.ProxyService,
+	})
+	if err != nil {
+		return nil, Right{"list", EndpointSlices, i.Namespace}.Explain(err)
+	}
+	return kube.Endpoints(list.Items), nil
 }
 
 // explainSilence adds to the error of a replica that gave no answer through the API

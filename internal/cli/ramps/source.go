@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,6 +15,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/cli/configfile"
 	"github.com/migration-proxy/migration-proxy/internal/cli/installation"
 	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/internal/rampview"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy/localramp"
@@ -35,6 +37,15 @@ func (c InCluster) table(ctx context.Context) (*migration.Table, error) {
 		return table, nil
 	}
 	return c.Table(ctx) // which says what is wrong
+}
+
+// Rows are the ramps of the services of a table, as they are now.
+func (c InCluster) Rows(ctx context.Context, table *migration.Table) ([]rampview.Row, error) {
+	data, err := c.data(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return rampview.Rows(table, data, time.Now())
 }
 
 func (c InCluster) data(ctx context.Context) (map[string]string, error) {

@@ -24,15 +24,19 @@ func clusterPage(now clusterstatus.Status) page {
 		problems: texts(Problems(now)),
 	}
 	for _, replica := range now.Replicas {
-		p.replicas = append(p.replicas, replicaCells(replica, now.Now))
+		p.replicas = append(p.replicas, ReplicaCells(replica, now.Now))
 	}
 	for _, service := range now.Services {
 		p.services = append(p.services, serviceRow{service.Service, observed(service), lastChange(service)})
 		p.problems = append(p.problems, texts(service.Problems(now.Now))...)
 	}
-	p.problems = append(p.problems, ingressNotes(now.Ingresses)...)
-	p.problems = append(p.problems, replicaHoles(now.Replicas)...)
+	p.problems = append(p.problems, Notes(now)...)
 	return p
+}
+
+// Notes are what is worth knowing about Ingresses and versions of nginx.
+func Notes(now clusterstatus.Status) []string {
+	return append(ingressNotes(now.Ingresses), replicaHoles(now.Replicas)...)
 }
 
 // lastChange is "2026-12-01 12:30 percentage 5 -> 25 by alice"; "" if nothing is known.
@@ -108,7 +112,9 @@ func observed(service clusterstatus.Service) string {
 	return decimal(slices.Min(shares)) + "%.." + decimal(slices.Max(shares)) + "%"
 }
 
-func replicaCells(r clusterstatus.Replica, now time.Time) []string {
+// ReplicaCells are pod, ready, the digest that it serves, since when, and the versions of
+// the program and of nginx.
+func ReplicaCells(r clusterstatus.Replica, now time.Time) []string {
 	ready := strconv.FormatBool(r.Ready)
 	if r.Error != "" {
 		return []string{r.Pod, ready, "?", "-", "-", "-"}
