@@ -1,5 +1,5 @@
 # make help lists the targets. hack/need.sh checks for programs that are not built here
-# (nginx, wrk, haproxy) and installs them where that is possible.
+# (nginx, wrk, haproxy, chromium) and installs them where that is possible.
 
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME  ?= 20s
@@ -15,7 +15,7 @@ MODULES   := ./... ./e2e/... ./bench/...
 export GOFLAGS := $(GOFLAGS) -buildvcs=false
 
 .DEFAULT_GOAL := help
-.PHONY: help build install demo demo-cluster e2e e2e-figures gitops e2e-kind test check lint golden image faults bench fuzz hostile controlplane release release-dry-run workflows clean need-go need-nginx need-haproxy need-namespaces need-bench
+.PHONY: help build install demo demo-cluster e2e e2e-figures gitops e2e-kind test check lint golden image faults bench fuzz hostile controlplane release release-dry-run workflows clean need-go need-nginx need-haproxy need-chromium need-namespaces need-bench
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,12 +54,12 @@ gitops: need-go controlplane ## Compare rewritten Ingresses with Argo CD's own d
 e2e-kind: need-go ## Run the scenarios on a kind cluster; CONTROLLERS=yes: also behind ingress-nginx and Traefik (needs docker, kind, kubectl, helm, internet)
 	CONTROLLERS=$(CONTROLLERS) deploy/kind.sh
 
-test: need-go need-nginx need-haproxy need-namespaces ## Run all tests and go vet, against the real nginx and control plane (21 minutes on 2 cores, 45 the first time)
+test: need-go need-nginx need-haproxy need-chromium need-namespaces ## Run all tests and go vet, against the real nginx and control plane (21 minutes on 2 cores, 45 the first time)
 	@echo "make test: against $$($(NGINX_VERSION)); about 21 minutes on 2 cores, about 45 the first time;"
 	@echo "make test: what needs no control plane comes first"
 	@GO=$(GO) hack/test.sh
 
-check: need-go need-nginx controlplane lint ## Lint, import arrows, generated files fresh
+check: need-go need-nginx need-chromium controlplane lint ## Lint, import arrows, generated files fresh
 	$(GO) test ./internal/arrows
 	$(GO) test $(GOLDEN_PACKAGES)
 
@@ -72,7 +72,7 @@ $(LINTER): hack/tools/go.mod hack/tools/go.sum
 lint: need-go $(LINTER) ## What CONTRIBUTING.md promises of the code, by golangci-lint (.golangci.yml)
 	$(LINTER) run $(MODULES)
 
-golden: need-go need-nginx controlplane ## Rewrite the golden files; then read git diff
+golden: need-go need-nginx need-chromium controlplane ## Rewrite the golden files; then read git diff
 	$(GO) test $(GOLDEN_PACKAGES) -update
 
 IMAGE ?= migration-proxy:$(VERSION)
@@ -137,6 +137,9 @@ need-namespaces:
 
 need-haproxy:
 	@hack/need.sh haproxy
+
+need-chromium:
+	@hack/need.sh chromium
 
 need-bench:
 	@hack/need.sh wrk haproxy

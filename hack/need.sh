@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks for the programs that are not built here (nginx, wrk, haproxy, ip, go), and that
+# Checks for the programs that are not built here (nginx, wrk, haproxy, chromium, ip, go), and that
 # the system permits the namespaces in which Pods of tests run.
 #
 #   hack/need.sh go nginx        # no output and status 0 when all exist
@@ -10,9 +10,9 @@
 # an existing policy-rc.d.
 set -eu
 
-declare -A package=([nginx]=nginx-light [wrk]=wrk [haproxy]=haproxy [ip]=iproute2)
+declare -A package=([nginx]=nginx-light [wrk]=wrk [haproxy]=haproxy [ip]=iproute2 [chromium]=chromium)
 # The variables with the path of a program. (nginx itself reads NGINX.)
-declare -A variable=([nginx]=MIGRATION_PROXY_NGINX [wrk]=WRK [haproxy]=HAPROXY)
+declare -A variable=([nginx]=MIGRATION_PROXY_NGINX [wrk]=WRK [haproxy]=HAPROXY [chromium]=MIGRATION_PROXY_CHROMIUM)
 policy=/usr/sbin/policy-rc.d
 
 say() { echo "need.sh: $*" >&2; }
@@ -24,6 +24,7 @@ found() {
     [ -x "${!chosen}" ] || { say "\$$chosen is ${!chosen}, which is not a program; correct or unset it"; exit 1; }
     return 0
   fi
+  if [ "$1" = chromium ] && command -v chromium-browser google-chrome google-chrome-stable >/dev/null; then return 0; fi
   PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v "$1" >/dev/null
 }
 
@@ -99,7 +100,7 @@ for program in "$@"; do
   elif ! found "$program"; then
     missing+=("${package[$program]}")
     [ -z "${variable[$program]:-}" ] || hints+=("or set ${variable[$program]}=/path/to/$program")
-    case "$program" in wrk | ip) ;; *) services+=("$program") ;; esac
+    case "$program" in wrk | ip | chromium) ;; *) services+=("$program") ;; esac
   fi
 done
 if [ "${#missing[@]}" = 0 ]; then

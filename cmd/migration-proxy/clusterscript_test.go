@@ -22,11 +22,12 @@ import (
 //	                 traffic comes in at $MIGRATION_PROXY_LISTEN
 //	stop NAME        end its process; it is an endpoint still
 //	start NAME       start it again, with what it remembers
+//	page PATTERN PATH   the page of the command ui matches, for its user alone
 func TestClusterScripts(t *testing.T) {
 	t.Parallel()
 	kubectl, err := controlplane.Program("kubectl")
 	require.NoError(t, err)
-	all := map[string]func(*testscript.TestScript, bool, []string){"replica": replicaUp, "stop": replicaStop, "start": replicaStart}
+	all := map[string]func(*testscript.TestScript, bool, []string){"replica": replicaUp, "stop": replicaStop, "start": replicaStart, "page": pageUp}
 	for name, word := range words {
 		all[name] = word
 	}

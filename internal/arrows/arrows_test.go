@@ -239,7 +239,11 @@ var table = map[string]Package{
 	// of the product, only clients and the test tools.
 	"e2e":       {Tests: slices.Concat([]string{"e2e/wire", "e2e/world", clientGo, "github.com/cert-manager/cert-manager", "sigs.k8s.io/yaml"}, kubernetes, testLibraries)},
 	"e2e/actor": {Imports: slices.Concat([]string{"e2e/wire", "internal/testbed", clientGo, "golang.org/x/sync"}, kubernetes), Tests: slices.Concat(testLibraries, []string{"e2e/proxyprocess", "internal/golden", "sigs.k8s.io/yaml"})},
-	"e2e/demo":  {Imports: []string{"e2e/wire", "e2e/world"}, Tests: testLibraries},
+	"e2e/browser": {Tests: slices.Concat([]string{
+		"config", "internal/golden", "internal/history", "internal/page", "internal/pageserver", "internal/rampview", "internal/status", "journal", "migration", "ramp",
+		"github.com/chromedp",
+	}, testLibraries)},
+	"e2e/demo": {Imports: []string{"e2e/wire", "e2e/world"}, Tests: testLibraries},
 	// What cannot be told to the built binary (name servers) is tried with the
 	// agent itself.
 	"e2e/faults":    {Tests: otherTests},

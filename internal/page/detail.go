@@ -3,6 +3,8 @@ package page
 import (
 	"fmt"
 	"strings"
+
+	"github.com/migration-proxy/migration-proxy/internal/rampview"
 )
 
 // detailView is what the templates show of one service.
@@ -60,12 +62,19 @@ func facts(w *World, s *Service) []fact {
 	case ok:
 		found = append(found, fact{"Ramp", own.Where() + ", " + own.What() + ": " + own.Why}, fact{"Next step", own.NextStep()})
 		if own.Evidence != nil {
-			found = append(found, fact{"Evidence", own.Summary.String()}, fact{"Verdict", string(own.Evidence.Verdict)})
+			found = append(found, fact{"Evidence", own.Summary.String() + verdict(own)})
 		}
 	case s.Ramp != nil:
 		found = append(found, fact{"Ramp", fmt.Sprintf("%g %% of %g %%; the evidence is in the cluster: migration-proxy ui", s.Ramp.Position, s.Ramp.Ceiling)})
 	}
 	return found
+}
+
+func verdict(r rampview.Row) string {
+	if r.Evidence.Verdict == "" {
+		return ""
+	}
+	return "; new is judged " + string(r.Evidence.Verdict)
 }
 
 func phaseText(s *Service) string {

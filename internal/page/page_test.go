@@ -57,7 +57,7 @@ func TestRows(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, page.Row{
 		Name: "plain", Where: "plain.example.com", Phase: "Migrating", Sign: "▶", Bar: page.Bar{Ceiling: 25, Share: 25, Low: -1, Wide: 1},
-		Cells: []string{"25 %", "few requests", "30.0 / 10.0", "0.0 % / 1.0 %", "4.0 ms / 20 ms", "200 ms / 500 ms", "–", "–"},
+		Cells: []string{"25 %", "few requests", "30.0 / 10.0", "0.0\u00a0% / 1.0\u00a0%", "4.0\u00a0ms / 20\u00a0ms", "200\u00a0ms / 500\u00a0ms", "–", "–"},
 	}, u.Rows[0])
 	require.True(t, u.Rows[1].Person, "its ramp asks")
 	require.Equal(t, []string{"25 % of 100 %", "20.0 to 29.6 %"}, u.Rows[1].Cells[:2])
@@ -168,8 +168,8 @@ func TestDetail(t *testing.T) {
 	require.Nil(t, u.Rows)
 	for _, want := range []string{
 		"992 of 4000 requests went to new", "no journal here", "GET /a: status 200 and 404", "25 % of 100 %",
-		"Share of new over six hours: wanted from 10.0 % to 25.0 %, at the end 25.0 %; observed from 9.0 % to 9.0 %, at the end 9.0 %",
-		"Failed over six hours: old from 0.0 % to 2.0 %, at the end 0.0 %; new from 50.0 % to 50.0 %",
+		"Share of new over six hours: wanted from 10.0\u00a0% to 25.0\u00a0%, at the end 25.0\u00a0%; observed from 9.0\u00a0% to 9.0\u00a0%, at the end 9.0\u00a0%",
+		"Failed over six hours: old from 0.0\u00a0% to 2.0\u00a0%, at the end 0.0\u00a0%; new from 50.0\u00a0% to 50.0\u00a0%",
 		`d="M357 54.0h.5M359 45.0h.5"`, // two dots: a minute is missing between them
 		"30.0 / 10.0",
 	} {

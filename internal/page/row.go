@@ -138,7 +138,7 @@ func number(value float64) string { return strconv.FormatFloat(value, 'f', -1, 6
 
 func decimal(value float64) string { return strconv.FormatFloat(value, 'f', 1, 64) }
 
-func percent(value float64) string { return decimal(value) + " %" }
+func percent(value float64) string { return decimal(value) + " %" }
 
 // latency is in milliseconds, or "–" without requests.
 func latency(seconds float64) string {
@@ -146,9 +146,9 @@ func latency(seconds float64) string {
 	case seconds == 0:
 		return "–"
 	case seconds < 0.01:
-		return decimal(1000*seconds) + " ms"
+		return decimal(1000*seconds) + " ms"
 	}
-	return strconv.FormatFloat(1000*seconds, 'f', 0, 64) + " ms"
+	return strconv.FormatFloat(1000*seconds, 'f', 0, 64) + " ms"
 }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05Z") }

@@ -2,6 +2,7 @@ package page
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/migration-proxy/migration-proxy/internal/rampview"
 	"github.com/migration-proxy/migration-proxy/internal/status"
@@ -88,7 +89,7 @@ func (v *view) addProblems(w *World) {
 }
 
 func (v *view) add(problem status.Problem) {
-	one := item{problem.Service, problem.Text}
+	one := item{problem.Service, strings.TrimLeft(strings.TrimPrefix(problem.Text, problem.Service), ": ")}
 	if problem.Person {
 		v.Persons = v.Persons.with(one)
 		return

@@ -91,7 +91,8 @@ function find() {
 // renderRows keeps the lines that stay, so that the focus stays.
 function renderRows() {
   const body = at('rows');
-  const height = parseFloat(getComputedStyle(document.documentElement).fontSize) * 3.3;
+  const style = getComputedStyle(document.documentElement);
+  const height = parseFloat(style.fontSize) * parseFloat(style.getPropertyValue('--row')); // in the style every row has it
   const above = -body.getBoundingClientRect().top;
   const first = Math.max(0, Math.min(Math.floor(above / height) - spare, shown.length - 1));
   const last = Math.min(shown.length, Math.floor((above + innerHeight) / height) + spare + 1);
