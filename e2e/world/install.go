@@ -108,10 +108,13 @@ func (c *Cluster) Rollback(t T) {
 	c.Run(t, Command{Program: "helm", Args: []string{"rollback", release, "--namespace", Namespace, "--wait", "--timeout", commandTimeout.String()}})
 }
 
-// Reinstall installs the chart again after a failed scenario.
+// Reinstall installs the chart again after a failed scenario. It leaves out the hooks,
+// which the scenario may have broken: a failed one leaves a release that no later
+// command of Helm accepts.
 func (c *Cluster) Reinstall(t T) {
 	t.Helper()
-	must(t, c.clear(t.Context()), "take the chart away")
+	args := append(uninstallCommand().Args, "--ignore-not-found", "--no-hooks")
+	must(t, c.helm(t.Context(), args...), "take the chart away")
 	c.Install(t)
 }
 
