@@ -79,7 +79,19 @@ func (t *Table) newRisks(s *Service, before *Table) []string {
 			found = append(found, fmt.Sprintf("service %s: %s", s.Name, risk.text))
 		}
 	}
+	if share := old.shareLostToRamp(s); share > 0 {
+		found = append(found, fmt.Sprintf("service %s: it had %s %%, and its ramp begins at 0 %%, so that part returns to old until the ramp has climbed; "+
+			"migration-proxy ramp %[1]s skip takes a step at once", s.Name, share))
+	}
 	return found
+}
+
+// shareLostToRamp is the share of a service that gets a ramp, which begins at 0.
+func (s *Service) shareLostToRamp(after *Service) Share {
+	if s == nil || s.Ramp != nil || after.Ramp == nil || after.Ramp.Advise {
+		return 0
+	}
+	return s.EffectiveShare()
 }
 
 func (t *Table) removedFrom(before *Table) []string {

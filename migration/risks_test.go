@@ -127,3 +127,27 @@ func TestDangerousTargets(t *testing.T) {
 	}
 	require.Empty(t, risks("http://10.0.0.1", "ca_file: /var/run/secrets/kubernetes.io/serviceaccount/ca.crt"))
 }
+
+// TestShareLostToRamp: a ramp begins at 0, so adding one lowers the share of a service.
+func TestShareLostToRamp(t *testing.T) {
+	t.Parallel()
+	table := func(how string) *migration.Table {
+		loaded, err := config.Load("risks.yaml", []byte("services:\n- {name: shop, old_host: a.example, old_backend: 'a.b:80', "+
+			"new_host: n.example, new_backend: 'n.example:443', migration: {"+how+"}}\n"))
+		require.NoError(t, err)
+		return loaded
+	}
+	const by = "enabled: true, percentage: 25"
+	ramped := table("enabled: true, percentage: 100, ramp: [5, 99]")
+	require.Equal(t, []string{"service shop: it had 25 %, and its ramp begins at 0 %, so that part returns to old until the ramp has climbed; " +
+		"migration-proxy ramp shop skip takes a step at once"}, ramped.Risks(table(by)))
+	for name, c := range map[string]struct{ before, after *migration.Table }{
+		"nothing was at new": {table("enabled: true, percentage: 0"), ramped},
+		"it was off":         {table("enabled: false, percentage: 25"), ramped},
+		"it had a ramp":      {ramped, table("enabled: true, percentage: 100, ramp: [1, 99]")},
+		"only advice":        {table(by), table("enabled: true, percentage: 25, ramp: {steps: [5, 99], advise: true}")},
+		"a new service":      {nil, ramped},
+	} {
+		require.Empty(t, c.after.Risks(c.before), name)
+	}
+}
