@@ -74,7 +74,7 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	o.listeners.flags(cmd)
 	flags := cmd.Flags()
 	o.dataPlane.HTTP = listen.OnLoopback(names.HTTPPort)
-	flags.Var(&o.dataPlane.HTTP, "http", "where /health, /ready, /metrics, /status and /evidence are; without --local-config the default is "+listen.OnAll(names.HTTPPort).String())
+	flags.Var(&o.dataPlane.HTTP, "http", "where /health, /ready, /metrics, /status, /evidence, /history and the page for browsers are; without --local-config the default is "+listen.OnAll(names.HTTPPort).String())
 	flags.StringVar(&o.file, "local-config", "", "migration config to serve, instead of the ConfigMap")
 	flags.StringVar(&o.cluster.namespace, "namespace", "", "namespace of ConfigMap "+names.ConfigMap+"; the pod's or the kubeconfig's")
 	flags.StringVar(&o.dataPlane.RuntimeDir, "runtime-dir", dataplane.DefaultRuntimeDir(), "the one directory that is written to; best in memory")

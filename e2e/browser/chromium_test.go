@@ -129,13 +129,6 @@ func (b *tab) checkNothingWrong() {
 	require.LessOrEqual(b.t, len(b.hosts), 1, "the page asked others: %v", b.hosts)
 }
 
-// forgetHosts is for a test that goes elsewhere by itself.
-func (b *tab) forgetHosts() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	clear(b.hosts)
-}
-
 func (b *tab) do(actions ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.ctx, timeout)

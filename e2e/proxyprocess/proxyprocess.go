@@ -36,8 +36,11 @@ func Build(dir string) (program string, err error) {
 	return program, nil
 }
 
-// Process has the addresses of a running proxy, as host:port.
-type Process struct{ Traffic, GRPC, API string }
+// Process is a running proxy. Its addresses are host:port.
+type Process struct {
+	Traffic, GRPC, API string
+	Config             string // the file that it serves
+}
 
 // readyWithin is much longer than a start takes on a busy machine.
 const readyWithin = time.Minute
@@ -53,7 +56,7 @@ func Start(t *testing.T, program, config string) Process {
 	require.NoError(t, os.WriteFile(file, []byte(config), 0o644))
 	log, err := os.Create(filepath.Join(dir, "log"))
 	require.NoError(t, err)
-	p := Process{FreeAddress(t), FreeAddress(t), FreeAddress(t)}
+	p := Process{FreeAddress(t), FreeAddress(t), FreeAddress(t), file}
 	run := exec.Command(program, "run", "--local-config", file, "--listen", p.Traffic, "--listen-new", FreeAddress(t), "--listen-grpc", p.GRPC,
 		"--http", p.API, "--runtime-dir", filepath.Join(dir, "run"), "--workers", "1", "--nginx", testbed.Nginx())
 	run.Stdout, run.Stderr = log, log

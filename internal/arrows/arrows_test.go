@@ -241,7 +241,7 @@ var table = map[string]Package{
 	"e2e/actor": {Imports: slices.Concat([]string{"e2e/wire", "internal/testbed", clientGo, "golang.org/x/sync"}, kubernetes), Tests: slices.Concat(testLibraries, []string{"e2e/proxyprocess", "internal/golden", "sigs.k8s.io/yaml"})},
 	"e2e/browser": {Tests: slices.Concat([]string{
 		"config", "internal/golden", "internal/history", "internal/page", "internal/pageserver", "internal/rampview", "internal/status", "journal", "migration", "ramp",
-		"github.com/chromedp",
+		"e2e/proxyprocess", "internal/testbed", "github.com/chromedp",
 	}, testLibraries)},
 	"e2e/demo": {Imports: []string{"e2e/wire", "e2e/world"}, Tests: testLibraries},
 	// What cannot be told to the built binary (name servers) is tried with the

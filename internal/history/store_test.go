@@ -95,6 +95,19 @@ func TestTheBound(t *testing.T) {
 	runtime.KeepAlive(s)
 }
 
+// BenchmarkRecord is what the history costs once a minute.
+func BenchmarkRecord(b *testing.B) {
+	rows := make([]status.Service, MaxServices)
+	for i := range rows {
+		rows[i] = busy(fmt.Sprintf("s%04d", i), 5)
+	}
+	s, minute := New(noon), 0
+	for b.Loop() {
+		minute++
+		s.Record(rows, minutes(minute))
+	}
+}
+
 func TestAdd(t *testing.T) {
 	t.Parallel()
 	one := Document{Service: "shop", IntervalSeconds: 60, Since: noon, Points: []Point{

@@ -133,6 +133,23 @@ func TestSize(t *testing.T) {
 	}
 }
 
+// BenchmarkTableUpdate is what a state of 1,000 services costs while somebody looks.
+func BenchmarkTableUpdate(b *testing.B) {
+	var all []page.Service
+	for i := range 1000 {
+		all = append(all, service(fmt.Sprintf("s%03d", i)))
+	}
+	w, size := world(all...), 0
+	for b.Loop() {
+		u, err := page.TableUpdate(&w)
+		require.NoError(b, err)
+		text, err := json.Marshal(u)
+		require.NoError(b, err)
+		size = len(text)
+	}
+	b.ReportMetric(float64(size), "bytes")
+}
+
 func TestTableWithoutScript(t *testing.T) {
 	t.Parallel()
 	var all []page.Service

@@ -1,0 +1,107 @@
+package browser
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/e2e/proxyprocess"
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
+)
+
+// TestRealProxy: the page of the real program with 1,000 services. While nobody looks, the
+// agent takes less than 2 % of a core; the page follows an edit of the config, and traffic.
+func TestRealProxy(t *testing.T) {
+	old, err := testbed.Start(testbed.Options{Name: "old"})
+	require.NoError(t, err)
+	t.Cleanup(old.Kill)
+	program, err := proxyprocess.Build(t.TempDir())
+	require.NoError(t, err)
+	p := proxyprocess.Start(t, program, thousandServices(old.URL(), 0))
+
+	idle := usage(t, p, 5*time.Second, func(int) {})
+	t.Logf("nobody looks: %.2f %% of a core", 100*idle)
+	require.Less(t, idle, 0.02)
+	edited := usage(t, p, 5*time.Second, func(i int) { edit(t, p, thousandServices(old.URL(), i)) })
+	t.Logf("nobody looks, and the config is edited twice a second: %.2f %% of a core, to read it", 100*edited)
+
+	b := newTab(t)
+	b.open("http://" + p.API + "/")
+	b.awaitLive()
+	t.Logf("one looks at 1,000 services: %.2f %% of a core", 100*usage(t, p, 5*time.Second, func(int) {}))
+	edit(t, p, thousandServices(old.URL(), 37))
+	b.await(`document.querySelector('#rows [data-f=cell]').textContent === '37 %'`)
+	for range 30 {
+		send(t, p)
+	}
+	b.await(`/^[1-9]|^0\.[1-9]/.test(document.querySelectorAll('#rows [data-f=cell]')[2].textContent)`)
+	b.do(chromedp.Click(chromedp.CSS("#rows a")), chromedp.WaitVisible(chromedp.CSS("#live")))
+	b.awaitLive()
+	b.await(`document.querySelector('#live').innerText.includes('A point is added each minute')`)
+	b.checkAccessible()
+}
+
+// thousandServices are ordinary ones.
+func thousandServices(backend string, percentage int) string {
+	var text strings.Builder
+	text.WriteString("services:\n")
+	for i := range 1000 {
+		fmt.Fprintf(&text, "- {name: s%04[1]d, old_host: s%04[1]d.example.com, old_backend: %[2]q, new_host: n.example, new_backend: %[2]q, "+
+			"migration: {enabled: true, percentage: %[3]d}}\n", i, backend, percentage)
+	}
+	return text.String()
+}
+
+func edit(t *testing.T, p proxyprocess.Process, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(p.Config+".tmp", []byte(text), 0o644))
+	require.NoError(t, os.Rename(p.Config+".tmp", p.Config))
+}
+
+// usage is the part of a core that the agent takes for so long.
+func usage(t *testing.T, p proxyprocess.Process, length time.Duration, each func(int)) float64 {
+	t.Helper()
+	began, before := time.Now(), cpuSeconds(t, p)
+	for i := 0; time.Since(began) < length; i++ {
+		each(i)
+		time.Sleep(length / 10)
+	}
+	scrape := cpuSeconds(t, p)
+	scraped := cpuSeconds(t, p) - scrape // the cost of asking
+	return max(scrape-before-scraped, 0) / time.Since(began).Seconds()
+}
+
+var cpu = regexp.MustCompile(`(?m)^process_cpu_seconds_total (\S+)$`)
+
+func cpuSeconds(t *testing.T, p proxyprocess.Process) float64 {
+	t.Helper()
+	response, err := http.Get("http://" + p.API + "/metrics")
+	require.NoError(t, err)
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	found := cpu.FindSubmatch(text)
+	require.NotNil(t, found)
+	seconds, err := strconv.ParseFloat(string(found[1]), 64)
+	require.NoError(t, err)
+	return seconds
+}
+
+func send(t *testing.T, p proxyprocess.Process) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+p.Traffic+"/", nil)
+	require.NoError(t, err)
+	request.Host = "s0000.example.com"
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+}
