@@ -23,6 +23,9 @@ type Params struct {
 	User       string         // the user of the workers; "" when nginx is not started by root
 	ErrorLog   string         // a file, or "stderr"
 	Version    Version
+	// PCREJIT makes nginx compile regular expressions to machine code. An nginx or a PCRE
+	// library without it would give a warning.
+	PCREJIT bool
 	// BehindControllers says that only ingress controllers send requests, as in a
 	// cluster: backends get all headers about the client as they come in, and no
 	// others. Otherwise clients may reach the proxy too, and it says who they are.

@@ -20,6 +20,9 @@ func (d *draft) mainContext() directives {
 		line("pid", d.path("nginx.pid")),
 		line("error_log", d.params.ErrorLog, "warn"),
 	}
+	if d.params.PCREJIT {
+		lines = append(lines, line("pcre_jit", "on"))
+	}
 	if d.params.User != "" {
 		lines = append(lines, line("user", d.params.User))
 	}

@@ -26,7 +26,7 @@ import (
 type Options struct {
 	// Params are passed on to nginxgen. RuntimeDir (absolute, at most 90
 	// bytes, because it holds a unix socket) is required. The agent sets
-	// Version, ErrorLog and OpenFiles.
+	// Version, PCREJIT, ErrorLog and OpenFiles.
 	Params    nginxgen.Params
 	NginxPath string // path or name of the nginx binary
 	Version   string // version of this program, for the status
@@ -119,7 +119,7 @@ func New(ctx context.Context, options Options) (*Agent, error) {
 		inbox:           inbox{wake: make(chan struct{}, 1)},
 		runtimeDirReady: make(chan struct{}),
 	}
-	a.options.Params.Version = binary.Version
+	a.options.Params.Version, a.options.Params.PCREJIT = binary.Version, binary.PCREJIT
 	for _, hole := range binary.Version.Holes() {
 		a.knownHoles = append(a.knownHoles, hole.ID+": "+hole.What)
 	}

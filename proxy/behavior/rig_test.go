@@ -23,10 +23,12 @@ import (
 	"github.com/migration-proxy/migration-proxy/proxy/weights"
 )
 
-func nginxVersion(t testing.TB) nginxgen.Version {
+func nginxVersion(t testing.TB) nginxgen.Version { return nginxBinary(t).Version }
+
+func nginxBinary(t testing.TB) *nginx.Nginx {
 	binary, err := nginx.Find(t.Context(), testbed.Nginx(), "")
 	require.NoError(t, err)
-	return binary.Version
+	return binary
 }
 
 // loadTable loads a valid migration config.
@@ -70,9 +72,10 @@ func newParams(t testing.TB) nginxgen.Params {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(anchor, authority.PEM(), 0o644))
 	require.NoError(t, nginx.EnsureStandbyCertificate(dir))
+	found := nginxBinary(t)
 	return nginxgen.Params{
 		RuntimeDir: dir, Listen: freeAddress(t), ListenNew: freeAddress(t), ListenGRPC: freeAddress(t), Workers: 1,
-		ErrorLog: filepath.Join(dir, "error.log"), Version: nginxVersion(t), CAFile: anchor,
+		ErrorLog: filepath.Join(dir, "error.log"), Version: found.Version, PCREJIT: found.PCREJIT, CAFile: anchor,
 	}
 }
 

@@ -3,6 +3,7 @@ package nginx
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -20,6 +21,7 @@ import (
 type Nginx struct {
 	Path    string // of the binary
 	Version nginxgen.Version
+	PCREJIT bool   // it can compile regular expressions to machine code
 	Dir     string // absolute
 
 	workerUser string // see CheckWorkers
@@ -66,7 +68,17 @@ func Find(ctx context.Context, binary, dir string) (*Nginx, error) {
 	if version.Before(oldestVersion) {
 		return nil, fmt.Errorf("%s is nginx %s: version %s or newer is needed", path, version, oldestVersion)
 	}
-	return &Nginx{Path: path, Version: version, Dir: dir, workerUser: workerUser(string(output))}, nil
+	return &Nginx{Path: path, Version: version, PCREJIT: hasPCREJIT(ctx, path), Dir: dir, workerUser: workerUser(string(output))}, nil
+}
+
+// hasPCREJIT asks nginx itself, which depends on how it and its PCRE library were built.
+// The config has nothing else in it, so the test fails in any case.
+func hasPCREJIT(ctx context.Context, path string) bool {
+	cmd := exec.CommandContext(ctx, path, "-t", "-e", "stderr", "-c", os.DevNull, "-g", "pcre_jit on; pid "+os.DevNull+";")
+	cmd.Env = environment()
+	output, err := cmd.CombinedOutput()
+	var failed *exec.ExitError
+	return errors.As(err, &failed) && bytes.Contains(output, []byte(`no "events" section`)) && !bytes.Contains(output, []byte("[warn]"))
 }
 
 func (n *Nginx) path(name string) string { return filepath.Join(n.Dir, name) }

@@ -108,6 +108,33 @@ func TestFindSaysWhatIsMissing(t *testing.T) {
 	require.ErrorContains(t, err, "1.19.5 or newer")
 }
 
+// TestFindKnowsPCREJIT has an nginx that says what one without PCRE's compiler says.
+func TestFindKnowsPCREJIT(t *testing.T) {
+	t.Parallel()
+	without := filepath.Join(t.TempDir(), "nginx")
+	require.NoError(t, os.WriteFile(without, []byte(`#!/bin/sh
+echo 'nginx version: nginx/1.30.4' >&2
+case "$*" in *pcre_jit*)
+  echo 'nginx: [warn] nginx was built without "pcre_jit" support in command line' >&2
+  echo 'nginx: [emerg] no "events" section in configuration' >&2
+  exit 1
+esac
+`), 0o755))
+	found, err := Find(t.Context(), without, t.TempDir())
+	require.NoError(t, err)
+	require.False(t, found.PCREJIT)
+
+	found, err = Find(t.Context(), testbed.Nginx(), t.TempDir())
+	require.NoError(t, err)
+	b := newBench(t)
+	conf := b.conf(t, "jit", "")
+	text, err := os.ReadFile(conf)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(conf, append([]byte("pcre_jit on;\n"), text...), 0o644))
+	err = b.Test(t.Context(), conf)
+	require.Equal(t, found.PCREJIT, err == nil, err)
+}
+
 func TestTestReturnsTheLinesOfNginx(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
