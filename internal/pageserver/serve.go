@@ -63,7 +63,6 @@ func (s *Server) writePage(w http.ResponseWriter, r *http.Request, world page.Wo
 func (s *Server) serveEvents(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	stream := http.NewResponseController(w)
-	_ = stream.SetReadDeadline(time.Time{}) // that of the request would end the stream
 	select {
 	case s.streams <- struct{}{}:
 		defer func() { <-s.streams }()

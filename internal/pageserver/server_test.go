@@ -237,3 +237,17 @@ func TestTrouble(t *testing.T) {
 	from.failed.Store(false)
 	require.Eventually(t, func() bool { return strings.Contains(events.event(t), "no journal") }, 10*time.Second, time.Millisecond)
 }
+
+// TestStreamsOutliveTheTimeouts: the limits of a request are not those of a stream.
+func TestStreamsOutliveTheTimeouts(t *testing.T) {
+	t.Parallel()
+	from := &source{phase: status.Migrating}
+	server := httptest.NewUnstartedServer(New(Options{Source: from, Interval: 50 * time.Millisecond, DetailInterval: time.Second, Allow: OwnAddress}))
+	server.Config.ReadTimeout, server.Config.WriteTimeout = 300*time.Millisecond, 300*time.Millisecond
+	server.Start()
+	t.Cleanup(server.Close)
+	events := open(t, server.URL+"/ui/events")
+	for began := time.Now(); time.Since(began) < time.Second; {
+		require.Contains(t, events.event(t), `"name":"shop"`)
+	}
+}
