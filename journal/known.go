@@ -22,7 +22,10 @@ type Known struct {
 	Paused   string                  `json:"paused,omitempty"`   // why nothing is rewritten
 	Refusals map[string]time.Time    `json:"refusals,omitempty"` // by pod: when it refused a valid config
 	Services map[string]KnownService `json:"services"`           // nil: nothing is known yet
-	table    *migration.Table        // with Services; nil after a change of the leader
+	// Drills has the ID of the newest drill of each service, with a mark behind those whose
+	// result is in the journal.
+	Drills map[string]string `json:"drills,omitempty"`
+	table  *migration.Table  // with Services; nil after a change of the leader
 }
 
 // KnownService is what is known of one service.
@@ -62,6 +65,7 @@ type State struct {
 	Services map[string]status.ClusterService // over all replicas
 	Trips    map[string]map[string]string     // by service and pod: why the circuit breaker is open
 	Evidence map[string]*Evidence             // by service, what was counted until now
+	Drills   map[string]status.Drill          // by service, the newest one
 }
 
 // Refusal is a config that is valid and that a replica refuses.
@@ -109,7 +113,9 @@ func (k Known) Format() (string, error) {
 // Changes gives what happened between the known state and s, and what is known then.
 func (k Known) Changes(s State) ([]Entry, Known) {
 	next := Known{Text: s.Text, Rejected: s.Rejected, Paused: s.Paused, Services: k.Services, table: k.table, Refusals: map[string]time.Time{}}
-	entries := slices.Concat(k.config(s), k.refusals(s, next.Refusals), k.pause(s))
+	drills, known := k.drills(s)
+	next.Drills = known
+	entries := slices.Concat(k.config(s), k.refusals(s, next.Refusals), k.pause(s), drills)
 	if s.Table != nil {
 		services, known := k.services(s)
 		entries = append(entries, services...)
@@ -213,6 +219,7 @@ func phaseChange(name string, before status.Phase, s State) ([]Entry, status.Pha
 		return nil, before
 	}
 	entry := Entry{Service: name, From: string(before), To: string(now.Phase), Why: now.Reason, Evidence: s.Evidence[name]}
+	entry.Drill = now.Phase == status.FallenBack && s.onlyDrill(name)
 	switch {
 	case now.Phase == status.FallenBack:
 		entry.Kind, entry.What = FellBack, "fell back to old"
@@ -249,7 +256,7 @@ func trips(name string, before []string, fallenBack bool, s State) ([]Entry, []s
 	if len(opened) > 0 {
 		entries = append(entries, Entry{
 			Kind: Tripped, Service: name, What: "tripped in replica " + strings.Join(opened, ", "),
-			Why: strings.Join(why, "; "), Evidence: s.Evidence[name],
+			Why: strings.Join(why, "; "), Evidence: s.Evidence[name], Drill: s.onlyDrill(name),
 		})
 	}
 	if len(closed) > 0 {

@@ -53,6 +53,9 @@ func Shares(entries []Entry) []SharePoint {
 	return points
 }
 
+// Percent is a share as users write it.
+func Percent(share float64) string { return strconv.FormatFloat(share, 'f', -1, 64) }
+
 // positionBefore is the position of the ramp that the entries from one on are about. Without
 // such an entry there is no ramp.
 func positionBefore(entries []Entry, from int) float64 {

@@ -19,7 +19,7 @@ import (
 func (l *stateLoop) observeForJournal() {
 	state := journal.State{
 		At: time.Now(), Table: l.config.table, Text: l.config.digest, Rejected: l.config.rejected,
-		Paused: l.cluster.Paused, Services: l.cluster.Services, Trips: l.trips(), Refusals: l.refusals(),
+		Paused: l.cluster.Paused, Services: l.cluster.Services, Trips: l.trips(), Refusals: l.refusals(), Drills: l.drills(),
 	}
 	if l.observed != nil && sameForJournal(*l.observed, state) {
 		return
@@ -35,7 +35,7 @@ func (l *stateLoop) observeForJournal() {
 
 func sameForJournal(a, b journal.State) bool {
 	return a.Table == b.Table && a.Text == b.Text && a.Rejected == b.Rejected && a.Paused == b.Paused &&
-		maps.Equal(a.Services, b.Services) &&
+		maps.Equal(a.Services, b.Services) && maps.Equal(a.Drills, b.Drills) &&
 		maps.EqualFunc(a.Trips, b.Trips, samePods[string]) && samePods(a.Refusals, b.Refusals)
 }
 
@@ -60,6 +60,19 @@ func (l *stateLoop) trips() map[string]map[string]string {
 		}
 	}
 	return trips
+}
+
+// drills are the newest drills of all services. Those that cannot be read are none.
+func (l *stateLoop) drills() map[string]status.Drill {
+	version, _ := l.ramps.get()
+	if version == nil {
+		return nil
+	}
+	found, err := status.ParseDrills(version.Data)
+	if err != nil {
+		l.log.Warn("drills are not readable", "configmap", l.ramps.source.String(), "error", err)
+	}
+	return found.Services
 }
 
 // refusals are the valid configs that replicas refuse.

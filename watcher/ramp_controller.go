@@ -165,7 +165,7 @@ func (c *rampController) sample(desired *desiredState, s *migration.Service, pos
 	sample := ramp.Sample{
 		Slot:       c.meter.Slot(s.Name),
 		Unserved:   c.meter.Unserved(s.Name, s.ShareAt(position), now),
-		FallenBack: desired.cluster.Services[name].Phase == status.FallenBack,
+		FallenBack: desired.cluster.Services[name].Phase == status.FallenBack && !c.inDrill(name, now),
 		Gates:      c.gates(s),
 		Limits:     map[migration.Name]migration.Share{},
 	}
@@ -174,6 +174,22 @@ func (c *rampController) sample(desired *desiredState, s *migration.Service, pos
 		sample.Limits[other] = c.inForce(desired, other)
 	}
 	return sample
+}
+
+// drillGrace is how long after a drill its fallback may last: the watcher sees each replica
+// return, and then puts the Ingresses back.
+const drillGrace = time.Minute
+
+// inDrill tells whether the fallback of a service is one that people rehearse. It takes
+// nothing from the position.
+func (c *rampController) inDrill(name string, now time.Time) bool {
+	version, _ := c.store.get()
+	if version == nil {
+		return false
+	}
+	drills, err := status.ParseDrills(version.Data)
+	drill, ok := drills.Services[name]
+	return err == nil && ok && !now.Before(drill.At) && now.Before(drill.Until.Add(drillGrace))
 }
 
 // gates are what forbids a step up besides the evidence.

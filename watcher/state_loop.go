@@ -25,6 +25,7 @@ type stateLoop struct {
 
 	config    *configState
 	store     *stateStore
+	ramps     *rampStore // drills are in it, too
 	polls     *pollSchedule
 	ingresses *workQueue
 	changes   *objectChanges // to queue our Services

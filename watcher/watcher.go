@@ -110,6 +110,7 @@ func (w *Watcher) newStateLoop(changes *objectChanges, desired *atomic.Pointer[d
 	store := &stateStore{source: o.configMap(w.client, names.StateMap), metrics: w.metrics, log: o.Log}
 	return &stateLoop{
 		inputs: make(chan stateInput), published: make(chan struct{}), desired: desired, store: store, polls: changes.polls,
+		ramps:     &rampStore{source: o.configMap(w.client, names.RampMap), metrics: w.metrics},
 		config:    &configState{source: o.configMap(w.client, names.ConfigMap), store: store, events: changes.events, log: o.Log},
 		ingresses: changes.ingresses, changes: changes, events: changes.events, failures: w.failures,
 		metrics: w.metrics, log: o.Log, index: newIngressIndex(), servedFits: true,
@@ -120,7 +121,7 @@ func (w *Watcher) newRampController(loop *stateLoop, stores *objectStores) *ramp
 	o := w.options
 	return &rampController{
 		interval: o.RampInterval, get: o.GetEvidence, stores: stores, desired: loop.desired,
-		store:   &rampStore{source: o.configMap(w.client, names.RampMap), metrics: w.metrics},
+		store:   loop.ramps,
 		journal: loop.journal, events: loop.events, failures: w.failures, metrics: w.metrics, log: o.Log, checks: leader.NewChecks(rampCheckTimeout),
 		deviating: &loop.deviating,
 	}

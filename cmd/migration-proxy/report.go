@@ -1,19 +1,24 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	history "github.com/migration-proxy/migration-proxy/internal/cli/report"
+	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/proxy/dataplane"
+	"github.com/migration-proxy/migration-proxy/proxy/localjournal"
 )
 
 type reportOptions struct {
-	cluster clusterOptions
-	output  string
-	since   time.Duration // 0: from the beginning
+	cluster          clusterOptions
+	file, runtimeDir string
+	output           string
+	since            time.Duration // 0: from the beginning
 }
 
 func newReport() *cobra.Command {
@@ -22,9 +27,11 @@ func newReport() *cobra.Command {
 		Use:   "report [SERVICE]",
 		Short: "Show what happened in the migration, why and by whom",
 		Long: `Show what happened in the migration, why and by whom: how long each share was
-in force and what was counted until it changed, then every change, fallback,
-return, bypass and refused config. It reads the ConfigMap migration-journal,
-with your own rights. The journal has the newest 300 entries.`,
+in force, for how many users, and what was counted until it changed; when all
+was on old, and what new got before; then every change, fallback, return, bypass,
+drill and refused config. It reads the ConfigMap migration-journal, with your own
+rights; with --local-config the journal in --runtime-dir. The journal has the
+newest 300 entries.`,
 		Example: `  migration-proxy report
   migration-proxy report shop --since 168h
   migration-proxy report shop -o html > shop.html`,
@@ -38,6 +45,9 @@ with your own rights. The journal has the newest 300 entries.`,
 	}
 	options.cluster.flags(cmd)
 	flags := cmd.Flags()
+	flags.StringVar(&options.file, "local-config", "", "migration config of a proxy without a cluster")
+	flags.StringVar(&options.runtimeDir, "runtime-dir", dataplane.DefaultRuntimeDir(), "that proxy's own directory")
+	environmentOf(flags, "local-config", "runtime-dir")
 	flags.StringVarP(&options.output, "output", "o", "markdown", "markdown, html or json")
 	flags.DurationVar(&options.since, "since", 0, "only what happened in this time until now; 0 is everything")
 	completeWords(cmd, "output", "markdown", "html", "json")
@@ -59,11 +69,7 @@ func runReport(cmd *cobra.Command, args []string, options reportOptions) error {
 		}
 		service = string(name)
 	}
-	in, err := options.cluster.installation("read the file that kubectl get configmap migration-journal prints")
-	if err != nil {
-		return err
-	}
-	all, err := in.Journal(cmd.Context())
+	all, source, err := options.journal(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -73,9 +79,23 @@ func runReport(cmd *cobra.Command, args []string, options reportOptions) error {
 	}
 	entries := all.Of(service, since)
 	if len(entries) == 0 {
-		return fmt.Errorf("the journal %s has nothing about this; 'migration-proxy report' shows all that it has", in.JournalName())
+		return fmt.Errorf("the journal, %s, has nothing about this; 'migration-proxy report' shows all that it has", source)
 	}
-	made := history.New("ConfigMap "+in.JournalName(), entries, now)
+	made := history.New(source, entries, now)
 	made.Service, made.Since = service, since.UTC()
 	return made.Write(cmd.OutOrStdout(), history.Format(options.output))
+}
+
+// journal gives the journal with the name of its place.
+func (o *reportOptions) journal(ctx context.Context) (journal.Journal, string, error) {
+	if o.file != "" {
+		all, err := localjournal.Read(o.runtimeDir)
+		return all, localjournal.Path(o.runtimeDir), err
+	}
+	in, err := o.cluster.installation("name the file of a proxy without a cluster with --local-config")
+	if err != nil {
+		return journal.Journal{}, "", err
+	}
+	all, err := in.Journal(ctx)
+	return all, "ConfigMap " + in.JournalName(), err
 }

@@ -16,12 +16,15 @@ var story = []struct {
 	run   func(*demo)
 }{
 	{"An application in the old cluster, a copy of it in the new one, and clients", (*demo).begin},
+	{"Can we? scan tells what would become of each Ingress", (*demo).scan},
 	{"Opt in: one annotation", (*demo).optIn},
 	{"A few percent, then half", (*demo).firstHalf},
+	{"The way back, rehearsed under load", (*demo).drill},
 	{"A typo: an edit changes 50 to 500", (*demo).slip},
 	{"The new cluster dies, under load", (*demo).newDies},
 	{"It is back, and recovery needs no command", (*demo).newReturns},
 	{"All of it", (*demo).all},
+	{"May old go? A checklist, and the history", (*demo).finish},
 	{"Opt out: the Ingress is the same as before, byte for byte", (*demo).optOut},
 	{"Uninstall while an Ingress migrates: no trace, and no lost request", (*demo).uninstall},
 }
@@ -61,6 +64,37 @@ func (d *demo) optIn() {
 	d.claim(world.Rewritten(world.Backend(now, 0, 0)), "path / of the Ingress leads to Service %s now", world.Backend(now, 0, 0))
 	d.claim(world.Annotation(now, "original") != "", "and its annotation has the original backend: %s", world.Annotation(now, "original"))
 	d.split(0)
+}
+
+func (d *demo) scan() {
+	table := d.cluster.Proxy(d, "scan", d.app.Namespace)
+	d.show(table)
+	d.claim(strings.Contains(table, "1 Ingress: 1 ready"), "it is ready, and nothing was changed")
+}
+
+func (d *demo) drill() {
+	result := d.cluster.Proxy(d, "drill", d.app.Service, "--for", "5s")
+	d.show(result)
+	d.claim(strings.Contains(result, " 0 were lost (5xx), 0 went to new"), "new got nothing meanwhile, and no request was lost")
+	d.app.WaitForPhase(ingress, "Migrating")
+	d.app.WaitForSplit(50)
+}
+
+// finish shows a checklist whose items about new's certificate and DNS cannot be ticked: the
+// hosts of this demo exist nowhere.
+func (d *demo) finish() {
+	checklist := d.cluster.Try(d, d.cluster.ProxyCommand("finish", d.app.Service, "--quiet", "1s")).Output
+	d.show(checklist)
+	d.claim(strings.Contains(checklist, "[x] all requests go to new") && strings.Contains(checklist, "[x] quiet for 1s"), "all is at new, and quiet")
+	d.claim(strings.Contains(checklist, "do: "), "and each item that is open says what to do")
+	report := d.cluster.Proxy(d, "report", d.app.Service)
+	for line := range strings.Lines(report) {
+		if line == "## Timeline\n" {
+			break
+		}
+		d.show(line)
+	}
+	d.claim(strings.Contains(report, "drill ended"), "the report has each step, the fallback and the drill")
 }
 
 func (d *demo) firstHalf() {

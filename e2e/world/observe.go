@@ -81,6 +81,35 @@ func (s *App) WaitForState(want func(services map[string]StateOfService) error) 
 	})
 }
 
+// WaitForJournal waits until the history of a service has the texts.
+func (s *App) WaitForJournal(texts ...string) {
+	s.t.Helper()
+	Eventually(s.t, "migration-journal", func(ctx context.Context) error {
+		object, err := s.Client.CoreV1().ConfigMaps(Namespace).Get(ctx, "migration-journal", metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		var journal struct {
+			Entries []struct{ Service, What string }
+		}
+		if err := json.Unmarshal([]byte(object.Data["entries.json"]), &journal); err != nil {
+			return fmt.Errorf("entries.json: %w", err)
+		}
+		var own []string
+		for _, entry := range journal.Entries {
+			if entry.Service == s.Service {
+				own = append(own, entry.What)
+			}
+		}
+		for _, text := range texts {
+			if !slices.Contains(own, text) {
+				return fmt.Errorf("no entry %q in %q", text, own)
+			}
+		}
+		return nil
+	})
+}
+
 // WithoutAnnotation removes an annotation from a result of IngressJSON.
 func WithoutAnnotation(t T, written, name string) string {
 	t.Helper()

@@ -34,7 +34,7 @@ var table = map[string]Package{
 	"fallback":         {Imports: []string{"internal/excerpt", "internal/status"}, Pure: true, Tests: pureTests},
 	"ramp":             {Imports: []string{"migration"}, Pure: true, Tests: pureTests},
 	"compare":          {Pure: true, Tests: pureTests},
-	"ramp/leader":      {Imports: []string{"internal/status", "migration", "ramp"}, Tests: otherTests},
+	"ramp/leader":      {Imports: []string{"internal/status", "journal", "migration", "ramp"}, Tests: otherTests},
 	"internal/excerpt": {Pure: true, Tests: testLibraries},
 	"journal":          {Imports: []string{"internal/excerpt", "internal/status", "migration"}, Pure: true, Tests: pureTests},
 	"notify":           {Imports: []string{"journal", "migration"}, Pure: true, Tests: pureTests},
@@ -94,15 +94,16 @@ var table = map[string]Package{
 	"proxy/dataplane": {
 		Imports: []string{
 			"migration", "nginxgen", "internal/history", "internal/httpapi", "internal/listen", "internal/page", "internal/pageserver", "internal/rampview", "internal/status",
-			"proxy", "proxy/accesslog", "proxy/breaker", "proxy/cacheroom", "proxy/configsync", "proxy/localramp", "proxy/positions", "proxy/sampling", prometheus, "golang.org/x/sync",
+			"proxy", "proxy/accesslog", "proxy/breaker", "proxy/cacheroom", "proxy/configsync", "proxy/drills", "proxy/localjournal", "proxy/localramp", "proxy/positions", "proxy/sampling", prometheus, "golang.org/x/sync",
 		},
 		Tests: otherTests,
 	},
+	"proxy/drills":       {Imports: []string{"internal/atomicfile", "internal/status"}, Tests: otherTests},
 	"proxy/errorlog":     {Imports: []string{"migration", "fallback"}, Tests: pureTests, Pure: true},
 	"proxy/health":       {Imports: []string{"migration", "fallback"}, Tests: otherTests},
 	"proxy/nginx":        {Imports: []string{"migration", "nginxgen", "internal/atomicfile", "golang.org/x/sys"}, Tests: otherTests},
-	"proxy/localramp":    {Imports: []string{"migration", "internal/atomicfile", "internal/status", "ramp", "ramp/leader"}, Tests: otherTests},
-	"proxy/localjournal": {Imports: []string{"journal"}, Tests: otherTests},
+	"proxy/localramp":    {Imports: []string{"migration", "internal/atomicfile", "internal/status", "journal", "ramp", "ramp/leader"}, Tests: otherTests},
+	"proxy/localjournal": {Imports: []string{"internal/atomicfile", "internal/status", "journal", "migration", "proxy/drills"}, Tests: otherTests},
 	"proxy/positions": {
 		Imports: []string{"migration", "internal/atomicfile", "internal/kube", "internal/status", "k8s.io/api"},
 		Tests:   otherTests,
@@ -197,6 +198,12 @@ var table = map[string]Package{
 		}, kubernetes),
 		Tests: otherTests,
 	},
+	"internal/cli/drill": {
+		Imports: []string{
+			"internal/cli/configfile", "internal/cli/oneproxy", "internal/cli/ramps", "internal/kube", "internal/status", "migration", "proxy/drills",
+		},
+		Tests: otherTests,
+	},
 	"internal/cli/finish": {
 		Imports: slices.Concat([]string{
 			"finish", "ingressgen", "internal/cli/configfile", "internal/cli/installation", "internal/cli/oneproxy", "internal/status", "journal", "migration",
@@ -219,7 +226,7 @@ var table = map[string]Package{
 	"cmd/migration-proxy": {
 		Imports: []string{
 			"config", "fallback", "ingressgen", "internal/cli/...", "internal/demo", "internal/kube", "internal/listen", "internal/logging",
-			"internal/manager", "internal/names", "finish", "migration", "nginxgen", "proxy/breaker", "proxy/configsync", "proxy/dataplane", "proxy/localramp", "proxy/positions", "scan", "watcher",
+			"internal/manager", "internal/names", "internal/status", "finish", "journal", "migration", "nginxgen", "proxy/breaker", "proxy/configsync", "proxy/dataplane", "proxy/localjournal", "proxy/localramp", "proxy/positions", "scan", "watcher",
 			clientGo, "k8s.io/apimachinery", "github.com/spf13/cobra", "github.com/spf13/pflag",
 		},
 		Tests: otherTests,

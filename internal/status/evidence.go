@@ -17,6 +17,8 @@ const (
 // Positions has the position of each service with a ramp.
 type Positions struct {
 	Services map[string]Position `json:"services"`
+	// Drills are under another key of the ConfigMap.
+	Drills map[string]Drill `json:"-"`
 }
 
 // Position is how far the ramp of a service has come.
@@ -30,17 +32,21 @@ type Position struct {
 	SlowNew float64 `json:"slow_new_seconds,omitempty"`
 }
 
-// ParsePositions reads the data of ConfigMap migration-ramp. Without PositionsKey
-// there are no services.
+// ParsePositions reads the data of ConfigMap migration-ramp, with its drills. Without
+// PositionsKey there are no services.
 func ParsePositions(data map[string]string) (Positions, error) {
 	var positions Positions
 	text, ok := data[PositionsKey]
-	if !ok {
-		return positions, nil
+	if ok {
+		if err := json.Unmarshal([]byte(text), &positions); err != nil {
+			return Positions{}, fmt.Errorf("key %s: %w", PositionsKey, err)
+		}
 	}
-	if err := json.Unmarshal([]byte(text), &positions); err != nil {
-		return Positions{}, fmt.Errorf("key %s: %w", PositionsKey, err)
+	drills, err := ParseDrills(data)
+	if err != nil {
+		return Positions{}, err
 	}
+	positions.Drills = drills.Services
 	return positions, nil
 }
 

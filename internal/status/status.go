@@ -119,6 +119,10 @@ type Service struct {
 	// LastRequest is when the newest request ended; zero if none has since the agent
 	// started.
 	LastRequest time.Time `json:"last_request_at,omitzero"`
+	// Requests counts the answers that clients got since the agent started, and
+	// ServerErrors those of them with a status from 500 on.
+	Requests     uint64 `json:"requests"`
+	ServerErrors uint64 `json:"server_errors"`
 	// Split counts the requests that the percentage decided, since it last changed.
 	Split Split `json:"split"`
 	// Old is the state of the old backend.

@@ -45,6 +45,8 @@ type service struct {
 	window   *window   // nil while the last minute is empty
 	rescued  uint64    // since the agent started
 	last     time.Time // when the newest request was counted
+	answers  uint64    // since the agent started
+	errors   uint64    // those of them with a status from 500 on
 	split    status.Split
 	share    migration.Share // in force
 	evidence *evidence       // nil without a ramp
@@ -92,7 +94,7 @@ func (c *Counters) Add(e *Event, now time.Time) {
 	c.log.Lines++
 	c.metrics.lines.Inc()
 	s := c.serviceOf(e)
-	s.last = now
+	s.countAnswer(e, now)
 	c.countRequest(s, e)
 	c.countCache(s, e)
 	slot := s.slot(now)
@@ -114,6 +116,15 @@ func (c *Counters) Add(e *Event, now time.Time) {
 	if e.Rescued() {
 		s.rescued++
 		c.metrics.rescued.WithLabelValues(s.name, string(rescueReason(e))).Inc()
+	}
+}
+
+// countAnswer counts what the client got.
+func (s *service) countAnswer(e *Event, now time.Time) {
+	s.last = now
+	s.answers++
+	if e.Status >= http.StatusInternalServerError {
+		s.errors++
 	}
 }
 
@@ -284,6 +295,7 @@ func (c *Counters) fillRow(row *status.Service, now time.Time) {
 	sum, covered := s.lastMinute(now), coveredTime(now, s.since)
 	row.Observed, row.ObservedRequests = observedPercent(sum), uint64(sum.decided)
 	row.Split, row.LastRequest = s.splitNow(sum), s.last
+	row.Requests, row.ServerErrors = s.answers, s.errors
 	sum.old.fillSide(&row.Old, covered)
 	sum.new.fillSide(&row.New, covered)
 	row.New.Rescued = s.rescued

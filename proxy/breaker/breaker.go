@@ -50,6 +50,7 @@ type Breaker struct {
 	stored   map[migration.Name]fallback.State // of the state file; nil after the first table
 	written  []byte                            // content of the state file
 	counts   transitionCounts
+	drills   map[migration.Name]status.Drill // under way
 }
 
 // service is one service of the table.
@@ -193,6 +194,10 @@ func (b *Breaker) apply(s *service, t fallback.Transition) {
 
 // setPhase puts the phase of a service in force.
 func (b *Breaker) setPhase(name migration.Name, state fallback.State) {
+	if drill, ok := b.drills[name]; ok {
+		b.options.Agent.SetFallback(name, status.FallenBack, drill.Reason())
+		return
+	}
 	if state.Phase == status.Migrating {
 		b.options.Agent.SetFallback(name, status.Migrating, "")
 		return
@@ -281,6 +286,7 @@ func (b *Breaker) Run(ctx context.Context) {
 func (b *Breaker) tick(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.endDrills(now)
 	for name, s := range b.services {
 		b.countPending(s, now)
 		s.refused.forget(now)

@@ -22,6 +22,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/proxy/breaker"
 	"github.com/migration-proxy/migration-proxy/proxy/cacheroom"
 	"github.com/migration-proxy/migration-proxy/proxy/configsync"
+	"github.com/migration-proxy/migration-proxy/proxy/localjournal"
 	"github.com/migration-proxy/migration-proxy/proxy/localramp"
 	"github.com/migration-proxy/migration-proxy/proxy/positions"
 )
@@ -41,7 +42,8 @@ type dataPlane struct {
 	counters  *accesslog.Counters
 	cache     *cacheroom.Guard
 	positions *positions.Follower
-	ramps     *localramp.Ramps // nil: positions come from a source
+	ramps     *localramp.Ramps     // nil: positions come from a source
+	journal   *localjournal.Writer // with ramps
 	history   *history.Store
 	forwarder *accesslog.Forwarder // nil: the access log is off
 	server    *httpapi.Server
@@ -145,14 +147,15 @@ func (p *dataPlane) loadBreaker(context.Context) error {
 }
 
 // loadPositions makes the follower of ramps, which reads the positions of before a
-// restart, and the ramps of a local config.
+// restart, and the ramps and the journal of a local config.
 func (p *dataPlane) loadPositions(context.Context) error {
 	p.positions = positions.New(positions.Options{
-		Source: p.options.Positions, Agent: p.agent, Counters: p.counters, File: p.runtimeFile("positions.json"), Log: p.log,
+		Source: p.options.Positions, Agent: p.agent, Counters: p.counters, Drills: p.breaker, File: p.runtimeFile("positions.json"), Log: p.log,
 	})
 	if p.options.Positions == nil {
+		p.journal = localjournal.New(p.options.RuntimeDir, p.agent.Table, p.status, p.log)
 		p.ramps = localramp.New(localramp.Options{
-			Agent: p.agent, Counters: p.counters, Positions: p.positions,
+			Agent: p.agent, Counters: p.counters, Positions: p.positions, Journal: p.journal,
 			RuntimeDir: p.options.RuntimeDir, Interval: p.options.Ramps, Log: p.log,
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
 	"github.com/migration-proxy/migration-proxy/proxy/breaker"
 	"github.com/migration-proxy/migration-proxy/proxy/cacheroom"
+	"github.com/migration-proxy/migration-proxy/proxy/drills"
 	"github.com/migration-proxy/migration-proxy/proxy/positions"
 )
 
@@ -33,6 +34,8 @@ func (p *dataPlane) run(ctx context.Context) error {
 	group.Go(func() error { return p.sync.Run(running) })
 	group.Go(func() error { return p.followPositions(running) })
 	group.Go(func() error { p.moveRamps(running); return nil })
+	group.Go(func() error { p.followDrills(running); return nil })
+	group.Go(func() error { p.keepJournal(running); return nil })
 	group.Go(func() error { p.runBreaker(running); return nil })
 	group.Go(func() error { return p.receiveFailures(running) })
 	group.Go(func() error { p.serveOperator(running); return nil })
@@ -118,6 +121,20 @@ func (p *dataPlane) followPositions(ctx context.Context) error {
 func (p *dataPlane) moveRamps(ctx context.Context) {
 	if p.ramps != nil && p.awaitRuntimeDir(ctx) {
 		p.ramps.Run(ctx)
+	}
+}
+
+// followDrills follows the drills of a local config.
+func (p *dataPlane) followDrills(ctx context.Context) {
+	if p.ramps != nil && p.awaitRuntimeDir(ctx) {
+		drills.Follow(ctx, p.options.RuntimeDir, p.breaker, p.log)
+	}
+}
+
+// keepJournal writes the journal of a local config.
+func (p *dataPlane) keepJournal(ctx context.Context) {
+	if p.journal != nil && p.awaitRuntimeDir(ctx) {
+		p.journal.Run(ctx)
 	}
 }
 

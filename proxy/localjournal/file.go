@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/migration-proxy/migration-proxy/internal/atomicfile"
 	"github.com/migration-proxy/migration-proxy/journal"
 )
 
@@ -43,4 +44,15 @@ func readKeys(runtimeDir string) (map[string]string, error) {
 		return nil, fmt.Errorf("read the journal %s: %w", Path(runtimeDir), err)
 	}
 	return data, nil
+}
+
+func writeKeys(runtimeDir string, data map[string]string) error {
+	text, err := json.Marshal(data)
+	if err == nil {
+		err = atomicfile.Write(Path(runtimeDir), text, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/ramp"
 	"github.com/migration-proxy/migration-proxy/ramp/leader"
@@ -36,11 +37,17 @@ type Positions interface {
 	Set(status.Positions)
 }
 
+// Journal keeps what happened; *localjournal.Writer implements it.
+type Journal interface {
+	Append(entries ...journal.Entry)
+}
+
 // Options are the parts of Ramps; all but Interval are required.
 type Options struct {
 	Agent      Agent
 	Counters   Counters
 	Positions  Positions
+	Journal    Journal
 	RuntimeDir string
 	Interval   time.Duration // DefaultInterval if 0
 	Log        *slog.Logger
@@ -143,6 +150,7 @@ func (r *Ramps) finish(results map[migration.Name]result, now time.Time) {
 	r.states = make(map[migration.Name]ramp.State, len(results))
 	for name, one := range results {
 		r.states[name] = one.state
+		r.options.Journal.Append(leader.Entries(string(name), one.state, one.decision, now)...)
 		r.report(name, one.decision)
 	}
 	r.positions = next

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/ramp"
 )
@@ -23,7 +24,10 @@ type proxy struct {
 	evidence status.Evidence
 	phase    status.Phase
 	share    migration.Share
+	journal  []journal.Entry
 }
+
+func (p *proxy) Append(entries ...journal.Entry) { p.journal = append(p.journal, entries...) }
 
 func (p *proxy) Table() *migration.Table { return p.table }
 
@@ -67,7 +71,7 @@ func (p *proxy) requests(old, new, newFailed uint64) {
 
 func start(t *testing.T, p *proxy, dir string) *Ramps {
 	t.Helper()
-	return New(Options{Agent: p, Counters: p, Positions: p, RuntimeDir: dir, Log: slog.New(slog.DiscardHandler)})
+	return New(Options{Agent: p, Counters: p, Positions: p, Journal: p, RuntimeDir: dir, Log: slog.New(slog.DiscardHandler)})
 }
 
 // TestARampClimbsAndReturns, and a restart at any moment changes nothing.
@@ -99,6 +103,11 @@ func TestARampClimbsAndReturns(t *testing.T) {
 		until(2500, 0)
 		until(500, 100)
 		require.Equal(t, ramp.Cooling, r.states["shop"].Phase)
+		moves := map[journal.Kind]bool{}
+		for _, entry := range p.journal {
+			moves[entry.Kind] = moves[entry.Kind] || entry.Evidence != nil && entry.Evidence.New.Requests > 0
+		}
+		require.True(t, moves[journal.RampAdvanced] && moves[journal.RampReturned], "with their evidence: %v", p.journal)
 	}
 }
 

@@ -37,7 +37,7 @@ func (r *Ramps) observe(ctx context.Context, table *migration.Table, now time.Ti
 
 func (w *world) sample(s *migration.Service) ramp.Sample {
 	sample := ramp.Sample{
-		FallenBack: w.rows[s.Name].Phase == status.FallenBack,
+		FallenBack: w.rows[s.Name].Phase == status.FallenBack && !w.rows[s.Name].InDrill(),
 		Limits:     map[migration.Name]migration.Share{},
 		Command:    leader.Command(w.commands, s.Name),
 	}

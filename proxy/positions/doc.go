@@ -6,6 +6,7 @@
 //
 // Gives:
 //   - the position of each service to the agent, which limits the share by it
+//   - the drills of that ConfigMap to the circuit breaker
 //   - the bounds above which answers are slow to the counters
 //   - the file of positions, from which a restarted agent continues while nothing else is
 //     known

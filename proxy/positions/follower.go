@@ -30,6 +30,11 @@ type Counters interface {
 	SetSlow(service migration.Name, old, new time.Duration)
 }
 
+// Drills send all requests to old for a time; *breaker.Breaker implements it.
+type Drills interface {
+	SetDrills(drills map[string]status.Drill, now time.Time)
+}
+
 // Source is where positions come from.
 type Source interface {
 	// Run calls receive with each version, or with the reason why there is none, until
@@ -42,6 +47,7 @@ type Options struct {
 	Source   Source // nil: Set is called by others
 	Agent    Agent
 	Counters Counters
+	Drills   Drills // gets the drills of the source; nil: nobody
 	File     string // written, and read after a restart
 	Log      *slog.Logger
 }
@@ -93,6 +99,9 @@ func (f *Follower) Run(ctx context.Context) error {
 			return
 		}
 		f.Set(version)
+		if f.options.Drills != nil {
+			f.options.Drills.SetDrills(version.Drills, time.Now())
+		}
 	})
 }
 

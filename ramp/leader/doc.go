@@ -8,6 +8,7 @@
 //
 // Gives:
 //   - what package ramp takes: a Slot, what is not served, gates, a Command
+//   - the entries of the journal about a step
 //   - the position of a ramp with the bounds above which answers are slow
 //
 // Refuses:

@@ -14,6 +14,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/cli/ramps"
 	"github.com/migration-proxy/migration-proxy/internal/cli/waiting"
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy/localramp"
 	"github.com/migration-proxy/migration-proxy/ramp"
@@ -39,6 +40,8 @@ func (q *quiet) Evidence(time.Time) status.Evidence {
 	defer q.mu.Unlock()
 	return status.Evidence{StartedAt: noon, Services: map[string]status.ServiceEvidence{"shop": {Share: q.share}}}
 }
+
+func (*quiet) Append(...journal.Entry) {}
 
 func (q *quiet) Set(positions status.Positions) {
 	q.mu.Lock()
@@ -72,7 +75,7 @@ func TestLocal(t *testing.T) {
 
 	proxy := &quiet{table: load(t, service("shop", 100))}
 	leader := localramp.New(localramp.Options{
-		Agent: proxy, Counters: proxy, Positions: proxy, RuntimeDir: dir, Interval: 20 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
+		Agent: proxy, Counters: proxy, Positions: proxy, Journal: proxy, RuntimeDir: dir, Interval: 20 * time.Millisecond, Log: slog.New(slog.DiscardHandler),
 	})
 	var group sync.WaitGroup
 	group.Go(func() { leader.Run(t.Context()) })

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -68,8 +69,10 @@ func (c InCluster) right(verb string) installation.Right {
 	return installation.Right{Verb: verb, Resource: installation.ConfigMaps, Namespace: c.Namespace}
 }
 
-// user is the name that the API server knows the user by.
-func (c InCluster) user(ctx context.Context) (string, error) {
+func (c InCluster) user(ctx context.Context) (string, error) { return c.WhoAmI(ctx) }
+
+// WhoAmI is the name that the API server knows the user by.
+func (c InCluster) WhoAmI(ctx context.Context) (string, error) {
 	review, err := c.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
 	if err != nil {
 		return "", fmt.Errorf("ask the API server who you are: %w", err)
@@ -96,18 +99,41 @@ func (c InCluster) send(ctx context.Context, service string, command status.Ramp
 			commands.Services = map[string]status.RampCommand{}
 		}
 		commands.Services[service] = command
-		return c.patch(ctx, resourceVersion, commands)
+		text, err := json.Marshal(commands)
+		if err != nil {
+			return fmt.Errorf("encode the command: %w", err)
+		}
+		return c.patch(ctx, resourceVersion, status.CommandsKey, string(text))
 	})
 }
 
-func (c InCluster) patch(ctx context.Context, resourceVersion string, commands status.Commands) error {
-	text, err := json.Marshal(commands)
-	if err != nil {
-		return fmt.Errorf("encode the command: %w", err)
-	}
+// WriteDrill writes the newest drill of a service beside those of others. Without a ramp
+// there may be no ConfigMap yet.
+func (c InCluster) WriteDrill(ctx context.Context, service string, drill status.Drill) error {
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		data, resourceVersion, err := c.read(ctx)
+		if err != nil {
+			return err
+		}
+		text, err := status.WithDrill(data, service, drill)
+		if err != nil {
+			return fmt.Errorf("ConfigMap %s/%s: %w", c.Namespace, names.RampMap, err)
+		}
+		if resourceVersion != "" {
+			return c.patch(ctx, resourceVersion, status.DrillsKey, text)
+		}
+		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names.RampMap}, Data: map[string]string{status.DrillsKey: text}}
+		if _, err := c.CoreV1().ConfigMaps(c.Namespace).Create(ctx, object, metav1.CreateOptions{FieldManager: names.Manager}); err != nil {
+			return c.right("create").Explain(err)
+		}
+		return nil
+	})
+}
+
+func (c InCluster) patch(ctx context.Context, resourceVersion, key, text string) error {
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]string{"resourceVersion": resourceVersion},
-		"data":     map[string]string{status.CommandsKey: string(text)},
+		"data":     map[string]string{key: text},
 	})
 	if err != nil {
 		return fmt.Errorf("encode the patch: %w", err)

@@ -22,11 +22,19 @@ td.at { white-space: nowrap }
 </style>
 <h1>{{.Title}}</h1>
 <p>From {{.Report.Source}}, made at {{stamp .Report.Made}} UTC.</p>
+<p>{{.Radius}}</p>
 <h2>Steps</h2>
 <table>
-<tr><th>service<th>share<th>from<th>for<th>old: requests<th>failed<th>p99<th>new: requests<th>failed<th>p99</tr>
+<tr><th>service<th>share<th>users of 10,000<th>from<th>for<th>old: requests<th>failed<th>p99<th>new: requests<th>failed<th>p99<th>by</tr>
 {{- range .Steps}}
-<tr><td>{{.Service}}<td>{{.Share}} %<td class="at">{{stamp .From}}<td>{{.For}}{{range .Figures}}{{range .}}<td>{{.}}{{end}}{{end}}</tr>
+<tr><td>{{.Service}}<td>{{.Share}} %<td>{{.AtNew}}<td class="at">{{stamp .From}}<td>{{.For}}{{range .Figures}}{{range .}}<td>{{.}}{{end}}{{end}}<td>{{.By}}</tr>
+{{- end}}
+</table>
+<h2>Returns to old</h2>
+<table>
+<tr><th>service<th>what<th>at<th>for<th>share before<th>what new got<th>why</tr>
+{{- range .Returns}}
+<tr class="{{.Kind}}"><td>{{.Service}}<td>{{.What}}<td class="at">{{stamp .At}}<td>{{.For}}<td>{{.Share}} %<td>{{.Reached}}<td>{{.Why}}</tr>
 {{- end}}
 </table>
 <h2>Timeline</h2>
@@ -42,15 +50,25 @@ td.at { white-space: nowrap }
 type htmlStep struct {
 	Step
 	For     string
+	AtNew   string // of the users
 	Figures [2][3]string
+}
+
+type htmlReturn struct {
+	Return
+	What, For, Reached string
 }
 
 func (r Report) writeHTML(w io.Writer) error {
 	rows := make([]htmlStep, len(r.Steps))
 	for i, step := range r.Steps {
-		rows[i] = htmlStep{step, step.duration(), step.figures()}
+		rows[i] = htmlStep{step, step.duration(), step.users(), step.figures()}
 	}
-	err := page.Execute(w, map[string]any{"Title": r.title(), "Report": r, "Steps": rows})
+	returns := make([]htmlReturn, len(r.Returns))
+	for i, one := range r.Returns {
+		returns[i] = htmlReturn{one, one.what(), one.duration(), one.reached()}
+	}
+	err := page.Execute(w, map[string]any{"Title": r.title(), "Report": r, "Radius": r.radius(), "Steps": rows, "Returns": returns})
 	if err != nil {
 		return fmt.Errorf("print the report: %w", err)
 	}

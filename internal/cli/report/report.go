@@ -15,11 +15,13 @@ import (
 // Report is the history of a migration. Its JSON is what report -o json prints: field
 // names are an interface.
 type Report struct {
-	Source  string          `json:"source"`            // the journal that it is made from
-	Service string          `json:"service,omitempty"` // "" is all
-	Since   time.Time       `json:"since,omitzero"`
-	Made    time.Time       `json:"made"`
-	Steps   []Step          `json:"steps"`   // by service, the oldest first
+	Source  string    `json:"source"`            // the journal that it is made from
+	Service string    `json:"service,omitempty"` // "" is all
+	Since   time.Time `json:"since,omitzero"`
+	Made    time.Time `json:"made"`
+	Steps   []Step    `json:"steps"` // by service, the oldest first
+	// Returns are the times in which a service was on old although its share was not 0.
+	Returns []Return        `json:"returns"`
 	Entries []journal.Entry `json:"entries"` // the oldest first
 }
 
@@ -31,8 +33,14 @@ type Step struct {
 	To      time.Time `json:"to"` // when the report was made for the last one
 	// Last tells that the share is still in force.
 	Last bool `json:"last"`
+	// Users is the share as users: how many of the 10,000 buckets are at new. Moved is how
+	// many more than in the step before.
+	Users int `json:"buckets_at_new"`
+	Moved int `json:"buckets_moved"`
 	// Evidence is what was counted when the step ended; nil if nobody counted.
 	Evidence *journal.Evidence `json:"evidence,omitempty"`
+	By       string            `json:"by,omitempty"`
+	Why      string            `json:"why,omitempty"`
 }
 
 // New makes a report of the entries of a journal.
@@ -40,35 +48,57 @@ func New(source string, entries []journal.Entry, now time.Time) Report {
 	if entries == nil {
 		entries = []journal.Entry{}
 	}
-	return Report{Source: source, Made: now.UTC(), Steps: steps(entries, now.UTC()), Entries: entries}
+	return Report{Source: source, Made: now.UTC(), Steps: steps(entries, now.UTC()), Returns: returns(entries, now.UTC()), Entries: entries}
 }
 
-// movesShare tells whether To of an entry is the share from then on.
-func movesShare(entry journal.Entry) bool {
-	switch entry.Kind {
-	case journal.Share, journal.RampAdvanced, journal.RampReturned:
-		return entry.Service != "" && entry.To != ""
+// byService are the entries of each service.
+func byService(entries []journal.Entry) map[string][]journal.Entry {
+	found := map[string][]journal.Entry{}
+	for _, entry := range entries {
+		if entry.Service != "" {
+			found[entry.Service] = append(found[entry.Service], entry)
+		}
 	}
-	return false
+	return found
 }
 
 func steps(entries []journal.Entry, now time.Time) []Step {
-	byService := map[string][]Step{}
-	for _, entry := range entries {
-		if !movesShare(entry) {
-			continue
-		}
-		own := byService[entry.Service]
-		if last := len(own) - 1; last >= 0 {
-			own[last].To, own[last].Last, own[last].Evidence = entry.At, false, entry.Evidence
-		}
-		byService[entry.Service] = append(own, Step{Service: entry.Service, Share: entry.To, From: entry.At, To: now, Last: true})
-	}
 	all := []Step{}
-	for _, name := range slices.Sorted(maps.Keys(byService)) {
-		all = append(all, byService[name]...)
+	services := byService(entries)
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		all = append(all, stepsOf(name, services[name], now)...)
 	}
 	return all
+}
+
+// stepsOf are the times of one service between two changes of its share. What was counted
+// in one is in the entry that ended it; for the last, in the newest entry.
+func stepsOf(name string, entries []journal.Entry, now time.Time) []Step {
+	var own []Step
+	points := journal.Shares(entries)
+	before := 0
+	for i, point := range points {
+		step := Step{Service: name, Share: journal.Percent(point.Share), From: point.At, To: now, Last: i == len(points)-1, By: point.Cause.By, Why: point.Cause.Why}
+		step.Users = int(point.Share*100 + 0.5)
+		step.Moved, before = step.Users-before, step.Users
+		if step.Last {
+			step.Evidence = newestEvidence(entries, point.At)
+		} else {
+			step.To, step.Evidence = points[i+1].At, points[i+1].Cause.Evidence
+		}
+		own = append(own, step)
+	}
+	return own
+}
+
+// newestEvidence is what was counted last in a step that goes on.
+func newestEvidence(entries []journal.Entry, since time.Time) *journal.Evidence {
+	for _, entry := range slices.Backward(entries) {
+		if entry.At.After(since) && entry.Evidence != nil && entry.Evidence.New.Requests > 0 {
+			return entry.Evidence
+		}
+	}
+	return nil
 }
 
 // Format is how a report is printed.
@@ -108,6 +138,9 @@ func (s Step) duration() string {
 	}
 	return text
 }
+
+// users is "2500 (+2000)".
+func (s Step) users() string { return fmt.Sprintf("%d (%+d)", s.Users, s.Moved) }
 
 // figures are requests, failures of the last minute and p99, of old and new.
 func (s Step) figures() [2][3]string {

@@ -2,6 +2,7 @@ package report_test
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 	"time"
 
@@ -24,7 +25,14 @@ func history() []journal.Entry {
 		journal.Entry{At: at(0), Kind: journal.Share, Service: "shop", To: "5", What: "percentage 5"},
 		journal.Entry{At: at(1), Kind: journal.OptedIn, Service: "shop", Object: "web/shop", What: "Ingress opted in", By: "alice (kubectl-annotate)"},
 		journal.Entry{At: at(30), Kind: journal.Share, Service: "shop", From: "5", To: "25", What: "percentage 5 -> 25", By: "alice (kubectl-edit)", Evidence: evidence},
-		journal.Entry{At: at(40), Kind: journal.FellBack, Service: "shop", From: "Migrating", To: "FallenBack", What: "fell back to old", Why: "2 of 2 ready replicas fell back"},
+		journal.Entry{At: at(40), Kind: journal.FellBack, Service: "shop", From: "Migrating", To: "FallenBack", What: "fell back to old", Why: "2 of 2 ready replicas fell back", Evidence: evidence},
+		journal.Entry{At: at(45), Kind: journal.Recovered, Service: "shop", From: "FallenBack", To: "Migrating", What: "traffic goes through the proxy again, after FallenBack"},
+		journal.Entry{At: at(47), Kind: journal.FellBack, Service: "shop", From: "Migrating", To: "FallenBack", What: "fell back to old", Why: "drill by alice", Drill: true},
+		journal.Entry{At: at(48), Kind: journal.Recovered, Service: "shop", From: "FallenBack", To: "Migrating", What: "traffic goes through the proxy again, after FallenBack"},
+		journal.Entry{At: at(48), Kind: journal.Drilled, Service: "shop", What: "drill ended", Why: "0 were lost", By: "alice", Drill: true},
+		journal.Entry{At: at(49), Kind: journal.Share, Service: "blog", To: "100", What: "added, percentage 100"},
+		journal.Entry{At: at(51), Kind: journal.RampAdvanced, Service: "blog", From: "0", To: "1", What: "share 0 -> 1", Why: "the ramp begins", Evidence: evidence},
+		journal.Entry{At: at(55), Kind: journal.RampReturned, Service: "blog", From: "1", To: "0", What: "share 1 -> 0", Why: "new fails 5 times as often", Evidence: evidence},
 		journal.Entry{At: at(50), Kind: journal.Changed, What: "settings changed", Why: "<script>alert(1)</script> | `x` [a](javascript:b)", By: `"><img src=x onerror=y>`},
 	).Entries
 }
@@ -47,12 +55,26 @@ func TestGoldens(t *testing.T) {
 // TestSteps: a step ends with the next share, and has what was counted until then.
 func TestSteps(t *testing.T) {
 	t.Parallel()
-	steps := report.New("", history(), noon.Add(time.Hour)).Steps
-	require.Len(t, steps, 2)
-	require.Equal(t, "5", steps[0].Share)
-	require.Equal(t, 30*time.Minute, steps[0].To.Sub(steps[0].From))
-	require.EqualValues(t, 500, steps[0].Evidence.New.Requests)
-	require.True(t, steps[1].Last)
-	require.Nil(t, steps[1].Evidence)
+	made := report.New("", history(), noon.Add(time.Hour))
+	steps := made.Steps
+	require.Len(t, steps, 5)
+	var shares []string
+	for _, step := range steps {
+		shares = append(shares, fmt.Sprintf("%s %s for %s: %d %+d", step.Service, step.Share, step.To.Sub(step.From), step.Users, step.Moved))
+	}
+	require.Equal(t, []string{
+		"blog 0 for 2m0s: 0 +0", "blog 1 for 4m0s: 100 +100", "blog 0 for 5m0s: 0 -100", "shop 5 for 30m0s: 500 +500", "shop 25 for 30m0s: 2500 +2000",
+	}, shares, "a ramp begins at 0, whatever the percentage is")
+	require.EqualValues(t, 500, steps[3].Evidence.New.Requests)
+	require.Equal(t, "alice (kubectl-edit)", steps[4].By)
+	require.True(t, steps[4].Last)
+	require.EqualValues(t, 500, steps[4].Evidence.New.Requests, "what the fallback counted")
+
+	require.Len(t, made.Returns, 3)
+	require.Equal(t, journal.RampReturned, made.Returns[0].Kind)
+	require.Equal(t, "1", made.Returns[0].Share)
+	require.Equal(t, 5*time.Minute, made.Returns[1].To.Sub(made.Returns[1].At))
+	require.Equal(t, "25", made.Returns[1].Share)
+	require.True(t, made.Returns[2].Drill)
 	require.Empty(t, report.New("", nil, noon).Steps)
 }
