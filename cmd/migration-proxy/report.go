@@ -28,9 +28,9 @@ func newReport() *cobra.Command {
 		Short: "Show what happened in the migration, why and by whom",
 		Long: `Show what happened in the migration, why and by whom: how long each share was
 in force, for how many users, and what was counted until it changed; when all
-was on old, and what new got before; then every change, fallback, return, bypass,
-drill and refused config. It reads the ConfigMap migration-journal, with your own
-rights; with --local-config the journal in --runtime-dir. The journal has the
+was on old, and what new got before; then every change, fallback, return,
+bypass, drill and refused config. It reads the ConfigMap migration-journal, with
+your own rights; with --local-config the journal in --runtime-dir. It has the
 newest 300 entries.`,
 		Example: `  migration-proxy report
   migration-proxy report shop --since 168h
