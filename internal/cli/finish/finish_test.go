@@ -42,7 +42,7 @@ func TestOneFault(t *testing.T) {
 		"since an hour": {func(f *world) {
 			f.entries = append(f.entries, journal.Entry{At: time.Now().Add(-2 * time.Hour), Kind: journal.Share, Service: "shop", To: "50"},
 				journal.Entry{At: time.Now().Add(-time.Hour), Kind: journal.Share, Service: "shop", To: "100"})
-		}, finish.ItemShare, finish.NotDone, "which is 1h of 24h", "wait for 23h"},
+		}, finish.ItemShare, finish.NotDone, "and not for 24h yet", "wait until "},
 		"a fallback": {func(f *world) {
 			f.entries = append(f.entries, journal.Entry{At: time.Now().Add(-time.Hour), Kind: journal.FellBack, Service: "shop", What: "fell back to old"})
 		}, finish.ItemQuiet, finish.NotDone, "shop fell back to old", "migration-proxy report shop"},
