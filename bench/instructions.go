@@ -195,7 +195,24 @@ func (h *harness) renderBehindControllers(ctx context.Context, p *proxyProcess) 
 		return "", fmt.Errorf("render: %w: %s", err, out)
 	}
 	file := filepath.Join(dir, "nginx.conf")
+	if err := p.copyPCREJIT(file); err != nil {
+		return "", err
+	}
 	return file, p.markServing(file)
+}
+
+// copyPCREJIT adds the directive that render, which has no nginx to ask, does not write.
+func (p *proxyProcess) copyPCREJIT(conf string) error {
+	const directive = "pcre_jit on;\n"
+	running, err := os.ReadFile(p.conf())
+	if err != nil || !bytes.Contains(running, []byte(directive)) {
+		return err
+	}
+	text, err := os.ReadFile(conf)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(conf, append([]byte(directive), text...), 0o600)
 }
 
 var servingFile = regexp.MustCompile(`/serving/\w+`)

@@ -239,7 +239,7 @@ var table = map[string]Package{
 		Tests:   otherTests,
 	},
 	"internal/golden":  {Imports: []string{"github.com/rogpeppe/go-internal"}, Tests: testLibraries},
-	"internal/testbed": {Imports: []string{"github.com/gorilla/websocket"}, Tests: testLibraries},
+	"internal/testbed": {Imports: []string{"github.com/gorilla/websocket", "github.com/prometheus/procfs"}, Tests: testLibraries},
 	"deploy":           {Tests: otherTests},
 
 	// Modules of their own. The scenarios are a black box: they know no package
@@ -271,7 +271,7 @@ var table = map[string]Package{
 	},
 	"bench": {
 		Imports: slices.Concat([]string{
-			"certs", "config", "fallback", "ingressgen", "internal/controlplane", "internal/names", "internal/status", "internal/testbed",
+			"github.com/prometheus/procfs", "certs", "config", "fallback", "ingressgen", "internal/controlplane", "internal/names", "internal/status", "internal/testbed",
 			"migration", "nginxgen", "proxy/breaker", "webhook", clientGo, "golang.org/x/sync", "golang.org/x/sys",
 		}, kubernetes),
 		Tests: testLibraries,
