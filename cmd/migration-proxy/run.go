@@ -13,6 +13,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/listen"
+	"github.com/migration-proxy/migration-proxy/internal/logging"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/proxy/configsync"
 	"github.com/migration-proxy/migration-proxy/proxy/dataplane"
@@ -33,8 +34,10 @@ type runOptions struct {
 	cluster   clusterOptions // of the ConfigMap, if file is ""
 	file      string
 	workers   string
-	logs      logOptions
-	memory    memoryOptions
+
+	accessLogFormat string // logging.Text or logging.JSON
+	logs            logOptions
+	memory          memoryOptions
 }
 
 func newRun() *cobra.Command {
@@ -84,8 +87,10 @@ func (o *runOptions) flags(cmd *cobra.Command) {
 	flags.StringVar(&o.dataPlane.Nginx, "nginx", "nginx", "nginx binary")
 	flags.StringVar(&o.workers, "workers", "auto", "nginx workers; auto is one per CPU that the proxy may use")
 	flags.StringVar(&o.dataPlane.AccessLog, "access-log", dataplane.AccessLogStdout, "file, - for standard output, or off")
+	flags.StringVar(&o.accessLogFormat, "access-log-format", logging.Text, "text, as nginx writes it, or json")
+	completeWords(cmd, "access-log-format", logging.Text, logging.JSON)
 	environmentOf(flags, "listen", "listen-new", "listen-grpc", "http", "local-config", "namespace", "ramp-interval", "runtime-dir",
-		"drain", "nginx", "workers", "access-log")
+		"drain", "nginx", "workers", "access-log", "access-log-format")
 	o.logs.flags(cmd)
 	o.memory.flags(cmd)
 }
@@ -101,6 +106,10 @@ func (o *runOptions) check() error {
 	if interval := o.dataPlane.Ramps; interval < minRampInterval || interval > maxDrain {
 		return wrongUsage("--ramp-interval %s: use %s to %s", interval, minRampInterval, maxDrain)
 	}
+	if err := oneOf("access-log-format", o.accessLogFormat, logging.Text, logging.JSON); err != nil {
+		return err
+	}
+	o.dataPlane.JSONLog = o.accessLogFormat == logging.JSON
 	if err := o.logs.check(); err != nil {
 		return err
 	}

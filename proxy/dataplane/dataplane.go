@@ -132,6 +132,9 @@ func (p *dataPlane) openAccessLog(context.Context) error {
 		}
 		target = file // open until the process ends
 	}
+	if p.options.JSONLog {
+		target = accesslog.NewJSONWriter(target)
+	}
 	p.forwarder = accesslog.NewForwarder(target, forwardChunks, p.counters, p.log)
 	return nil
 }

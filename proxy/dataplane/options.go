@@ -37,6 +37,7 @@ type Options struct {
 	Ramps      time.Duration    // between two steps of the ramps of this process; 0: the default
 	Drain      time.Duration    // how long the ports stay open after SIGTERM
 	AccessLog  string           // a file, AccessLogStdout or AccessLogOff
+	JSONLog    bool             // the access log is JSON
 	Version    string           // of this program, for the status
 	Log        *slog.Logger
 	// BehindControllers is that of nginxgen.Params.

@@ -129,8 +129,7 @@ func (n nameServer) leadsTo(ctx context.Context, host string) string {
 func clientsOf(ctx context.Context, from Source, name migration.Name, since time.Duration) string {
 	clients := map[string]int{}
 	err := from.lines(ctx, max(int64(since.Seconds()), 1), func(line []byte) {
-		if event, err := accesslog.Parse(line); err == nil && string(event.Service) == string(name) {
-			address, _, _ := strings.Cut(string(line), " ")
+		if service, address, ok := accesslog.Client(line); ok && service == string(name) {
 			clients[address]++
 		}
 	})
