@@ -75,6 +75,9 @@ func TestAlertsAreRendered(t *testing.T) {
 	text, err := template(t, "monitoring.prometheusRule.enabled=true", "monitoring.podMonitor.enabled=true", "monitoring.podMonitor.labels.a=b")
 	require.NoError(t, err)
 	require.Contains(t, text, "kind: PodMonitor")
+	service, err := template(t, "monitoring.serviceMonitor.enabled=true", "monitoring.serviceMonitor.labels.a=b")
+	require.NoError(t, err)
+	require.Contains(t, service, "kind: ServiceMonitor")
 	require.Contains(t, text, "{{ $labels.service }} fell back")
 	for _, alert := range alerts(t) {
 		require.Contains(t, text, "- alert: "+alert.Alert+"\n")

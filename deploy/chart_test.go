@@ -81,9 +81,15 @@ func TestValues(t *testing.T) {
 		"notify":          {"webhook.notifySecret=notify"},
 		"namespaces":      {"webhook.namespaces={shop,partner}"},
 		"own certificate": {secret, "certs.caBundle=" + pem},
-		"less":            {"networkPolicy.enabled=false", "restoreOnUninstall=false", "proxy.accessLog=false", "proxy.workers=auto"},
-		"a digest":        {"image.digest=sha256:" + strings.Repeat("a", 64)},
-		"as a subchart":   {"global.cluster=a", "enabled=true"},
+		"less":            {"networkPolicy.enabled=false", "restoreOnUninstall=false", "proxy.accessLog.enabled=false", "proxy.workers=auto"},
+		"habits": {
+			"commonLabels.team=shop", "proxy.podLabels.a=b", "webhook.podLabels.a=b", "proxy.extraEnv[0].name=A", "webhook.extraEnv[0].name=HTTPS_PROXY",
+			"webhook.extraEnv[0].value=http://proxy:3128", "proxy.serviceAccount.annotations.a=b", "webhook.serviceAccount.annotations.a=b",
+			"proxy.accessLog.format=json", "monitoring.dashboard.enabled=true", "monitoring.dashboard.annotations.folder=migration",
+			"extraObjects[0].apiVersion=v1", "extraObjects[0].kind=ConfigMap", "extraObjects[0].metadata.name=more",
+		},
+		"a digest":      {"image.digest=sha256:" + strings.Repeat("a", 64)},
+		"as a subchart": {"global.cluster=a", "enabled=true"},
 		"nothing where nothing is the default": {
 			"image.tag=null", "image.digest=null", "imagePullSecrets=null", "proxy.tempVolume=null", "proxy.extraVolumes=null",
 			"proxy.extraVolumeMounts=null", "proxy.podAnnotations=null", "proxy.nodeSelector=null", "proxy.tolerations=null",
@@ -135,14 +141,20 @@ func TestInvalidValuesAreRefused(t *testing.T) {
 		"networkPolicy.trafficFrom[0].namespace=a":                     "networkPolicy/trafficFrom/0",
 		"restoreOnUninstall=later":                                     "restoreOnUninstall",
 		"monitoring.podMonitor.interval=often":                         "monitoring/podMonitor/interval",
-		"monitoring.serviceMonitor.enabled=true":                       "serviceMonitor",
-		"imagePullSecrets[0].name=registry":                            "imagePullSecrets/0",
-		"proxy=null":                                                   "missing property 'proxy'",
-		"proxy.autoscaling=null":                                       "missing property 'autoscaling'",
-		secret + ",certs.caBundle=null":                                "missing property 'caBundle'",
-		"enabled=maybe":                                                "enabled",
-		"proxy.extraVolumes[0].configMap.name=a":                       "proxy/extraVolumes/0",
-		"proxy.extraVolumeMounts[0].mountPath=/etc":                    "proxy/extraVolumeMounts/0",
+		"monitoring.serviceMonitors.enabled=true":                      "serviceMonitors",
+		"monitoring.serviceMonitor.enabled=true,monitoring.podMonitor.enabled=true": "enable podMonitor or serviceMonitor",
+		"proxy.accessLog=true":                               "proxy/accessLog",
+		"proxy.accessLog.format=xml":                         "proxy/accessLog/format",
+		`commonLabels.app\.kubernetes\.io/name=mine`:         "invalid propertyName 'app.kubernetes.io/name'",
+		`proxy.podLabels.app\.kubernetes\.io/component=mine`: "invalid propertyName 'app.kubernetes.io/component'",
+		"webhook.extraEnv[0].value=a":                        "webhook/extraEnv/0",
+		"imagePullSecrets[0].name=registry":                  "imagePullSecrets/0",
+		"proxy=null":                                         "missing property 'proxy'",
+		"proxy.autoscaling=null":                             "missing property 'autoscaling'",
+		secret + ",certs.caBundle=null":                      "missing property 'caBundle'",
+		"enabled=maybe":                                      "enabled",
+		"proxy.extraVolumes[0].configMap.name=a":             "proxy/extraVolumes/0",
+		"proxy.extraVolumeMounts[0].mountPath=/etc":          "proxy/extraVolumeMounts/0",
 	} {
 		t.Run(value, func(t *testing.T) {
 			t.Parallel()
@@ -212,7 +224,7 @@ func TestNames(t *testing.T) {
 	require.Equal(t, []corev1.ServicePort{
 		port(names.PortTraffic, names.TrafficPort), port(names.PortNew, names.NewPort), port(names.PortGRPC, names.GRPCPort), port(names.PortStatus, 8080),
 	}, withoutProtocols(proxy))
-	require.Equal(t, []corev1.ServicePort{port("webhook", 443)}, withoutProtocols(one[*corev1.Service](t, objects, names.Webhook)))
+	require.Equal(t, []corev1.ServicePort{port("webhook", 443), port("status", 8080)}, withoutProtocols(one[*corev1.Service](t, objects, names.Webhook)))
 
 	mounted := one[*appsv1.Deployment](t, objects, names.Webhook).Spec.Template.Spec.Volumes[0].Secret
 	require.Equal(t, certs.Secret, mounted.SecretName)
@@ -347,6 +359,29 @@ func TestNotifySecret(t *testing.T) {
 	for _, policy := range policies {
 		require.NotContains(t, policy.Spec.PolicyTypes, networkingv1.PolicyTypeEgress)
 	}
+}
+
+// TestHabits: what users of charts expect to find arrives where it belongs, and nowhere
+// else: a selector must never change.
+func TestHabits(t *testing.T) {
+	t.Parallel()
+	objects := render(t, "commonLabels.team=shop", "proxy.podLabels.mesh=on", "proxy.extraEnv[0].name=A", "proxy.extraEnv[0].value=b",
+		"webhook.serviceAccount.annotations.role=x", "proxy.accessLog.format=json",
+		"extraObjects[0].apiVersion=v1", "extraObjects[0].kind=ConfigMap", "extraObjects[0].metadata.name=more", "extraObjects[0].data.in=in {{ .Release.Namespace }}")
+	for _, object := range objects {
+		if object.GetName() != "more" {
+			require.Equal(t, "shop", object.GetLabels()["team"], "%T %s", object, object.GetName())
+		}
+	}
+	plain := one[*appsv1.Deployment](t, render(t), names.ProxyService)
+	proxy := one[*appsv1.Deployment](t, objects, names.ProxyService)
+	require.Equal(t, plain.Spec.Selector, proxy.Spec.Selector)
+	require.Equal(t, "on", proxy.Spec.Template.Labels["mesh"])
+	require.NotContains(t, proxy.Spec.Template.Labels, "team", "a new label must not restart the pods")
+	require.Contains(t, proxy.Spec.Template.Spec.Containers[0].Env, corev1.EnvVar{Name: "A", Value: "b"})
+	require.Contains(t, proxy.Spec.Template.Spec.Containers[0].Args, "--access-log-format=json")
+	require.Equal(t, map[string]string{"role": "x"}, one[*corev1.ServiceAccount](t, objects, names.Webhook).Annotations)
+	require.Equal(t, "in "+namespace, one[*corev1.ConfigMap](t, objects, "more").Data["in"])
 }
 
 // TestNobodyIsToldToApplyTheConfig: after the first day the percentages in the
