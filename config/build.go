@@ -36,7 +36,7 @@ func (s service) build(g global) migration.Service {
 		Enabled: s.Migration.Enabled, Strategy: s.Migration.Strategy, Share: s.Migration.Percentage,
 		HashKey: s.Migration.HashKey, Cohort: s.Migration.Cohort,
 		HeaderRules: s.Canary.headerRules(), IPRules: s.Canary.ipRules(), Ramp: s.Migration.Ramp.build(),
-		Fallback: s.Fallback.build(), HealthCheck: s.HealthCheck.build(), Cache: s.Cache.build(),
+		Fallback: s.Fallback.build(), HealthCheck: s.HealthCheck.build(), Cache: s.Cache.build(), Compare: s.Compare.build(),
 	}
 	for _, one := range s.Namespaces {
 		built.Namespaces = append(built.Namespaces, string(one))
@@ -104,6 +104,17 @@ func (f fallback) build() migration.Fallback {
 		Enabled: f.Enabled, MaxFailures: int(f.MaxFailures), Window: time.Duration(f.FailureWindow),
 		RecoveryTime: time.Duration(f.RecoveryTime), FailureRatio: float64(f.FailureRatio), OnStatus: statuses,
 	}
+}
+
+func (c *comparison) build() *migration.Compare {
+	if c == nil {
+		return nil
+	}
+	built := &migration.Compare{Continuous: c.Continuous}
+	for _, pattern := range c.Skip {
+		built.Skip = append(built.Skip, string(pattern))
+	}
+	return built
 }
 
 func (c *cache) build() *migration.Cache {

@@ -266,6 +266,9 @@ func checkGRPC(v locatedService) {
 	if v.Gzip {
 		v.problem([]string{"gzip"}, "does nothing with protocol grpc, whose messages are compressed by the applications; leave it out")
 	}
+	if v.Compare != nil && v.Compare.Continuous {
+		v.problem([]string{"compare", "continuous"}, "does nothing with protocol grpc, whose calls cannot be asked again; leave it out")
+	}
 	if v.Cache != nil {
 		v.problem([]string{"cache"}, "does nothing with protocol grpc, where no answer may be kept; leave it out")
 	}

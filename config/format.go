@@ -57,6 +57,7 @@ type service struct {
 	Migration      split                `yaml:"migration" doc:"The split of the traffic."`
 	Canary         canary               `yaml:"canary" doc:"Rules that apply before the strategy."`
 	Fallback       fallback             `yaml:"fallback" doc:"When the traffic automatically goes back to old, and for how long."`
+	Compare        *comparison          `yaml:"compare" doc:"Comparison of the answers of both sides, see docs/compare.md."`
 	Cache          *cache               `yaml:"cache" doc:"Keep answers in the proxy, for each side on its own; without it nothing is kept."`
 	HealthCheck    *healthCheck         `yaml:"health_check" doc:"Active health check of new; without it, recovery only checks that a connection succeeds."`
 }
@@ -114,6 +115,11 @@ type fallback struct {
 	RecoveryTime  seconds  `yaml:"recovery_time" default:"300" doc:"Time from a trip to the first attempt to recover: a number of seconds, or a duration such as 5m."`
 	FailureRatio  ratio    `yaml:"failure_ratio" default:"0" doc:"Ratio of failures to requests to new that a trip needs as well, 0 to 1."`
 	OnStatus      []status `yaml:"on_status" default:"502,503,504" doc:"Statuses of new that count as failures."`
+}
+
+type comparison struct {
+	Continuous bool          `yaml:"continuous" default:"false" doc:"true: each replica asks both sides again for a few of the GETs that it sees, at most one a second and 1 % of the service's requests."`
+	Skip       []skipPattern `yaml:"skip" doc:"Paths that are never asked, * is any text, beside those with logout, signout, unsubscribe or token=."`
 }
 
 type cache struct {

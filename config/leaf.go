@@ -89,6 +89,7 @@ var leaves = map[reflect.Type]leaf{
 	reflect.TypeFor[streak]():      integer[streak](1, 100),
 	reflect.TypeFor[status]():      integer[status](400, 599),
 	reflect.TypeFor[byteSize]():    textOrInteger(parseByteSize, `^(0|[1-9][0-9]*)[kKmMgG]?$`, 0, maxBody),
+	reflect.TypeFor[skipPattern](): textLeaf(parseSkipPattern, skipPatternForm.String()),
 	reflect.TypeFor[cacheSize]():   textOrInteger(parseCacheSize, `^[1-9][0-9]*[kKmMgG]?$`, minCache, maxBody),
 	reflect.TypeFor[seconds]():     textOrInteger(parseSeconds, `^([0-9.]+(ms|s|m|h))+$`, 1, 86400),
 	reflect.TypeFor[statusRange](): textOrInteger(parseStatusRange, statusRangePattern.String(), 100, 599),

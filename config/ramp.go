@@ -18,6 +18,7 @@ type ramp struct {
 	Only       *window          `yaml:"only" doc:"When a step up is allowed; without it, always."`
 	NotAheadOf []migration.Name `yaml:"not_ahead_of" doc:"The share never rises above the shares of these services."`
 	Check      []rampCheck      `yaml:"check" doc:"Addresses that must agree to a step up."`
+	Parity     *migration.Share `yaml:"parity" doc:"A step up waits until both sides answer alike on so many percent of the compared requests, at least 30 of them; it needs compare.continuous."`
 	Back       back             `yaml:"back" doc:"How the share falls when new is bad."`
 }
 
@@ -72,6 +73,9 @@ func (r *ramp) build() *migration.Ramp {
 		Advise: r.Advise, Judge: r.Judge.build(), NoData: time.Duration(r.NoData), Only: r.Only.build(),
 		NotAheadOf: slices.Clone(r.NotAheadOf),
 		Back:       migration.RampBack{ToZero: r.Back.To == backToZero, By: r.Back.By, Every: time.Duration(r.Back.Every)},
+	}
+	if r.Parity != nil {
+		built.Parity = *r.Parity
 	}
 	for _, s := range r.Steps {
 		hold := firstOf(s.Hold, &r.Hold)

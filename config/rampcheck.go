@@ -24,6 +24,9 @@ func checkRamp(v locatedService) {
 	if v.Mode == migration.ModeCanary {
 		v.problem(rampKeys, "does not work in mode canary, where the ingress controller splits the traffic and the proxy sees none of old's requests to compare with; use mode proxy, or leave ramp out")
 	}
+	if v.Migration.Ramp.Parity != nil && (v.Compare == nil || !v.Compare.Continuous) {
+		v.problem(append(rampKeys, "parity"), "waits for a comparison that nobody makes; write compare: {continuous: true} on the service, or leave parity out")
+	}
 	checkSteps(v)
 	checkLimits(v, "failures", v.Migration.Ramp.Judge.Failures.Tolerate, v.Migration.Ramp.Judge.Failures.Exclude)
 	checkLimits(v, "slow", v.Migration.Ramp.Judge.Slow.Tolerate, v.Migration.Ramp.Judge.Slow.Exclude)

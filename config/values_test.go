@@ -88,13 +88,13 @@ func TestEveryValueIsRead(t *testing.T) {
 			Only:       &migration.Window{Days: 0b0111110, From: 9 * 60, To: 16 * 60, Zone: berlin},
 			NotAheadOf: []migration.Name{"greeter"},
 			Checks:     []migration.RampCheck{{Name: "replica caught up", URL: "http://dbcheck.ops/lag", Every: time.Minute}},
-			Back:       migration.RampBack{By: 2000, Every: 10 * time.Second},
+			Parity:     9900, Back: migration.RampBack{By: 2000, Every: 10 * time.Second},
 		},
 		Fallback: migration.Fallback{
 			Enabled: true, MaxFailures: 5, Window: time.Minute, RecoveryTime: 5 * time.Minute,
 			FailureRatio: 0.1, OnStatus: []int{502, 503, 504},
 		},
-		Cache: &migration.Cache{TTL: 10 * time.Second},
+		Compare: &migration.Compare{Continuous: true, Skip: []string{"/cart/*", "*download=*"}}, Cache: &migration.Cache{TTL: 10 * time.Second},
 		HealthCheck: &migration.HealthCheck{
 			Path: "/healthz", Interval: 5 * time.Second, Timeout: 2 * time.Second,
 			Healthy: 2, Unhealthy: 3, StatusMin: 200, StatusMax: 399,
@@ -120,7 +120,8 @@ services:
     fallback: {failure_window: 1m30s, recovery_time: "300", failure_ratio: 1, on_status: [504, 500]}
     health_check: {status: 204}
     cache: {ttl: 60, cookies: true}
-    migration: {percentage: 50, ramp: [1, 5.25, {to: 25, hold: 90m}]}
+    compare: {continuous: true, skip: ["/cart/*"]}
+    migration: {percentage: 50, ramp: {steps: [1, 5.25, {to: 25, hold: 90m}], parity: 98.5}}
   - {name: off, old_host: off, old_backend: "a:80", new_host: b, new_backend: "b:80", cache: {enabled: false, ttl: 1h}}
 `))
 	require.NoError(t, err)
@@ -128,6 +129,9 @@ services:
 		{To: 100, Hold: 30 * time.Minute}, {To: 525, Hold: 30 * time.Minute}, {To: 2500, Hold: 90 * time.Minute},
 	}, table.Service("api").Ramp.Steps)
 	require.Equal(t, migration.Share(2000), table.Service("api").Ramp.Back.By)
+	require.Equal(t, migration.Share(9850), table.Service("api").Ramp.Parity)
+	require.Equal(t, &migration.Compare{Continuous: true, Skip: []string{"/cart/*"}}, table.Service("api").Compare)
+	require.Nil(t, table.Service("off").Compare)
 	require.Zero(t, table.Service("api").Ramp.NoData)
 	require.Nil(t, table.Service("off").Ramp)
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("192.168.0.0/16")}, table.Global().TrustedProxies)

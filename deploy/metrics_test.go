@@ -22,6 +22,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
 	"github.com/migration-proxy/migration-proxy/proxy/breaker"
+	"github.com/migration-proxy/migration-proxy/proxy/sampling"
 	"github.com/migration-proxy/migration-proxy/watcher"
 	"github.com/migration-proxy/migration-proxy/webhook"
 )
@@ -45,7 +46,7 @@ func TestMetricsPage(t *testing.T) {
 	histograms := histogramNames(t)
 	page := metricsIntro +
 		"\n## Data plane (`run`)\n\n" + metricsTable(t, histograms,
-		httpapi.StatusCollector{Current: fullStatus}, accesslog.NewCounters(time.Now()), breaker.New(breaker.Options{Log: log})) +
+		httpapi.StatusCollector{Current: fullStatus}, accesslog.NewCounters(time.Now()), breaker.New(breaker.Options{Log: log}), sampling.NewSampler(nil)) +
 		"\n## Webhook and watcher (`webhook`)\n\nThe gauges that begin with `migration_proxy_watcher_`, except `migration_proxy_watcher_leader`, and\n" +
 		"`migration_proxy_cluster_phase` and `migration_proxy_ingresses` come from the replica that leads.\n\n" +
 		metricsTable(t, histograms, webhook.New(webhook.Options{Cache: &webhook.ConfigCache{}, Log: log}), leader, certs.New(t.TempDir(), "migration-proxy", log), manager.LeaderGauge(nil))

@@ -16,6 +16,7 @@ type Ramp struct {
 	Only       *Window       `json:",omitempty"` // when a step up is allowed; nil: always
 	NotAheadOf []Name        `json:",omitempty"` // never a higher share than these services have
 	Checks     []RampCheck   `json:",omitempty"` // addresses that must agree to a step up
+	Parity     Share         `json:",omitempty"` // a step up waits until both sides answer alike on so much of the compared requests; 0: it does not
 	Back       RampBack
 }
 

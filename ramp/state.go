@@ -32,6 +32,7 @@ const (
 	ReasonAsk        Reason = "ask"              // a person must approve
 	ReasonDependency Reason = "dependency"       // a service of not_ahead_of
 	ReasonCheck      Reason = "check"            // an address of check
+	ReasonParity     Reason = "answers differ"   // ramp.parity
 	ReasonUnobserved Reason = "share not served" // what is served differs from the share
 	ReasonHeld       Reason = "held"             // by a person, or after new was bad three times
 	ReasonNotInSync  Reason = "not in sync"      // a replica does not serve the position

@@ -194,7 +194,7 @@ func (c *rampController) inDrill(name string, now time.Time) bool {
 
 // gates are what forbids a step up besides the evidence.
 func (c *rampController) gates(s *migration.Service) []ramp.Gate {
-	gates := c.checks.Gates(s.Ramp)
+	gates := append(c.checks.Gates(s.Ramp), c.meter.Parity(s)...)
 	if deviating := c.deviating.Load(); deviating != nil && (*deviating)[string(s.Name)] != "" {
 		gates = append(gates, ramp.Gate{Reason: ramp.ReasonUnobserved, Detail: (*deviating)[string(s.Name)]})
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +17,9 @@ type compareOptions struct {
 	skip                                      []string
 	rate, match                               float64
 	variants, asOldHost                       bool
+	wait                                      time.Duration
+	cluster                                   clusterOptions
+	proxy                                     proxyOption
 }
 
 func newCompare() *cobra.Command {
@@ -33,10 +37,15 @@ cookies, credentials or a body. GETs that change something exist: paths with
 logout, signout, unsubscribe, token= and the like are left out, and --skip adds
 more. The result says what was left out.
 
-An nginx of this command's own asks, with the config and without ports, so that
+Without --paths and --from-log it prints what the running proxies have found, of
+a service with compare: {continuous: true}: in the last hour, or with --for in
+that time from now on. With --http it asks one proxy.
+
+With --local-config an nginx of this command's own asks, with the config and without ports, so that
 both sides get what they get from the proxy: Host, TLS, timeouts, headers and
 translation. Run it where the backends of the config can be reached.`,
-		Example: `  migration-proxy compare shop --local-config migration.yaml --paths paths.txt
+		Example: `  migration-proxy compare shop --for 10m --match 99.5
+  migration-proxy compare shop --local-config migration.yaml --paths paths.txt
   migration-proxy compare shop --local-config migration.yaml --from-log access.log --match 99.5
   migration-proxy compare shop --local-config migration.yaml --paths - -o json`,
 		Args: exactly("SERVICE"),
@@ -65,7 +74,10 @@ func (o *compareOptions) flags(cmd *cobra.Command) {
 	flags.Float64Var(&o.match, "match", 0, "end with exit code 1 if both sides answer alike on less than so many percent")
 	flags.StringVarP(&o.output, "output", "o", "table", "table or json")
 	flags.StringVar(&o.nginx, "nginx", "nginx", "nginx binary")
+	flags.DurationVar(&o.wait, "for", 0, "wait so long, and print what running proxies find meanwhile")
 	environmentOf(flags, "local-config", "nginx")
+	o.cluster.flags(cmd)
+	o.proxy.flag(cmd)
 	completeWords(cmd, "output", "table", "json")
 	completeWords(cmd, "scheme", "https", "http")
 }
@@ -78,6 +90,14 @@ func (o *compareOptions) check() error {
 		return err
 	}
 	switch {
+	case o.wait < 0 || o.wait > time.Hour:
+		return wrongUsage("--for %s: use up to 1h, as long as proxies remember", o.wait)
+	case o.match < 0 || o.match > 100:
+		return wrongUsage("--match %g: use 0 to 100", o.match)
+	case o.running():
+		return nil
+	case o.wait > 0:
+		return wrongUsage("--for is for running proxies, which find the requests themselves")
 	case o.config == "":
 		return wrongUsage("name the migration config with --local-config")
 	case (o.paths == "") == (o.log == ""):
@@ -86,8 +106,6 @@ func (o *compareOptions) check() error {
 		return wrongUsage("the config and the requests cannot both be standard input")
 	case o.rate <= 0 || o.rate > 1000:
 		return wrongUsage("--rate %g: use a number above 0, up to 1000", o.rate)
-	case o.match < 0 || o.match > 100:
-		return wrongUsage("--match %g: use 0 to 100", o.match)
 	}
 	return nil
 }
@@ -100,25 +118,7 @@ func runCompare(cmd *cobra.Command, name string, options compareOptions) error {
 	if err := options.check(); err != nil {
 		return err
 	}
-	table, err := configfile.Load(options.config, cmd.InOrStdin())
-	if err != nil {
-		return err
-	}
-	offline := clicompare.Offline{
-		Table: table, Service: service, Skip: options.skip, Nginx: options.nginx, Scheme: options.scheme,
-		Rate: options.rate, Variants: options.variants, AsOldHost: options.asOldHost,
-	}
-	source, err := openInput(options.paths+options.log, cmd.InOrStdin())
-	if err != nil {
-		return err
-	}
-	defer func() { _ = source.Close() }() // only read
-	if options.log != "" {
-		offline.Log = source
-	} else {
-		offline.Paths = source
-	}
-	result, err := offline.Compare(cmd.Context())
+	result, err := options.compare(cmd, service)
 	if err != nil {
 		return err
 	}
@@ -126,6 +126,49 @@ func runCompare(cmd *cobra.Command, name string, options compareOptions) error {
 		return err
 	}
 	return result.CheckMatch(options.match)
+}
+
+// running tells whether running proxies have what is asked for.
+func (o *compareOptions) running() bool { return o.config == "" && o.paths == "" && o.log == "" }
+
+func (o *compareOptions) compare(cmd *cobra.Command, service migration.Name) (clicompare.Result, error) {
+	if !o.running() {
+		return o.offline(cmd, service)
+	}
+	if cmd.Flags().Changed("http") {
+		proxy, err := o.proxy.proxy()
+		if err != nil {
+			return clicompare.Result{}, err
+		}
+		return clicompare.Running(cmd.Context(), clicompare.OneProxy{Proxy: proxy}, service, o.wait)
+	}
+	in, err := o.cluster.installation("ask one proxy with --http localhost:8080, or compare without any: --local-config and --paths")
+	if err != nil {
+		return clicompare.Result{}, err
+	}
+	return clicompare.Running(cmd.Context(), clicompare.InCluster{Installation: in}, service, o.wait)
+}
+
+func (o *compareOptions) offline(cmd *cobra.Command, service migration.Name) (clicompare.Result, error) {
+	table, err := configfile.Load(o.config, cmd.InOrStdin())
+	if err != nil {
+		return clicompare.Result{}, err
+	}
+	offline := clicompare.Offline{
+		Table: table, Service: service, Skip: o.skip, Nginx: o.nginx, Scheme: o.scheme,
+		Rate: o.rate, Variants: o.variants, AsOldHost: o.asOldHost,
+	}
+	source, err := openInput(o.paths+o.log, cmd.InOrStdin())
+	if err != nil {
+		return clicompare.Result{}, err
+	}
+	defer func() { _ = source.Close() }() // only read
+	if o.log != "" {
+		offline.Log = source
+	} else {
+		offline.Paths = source
+	}
+	return offline.Compare(cmd.Context())
 }
 
 // openInput opens a file, or standard input for "-".

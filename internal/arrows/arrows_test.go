@@ -108,7 +108,7 @@ var table = map[string]Package{
 		Imports: []string{"migration", "internal/atomicfile", "internal/kube", "internal/status", "k8s.io/api"},
 		Tests:   otherTests,
 	},
-	"proxy/sampling": {Imports: []string{"compare", "migration", "nginxgen", "proxy/errorlog"}, Tests: otherTests},
+	"proxy/sampling": {Imports: []string{"compare", "internal/status", "migration", "nginxgen", "proxy/accesslog", "proxy/errorlog", prometheus}, Tests: otherTests},
 	"proxy/resolve":  {Imports: []string{"migration", "golang.org/x/sync"}, Tests: otherTests},
 	"proxy/weights":  {Imports: []string{"migration"}, Tests: otherTests},
 
@@ -211,7 +211,7 @@ var table = map[string]Package{
 		}, kubernetes),
 		Tests: otherTests,
 	},
-	"internal/cli/compare": {Imports: []string{"compare", "migration", "proxy/dataplane", "proxy/sampling"}, Tests: otherTests},
+	"internal/cli/compare": {Imports: []string{"compare", "internal/cli/installation", "internal/cli/oneproxy", "internal/proxyclient", "migration", "proxy/dataplane", "proxy/sampling"}, Tests: otherTests},
 	"internal/cli/report":  {Imports: []string{"journal"}, Tests: otherTests},
 	"internal/cli/explain": {Imports: []string{"migration"}, Tests: otherTests},
 	"internal/cli/render":  {Imports: []string{"internal/listen", "migration", "nginxgen"}, Tests: otherTests},

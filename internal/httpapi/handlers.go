@@ -31,6 +31,9 @@ const indexHistory = `/history  the last six hours of ?service=NAME, as JSON
 const indexPage = `/         a browser gets a page to look at
 `
 
+const indexComparison = `/comparison?service=NAME  in what both sides differ, as JSON; &since=UNIX for a part of the last hour
+`
+
 const indexEvidence = `/evidence what was counted for services with a ramp, as JSON
 `
 

@@ -42,6 +42,9 @@ type Options struct {
 	History func(service string) history.Document
 	// Page serves "/" for browsers, and what is below "/ui/"; nil: there is only text.
 	Page http.Handler
+	// Comparison answers with what was found by asking both sides; nil: there is no
+	// /comparison.
+	Comparison http.Handler
 	// Collectors add to the metrics of the process, the Go runtime and the
 	// status.
 	Collectors []prometheus.Collector
@@ -76,6 +79,10 @@ func New(options Options) (*Server, error) {
 	if options.History != nil {
 		mux.Handle("/history", historyHandler(options.History))
 		listed += indexHistory
+	}
+	if options.Comparison != nil {
+		mux.Handle("/comparison", options.Comparison)
+		listed += indexComparison
 	}
 	if options.Page != nil {
 		mux.Handle("/ui/", options.Page)

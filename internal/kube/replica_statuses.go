@@ -80,6 +80,22 @@ func FetchHistories(ctx context.Context, endpoints []Endpoint, get StatusGetter)
 	return replicas
 }
 
+// Document is a document of one replica as it was sent.
+type Document struct {
+	Endpoint
+	Text []byte
+	Err  error // why there is no Text
+}
+
+// FetchDocuments is FetchStatuses for another document.
+func FetchDocuments(ctx context.Context, endpoints []Endpoint, get StatusGetter) []Document {
+	documents := make([]Document, len(endpoints))
+	for i, answer := range fetchAll(ctx, endpoints, get) {
+		documents[i] = Document{endpoints[i], answer.text, answer.err}
+	}
+	return documents
+}
+
 // answer is the document of one replica, or why there is none.
 type answer struct {
 	text []byte
@@ -163,15 +179,16 @@ func takesConnections(ctx context.Context, endpoint Endpoint) bool {
 // ThroughAPIServer gets the status through the API server (pods/proxy), with
 // the rights of the client. It is for programs that cannot reach pods.
 func ThroughAPIServer(client kubernetes.Interface, namespace string) StatusGetter {
-	return throughAPIServer(client, namespace, proxyclient.StatusPath, nil)
+	return DocumentThroughAPIServer(client, namespace, proxyclient.StatusPath, nil)
 }
 
 // HistoryThroughAPIServer is ThroughAPIServer for FetchHistories.
 func HistoryThroughAPIServer(client kubernetes.Interface, namespace, service string) StatusGetter {
-	return throughAPIServer(client, namespace, proxyclient.HistoryPath, map[string]string{"service": service})
+	return DocumentThroughAPIServer(client, namespace, proxyclient.HistoryPath, map[string]string{"service": service})
 }
 
-func throughAPIServer(client kubernetes.Interface, namespace, path string, query map[string]string) StatusGetter {
+// DocumentThroughAPIServer is ThroughAPIServer for the document of a path, with a query.
+func DocumentThroughAPIServer(client kubernetes.Interface, namespace, path string, query map[string]string) StatusGetter {
 	return func(ctx context.Context, endpoint Endpoint) ([]byte, error) {
 		port := strconv.Itoa(int(endpoint.Address.Port()))
 		return client.CoreV1().Pods(namespace).ProxyGet("http", endpoint.Pod, port, path, query).DoRaw(ctx)

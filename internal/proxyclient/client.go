@@ -31,6 +31,7 @@ import (
 const (
 	StatusPath      = "/status"       // everything
 	BriefStatusPath = "/status?brief" // what tells the health of the replica: no requests and latencies
+	ComparisonPath  = "/comparison"   // in what both sides of a service differ; with a query
 	EvidencePath    = "/evidence"     // what was counted for services with a ramp
 	HistoryPath     = "/history"      // the last hours of ?service=NAME
 )

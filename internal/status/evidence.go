@@ -99,6 +99,8 @@ type ServiceEvidence struct {
 	New   EvidenceSide `json:"new"`
 	// OldLatency counts old's answers of the last ten minutes by LatencyBin.
 	OldLatency []uint64 `json:"old_latency,omitempty"`
+	// Comparison is nil unless the config says compare.continuous.
+	Comparison *Comparison `json:"comparison,omitempty"`
 	// Buckets are those of the users of user_hash; nil for other strategies.
 	Buckets *EvidenceBuckets `json:"buckets,omitempty"`
 }

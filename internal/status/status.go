@@ -125,10 +125,27 @@ type Service struct {
 	ServerErrors uint64 `json:"server_errors"`
 	// Split counts the requests that the percentage decided, since it last changed.
 	Split Split `json:"split"`
+	// Comparison is what this replica found by asking both sides; nil unless the config
+	// says compare.continuous.
+	Comparison *Comparison `json:"comparison,omitempty"`
 	// Old is the state of the old backend.
 	Old Side `json:"old"`
 	// New is the state of the new backend.
 	New Side `json:"new"`
+}
+
+// Comparison is how alike both sides answered in the last hour.
+type Comparison struct {
+	// Samples is how many requests both sides were asked.
+	Samples int `json:"samples"`
+	// Same is the percentage of the requests on which they answer alike; nil without a sample.
+	Same *float64 `json:"same_percent"`
+	// Covered is the percentage of the requests whose route has a sample.
+	Covered float64 `json:"covered_percent"`
+	// Findings are the differences, the most frequent first, at most five.
+	Findings []string `json:"findings,omitempty"`
+	// Paused is why nothing is asked at the moment; "" if that is not so.
+	Paused string `json:"paused,omitempty"`
 }
 
 // Ramp is what limits the share of a service with a ramp.

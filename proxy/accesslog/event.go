@@ -20,8 +20,8 @@ const ReasonOther migration.Code = "other"
 type Event struct {
 	Service   []byte // empty when the request belongs to no service (400, 404, 421), or nginx did not choose one (413)
 	RequestID []byte
-	// Host and Target are what the client sent, as nginx escapes them.
-	Host, Target []byte
+	// Method, Host and Target are what the client sent, as nginx escapes them.
+	Method, Host, Target []byte
 
 	Status   int            // of the answer that the client got
 	Answered migration.Side // the side that gave it; "" when no side was asked, as by a hit of the cache

@@ -51,7 +51,7 @@ func Parse(line []byte) (Event, error) {
 	if err != nil {
 		return event, err
 	}
-	event.Target = targetOf(request)
+	event.Method, event.Target = readRequest(request)
 	event.Logged = loggedAt(line)
 	if event.Status, rest, err = statusAndBytes(rest); err != nil {
 		return event, err
@@ -87,11 +87,11 @@ func cutRequest(line []byte) (request, rest []byte, err error) {
 	return line[opening+1 : opening+1+closing], line[opening+1+closing+1:], nil
 }
 
-// targetOf gives "/api" of "GET /api HTTP/1.1".
-func targetOf(request []byte) []byte {
-	_, rest, _ := bytes.Cut(request, []byte(" "))
-	target, _, _ := bytes.Cut(rest, []byte(" "))
-	return target
+// readRequest gives "GET" and "/api" of "GET /api HTTP/1.1".
+func readRequest(request []byte) (method, target []byte) {
+	method, rest, _ := bytes.Cut(request, []byte(" "))
+	target, _, _ = bytes.Cut(rest, []byte(" "))
+	return method, target
 }
 
 // statusAndBytes reads ` 200 12 ` and gives the rest of the line.

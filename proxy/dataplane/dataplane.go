@@ -25,6 +25,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/proxy/localjournal"
 	"github.com/migration-proxy/migration-proxy/proxy/localramp"
 	"github.com/migration-proxy/migration-proxy/proxy/positions"
+	"github.com/migration-proxy/migration-proxy/proxy/sampling"
 )
 
 // forwardChunks is how many chunks of the access log, 256 KB each, may wait
@@ -42,6 +43,8 @@ type dataPlane struct {
 	counters  *accesslog.Counters
 	cache     *cacheroom.Guard
 	positions *positions.Follower
+	sampler   *sampling.Sampler
+	asker     *sampling.Asker
 	ramps     *localramp.Ramps     // nil: positions come from a source
 	journal   *localjournal.Writer // with ramps
 	history   *history.Store
@@ -57,6 +60,8 @@ func newDataPlane(ctx context.Context, options Options) (*dataPlane, error) {
 		options: options, log: options.Log, counters: accesslog.NewCounters(time.Now()), history: history.New(time.Now()),
 		cache: &cacheroom.Guard{RuntimeDir: options.RuntimeDir, Room: nginxgen.CacheRoom, Log: options.Log},
 	}
+	p.asker = &sampling.Asker{Dir: options.RuntimeDir, Scheme: "https", Errors: &sampling.Errors{}}
+	p.sampler = sampling.NewSampler(p.asker)
 	for _, step := range []func(context.Context) error{
 		p.checkRuntimeDir,
 		p.describeMachine,
@@ -158,7 +163,7 @@ func (p *dataPlane) loadPositions(context.Context) error {
 	if p.options.Positions == nil {
 		p.journal = localjournal.New(p.options.RuntimeDir, p.agent.Table, p.status, p.log)
 		p.ramps = localramp.New(localramp.Options{
-			Agent: p.agent, Counters: p.counters, Positions: p.positions, Journal: p.journal,
+			Agent: p.agent, Counters: rampCounters{p.counters, p}, Positions: p.positions, Journal: p.journal,
 			RuntimeDir: p.options.RuntimeDir, Interval: p.options.Ramps, Log: p.log,
 		})
 	}
@@ -176,7 +181,7 @@ func (p *dataPlane) prepareSync(context.Context) error {
 func (p *dataPlane) listenHTTP(context.Context) (err error) {
 	p.server, err = httpapi.New(httpapi.Options{
 		Alive: p.agent.Alive, Ready: p.ready, Status: p.status, Brief: p.briefStatus, Evidence: p.evidence, History: p.history.Document, Page: p.page(),
-		Collectors: []prometheus.Collector{p.counters, p.breaker}, Log: p.log,
+		Comparison: p.sampler, Collectors: []prometheus.Collector{p.counters, p.breaker, p.sampler}, Log: p.log,
 	})
 	if err != nil {
 		return err

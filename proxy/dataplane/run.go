@@ -13,6 +13,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/proxy/cacheroom"
 	"github.com/migration-proxy/migration-proxy/proxy/drills"
 	"github.com/migration-proxy/migration-proxy/proxy/positions"
+	"github.com/migration-proxy/migration-proxy/proxy/sampling"
 )
 
 // retryPause is the time before a part that failed begins again.
@@ -27,7 +28,7 @@ func (p *dataPlane) run(ctx context.Context) error {
 	defer end()
 	group.Go(func() error {
 		defer end()
-		return p.agent.Run(running, agentObserver{p.breaker, p.counters, p.cache, p.positions})
+		return p.agent.Run(running, agentObserver{p.breaker, p.counters, p.cache, p.positions, p.sampler, p.asker.Errors})
 	})
 	group.Go(func() error { return p.server.Run(lasting, p.listener) })
 	group.Go(func() error { p.readAccessLog(lasting); return nil })
@@ -40,6 +41,7 @@ func (p *dataPlane) run(ctx context.Context) error {
 	group.Go(func() error { return p.receiveFailures(running) })
 	group.Go(func() error { p.serveOperator(running); return nil })
 	group.Go(func() error { p.guardCache(running); return nil })
+	group.Go(func() error { p.compareSides(running); return nil })
 	group.Go(func() error { p.recordHistory(running); return nil })
 	return group.Wait()
 }
@@ -51,6 +53,8 @@ type agentObserver struct {
 	cache    *cacheroom.Guard
 
 	positions *positions.Follower
+	sampler   *sampling.Sampler
+	compared  *sampling.Errors
 }
 
 // ConfigApplied implements proxy.Observer.
@@ -58,6 +62,7 @@ func (o agentObserver) ConfigApplied(table *migration.Table) {
 	o.counters.SetRoutes(table, time.Now())
 	o.positions.SetTable(table)
 	o.breaker.SetTable(table, time.Now())
+	o.sampler.SetTable(table)
 	o.cache.SetUsed(table.Global().CacheBytes > 0)
 }
 
@@ -67,7 +72,11 @@ func (o agentObserver) ShareApplied(service migration.Name, share migration.Shar
 }
 
 // NginxLogged implements proxy.Observer.
-func (o agentObserver) NginxLogged(line string) { o.breaker.ObserveErrorLog(line, time.Now()) }
+func (o agentObserver) NginxLogged(line string) {
+	now := time.Now()
+	o.breaker.ObserveErrorLog(line, now)
+	o.compared.Observe(line, now)
+}
 
 // awaitRuntimeDir waits until the agent has the runtime directory for itself.
 // It reports false when ctx ends first: the agent has failed, and reports why.
@@ -89,7 +98,7 @@ func (p *dataPlane) readAccessLog(ctx context.Context) {
 	if p.forwarder != nil {
 		defer p.startForwarder(ctx)()
 	}
-	intake := &accesslog.Intake{Counters: p.counters, Forwarder: p.forwarder, Observer: p.breaker, Log: p.log}
+	intake := &accesslog.Intake{Counters: p.counters, Forwarder: p.forwarder, Observer: requestObservers{p.breaker, p.sampler}, Log: p.log}
 	tail := &accesslog.Tail{
 		Path: p.runtimeFile("access.log"), AtEnd: true,
 		Nginx: p.agent, Consumer: intake, Log: p.log,

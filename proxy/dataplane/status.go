@@ -7,12 +7,17 @@ import (
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/migration"
 )
 
 // status is the document of /status.
 func (p *dataPlane) status() status.Status {
 	document := p.briefStatus()
 	p.counters.Fill(document.Services, document.Now)
+	for i := range document.Services {
+		row := &document.Services[i]
+		row.Comparison = p.sampler.Comparison(migration.Name(row.Name), document.Now)
+	}
 	return document
 }
 
@@ -27,7 +32,9 @@ func (p *dataPlane) briefStatus() status.Status {
 }
 
 // evidence is the document of /evidence.
-func (p *dataPlane) evidence() status.Evidence { return p.counters.Evidence(time.Now()) }
+func (p *dataPlane) evidence() status.Evidence {
+	return p.withComparison(p.counters.Evidence(time.Now()))
+}
 
 // positionsProblem is an error for a moment after the start, while the service would get
 // 0 % because nobody has said how far its ramp is.

@@ -126,7 +126,7 @@ func (r *Ramps) step(w *world, s *migration.Service) result {
 	sample.Slot = r.meter.Slot(s.Name)
 	sample.Slot.Timed = known.SlowOld > 0
 	sample.Unserved = r.meter.Unserved(s.Name, s.ShareAt(before.Position), w.now)
-	sample.Gates = r.checks.Gates(s.Ramp)
+	sample.Gates = append(r.checks.Gates(s.Ramp), r.meter.Parity(s)...)
 	after, decision := ramp.Step(ramp.ConfigOf(w.table, s), before, sample, w.now)
 	return result{after, decision, r.meter.Position(s, after.Position, known)}
 }

@@ -3,7 +3,7 @@
 //
 // Takes:
 //   - the runtime directory of an nginx with the sockets of a comparison
-//   - requests that clients have sent
+//   - requests that clients have sent; a Sampler finds them in the access log
 //
 // Gives:
 //   - a compare.Sample with its verdict

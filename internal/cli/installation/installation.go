@@ -146,6 +146,7 @@ func (i *Installation) Histories(ctx context.Context, service string) ([]kube.Re
 	return kube.FetchHistories(ctx, endpoints, kube.HistoryThroughAPIServer(i, i.Namespace, service)), nil
 }
 
+// endpoints are those of all replicas.
 func (i *Installation) endpoints(ctx context.Context) ([]kube.Endpoint, error) {
 	list, err := i.DiscoveryV1().EndpointSlices(i.Namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: discoveryv1.LabelServiceName + "=" + names.ProxyService,
@@ -154,6 +155,24 @@ func (i *Installation) endpoints(ctx context.Context) ([]kube.Endpoint, error) {
 		return nil, Right{"list", EndpointSlices, i.Namespace}.Explain(err)
 	}
 	return kube.Endpoints(list.Items), nil
+}
+
+// Documents reads another document of every replica, as Replicas does the status.
+func (i *Installation) Documents(ctx context.Context, path string, query map[string]string) ([]kube.Document, error) {
+	endpoints, err := i.endpoints(ctx)
+	if err != nil {
+		return nil, err
+	}
+	documents := kube.FetchDocuments(ctx, endpoints, kube.DocumentThroughAPIServer(i, i.Namespace, path, query))
+	for at, document := range documents {
+		switch {
+		case apierrors.IsForbidden(document.Err):
+			return nil, Right{"get", "pods/proxy", i.Namespace}.Explain(document.Err)
+		case document.Err != nil && ctx.Err() == nil:
+			documents[at].Err = explainSilence(document.Err)
+		}
+	}
+	return documents, nil
 }
 
 // explainSilence adds to the error of a replica that gave no answer through the API

@@ -47,6 +47,13 @@ func New(address string) (Proxy, error) {
 // Address is the host:port that requests go to.
 func (p Proxy) Address() string { return p.address }
 
+// Document reads another document.
+func (p Proxy) Document(ctx context.Context, path string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	return p.client.Get(ctx, p.address, path)
+}
+
 // Status reads the status, as a document and as it was sent.
 func (p Proxy) Status(ctx context.Context) (status.Status, []byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
