@@ -33,7 +33,7 @@ demo: build need-nginx ## Watch a migration on this machine: two backends, nginx
 	$(BINARY) demo
 
 demo-cluster: need-go need-nginx need-namespaces ## Watch a migration in a cluster: real control plane, pods as processes, kubectl, Helm
-	@echo "make demo-cluster: scan, opt in, a few percent, a drill, new dies, all of it, finish, uninstall; about 75 s"
+	@echo "make demo-cluster: scan, opt in, a few percent, a drill, new dies, all of it, finish, uninstall; about 90 s"
 	@echo "make demo-cluster: the first time the control plane is built too, about 19 minutes more"
 	@$(MAKE) --no-print-directory controlplane
 	@mkdir -p bin/e2e
