@@ -70,11 +70,11 @@ func (w *world) target(url string) migration.NotifyTarget {
 	return migration.NotifyTarget{URLFile: file, Format: migration.NotifyJSON, On: []string{"fell_back", "recovered"}}
 }
 
-func (w *world) counted(to migration.NotifyTarget, result string) float64 {
-	return testutil.ToFloat64(w.options.Results.WithLabelValues(to.URLFile, result))
+func (w *world) counted(to migration.NotifyTarget, result string) int {
+	return int(testutil.ToFloat64(w.options.Results.WithLabelValues(to.URLFile, result)))
 }
 
-func (w *world) waitFor(to migration.NotifyTarget, result string, count float64) {
+func (w *world) waitFor(to migration.NotifyTarget, result string, count int) {
 	w.Helper()
 	require.Eventually(w, func() bool { return w.counted(to, result) == count }, 10*time.Second, time.Millisecond, "%s of %s", result, w.log.String())
 }
@@ -228,13 +228,13 @@ func TestNobodyWaits(t *testing.T) {
 	w.waitFor(well, sent, 1)
 	for id := range uint64(105) {
 		w.Send(fellBack(id + 2))
-		w.waitFor(well, sent, float64(id+2))
+		w.waitFor(well, sent, int(id)+2)
 	}
-	require.EqualValues(t, 5, w.counted(stuck, dropped))
+	require.Equal(t, 5, w.counted(stuck, dropped))
 	w.Close()
 	close(release)
-	require.EqualValues(t, 1, w.counted(stuck, failed), "the one that was on its way")
-	require.EqualValues(t, 105, w.counted(stuck, dropped))
+	require.Equal(t, 1, w.counted(stuck, failed), "the one that was on its way")
+	require.Equal(t, 105, w.counted(stuck, dropped))
 }
 
 // TestCloseSendsWhatIsQueued: the process ends in an orderly way.

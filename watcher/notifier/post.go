@@ -35,10 +35,8 @@ func (r *refusal) Error() string { return r.text }
 // newClient makes a client that follows no redirect, and keeps no connection: one that
 // the other side closes in the meantime leaves open whether an entry was taken.
 func newClient(timeout time.Duration) *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone() // with the proxies of the environment
-	transport.DisableKeepAlives = true
 	return &http.Client{
-		Transport: transport, Timeout: timeout,
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}, Timeout: timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
