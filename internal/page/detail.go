@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/migration-proxy/migration-proxy/internal/rampview"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
 // detailView is what the templates show of one service.
@@ -17,6 +18,7 @@ type detailView struct {
 	Shares  []replicaLine
 	Journal []journalLine
 	Events  []eventLine
+	Compare []string // how alike both sides answer
 	Detail
 }
 
@@ -29,7 +31,7 @@ type journalLine struct{ At, Text string }
 type eventLine struct{ At, Object, Reason, Text string }
 
 func newDetailView(w *World, s *Service, d Detail) *detailView {
-	v := &detailView{Row: w.row(s, w.At), Facts: facts(w, s), Detail: d, Charts: charts(d.History, w.At), Note: d.History.Note}
+	v := &detailView{Row: w.row(s, w.At), Facts: facts(w, s), Detail: d, Charts: charts(d.History, w.At), Note: d.History.Note, Compare: compareLines(s)}
 	if len(d.History.Points) > 0 {
 		v.Since = moment(d.History.Points[0].At)
 	}
@@ -46,6 +48,36 @@ func newDetailView(w *World, s *Service, d Detail) *detailView {
 		v.Events = append(v.Events, eventLine{moment(e.At), e.Object, e.Reason, e.Text})
 	}
 	return v
+}
+
+// compareLines says what each replica found by asking both sides the same.
+func compareLines(s *Service) []string {
+	if len(s.Replicas) == 0 {
+		return linesOf("", s.Comparison)
+	}
+	var all []string
+	for _, r := range s.Replicas {
+		all = append(all, linesOf(r.Pod+": ", r.Comparison)...)
+	}
+	return all
+}
+
+func linesOf(who string, c *status.Comparison) []string {
+	if c == nil {
+		return nil
+	}
+	summary := fmt.Sprintf("%s%d requests asked of both sides in the last hour", who, c.Samples)
+	if c.Same != nil {
+		summary += fmt.Sprintf(", %s %% answered alike; they stand for %s %% of the traffic", number(*c.Same), number(c.Covered))
+	}
+	lines := []string{summary}
+	if c.Paused != "" {
+		lines = append(lines, who+"paused: "+c.Paused)
+	}
+	for _, finding := range c.Findings {
+		lines = append(lines, who+finding)
+	}
+	return lines
 }
 
 // facts are what the row has no room for.

@@ -78,13 +78,15 @@ func TestHostileTexts(t *testing.T) {
 	const evil = `"><script>alert(1)</script><img src=x onerror=alert(1)>' javascript:alert(1) {{.}}`
 	s := service(evil)
 	s.PathPrefix, s.Reason, s.New.Unresolved, s.Phase, s.Old.Addresses = evil, evil, evil, status.Phase(evil), []string{evil}
-	s.Replicas = []page.ReplicaShare{{Pod: evil, Phase: status.Phase(evil), Reason: evil}}
+	s.Replicas = []page.ReplicaShare{{
+		Pod: evil, Phase: status.Phase(evil), Reason: evil, Comparison: &status.Comparison{Findings: []string{evil}, Paused: evil},
+	}}
 	w := world(s)
 	w.Place, w.Headline, w.Notes, w.Problems = evil, evil, []string{evil}, []status.Problem{{Service: evil, Text: evil, Person: true}}
 	w.Replicas = []page.Replica{{evil, evil, evil, evil, evil, evil}}
 	d := page.Detail{
 		Journal: []journal.Entry{{What: evil, By: evil, Why: evil}}, JournalNote: evil, Ingresses: []page.Ingress{{evil, evil, evil}}, IngressesNote: evil,
-		Events: []page.Event{{noon, evil, evil, evil}}, EventsNote: evil, Findings: []string{evil}, FindingsNote: evil, HistoryNote: evil,
+		Events: []page.Event{{noon, evil, evil, evil}}, EventsNote: evil, HistoryNote: evil,
 		History: history.Document{Note: evil},
 	}
 	form := page.Form{Service: evil, Host: evil, Path: evil, Headers: evil, Cookies: evil, IP: evil}
@@ -175,16 +177,19 @@ func TestTableWithoutScript(t *testing.T) {
 
 func TestDetail(t *testing.T) {
 	t.Parallel()
-	w := world(service("shop"))
+	shop := service("shop")
+	shop.Comparison = &status.Comparison{Samples: 120, Same: new(99.2), Covered: 98, Findings: []string{"GET /a: status 200 and 404"}}
+	w := world(shop)
 	h := history.Document{Points: []history.Point{
 		{At: noon.Add(-3 * time.Minute), Share: 10, Observed: new(9.0), Old: history.Side{Rate: 5, Failed: 0.02}, New: history.Side{Rate: 1, Failed: 0.5}},
 		{At: noon.Add(-time.Minute), Share: 25, Old: history.Side{Rate: 10}},
 	}}
-	u, err := page.DetailUpdate(&w, "shop", page.Detail{History: h, JournalNote: "no journal here", Findings: []string{"GET /a: status 200 and 404"}})
+	u, err := page.DetailUpdate(&w, "shop", page.Detail{History: h, JournalNote: "no journal here"})
 	require.NoError(t, err)
 	require.Nil(t, u.Rows)
 	for _, want := range []string{
-		"992 of 4000 requests went to new", "no journal here", "GET /a: status 200 and 404", "25 % of 100 %",
+		"992 of 4000 requests went to new", "no journal here", "<li>GET /a: status 200 and 404<", "25 % of 100 %",
+		"120 requests asked of both sides in the last hour, 99.2 % answered alike; they stand for 98 % of the traffic",
 		"Share of new over six hours: wanted from 10.0\u00a0% to 25.0\u00a0%, at the end 25.0\u00a0%; observed from 9.0\u00a0% to 9.0\u00a0%, at the end 9.0\u00a0%",
 		"Failed over six hours: old from 0.0\u00a0% to 2.0\u00a0%, at the end 0.0\u00a0%; new from 50.0\u00a0% to 50.0\u00a0%",
 		`d="M357 54.0h.5M359 45.0h.5"`, // two dots: a minute is missing between them

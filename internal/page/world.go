@@ -36,6 +36,8 @@ type ReplicaShare struct {
 	Requests uint64   // that Observed is about
 	Phase    status.Phase
 	Reason   string
+	// Comparison is nil unless the config says compare.continuous.
+	Comparison *status.Comparison
 }
 
 // Replica is one replica.
@@ -52,8 +54,6 @@ type Detail struct {
 	IngressesNote string
 	Events        []Event // the newest first
 	EventsNote    string
-	Findings      []string // differences between the answers of old and new
-	FindingsNote  string
 }
 
 // Ingress is one Ingress with the service's host.

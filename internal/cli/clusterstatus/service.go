@@ -30,6 +30,8 @@ type ReplicaShare struct {
 	Requests uint64       `json:"observed_requests"` // that Observed is about
 	Phase    status.Phase `json:"phase"`
 	Reason   string       `json:"reason,omitempty"`
+	// Comparison is nil unless the config says compare.continuous.
+	Comparison *status.Comparison `json:"comparison,omitempty"`
 }
 
 // Services gives a row for each service of the table (which may be nil) and for
@@ -85,7 +87,7 @@ func desired(s migration.Service) status.Service {
 
 // add adds the row of one replica. The service gets the worst phase.
 func (s *Service) add(pod string, own status.Service) {
-	s.Replicas = append(s.Replicas, ReplicaShare{pod, own.Share, own.Observed, own.ObservedRequests, own.Phase, own.Reason})
+	s.Replicas = append(s.Replicas, ReplicaShare{pod, own.Share, own.Observed, own.ObservedRequests, own.Phase, own.Reason, own.Comparison})
 	s.setRamp(own)
 	s.Observed = mean(s.Observed, float64(s.ObservedRequests), own.Observed, float64(own.ObservedRequests))
 	s.ObservedRequests += own.ObservedRequests
