@@ -324,9 +324,9 @@ func TestOneAgentPerDirectory(t *testing.T) {
 func TestTheRuntimeDirectoryMustFitASocket(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	for _, dir := range []string{"relative", "/" + strings.Repeat("x", 93)} {
+	for _, dir := range []string{"relative", "/" + strings.Repeat("x", 90)} {
 		r.params.RuntimeDir = dir
 		_, err := New(t.Context(), options(r.params))
-		require.ErrorContains(t, err, "at most 92 bytes")
+		require.ErrorContains(t, err, "at most 90 bytes")
 	}
 }

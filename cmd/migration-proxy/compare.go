@@ -41,9 +41,9 @@ Without --paths and --from-log it prints what the running proxies have found, of
 a service with compare: {continuous: true}: in the last hour, or with --for in
 that time from now on. With --http it asks one proxy.
 
-With --local-config an nginx of this command's own asks, with the config and without ports, so that
-both sides get what they get from the proxy: Host, TLS, timeouts, headers and
-translation. Run it where the backends of the config can be reached.`,
+With --local-config an nginx of this command's own asks, with the config and
+without ports, so that both sides get what they get from the proxy: Host, TLS,
+timeouts, headers and translation. Run it where the backends can be reached.`,
 		Example: `  migration-proxy compare shop --for 10m --match 99.5
   migration-proxy compare shop --local-config migration.yaml --paths paths.txt
   migration-proxy compare shop --local-config migration.yaml --from-log access.log --match 99.5

@@ -15,7 +15,7 @@ func newUI() *cobra.Command {
 	var options ui.Options
 	cmd := &cobra.Command{
 		Use:   "ui",
-		Short: "Serve a page for a browser on this machine: what is served, and how both sides do",
+		Short: "Show what is served, and how both sides do, in a browser",
 		Long: `Serve a page for a browser on this machine: what is served and how both sides
 do, what needs a person, six hours of history, the journal, and why a request
 goes where it goes. It is live, and changes nothing.

@@ -66,7 +66,7 @@ func TestParseCannotBeForged(t *testing.T) {
 		line := fmt.Appendf(nil, format, nginxEscape(user), nginxEscape(request), nginxEscape(host))
 		event, err := Parse(line)
 		require.NoError(t, err)
-		event.Host, event.Target = plain.Host, plain.Target // they are what the client sent
+		event.Method, event.Host, event.Target = plain.Method, plain.Host, plain.Target // what the client sent
 		require.Equal(t, plain, event)
 	})
 }

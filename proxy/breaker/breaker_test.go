@@ -383,10 +383,9 @@ func TestBrokenAnswersWaitForTheirRequestsWithARatio(t *testing.T) {
 
 func TestEvidenceHasTheTLSError(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir, refused := t.TempDir(), event("api", 502)
 	b := newBreaker(dir)
 	b.setTable(t, serviceRow("api", nil))
-	refused := event("api", 502)
 	refused.New.Connected, refused.New.Replied = false, false
 	for range 3 {
 		b.ObserveFailure(refused, noon)
