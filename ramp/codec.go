@@ -1,11 +1,16 @@
 package ramp
 
 import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/migration-proxy/migration-proxy/migration"
 )
@@ -55,10 +60,43 @@ func EncodeStates[Name ~string](states map[Name]State) (string, error) {
 		encoded[name] = text
 	}
 	text, err := json.Marshal(encoded)
+	if err == nil && len(text) > maxPlain {
+		text, err = compress(text)
+	}
 	if err != nil {
 		return "", fmt.Errorf("encode the states of the ramps: %w", err)
 	}
 	return string(text), nil
+}
+
+// A ConfigMap has room for 1 MiB, and a state has 1.2 KB. Up to maxPlain people can read
+// the text; a larger one is compressed to a third. maxStates bounds what is read back.
+const (
+	maxPlain   = 256 << 10
+	maxStates  = 64 << 20
+	gzipPrefix = "gzip:" // base64 follows
+)
+
+func compress(text []byte) ([]byte, error) {
+	var packed bytes.Buffer
+	writer := gzip.NewWriter(&packed)
+	_, err := writer.Write(text)
+	if err := errors.Join(err, writer.Close()); err != nil {
+		return nil, err
+	}
+	return base64.StdEncoding.AppendEncode([]byte(gzipPrefix), packed.Bytes()), nil
+}
+
+func decompress(text string) ([]byte, error) {
+	packed, isPacked := strings.CutPrefix(text, gzipPrefix)
+	if !isPacked {
+		return []byte(text), nil
+	}
+	reader, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, strings.NewReader(packed)))
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(reader, maxStates))
 }
 
 // DecodeStates reads the states of several services, an object of what EncodeState
@@ -68,8 +106,12 @@ func DecodeStates[Name ~string](text string) (map[Name]State, error) {
 	if text == "" {
 		return states, nil
 	}
+	plain, err := decompress(text)
+	if err != nil {
+		return states, fmt.Errorf("decode the states of the ramps: %w", err)
+	}
 	var encoded map[Name]json.RawMessage
-	if err := json.Unmarshal([]byte(text), &encoded); err != nil {
+	if err := json.Unmarshal(plain, &encoded); err != nil {
 		return states, fmt.Errorf("decode the states of the ramps: %w", err)
 	}
 	var failed []error
