@@ -6,6 +6,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/migration-proxy/migration-proxy/internal/cli/explain"
+	"github.com/migration-proxy/migration-proxy/internal/cli/ramps"
+	"github.com/migration-proxy/migration-proxy/migration"
 )
 
 type explainOptions struct {
@@ -20,8 +22,8 @@ func newExplain() *cobra.Command {
 		Use:   "explain [FILE] --host HOST",
 		Short: "Say which side would get a request, and why",
 		Long: `Say which side would get a request, and why. This is the decision that nginx
-takes, computed from FILE, or without FILE from the cluster's ConfigMap. The
-command sends no request and asks no proxy.
+takes, computed from FILE, or without FILE from the cluster's ConfigMap and the
+positions of its ramps. The command sends no request and asks no proxy.
 
 A request that belongs to no service is explained too: it gets 400, 404 or 421.
 The exit code is 0 then as well.`,
@@ -59,6 +61,25 @@ func (o *explainOptions) completeHost(cmd *cobra.Command, args []string, _ strin
 	return hosts(cmd, args, o.cluster), noFiles
 }
 
+// tableInForce is the table with the shares that ramps have reached. Those of a FILE
+// are not known, and not to everybody those of the cluster.
+func (o *clusterOptions) tableInForce(cmd *cobra.Command, args []string) (*migration.Table, error) {
+	table, err := o.table(cmd.Context(), args, cmd.InOrStdin())
+	if err != nil || len(args) > 0 {
+		return table, err
+	}
+	in, err := o.installation("name a FILE")
+	if err != nil {
+		return nil, err
+	}
+	inForce, err := ramps.InCluster{Installation: in}.InForce(cmd.Context(), table)
+	if err != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "the positions of ramps are not counted, only the percentages: %v\n", err)
+		return table, nil
+	}
+	return inForce, nil
+}
+
 func runExplain(cmd *cobra.Command, args []string, options explainOptions) error {
 	if err := oneOf("output", options.output, "text", "json"); err != nil {
 		return err
@@ -67,7 +88,7 @@ func runExplain(cmd *cobra.Command, args []string, options explainOptions) error
 	if err != nil {
 		return usageError{err}
 	}
-	table, err := options.cluster.table(cmd.Context(), args, cmd.InOrStdin())
+	table, err := options.cluster.tableInForce(cmd, args)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -47,16 +48,14 @@ func (l *leader) step(ctx context.Context) error {
 		sample.Command = &ramp.Command{ID: c.ID, Verb: ramp.Verb(c.Verb), Position: migration.Share(c.Share*100 + 0.5), By: c.By, Reason: c.Reason}
 	}
 	after, _ := ramp.Step(l.config, l.state, sample, time.Now())
-	text, err := ramp.EncodeState(after)
+	machine, err := ramp.EncodeStates(map[string]ramp.State{"shop": after})
 	if err != nil {
 		return err
 	}
-	machine, err := json.Marshal(map[string]json.RawMessage{"shop": text})
-	if err != nil {
-		return err
-	}
+	positions := fmt.Sprintf(`{"services": {"shop": {"share_percent": %g}}}`, after.Position.Percent())
 	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]string{"resourceVersion": found.ResourceVersion}, "data": map[string]string{status.MachineKey: string(machine)},
+		"metadata": map[string]string{"resourceVersion": found.ResourceVersion},
+		"data":     map[string]string{status.MachineKey: machine, status.PositionsKey: positions},
 	})
 	if err != nil {
 		return err
@@ -109,6 +108,9 @@ func TestRampCommands(t *testing.T) {
 	runLeader(t, s)
 	output, err = s.try("wait", "shop", "--for", "step=1", "--timeout", "20s")
 	require.NoError(t, err, output)
+	output, err = s.try("explain", "--host", "shop.example.com", "-o", "json")
+	require.NoError(t, err, output)
+	require.Contains(t, output, `"share_percent": 1`, "the position, not the percentage")
 	output, err = s.try("ramp", "shop", "hold", "--reason", "sale")
 	require.NoError(t, err, output)
 	require.Regexp(t, `hold by \S+: shop at 1% \(of 50%\), waiting: held: by \S+: sale`, output)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -47,6 +48,31 @@ func (c InCluster) Rows(ctx context.Context, table *migration.Table) ([]rampview
 		return nil, err
 	}
 	return rampview.Rows(table, data, time.Now())
+}
+
+// InForce is the table with the shares that ramps have reached: what the replicas serve.
+// Without a ramp nothing is read.
+func (c InCluster) InForce(ctx context.Context, table *migration.Table) (*migration.Table, error) {
+	services := table.Services()
+	if !slices.ContainsFunc(services, func(s migration.Service) bool { return s.Ramp != nil }) {
+		return table, nil
+	}
+	data, err := c.data(ctx)
+	if err != nil {
+		return nil, err
+	}
+	positions, err := status.ParsePositions(data)
+	if err != nil {
+		return nil, fmt.Errorf("ConfigMap %s/%s: %w", c.Namespace, names.RampMap, err)
+	}
+	for i := range services {
+		if services[i].Ramp == nil {
+			continue
+		}
+		position := migration.ShareOf(positions.Services[string(services[i].Name)].Share)
+		table = table.WithShare(services[i].Name, services[i].ShareAt(position))
+	}
+	return table, nil
 }
 
 func (c InCluster) data(ctx context.Context) (map[string]string, error) {
