@@ -33,7 +33,7 @@ func (d *draft) mainContext() directives {
 }
 
 // httpDefaults gives the directives that make nginx transparent: it drops,
-// shortens, buffers and adds nothing except what docs/architecture.md names.
+// shortens, buffers and adds nothing except what docs/controllers.md lists.
 func (d *draft) httpDefaults() directives {
 	services := len(d.table.Services())
 	lines := directives{
