@@ -187,7 +187,22 @@ func (k Known) services(s State) ([]Entry, map[string]KnownService) {
 
 // service gives the changes of one service.
 func (k Known) service(service *migration.Service, s State) ([]Entry, KnownService) {
-	name, after := string(service.Name), knownService(service)
+	name := string(service.Name)
+	before, existed := k.Services[name]
+	entries, after := []Entry(nil), before
+	if !existed || k.table != s.Table { // the same table has the same settings
+		after = knownService(service)
+		entries = k.configured(service, after, s)
+	}
+	phase, known := phaseChange(name, before.Phase, s)
+	trips, tripped := trips(name, before.Tripped, before.Phase == status.FallenBack || known == status.FallenBack, s)
+	after.Phase, after.Tripped = known, tripped
+	return slices.Concat(entries, phase, trips), after
+}
+
+// configured gives the changes that an edit of the config made to one service.
+func (k Known) configured(service *migration.Service, after KnownService, s State) []Entry {
+	name := string(service.Name)
 	before, existed := k.Services[name]
 	var entries []Entry
 	switch {
@@ -205,10 +220,7 @@ func (k Known) service(service *migration.Service, s State) ([]Entry, KnownServi
 	for i := range entries {
 		entries[i].By, entries[i].Evidence = s.By, s.Evidence[name]
 	}
-	phase, known := phaseChange(name, before.Phase, s)
-	trips, tripped := trips(name, before.Tripped, before.Phase == status.FallenBack || known == status.FallenBack, s)
-	after.Phase, after.Tripped = known, tripped
-	return slices.Concat(entries, phase, trips), after
+	return entries
 }
 
 // phaseChange gives the entry for a new phase. That a service is not served yet when it

@@ -13,8 +13,9 @@ import (
 	"github.com/migration-proxy/migration-proxy/proxy/drills"
 )
 
-// interval is how often the state is looked at.
-const interval = time.Second
+// interval is how often entries and a new config are looked for; stateInterval is how often
+// the state of all services is, which takes milliseconds for a thousand.
+const interval, stateInterval = time.Second, 5 * time.Second
 
 // thisReplica stands for the proxy where the journal of a cluster names a Pod.
 const thisReplica = "proxy"
@@ -33,7 +34,8 @@ type Writer struct {
 	journal journal.Journal
 	known   journal.Known
 	text    string // of known, as written
-	failed  bool   // the last write failed, which the log has
+	looked  time.Time
+	failed  bool // the last write failed, which the log has
 }
 
 // New reads the file of before a restart.
@@ -69,13 +71,23 @@ func (w *Writer) Run(ctx context.Context) {
 			w.write(time.Now())
 			return
 		case now := <-ticker.C:
-			w.write(now)
+			if w.due(now) {
+				w.write(now)
+			}
 		}
 	}
 }
 
+// due tells whether something happened, or the state must be looked at again.
+func (w *Writer) due(now time.Time) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.pending) > 0 || w.table() != w.known.Table() || now.Sub(w.looked) >= stateInterval
+}
+
 // write takes what happened into the file. What could not be written is tried again.
 func (w *Writer) write(now time.Time) {
+	w.looked = now
 	state := w.state(now)
 	entries, known := w.known.Changes(state)
 	w.mu.Lock()
@@ -85,6 +97,7 @@ func (w *Writer) write(now time.Time) {
 	next := w.journal.Append(append(entries, pending...)...)
 	text, err := known.Format()
 	if err == nil && text == w.text && len(entries)+len(pending) == 0 {
+		w.known = known // with the table, which is not in the text
 		return
 	}
 	var written string
