@@ -11,14 +11,12 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/cli/ramps"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/proxy/dataplane"
 )
 
 type drillOptions struct {
 	proxyOption
-	cluster          clusterOptions
-	file, runtimeDir string
-	duration         time.Duration
+	migrationPlace
+	duration time.Duration
 }
 
 func newDrill() *cobra.Command {
@@ -41,25 +39,13 @@ is written to ConfigMap migration-ramp with your own rights and your name. With
 user.`,
 		Example: `  migration-proxy drill shop
   migration-proxy drill shop --for 1m`,
-		Args: exactly("SERVICE"),
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			switch {
-			case len(args) > 0 || fromEnvironment(cmd) != nil:
-				return nil, noFiles
-			case options.file != "":
-				return servicesOfFile(cmd, options.file), noFiles
-			}
-			return servicesOfCluster(cmd, options.cluster), noFiles
-		},
-		RunE: func(cmd *cobra.Command, args []string) error { return runDrill(cmd, args[0], options) },
+		Args:              exactly("SERVICE"),
+		ValidArgsFunction: options.completeService,
+		RunE:              func(cmd *cobra.Command, args []string) error { return runDrill(cmd, args[0], options) },
 	}
 	options.proxyOption.flag(cmd)
-	options.cluster.flags(cmd)
-	flags := cmd.Flags()
-	flags.StringVar(&options.file, "local-config", "", "migration config of a proxy without a cluster")
-	flags.StringVar(&options.runtimeDir, "runtime-dir", dataplane.DefaultRuntimeDir(), "that proxy's own directory")
-	environmentOf(flags, "local-config", "runtime-dir")
-	flags.DurationVar(&options.duration, "for", drill.DefaultTime, "how long new gets nothing, at most 5m")
+	options.migrationPlace.flags(cmd)
+	cmd.Flags().DurationVar(&options.duration, "for", drill.DefaultTime, "how long new gets nothing, at most 5m")
 	return cmd
 }
 
@@ -85,12 +71,12 @@ func runDrill(cmd *cobra.Command, service string, options drillOptions) error {
 
 // source is one proxy with --local-config, else the cluster.
 func (o *drillOptions) source() (drill.Source, error) {
-	switch o.file {
-	case "":
-		in, err := o.cluster.installation("name the file of a proxy without a cluster with --local-config")
-		return drill.InCluster{InCluster: ramps.InCluster{Installation: in}}, err
-	case "-":
-		return nil, wrongUsage("--local-config -: name the file")
+	in, err := o.installation()
+	switch {
+	case err != nil:
+		return nil, err
+	case in != nil:
+		return drill.InCluster{InCluster: ramps.InCluster{Installation: in}}, nil
 	}
 	proxy, err := o.proxy()
 	return drill.Local{File: o.file, RuntimeDir: o.runtimeDir, User: userName(), Proxy: proxy}, err

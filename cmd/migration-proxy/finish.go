@@ -13,13 +13,11 @@ import (
 	"github.com/migration-proxy/migration-proxy/finish"
 	clifinish "github.com/migration-proxy/migration-proxy/internal/cli/finish"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/proxy/dataplane"
 )
 
 type finishOptions struct {
 	proxyOption
-	cluster          clusterOptions
-	file, runtimeDir string
+	migrationPlace
 	output           string
 	watch            time.Duration // 0: once
 	check            clifinish.Options
@@ -50,17 +48,9 @@ the new cluster. What that cannot say is a comment, and the exit code is 3.`,
   migration-proxy finish shop -o httproute --gateway infra/gw --backend web:80
   migration-proxy finish shop -o ingress --ingress-class nginx --backend web:80
   migration-proxy finish shop --watch`,
-		Args: exactly("SERVICE"),
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 || fromEnvironment(cmd) != nil {
-				return nil, noFiles
-			}
-			if options.file != "" {
-				return servicesOfFile(cmd, options.file), noFiles
-			}
-			return servicesOfCluster(cmd, options.cluster), noFiles
-		},
-		RunE: func(cmd *cobra.Command, args []string) error { return runFinish(cmd, args[0], options) },
+		Args:              exactly("SERVICE"),
+		ValidArgsFunction: options.completeService,
+		RunE:              func(cmd *cobra.Command, args []string) error { return runFinish(cmd, args[0], options) },
 	}
 	options.flags(cmd)
 	return cmd
@@ -68,11 +58,8 @@ the new cluster. What that cannot say is a comment, and the exit code is 3.`,
 
 func (o *finishOptions) flags(cmd *cobra.Command) {
 	o.proxyOption.flag(cmd)
-	o.cluster.flags(cmd)
+	o.migrationPlace.flags(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&o.file, "local-config", "", "migration config of a proxy without a cluster")
-	flags.StringVar(&o.runtimeDir, "runtime-dir", dataplane.DefaultRuntimeDir(), "that proxy's own directory")
-	environmentOf(flags, "local-config", "runtime-dir")
 	flags.StringVarP(&o.output, "output", "o", "table", "table, json, httproute, ingress, certificate or dnsendpoint")
 	flags.DurationVar(&o.check.Quiet, "quiet", 24*time.Hour, "how long all must be at new without a trip; with --watch: without a request at old")
 	flags.StringArrayVar(&o.check.Paths, "path", nil, "a path to ask new for; may be repeated")
@@ -160,12 +147,12 @@ func (o *finishOptions) parse() error {
 
 // source is one proxy with --local-config, else the cluster.
 func (o *finishOptions) source() (clifinish.Source, error) {
-	switch o.file {
-	case "":
-		in, err := o.cluster.installation("name the file of a proxy without a cluster with --local-config")
-		return clifinish.InCluster{Installation: in}, err
-	case "-":
-		return nil, wrongUsage("--local-config -: name the file")
+	in, err := o.installation()
+	switch {
+	case err != nil:
+		return nil, err
+	case in != nil:
+		return clifinish.InCluster{Installation: in}, nil
 	}
 	proxy, err := o.proxy()
 	return clifinish.Local{File: o.file, RuntimeDir: o.runtimeDir, Proxy: proxy}, err

@@ -9,7 +9,6 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/cli/ramps"
 	"github.com/migration-proxy/migration-proxy/internal/cli/waiting"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/proxy/dataplane"
 )
 
 // How often ramp and wait look: a leader makes a step every ten seconds.
@@ -18,37 +17,18 @@ const (
 	waitInterval    = 2 * time.Second
 )
 
-// rampSource are the flags that say where the ramps are.
-type rampSource struct {
-	cluster    clusterOptions
-	file       string // "": in the cluster
-	runtimeDir string
-}
-
-func (o *rampSource) flags(cmd *cobra.Command) {
-	o.cluster.flags(cmd)
-	flags := cmd.Flags()
-	flags.StringVar(&o.file, "local-config", "", "migration config of a proxy without a cluster")
-	flags.StringVar(&o.runtimeDir, "runtime-dir", dataplane.DefaultRuntimeDir(), "that proxy's own directory")
-	environmentOf(flags, "local-config", "runtime-dir")
-}
+// rampSource says where the ramps are.
+type rampSource struct{ migrationPlace }
 
 func (o *rampSource) source() (ramps.Source, error) {
-	switch o.file {
-	case "":
-		in, err := o.cluster.installation("name the file of a proxy without a cluster with --local-config")
-		return ramps.InCluster{Installation: in}, err
-	case "-":
-		return nil, wrongUsage("--local-config -: name the file")
+	in, err := o.installation()
+	switch {
+	case err != nil:
+		return nil, err
+	case in != nil:
+		return ramps.InCluster{Installation: in}, nil
 	}
 	return ramps.Local{File: o.file, RuntimeDir: o.runtimeDir, User: userName()}, nil
-}
-
-func (o *rampSource) services(cmd *cobra.Command) []string {
-	if o.file != "" {
-		return servicesOfFile(cmd, o.file)
-	}
-	return servicesOfCluster(cmd, o.cluster)
 }
 
 type rampOptions struct {

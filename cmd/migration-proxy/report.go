@@ -10,15 +10,13 @@ import (
 	history "github.com/migration-proxy/migration-proxy/internal/cli/report"
 	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/proxy/dataplane"
 	"github.com/migration-proxy/migration-proxy/proxy/localjournal"
 )
 
 type reportOptions struct {
-	cluster          clusterOptions
-	file, runtimeDir string
-	output           string
-	since            time.Duration // 0: from the beginning
+	migrationPlace
+	output string
+	since  time.Duration // 0: from the beginning
 }
 
 func newReport() *cobra.Command {
@@ -43,11 +41,8 @@ newest 300 entries.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return runReport(cmd, args, options) },
 	}
-	options.cluster.flags(cmd)
+	options.migrationPlace.flags(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&options.file, "local-config", "", "migration config of a proxy without a cluster")
-	flags.StringVar(&options.runtimeDir, "runtime-dir", dataplane.DefaultRuntimeDir(), "that proxy's own directory")
-	environmentOf(flags, "local-config", "runtime-dir")
 	flags.StringVarP(&options.output, "output", "o", "markdown", "markdown, html or json")
 	flags.DurationVar(&options.since, "since", 0, "only what happened in this time until now; 0 is everything")
 	completeWords(cmd, "output", "markdown", "html", "json")

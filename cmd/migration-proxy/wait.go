@@ -26,14 +26,9 @@ prints each change. The exit code is 1 when the time is over: the message says
 what the ramp still waits for. It moves nothing.`,
 		Example: `  migration-proxy wait shop
   migration-proxy wait shop --for step=25 --timeout 6h`,
-		Args: exactly("SERVICE"),
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 || fromEnvironment(cmd) != nil {
-				return nil, noFiles
-			}
-			return options.services(cmd), noFiles
-		},
-		RunE: func(cmd *cobra.Command, args []string) error { return runWait(cmd, args, options) },
+		Args:              exactly("SERVICE"),
+		ValidArgsFunction: options.completeService,
+		RunE:              func(cmd *cobra.Command, args []string) error { return runWait(cmd, args, options) },
 	}
 	options.flags(cmd)
 	flags := cmd.Flags()
