@@ -196,6 +196,18 @@ func (t *Table) Global() Global { return t.global }
 // Services gives all services, sorted by name. The caller must not change them.
 func (t *Table) Services() []Service { return t.services }
 
+// Lookup finds a service by name. The error names those that there are.
+func (t *Table) Lookup(name Name) (*Service, error) {
+	if found := t.Service(name); found != nil {
+		return found, nil
+	}
+	var names []string
+	for _, s := range t.services {
+		names = append(names, string(s.Name))
+	}
+	return nil, fmt.Errorf("the config has no service %s; it has %s", name, strings.Join(names, ", "))
+}
+
 // Service finds a service by name, or nil.
 func (t *Table) Service(name Name) *Service {
 	if i, ok := t.byName[name]; ok {

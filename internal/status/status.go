@@ -23,6 +23,16 @@ type Status struct {
 	Services []Service `json:"services"`
 }
 
+// Row is what the replica says of a service; nil if it does not serve it.
+func (s *Status) Row(service string) *Service {
+	for i := range s.Services {
+		if s.Services[i].Name == service {
+			return &s.Services[i]
+		}
+	}
+	return nil
+}
+
 // Config names the migration config in force, and has the problems of a newer
 // one that is not in force.
 type Config struct {

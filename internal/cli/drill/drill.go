@@ -75,7 +75,7 @@ func prepare(ctx context.Context, w io.Writer, from Source, o Options) (*drillin
 	if err != nil {
 		return nil, err
 	}
-	if err := known(table, o.Service); err != nil {
+	if _, err := table.Lookup(o.Service); err != nil {
 		return nil, err
 	}
 	name := string(o.Service)

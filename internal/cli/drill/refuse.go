@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
-	"github.com/migration-proxy/migration-proxy/migration"
 )
 
 // illRatio is the part of old's failed requests from which on old is ill.
@@ -40,16 +39,4 @@ func refusal(service string, replicas []replica, phase status.ClusterService) st
 		return "nothing of it goes to new, so there is nothing to rehearse"
 	}
 	return ""
-}
-
-// known is the service; the error names those that there are.
-func known(table *migration.Table, name migration.Name) error {
-	if table.Service(name) != nil {
-		return nil
-	}
-	var names []string
-	for _, s := range table.Services() {
-		names = append(names, string(s.Name))
-	}
-	return fmt.Errorf("the config has no service %s; it has %s", name, strings.Join(names, ", "))
 }

@@ -30,24 +30,12 @@ type replica struct {
 }
 
 // row is what it says of a service; nil: it does not serve it.
-func (r replica) row(service string) *status.Service {
-	for i := range r.status.Services {
-		if r.status.Services[i].Name == service {
-			return &r.status.Services[i]
-		}
-	}
-	return nil
-}
+func (r replica) row(service string) *status.Service { return r.status.Row(service) }
 
 // InCluster is an installation.
 type InCluster struct{ ramps.InCluster }
 
-func (c InCluster) table(ctx context.Context) (*migration.Table, error) {
-	if table := c.LastValidTable(ctx); table != nil {
-		return table, nil
-	}
-	return c.Table(ctx) // which says what is wrong
-}
+func (c InCluster) table(ctx context.Context) (*migration.Table, error) { return c.ValidTable(ctx) }
 
 func (c InCluster) user(ctx context.Context) (string, error) { return c.WhoAmI(ctx) }
 

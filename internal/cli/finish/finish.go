@@ -54,13 +54,9 @@ func service(ctx context.Context, from Source, options *Options) (*migration.Ser
 	if err != nil {
 		return nil, err
 	}
-	found := table.Service(options.Service)
-	if found == nil {
-		var names []string
-		for _, s := range table.Services() {
-			names = append(names, string(s.Name))
-		}
-		return nil, fmt.Errorf("the config has no service %s; it has %s", options.Service, strings.Join(names, ", "))
+	found, err := table.Lookup(options.Service)
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case options.Host != "":

@@ -33,12 +33,7 @@ type Source interface {
 // InCluster is a migration in a cluster.
 type InCluster struct{ *installation.Installation }
 
-func (c InCluster) table(ctx context.Context) (*migration.Table, error) {
-	if table := c.LastValidTable(ctx); table != nil {
-		return table, nil
-	}
-	return c.Table(ctx) // which says what is wrong
-}
+func (c InCluster) table(ctx context.Context) (*migration.Table, error) { return c.ValidTable(ctx) }
 
 func (c InCluster) rows(ctx context.Context, service string) ([]finish.Replica, error) {
 	replicas, err := c.Replicas(ctx)
@@ -58,15 +53,14 @@ func rowOf(name string, document status.Status, err error, service string) finis
 	if err != nil {
 		return finish.Replica{Name: name, Problem: err.Error()}
 	}
-	for _, row := range document.Services {
-		if row.Name == service {
-			if row.LastRequest.IsZero() {
-				row.LastRequest = document.StartedAt
-			}
-			return finish.Replica{Name: name, Row: row}
-		}
+	row := document.Row(service)
+	if row == nil {
+		return finish.Replica{Name: name, Problem: "it does not serve the service yet"}
 	}
-	return finish.Replica{Name: name, Problem: "it does not serve the service yet"}
+	if row.LastRequest.IsZero() {
+		row.LastRequest = document.StartedAt
+	}
+	return finish.Replica{Name: name, Row: *row}
 }
 
 func (c InCluster) journal(ctx context.Context) (journal.Journal, error) { return c.Journal(ctx) }

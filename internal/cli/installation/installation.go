@@ -70,20 +70,24 @@ func (i *Installation) Table(ctx context.Context) (*migration.Table, error) {
 	return now.Load()
 }
 
-// LastValidTable is the migration config of the ConfigMap, or the last valid
-// one that the watcher has recorded; nil when neither can be read.
+// ValidTable is the migration config of the ConfigMap, or the last valid one that the
+// watcher has recorded. The error says why the first one cannot be read.
+func (i *Installation) ValidTable(ctx context.Context) (*migration.Table, error) {
+	table, err := i.Table(ctx)
+	if err == nil {
+		return table, nil
+	}
+	if name, text, lastErr := kube.LastGood(ctx, i, i.Namespace); lastErr == nil {
+		if last, lastErr := config.Load(name, text); lastErr == nil {
+			return last, nil
+		}
+	}
+	return nil, err
+}
+
+// LastValidTable is ValidTable, and nil when there is none.
 func (i *Installation) LastValidTable(ctx context.Context) *migration.Table {
-	if table, err := i.Table(ctx); err == nil {
-		return table
-	}
-	name, text, err := kube.LastGood(ctx, i, i.Namespace)
-	if err != nil {
-		return nil
-	}
-	table, err := config.Load(name, text)
-	if err != nil {
-		return nil
-	}
+	table, _ := i.ValidTable(ctx)
 	return table
 }
 

@@ -83,10 +83,10 @@ func (s sight) row(service migration.Name) (rampview.Row, error) {
 			return row, nil
 		}
 	}
-	if slices.Contains(s.known, string(service)) {
-		return rampview.Row{}, waiting.FinalError{Cause: fmt.Errorf("service %s has no ramp; write migration.ramp in the config", service)}
+	if _, err := s.table.Lookup(service); err != nil {
+		return rampview.Row{}, waiting.FinalError{Cause: err}
 	}
-	return rampview.Row{}, waiting.FinalError{Cause: fmt.Errorf("the config has no service %s; it has %s", service, strings.Join(s.known, ", "))}
+	return rampview.Row{}, waiting.FinalError{Cause: fmt.Errorf("service %s has no ramp; write migration.ramp in the config", service)}
 }
 
 // taken is the condition that the leader has taken a command.

@@ -34,12 +34,7 @@ type Source interface {
 // InCluster has the ramps of an installation.
 type InCluster struct{ *installation.Installation }
 
-func (c InCluster) table(ctx context.Context) (*migration.Table, error) {
-	if table := c.LastValidTable(ctx); table != nil {
-		return table, nil
-	}
-	return c.Table(ctx) // which says what is wrong
-}
+func (c InCluster) table(ctx context.Context) (*migration.Table, error) { return c.ValidTable(ctx) }
 
 // Rows are the ramps of the services of a table, as they are now.
 func (c InCluster) Rows(ctx context.Context, table *migration.Table) ([]rampview.Row, error) {

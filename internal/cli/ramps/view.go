@@ -100,7 +100,7 @@ func Show(ctx context.Context, w io.Writer, from Source, service migration.Name,
 
 // sight is what a Source has at one moment.
 type sight struct {
-	known    []string // all services of the config
+	table    *migration.Table
 	rows     []rampview.Row
 	commands status.Commands
 }
@@ -119,9 +119,5 @@ func look(ctx context.Context, from Source) (sight, error) {
 		return sight{}, err
 	}
 	commands, err := status.ParseCommands(data)
-	now := sight{rows: rows, commands: commands}
-	for _, service := range table.Services() {
-		now.known = append(now.known, string(service.Name))
-	}
-	return now, err
+	return sight{table: table, rows: rows, commands: commands}, err
 }

@@ -90,10 +90,8 @@ func (s *servedByProxy) Check(ctx context.Context) error {
 
 // row is the status of the changed service at the last check.
 func (s *servedByProxy) row(planned change) status.Service {
-	for _, row := range s.now.Services {
-		if row.Name == string(planned.goal.service) {
-			return row
-		}
+	if row := s.now.Row(string(planned.goal.service)); row != nil {
+		return *row
 	}
 	return status.Service{}
 }
