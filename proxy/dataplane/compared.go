@@ -30,6 +30,9 @@ func (p *dataPlane) compareSides(ctx context.Context) {
 			return
 		case <-time.After(figuresPause):
 		}
+		if p.sampler.Idle() {
+			continue
+		}
 		document := p.agent.Status()
 		p.counters.Fill(document.Services, document.Now)
 		p.sampler.ReadFigures(document.Services, document.Now)

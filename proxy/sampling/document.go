@@ -14,11 +14,11 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-// Compares tells whether a service is compared.
-func (s *Sampler) Compares(name migration.Name) bool {
+// Idle tells whether no service is compared.
+func (s *Sampler) Idle() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.services[name] != nil
+	return len(s.services) == 0
 }
 
 // Tally is what was found since a time, at most an hour ago; nil if the service is not

@@ -31,11 +31,8 @@ const (
 
 // Observe takes a line of nginx's error log.
 func (e *Errors) Observe(line string, now time.Time) {
-	if !strings.Contains(line, "client: unix:,") {
-		return
-	}
 	c, ok := errorlog.Parse(line)
-	if !ok || c.Stage != errorlog.Handshake {
+	if !ok || !c.Compared || c.Stage != errorlog.Handshake {
 		return
 	}
 	message, _, _ := strings.Cut(c.Message, " while ")
