@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/migration-proxy/migration-proxy/internal/cli/configfile"
 	"github.com/migration-proxy/migration-proxy/internal/cli/explain"
 	"github.com/migration-proxy/migration-proxy/internal/cli/ramps"
 	"github.com/migration-proxy/migration-proxy/migration"
@@ -64,11 +65,14 @@ func (o *explainOptions) completeHost(cmd *cobra.Command, args []string, _ strin
 // tableInForce is the table with the shares that ramps have reached. Those of a FILE
 // are not known, and not to everybody those of the cluster.
 func (o *clusterOptions) tableInForce(cmd *cobra.Command, args []string) (*migration.Table, error) {
-	table, err := o.table(cmd.Context(), args, cmd.InOrStdin())
-	if err != nil || len(args) > 0 {
-		return table, err
+	if len(args) > 0 {
+		return configfile.Load(args[0], cmd.InOrStdin())
 	}
 	in, err := o.installation("name a FILE")
+	if err != nil {
+		return nil, err
+	}
+	table, err := in.Table(cmd.Context())
 	if err != nil {
 		return nil, err
 	}
