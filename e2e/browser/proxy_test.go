@@ -29,7 +29,9 @@ func TestRealProxy(t *testing.T) {
 	require.NoError(t, err)
 	p := proxyprocess.Start(t, program, thousandServices(old.URL(), 0))
 
-	t.Logf("nobody looks: %.2f %% of a core", 100*usage(t, p, 5*time.Second, func(int) {}))
+	idle := usage(t, p, 5*time.Second, func(int) {})
+	t.Logf("nobody looks: %.2f %% of a core", 100*idle)
+	require.Less(t, idle, 0.1, "it is about as much as without the page")
 	edited := usage(t, p, 5*time.Second, func(i int) { edit(t, p, thousandServices(old.URL(), i)) })
 	t.Logf("nobody looks, and the config is edited twice a second: %.2f %% of a core, to read it", 100*edited)
 
@@ -46,6 +48,7 @@ func TestRealProxy(t *testing.T) {
 	b.do(chromedp.Click(chromedp.CSS("#rows a")), chromedp.WaitVisible(chromedp.CSS("#live")))
 	b.awaitLive()
 	b.await(`document.querySelector('#live').innerText.includes('A point is added each minute')`)
+	b.await(`document.querySelector('#live').innerText.includes('the journal begins, with 1000 services')`)
 	b.checkAccessible()
 }
 

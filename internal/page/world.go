@@ -1,6 +1,7 @@
 package page
 
 import (
+	"slices"
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/history"
@@ -54,6 +55,22 @@ type Detail struct {
 	IngressesNote string
 	Events        []Event // the newest first
 	EventsNote    string
+}
+
+// mostEntries of the journal are shown; the command report has all.
+const mostEntries = 100
+
+// NewestEntries are what a Detail shows of a journal; the note says that there is nothing.
+func NewestEntries(all journal.Journal, service string) (found []journal.Entry, note string) {
+	for _, entry := range slices.Backward(all.Entries) {
+		if (entry.Service == "" || entry.Service == service) && len(found) < mostEntries {
+			found = append(found, entry)
+		}
+	}
+	if len(found) == 0 {
+		return nil, "Nothing yet."
+	}
+	return found, ""
 }
 
 // Ingress is one Ingress with the service's host.

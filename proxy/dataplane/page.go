@@ -12,6 +12,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/pageserver"
 	"github.com/migration-proxy/migration-proxy/internal/rampview"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/proxy/localjournal"
 	"github.com/migration-proxy/migration-proxy/proxy/localramp"
 )
 
@@ -85,9 +86,14 @@ func (s pageSource) addRamps(w *page.World) error {
 func (s pageSource) Detail(_ context.Context, service *page.Service) page.Detail {
 	const inCluster = "Only 'migration-proxy ui' asks the cluster."
 	d := page.Detail{History: s.history.Document(service.Name), IngressesNote: inCluster, EventsNote: inCluster, JournalNote: inCluster}
-	if s.ramps != nil {
-		d.IngressesNote, d.EventsNote = "There is no cluster.", "There is no cluster; the log of the proxy says what happened."
-		d.JournalNote = d.EventsNote
+	if s.journal != nil {
+		d.IngressesNote, d.EventsNote = "There is no cluster.", "There is no cluster; the journal says what happened."
+		all, err := localjournal.Read(s.options.RuntimeDir)
+		if err != nil {
+			d.JournalNote = err.Error()
+			return d
+		}
+		d.Journal, d.JournalNote = page.NewestEntries(all, service.Name)
 	}
 	return d
 }

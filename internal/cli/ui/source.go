@@ -2,7 +2,6 @@ package ui
 
 import (
 	"context"
-	"slices"
 	"sync"
 
 	"github.com/migration-proxy/migration-proxy/internal/cli/clusterstatus"
@@ -114,22 +113,10 @@ func (s *source) history(ctx context.Context, service string) (history.Document,
 	return history.Add(known), note
 }
 
-// mostEntries of the journal are shown; the command report has all.
-const mostEntries = 100
-
 func (s *source) journal(ctx context.Context, service string) ([]journal.Entry, string) {
 	all, err := s.in.Journal(ctx)
 	if err != nil {
 		return nil, err.Error()
 	}
-	var found []journal.Entry
-	for _, entry := range slices.Backward(all.Entries) {
-		if (entry.Service == "" || entry.Service == service) && len(found) < mostEntries {
-			found = append(found, entry)
-		}
-	}
-	if len(found) == 0 {
-		return nil, "Nothing yet."
-	}
-	return found, ""
+	return page.NewestEntries(all, service)
 }
