@@ -55,7 +55,9 @@ func (l *agentLoop) replaceConfig(ctx context.Context, previous string, next *ge
 		l.removeConfigsExcept(previous, digest)
 		return nil
 	}
-	err = append(l.master.RecentErrors(), err.Error())
+	if printed := l.master.RecentErrors(); len(printed) > 0 {
+		err = append(printed, err.Error())
+	}
 	if ctx.Err() == nil {
 		l.putBack(ctx, previous, timeout)
 	}

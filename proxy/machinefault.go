@@ -24,11 +24,13 @@ var permissionErrors = []syscall.Errno{syscall.EACCES, syscall.EPERM}
 
 // isMachineFault reports whether an attempt failed because of the machine and not
 // because of the config. nginx prints the error number: "mkdir() "/run/x"
-// failed (28: No space left on device)".
+// failed (28: No space left on device)". An nginx that prints nothing and goes on
+// serving the old config had no time to load the new one.
 func isMachineFault(err error) bool {
 	var lines nginx.Problems
 	errors.As(err, &lines)
-	return slices.ContainsFunc(permissionErrors, func(number syscall.Errno) bool { return errors.Is(err, number) }) ||
+	return errors.Is(err, nginx.ErrNotServed) ||
+		slices.ContainsFunc(permissionErrors, func(number syscall.Errno) bool { return errors.Is(err, number) }) ||
 		slices.ContainsFunc(shortageErrors, func(number syscall.Errno) bool {
 			return errors.Is(err, number) || printed(lines, number)
 		})

@@ -23,5 +23,6 @@ func TestIsMachineFault(t *testing.T) {
 	require.False(t, isMachineFault(nginx.Problems{`[emerg] bind() to 0.0.0.0:80 failed (98: Address already in use)`}))
 	require.False(t, isMachineFault(nginx.Problems{`[emerg] open() "/etc/key.pem" failed (13: Permission denied)`}))
 	require.True(t, isMachineFault(&fs.PathError{Op: "mkdir", Path: "/run/x", Err: syscall.EACCES}))
-	require.False(t, isMachineFault(errors.New("nginx still serves config 0")))
+	require.True(t, isMachineFault(fmt.Errorf("nginx still serves config 0: %w", nginx.ErrNotServed)))
+	require.False(t, isMachineFault(nginx.Problems{"[emerg] invalid", nginx.ErrNotServed.Error()}), "nginx said what is wrong")
 }

@@ -2,6 +2,7 @@ package nginx
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -66,8 +67,11 @@ func (n *Nginx) dialAdmin(ctx context.Context, _, _ string) (net.Conn, error) {
 	return dialer.DialContext(ctx, "unix", n.path("admin.sock"))
 }
 
+// ErrNotServed is the cause when nginx did not take a config in time.
+var ErrNotServed = errors.New("not served in time")
+
 // AwaitDigest waits until nginx serves only the config with this digest. When
-// ctx ends first, the error says what nginx serves instead.
+// ctx ends first, the error is an ErrNotServed that says what nginx serves instead.
 func (n *Nginx) AwaitDigest(ctx context.Context, want string) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -93,7 +97,7 @@ func (n *Nginx) AwaitDigest(ctx context.Context, want string) error {
 
 func notServed(want, got string, err error) error {
 	if got != "" {
-		return fmt.Errorf("nginx still serves config %s instead of %s", got, want)
+		return fmt.Errorf("nginx still serves config %s instead of %s: %w", got, want, ErrNotServed)
 	}
-	return fmt.Errorf("nginx does not serve config %s: %w", want, err)
+	return fmt.Errorf("nginx does not serve config %s: %w: %w", want, ErrNotServed, err)
 }
