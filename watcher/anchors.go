@@ -10,6 +10,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/watcher/apiwrite"
 )
 
 // ensureAnchor makes an anchor equal to wanted. From the moment when it is written
@@ -18,7 +19,7 @@ func (r *serviceReconciler) ensureAnchor(ctx context.Context, lifecycle *service
 	found := r.stores.ingresses.Get(kube.KeyOf(wanted))
 	if found == nil {
 		lifecycle.created = time.Now()
-		return r.anchorWriter(wanted.Namespace).create(ctx, wanted)
+		return r.anchorWriter(wanted.Namespace).Create(ctx, wanted)
 	}
 	if !isOurs(found) {
 		return &foreignError{"Ingress", wanted.Namespace, wanted.Name}
@@ -31,7 +32,7 @@ func (r *serviceReconciler) ensureAnchor(ctx context.Context, lifecycle *service
 		return nil
 	}
 	lifecycle.created = time.Now()
-	return r.anchorWriter(next.Namespace).update(ctx, next)
+	return r.anchorWriter(next.Namespace).Update(ctx, next)
 }
 
 // deleteStaleAnchors removes the anchors of classes that no Ingress has any more.
@@ -40,7 +41,7 @@ func (r *serviceReconciler) deleteStaleAnchors(ctx context.Context, wanted wante
 		if wanted.anchors[anchor.Name] != nil {
 			continue
 		}
-		if err := r.anchorWriter(anchor.Namespace).delete(ctx, anchor); err != nil {
+		if err := r.anchorWriter(anchor.Namespace).Delete(ctx, anchor); err != nil {
 			return err
 		}
 	}
@@ -58,8 +59,8 @@ func (r *serviceReconciler) anchors(service types.NamespacedName) []*networkingv
 	return anchors
 }
 
-func (r *serviceReconciler) anchorWriter(namespace string) objectWriter[*networkingv1.Ingress] {
-	return objectWriter[*networkingv1.Ingress]{
-		r.client.NetworkingV1().Ingresses(namespace), r.stores.ingresses, r.metrics, "Ingress", "Anchor",
+func (r *serviceReconciler) anchorWriter(namespace string) apiwrite.Objects[*networkingv1.Ingress] {
+	return apiwrite.Objects[*networkingv1.Ingress]{
+		Client: r.client.NetworkingV1().Ingresses(namespace), Store: r.stores.ingresses, Counter: r.writes, Kind: "Ingress", Counted: "Anchor",
 	}
 }

@@ -9,13 +9,14 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/watcher/apiwrite"
 )
 
 // ensureCompanion makes the companion Ingress of mode canary equal to wanted.
 func (r *ingressReconciler) ensureCompanion(ctx context.Context, wanted *networkingv1.Ingress) error {
 	found := r.stores.ingresses.Get(kube.KeyOf(wanted))
 	if found == nil {
-		return r.companionWriter(wanted.Namespace).create(ctx, wanted)
+		return r.companionWriter(wanted.Namespace).Create(ctx, wanted)
 	}
 	if !isOurs(found) {
 		return &foreignError{"Ingress", wanted.Namespace, wanted.Name}
@@ -29,7 +30,7 @@ func (r *ingressReconciler) ensureCompanion(ctx context.Context, wanted *network
 	if equality.Semantic.DeepEqual(found, next) {
 		return nil
 	}
-	return r.companionWriter(next.Namespace).update(ctx, next)
+	return r.companionWriter(next.Namespace).Update(ctx, next)
 }
 
 // deleteCompanion removes the companion of an Ingress that must have none.
@@ -38,12 +39,12 @@ func (r *ingressReconciler) deleteCompanion(ctx context.Context, ingress types.N
 	if found == nil || !isOurs(found) {
 		return nil
 	}
-	return r.companionWriter(found.Namespace).delete(ctx, found)
+	return r.companionWriter(found.Namespace).Delete(ctx, found)
 }
 
-func (r *ingressReconciler) companionWriter(namespace string) objectWriter[*networkingv1.Ingress] {
-	return objectWriter[*networkingv1.Ingress]{
-		r.client.NetworkingV1().Ingresses(namespace), r.stores.ingresses, r.metrics, "Ingress", "Companion",
+func (r *ingressReconciler) companionWriter(namespace string) apiwrite.Objects[*networkingv1.Ingress] {
+	return apiwrite.Objects[*networkingv1.Ingress]{
+		Client: r.client.NetworkingV1().Ingresses(namespace), Store: r.stores.ingresses, Counter: r.writes, Kind: "Ingress", Counted: "Companion",
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/watcher/events"
 )
 
 // configState is the migration config: the newest version, and the last valid
@@ -19,7 +20,7 @@ import (
 type configState struct {
 	source kube.NamedConfigMap
 	store  *stateStore // with the config that the last leader found valid
-	events *eventWriter
+	events *events.Writer
 	log    *slog.Logger
 
 	known     bool              // the API server has answered once
@@ -68,7 +69,7 @@ func (c *configState) warn(text string) {
 	c.warned = text
 	if text != "" {
 		c.log.Warn("migration config has surprises", "configmap", c.source.String(), "warnings", text)
-		c.events.write(c.configMap, event{corev1.EventTypeWarning, EventWarnings, text})
+		c.events.Write(c.configMap, events.Warning(events.RewrittenWithWarnings, text))
 	}
 }
 
@@ -81,7 +82,7 @@ func (c *configState) accept(table *migration.Table, text string) {
 	stored, _ := c.store.lastGood()
 	if changed && !(first && stored == text) { // the last leader has announced the stored one
 		c.log.Info("migration config accepted", "configmap", c.source.String(), "digest", table.Digest(), "services", len(table.Services()))
-		c.events.write(c.configMap, event{corev1.EventTypeNormal, EventAccepted, "the migration config is valid; digest " + table.Digest()})
+		c.events.Write(c.configMap, events.Normal(events.ConfigAccepted, "the migration config is valid; digest "+table.Digest()))
 	}
 	c.table, c.text, c.rejected = table, text, ""
 }
@@ -98,7 +99,7 @@ func (c *configState) reject(err error) {
 	if c.configMap == nil {
 		return // no object to write an Event on
 	}
-	c.events.write(c.configMap, event{corev1.EventTypeWarning, EventRejected, "the last valid migration config stays in force: " + err.Error()})
+	c.events.Write(c.configMap, events.Warning(events.ConfigRejected, "the last valid migration config stays in force: "+err.Error()))
 }
 
 // loadStored loads the config that the last leader stored as the last good one.

@@ -30,15 +30,15 @@
 //	state_inputs.go, config_state.go      the inputs of the state loop, the config among them
 //	state_loop.go, servicestate           one goroutine resolves the state of each service
 //	state_publish.go, state_store.go      the state is written to migration-state, then published
-//	desired_state.go, ingress_index.go    what differs, and which Ingresses that affects
+//	desiredstate, ingress_index.go        what differs, and which Ingresses that affects
 //	queue.go                              client-go's queue, with retries
 //	ingress_reconciler.go                 an Ingress: rewrite, Services, companion, patch
 //	companion_ingress.go, named_ports.go, managed_fields.go, fieldowners
 //	service_reconciler.go                 a Service: made, announced, withdrawn, removed
-//	service_lifecycle.go, service_objects.go, object_writer.go
+//	service_lifecycle.go, service_objects.go, apiwrite
 //	ramp_controller.go                    ramps: the evidence of the replicas (ramp_meter.go), package
 //	ramp_checks.go, ramp_report.go        ramp, ConfigMap migration-ramp (ramp_store.go)
-//	event_writer.go, metrics.go           what people see
+//	events, metrics.go                    what people see
 //	journal_writer.go                     what people read later: ConfigMap migration-journal
 //
 // watcher.go connects them.

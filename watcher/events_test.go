@@ -18,7 +18,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
-	"github.com/migration-proxy/migration-proxy/watcher"
+	"github.com/migration-proxy/migration-proxy/watcher/events"
 )
 
 // TestEventsDelayNoWrite: a new leader has an Event to write for each Ingress
@@ -56,12 +56,12 @@ func TestReplicaRejectsConfig(t *testing.T) {
 		s.Config.Rejected = &status.Rejected{At: time.Unix(5, 0), Stage: "apply", Problems: []string{"nginx does not answer"}}
 	})
 	env.startWatcher()
-	require.Contains(t, env.waitForEvent(env.home, names.ConfigMap, watcher.EventReplica).Note, `failed at stage "apply": nginx does not answer`)
+	require.Contains(t, env.waitForEvent(env.home, names.ConfigMap, events.ReplicaRejectsConfig).Note, `failed at stage "apply": nginx does not answer`)
 	env.waitForPolls() // the next poll must not write it again
-	events := env.events(env.home)
+	found := env.events(env.home)
 	count := 0
-	for _, event := range events {
-		if event.Reason == watcher.EventReplica {
+	for _, event := range found {
+		if event.Reason == events.ReplicaRejectsConfig {
 			count++
 			require.Nil(t, event.Series)
 		}
@@ -84,12 +84,12 @@ func TestShareDeviates(t *testing.T) {
 		}
 	})
 	env.startWatcher()
-	require.Contains(t, env.waitForEvent(env.home, names.ConfigMap, watcher.EventDeviates).Note, "service api: observed 0.0 % of 120 requests, 25 % wanted")
+	require.Contains(t, env.waitForEvent(env.home, names.ConfigMap, events.ShareDeviates).Note, "service api: observed 0.0 % of 120 requests, 25 % wanted")
 	env.waitForPolls() // the next poll must not write it again
-	events := env.events(env.home)
+	found := env.events(env.home)
 	count := 0
-	for _, event := range events {
-		if event.Reason == watcher.EventDeviates {
+	for _, event := range found {
+		if event.Reason == events.ShareDeviates {
 			count++
 			require.Nil(t, event.Series)
 		}
@@ -109,9 +109,9 @@ func TestWarnings(t *testing.T) {
 	ingress.Annotations["nginx.ingress.kubernetes.io/load-balance"] = "ewma"
 	env.createIngress(ingress)
 	env.startWatcher()
-	require.Contains(t, env.waitForEvent(env.app, "api", watcher.EventNotRewritten).Note, `is "yes", which does nothing; write true`)
+	require.Contains(t, env.waitForEvent(env.app, "api", events.NotRewritten).Note, `is "yes", which does nothing; write true`)
 	env.waitForPhase("web", status.Migrating, proxyOf("web"))
-	require.Contains(t, env.waitForEvent(env.app, "web", watcher.EventWarnings).Note, "load-balance")
+	require.Contains(t, env.waitForEvent(env.app, "web", events.RewrittenWithWarnings).Note, "load-balance")
 	require.Equal(t, map[string]string{ingressgen.AnnotationEnabled: "yes", "mine": "kept"}, env.getIngress("api").Annotations)
 }
 
@@ -129,7 +129,7 @@ func TestWriteRefused(t *testing.T) {
 		return next.RoundTrip(request)
 	})
 	_, stop := env.startWith(options)
-	require.Contains(t, env.waitForEvent(env.app, "api", watcher.EventRefused).Note, "cannot patch resource")
+	require.Contains(t, env.waitForEvent(env.app, "api", events.WriteRefused).Note, "cannot patch resource")
 	stop()
 	env.startWatcher()
 	env.waitForPhase("api", status.Migrating, proxyOf("api"))
@@ -142,7 +142,7 @@ func TestSurprisingConfig(t *testing.T) {
 	configMap.Immutable = new(true)
 	env.putConfigMap(configMap)
 	env.startWatcher()
-	require.Contains(t, env.waitForEvent(env.home, names.ConfigMap, watcher.EventWarnings).Note, "Kubernetes refuses every later edit")
+	require.Contains(t, env.waitForEvent(env.home, names.ConfigMap, events.RewrittenWithWarnings).Note, "Kubernetes refuses every later edit")
 }
 
 // TestLastEvents: an Event that is on its way when the watcher ends is written.

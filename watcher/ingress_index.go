@@ -14,6 +14,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
 )
 
 // reconciledIngress is the result of reconciling one Ingress: what must be
@@ -117,18 +118,18 @@ func drop[K comparable](index map[K]keySet, at K, key types.NamespacedName) {
 }
 
 // affectedBy returns the Ingresses that a difference may change.
-func (x *ingressIndex) affectedBy(d stateDiff) keySet {
+func (x *ingressIndex) affectedBy(d desiredstate.Diff) keySet {
 	affected := keySet{}
-	if d.everything {
+	if d.Everything {
 		for key := range x.ingresses {
 			affected[key] = struct{}{}
 		}
 		return affected
 	}
-	for service := range d.services {
+	for service := range d.Services {
 		maps.Copy(affected, x.byService[service])
 	}
-	for host := range d.hosts {
+	for host := range d.Hosts {
 		maps.Copy(affected, x.byHost[host])
 	}
 	return affected

@@ -16,6 +16,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
 )
 
 var (
@@ -25,7 +26,7 @@ var (
 )
 
 // drawState has services on few hosts and prefixes, so that they meet.
-func drawState(t *rapid.T, label string) *desiredState {
+func drawState(t *rapid.T, label string) *desiredstate.State {
 	text, state := "services:\n", status.Cluster{Services: map[string]status.ClusterService{}}
 	taken, some := map[string]bool{}, false
 	for i := range 4 {
@@ -48,7 +49,7 @@ func drawState(t *rapid.T, label string) *desiredState {
 	}
 	table, err := config.Load("test", []byte(text))
 	require.NoError(t, err, text)
-	return &desiredState{table: table, cluster: state}
+	return &desiredstate.State{Table: table, Cluster: state}
 }
 
 func drawIngress(t *rapid.T) *networkingv1.Ingress {
@@ -80,15 +81,15 @@ func TestAffectedIngresses(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		before, after, ingress := drawState(t, "before"), drawState(t, "after"), drawIngress(t)
-		first := ingressgen.Rewrite(ingress, before.view())
-		second := ingressgen.Rewrite(ingress, after.view())
+		first := ingressgen.Rewrite(ingress, before.View())
+		second := ingressgen.Rewrite(ingress, after.View())
 		index := newIngressIndex()
 		index.put(newReconciledIngress(ingress, first, 1))
-		affected := index.affectedBy(diffStates(before, after))
+		affected := index.affectedBy(desiredstate.Compare(before, after))
 		if !reflect.DeepEqual(first, second) {
 			require.Contains(t, affected, kube.KeyOf(ingress))
 		}
-		require.Empty(t, index.affectedBy(diffStates(after, after)), "no difference affects no Ingress")
+		require.Empty(t, index.affectedBy(desiredstate.Compare(after, after)), "no difference affects no Ingress")
 	})
 }
 
@@ -98,7 +99,7 @@ func TestIndexRemoves(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		state, ingress := drawState(t, "state"), drawIngress(t)
 		index := newIngressIndex()
-		index.put(newReconciledIngress(ingress, ingressgen.Rewrite(ingress, state.view()), 1))
+		index.put(newReconciledIngress(ingress, ingressgen.Rewrite(ingress, state.View()), 1))
 		require.Len(t, index.ingresses, 1)
 		index.put(reconciledIngress{key: kube.KeyOf(ingress), gone: true})
 		require.Equal(t, newIngressIndex(), index)
@@ -149,6 +150,6 @@ func TestStateFits(t *testing.T) {
 // next.
 func TestDiffWithoutConfig(t *testing.T) {
 	t.Parallel()
-	require.True(t, diffStates(&desiredState{}, &desiredState{}).empty())
-	require.False(t, diffStates(nil, &desiredState{}).empty())
+	require.True(t, desiredstate.Compare(&desiredstate.State{}, &desiredstate.State{}).Empty())
+	require.False(t, desiredstate.Compare(nil, &desiredstate.State{}).Empty())
 }

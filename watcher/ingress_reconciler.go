@@ -8,7 +8,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,6 +18,9 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/watcher/apiwrite"
+	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
+	"github.com/migration-proxy/migration-proxy/watcher/events"
 )
 
 // ingressResults takes the result of each reconciled Ingress: the state loop.
@@ -31,12 +33,12 @@ type ingressResults interface {
 type ingressReconciler struct {
 	client   kubernetes.Interface
 	stores   *objectStores
-	desired  *atomic.Pointer[desiredState]
+	desired  *atomic.Pointer[desiredstate.State]
 	queue    *workQueue
 	services *serviceReconciler
 	results  ingressResults
-	events   *eventWriter
-	metrics  *metrics
+	events   *events.Writer
+	writes   apiwrite.Counter
 	// canaryControllers know canary annotations besides ingress-nginx.
 	canaryControllers []string
 
@@ -70,7 +72,7 @@ func (r *ingressReconciler) reconcile(ctx context.Context, key types.NamespacedN
 
 // get reads an Ingress from the API server; nil: it does not exist.
 func (r *ingressReconciler) get(ctx context.Context, key types.NamespacedName) (*networkingv1.Ingress, error) {
-	ctx, cancel := withRequestTimeout(ctx)
+	ctx, cancel := apiwrite.WithTimeout(ctx)
 	defer cancel()
 	ingress, err := r.client.NetworkingV1().Ingresses(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
@@ -88,7 +90,7 @@ func (r *ingressReconciler) get(ctx context.Context, key types.NamespacedName) (
 // server refuses this too, is no error.
 func (r *ingressReconciler) reconcileVersion(ctx context.Context, ingress *networkingv1.Ingress, because hold) error {
 	desired, key := r.desired.Load(), kube.KeyOf(ingress)
-	view := desired.view()
+	view := desired.View()
 	view.Blocked = because.reason
 	report := r.rewrite(ingress, view)
 	wait, err := r.ensureBackends(ctx, ingress, report)
@@ -109,7 +111,7 @@ func (r *ingressReconciler) reconcileVersion(ctx context.Context, ingress *netwo
 		report.Warnings = append(report.Warnings, because.reason)
 	}
 	r.warn(ingress, key, report, because.event)
-	r.results.ingressReconciled(ctx, newReconciledIngress(ingress, report, desired.revision))
+	r.results.ingressReconciled(ctx, newReconciledIngress(ingress, report, desired.Revision))
 	return nil
 }
 
@@ -182,14 +184,14 @@ func (r *ingressReconciler) patch(ctx context.Context, ingress *networkingv1.Ing
 		return fmt.Errorf("write Ingress %s: %w", kube.KeyOf(ingress), err)
 	}
 	after, err := r.sendPatch(ctx, ingress, patch)
-	if r.metrics.countWrite("Ingress", err) != nil {
+	if r.writes.Count("Ingress", err) != nil {
 		return fmt.Errorf("write Ingress %s: %w", kube.KeyOf(ingress), err)
 	}
 	return r.restoreManagedFields(ctx, ingress, after)
 }
 
 func (r *ingressReconciler) sendPatch(ctx context.Context, ingress *networkingv1.Ingress, patch []byte) (after *networkingv1.Ingress, err error) {
-	ctx, cancel := withRequestTimeout(ctx)
+	ctx, cancel := apiwrite.WithTimeout(ctx)
 	defer cancel()
 	return r.client.NetworkingV1().Ingresses(ingress.Namespace).Patch(
 		ctx, ingress.Name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: names.Manager})
@@ -211,18 +213,18 @@ func (r *ingressReconciler) warn(ingress *networkingv1.Ingress, key types.Namesp
 		return
 	}
 	if reason == "" {
-		reason = EventNotRewritten
+		reason = events.NotRewritten
 	}
 	if report.Phase == status.Migrating {
-		reason = EventWarnings
+		reason = events.RewrittenWithWarnings
 	}
-	r.events.write(ingress, event{corev1.EventTypeWarning, reason, text})
+	r.events.Write(ingress, events.Warning(reason, text))
 }
 
 // failed implements reconciler. It writes an Event when even an Ingress that does
 // not point at the proxy is refused. Errors that may pass are only logged.
 func (r *ingressReconciler) failed(key types.NamespacedName, err error) {
 	if ingress := r.stores.ingresses.Get(key); ingress != nil && isRefused(err) {
-		r.events.write(ingress, event{corev1.EventTypeWarning, EventRefused, err.Error()})
+		r.events.Write(ingress, events.Warning(events.WriteRefused, err.Error()))
 	}
 }

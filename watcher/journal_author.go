@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -15,6 +14,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/journal"
+	"github.com/migration-proxy/migration-proxy/watcher/events"
 )
 
 const (
@@ -23,10 +23,6 @@ const (
 
 	auditSubject = "migration-audit" // of the failure log
 )
-
-// EventChanged is the reason of the Event for a change that somebody made to the config
-// or to the annotation of an Ingress.
-const EventChanged = "Changed"
 
 // authoredWrite is a change of an object that admission may have a note of.
 type authoredWrite struct {
@@ -44,7 +40,7 @@ type taken struct {
 
 type objectEvent struct {
 	object runtime.Object
-	event  event
+	event  events.Event
 }
 
 // take makes entries of the changes, in order. It stops at one whose author is not known
@@ -97,9 +93,7 @@ func (t *taken) add(change pendingChange, by string) {
 	t.entries = append(t.entries, entries...)
 	made := slices.DeleteFunc(slices.Clone(entries), func(entry journal.Entry) bool { return entry.By == "" })
 	if change.events != nil && by != "" && len(made) > 0 {
-		t.events = append(t.events, objectEvent{change.events, event{
-			corev1.EventTypeNormal, EventChanged, excerpt.Of(journal.Describe(made), maxNoteBytes),
-		}})
+		t.events = append(t.events, objectEvent{change.events, events.Normal(events.Changed, excerpt.Of(journal.Describe(made), events.MaxBytes))})
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/watcher/events"
 )
 
 // observeForJournal hands the state to the journal when something has changed that
@@ -110,7 +111,7 @@ func (l *stateLoop) evidence() map[string]*journal.Evidence {
 
 // record writes to the journal what happened to an Ingress: a transition, and that its
 // user opted in or out.
-func (c ingressChanges) record(before, after *networkingv1.Ingress, transition *event) {
+func (c ingressChanges) record(before, after *networkingv1.Ingress, transition *events.Event) {
 	ingress := latest(before, after)
 	entry := journal.Entry{At: time.Now(), Service: c.serviceOf(ingress), Object: kube.KeyOf(ingress).String()}
 	from, to := optedInText(before), optedInText(after)
@@ -129,9 +130,9 @@ func (c ingressChanges) record(before, after *networkingv1.Ingress, transition *
 	if transition == nil {
 		return
 	}
-	entry.Kind, entry.From, entry.To = journal.Reverted, string(phaseOf(before)), string(phaseOf(after))
+	entry.Kind, entry.From, entry.To = journal.Reverted, string(events.PhaseOf(before)), string(events.PhaseOf(after))
 	entry.What, entry.Why = "Ingress points at old", after.Annotations[ingressgen.AnnotationReason]
-	if phaseOf(after) == status.Migrating {
+	if events.PhaseOf(after) == status.Migrating {
 		entry.Kind, entry.What = journal.Rewritten, "Ingress points at the proxy"
 	}
 	c.journal.append(entry)
@@ -143,12 +144,12 @@ func (c ingressChanges) serviceOf(ingress *networkingv1.Ingress) string {
 		return named
 	}
 	desired := c.desired.Load()
-	if desired == nil || desired.table == nil {
+	if desired == nil || desired.Table == nil {
 		return ""
 	}
 	services := map[migration.Name]struct{}{}
 	for i := range ingress.Spec.Rules {
-		for _, service := range desired.table.OfHost(migration.Host(ingress.Spec.Rules[i].Host)) {
+		for _, service := range desired.Table.OfHost(migration.Host(ingress.Spec.Rules[i].Host)) {
 			services[service.Name] = struct{}{}
 		}
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/journal"
-	"github.com/migration-proxy/migration-proxy/watcher"
+	"github.com/migration-proxy/migration-proxy/watcher/events"
 )
 
 // TestJournal: everything that happens in a migration is in the journal, once, also when
@@ -35,7 +35,7 @@ func TestJournal(t *testing.T) {
 	})
 	env.writeConfig(after)
 	env.waitForLast("api percentage 5 -> 25 by alice (kubectl-edit)")
-	require.Equal(t, "api percentage 5 -> 25 by alice (kubectl-edit)", env.waitForEvent(env.home, names.ConfigMap, watcher.EventChanged).Note)
+	require.Equal(t, "api percentage 5 -> 25 by alice (kubectl-edit)", env.waitForEvent(env.home, names.ConfigMap, events.Changed).Note)
 
 	stop()
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 50})) // while nobody leads, and without a note

@@ -14,6 +14,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/watcher/apiwrite"
+	"github.com/migration-proxy/migration-proxy/watcher/events"
 	"github.com/migration-proxy/migration-proxy/watcher/notifier"
 )
 
@@ -38,10 +40,10 @@ const (
 // not know it yet is refused, and IDs are never used twice.
 type journalWriter struct {
 	source   kube.NamedConfigMap
-	metrics  *metrics
+	writes   apiwrite.Counter
 	failures *kube.FailureLog
 
-	events   *eventWriter
+	events   *events.Writer
 	notifier *notifier.Notifier
 	noteWait time.Duration // Options.NoteWait
 
@@ -132,7 +134,7 @@ func (w *journalWriter) write(ctx context.Context, last bool) (waiting bool, err
 	if len(changes) == 0 {
 		return false, nil
 	}
-	ctx, cancel := withRequestTimeout(ctx)
+	ctx, cancel := apiwrite.WithTimeout(ctx)
 	defer cancel()
 	rest, err := w.writeChanges(ctx, changes, last)
 	if err != nil {
@@ -162,7 +164,7 @@ func (w *journalWriter) writeChanges(ctx context.Context, changes []pendingChang
 	w.table = found.known.Table()
 	w.notify(written)
 	for _, one := range found.events {
-		w.events.write(one.object, one.event)
+		w.events.Write(one.object, one.event)
 	}
 	return found.rest, nil
 }
@@ -221,7 +223,7 @@ func (w *journalWriter) read(ctx context.Context) error {
 // put writes keys into the version that was read, or makes the ConfigMap.
 func (w *journalWriter) put(ctx context.Context, keys map[string]string) error {
 	after, err := w.source.Put(ctx, w.stored, keys)
-	if w.metrics.countWrite("Journal", err) != nil {
+	if w.writes.Count("Journal", err) != nil {
 		return err
 	}
 	w.stored = after

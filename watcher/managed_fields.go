@@ -57,7 +57,7 @@ func (r *ingressReconciler) putManagedFields(ctx context.Context, ingress *netwo
 		return fmt.Errorf("restore managedFields of Ingress %s: %w", kube.KeyOf(ingress), err)
 	}
 	_, err = r.sendPatch(ctx, ingress, patch)
-	if r.metrics.countWrite("ManagedFields", err) != nil {
+	if r.writes.Count("ManagedFields", err) != nil {
 		return fmt.Errorf("restore managedFields of Ingress %s: %w", kube.KeyOf(ingress), err)
 	}
 	return nil

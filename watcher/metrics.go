@@ -5,10 +5,10 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/watcher/apiwrite"
 	"github.com/migration-proxy/migration-proxy/watcher/notifier"
 	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
 )
@@ -26,7 +26,7 @@ type gaugeValues struct {
 
 // metrics are the Watcher's. While it does not lead only counters exist.
 type metrics struct {
-	writes   *prometheus.CounterVec
+	writes   apiwrite.Counter
 	failures *kube.FailureLog
 	gauges   atomic.Pointer[gaugeValues]
 	ramps    atomic.Pointer[rampValues]
@@ -36,31 +36,10 @@ type metrics struct {
 }
 
 func newMetrics(failures *kube.FailureLog) *metrics {
-	return &metrics{failures: failures, notifications: notifier.NewCounter(), writes: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "migration_proxy_watcher_writes_total",
-		Help: "Writes to the API server, by kind of object and result: ok, conflict, refused, failed.",
-	}, []string{"kind", "result"}), rampTransitions: prometheus.NewCounterVec(prometheus.CounterOpts{
+	return &metrics{failures: failures, notifications: notifier.NewCounter(), writes: apiwrite.NewCounter(), rampTransitions: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "migration_proxy_ramp_transitions_total",
 		Help: "Transitions of a service's ramp, by the state that it came to.",
 	}, []string{"service", "to"})}
-}
-
-// countWrite counts a write, and returns its error.
-func (m *metrics) countWrite(kind string, err error) error {
-	m.writes.WithLabelValues(kind, writeResult(err)).Inc()
-	return err
-}
-
-func writeResult(err error) string {
-	switch {
-	case err == nil:
-		return "ok"
-	case kube.IsWriteConflict(err):
-		return "conflict"
-	case apierrors.IsForbidden(err), apierrors.IsBadRequest(err), apierrors.IsUnauthorized(err):
-		return "refused"
-	}
-	return "failed"
 }
 
 func desc(name, help string, labels ...string) *prometheus.Desc {

@@ -12,6 +12,8 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
+	"github.com/migration-proxy/migration-proxy/watcher/events"
 )
 
 // objectChanges queues what must be reconciled after a change of an object.
@@ -21,9 +23,9 @@ type objectChanges struct {
 	ingresses *workQueue
 	services  *workQueue
 	polls     *pollSchedule
-	events    *eventWriter
+	events    *events.Writer
 	journal   *journalWriter
-	desired   *atomic.Pointer[desiredState]
+	desired   *atomic.Pointer[desiredstate.State]
 }
 
 type ingressChanges struct{ *objectChanges }
@@ -66,12 +68,12 @@ func (c ingressChanges) announce(before, after *networkingv1.Ingress) {
 	default:
 		return
 	}
-	transition, ok := transitionEvent(before, after)
+	transition, ok := events.Transition(before, after)
 	if !ok {
 		c.record(before, after, nil)
 		return
 	}
-	c.events.write(after, transition)
+	c.events.Write(after, transition)
 	c.record(before, after, &transition)
 }
 

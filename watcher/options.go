@@ -2,7 +2,6 @@ package watcher
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -76,9 +75,6 @@ const (
 	// the same time.
 	ingressWorkers = 8
 	serviceWorkers = 8
-	// requestTimeout bounds one request: the next attempt may reach another
-	// API server.
-	requestTimeout = 5 * time.Second
 )
 
 func (o Options) withDefaults() Options {
@@ -113,9 +109,4 @@ func (o Options) client(perSecond float32, burst int) (kubernetes.Interface, err
 
 func (o Options) configMap(client kubernetes.Interface, name string) kube.NamedConfigMap {
 	return kube.NamedConfigMap{Client: client, Namespace: o.Namespace, Name: name, Log: o.Log}
-}
-
-// withRequestTimeout returns the context of one request.
-func withRequestTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, requestTimeout)
 }

@@ -16,6 +16,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/ramp"
 	"github.com/migration-proxy/migration-proxy/ramp/leader"
+	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
+	"github.com/migration-proxy/migration-proxy/watcher/events"
 )
 
 const (
@@ -37,10 +39,10 @@ type rampController struct {
 	interval time.Duration
 	get      kube.StatusGetter
 	stores   *objectStores
-	desired  *atomic.Pointer[desiredState]
+	desired  *atomic.Pointer[desiredstate.State]
 	store    *rampStore
 	journal  *journalWriter
-	events   *eventWriter
+	events   *events.Writer
 	failures *kube.FailureLog
 	metrics  *metrics
 	log      *slog.Logger
@@ -76,10 +78,10 @@ type rampResult struct {
 func (c *rampController) tick(ctx context.Context, now time.Time) {
 	desired := c.desired.Load()
 	version, known := c.store.get()
-	if !known || desired == nil || desired.table == nil {
+	if !known || desired == nil || desired.Table == nil {
 		return
 	}
-	ramps := withRamp(desired.table)
+	ramps := withRamp(desired.Table)
 	if version == nil && len(ramps) == 0 {
 		return
 	}
@@ -93,7 +95,7 @@ func (c *rampController) tick(ctx context.Context, now time.Time) {
 	if len(ramps) > 0 {
 		endpoints := kube.Endpoints(sortedSlices(c.stores.chartSlices))
 		c.meter.Take(meteredReplicas(kube.FetchEvidence(ctx, endpoints, c.get)), now)
-		c.checks.Ask(ctx, desired.table.Services(), now)
+		c.checks.Ask(ctx, desired.Table.Services(), now)
 	}
 	if ctx.Err() != nil {
 		return // the replicas and addresses did not answer because the watcher ends
@@ -123,13 +125,13 @@ func withRamp(table *migration.Table) []*migration.Service {
 
 // load continues from what the last leader wrote. A state that cannot be read begins
 // at 0, which an Event says.
-func (c *rampController) load(data map[string]string, desired *desiredState) {
+func (c *rampController) load(data map[string]string, desired *desiredstate.State) {
 	c.loaded = true
 	states, err := ramp.DecodeStates[string](data[status.MachineKey])
 	positions, positionsErr := status.ParsePositions(data)
 	if err = errors.Join(err, positionsErr); err != nil {
 		c.log.Warn("stored ramps are not readable, they begin at 0", "configmap", c.store.source.String(), "error", err)
-		c.event(desired, EventRampLost, "ramps begin at 0: "+err.Error())
+		c.event(desired, events.RampStateLost, "ramps begin at 0: "+err.Error())
 	}
 	c.states, c.positions, c.decisions = states, positions, map[string]ramp.Decision{}
 }
@@ -144,28 +146,28 @@ func (c *rampController) commands(data map[string]string) status.Commands {
 }
 
 // step makes one step of each ramp.
-func (c *rampController) step(desired *desiredState, commands status.Commands, now time.Time) map[string]rampResult {
+func (c *rampController) step(desired *desiredstate.State, commands status.Commands, now time.Time) map[string]rampResult {
 	results := map[string]rampResult{}
-	for _, s := range withRamp(desired.table) {
+	for _, s := range withRamp(desired.Table) {
 		name := string(s.Name)
 		before, known := c.states[name]
 		if !known && s.EffectiveShare() > 0 && c.meter.Serves(s.Name) {
-			c.event(desired, EventRampLost, "service "+name+": where its ramp was is not known, so it begins at 0")
+			c.event(desired, events.RampStateLost, "service "+name+": where its ramp was is not known, so it begins at 0")
 		}
 		sample := c.sample(desired, s, before.Position, now)
 		sample.Command = leader.Command(commands, s.Name)
-		after, decision := ramp.Step(ramp.ConfigOf(desired.table, s), before, sample, now)
+		after, decision := ramp.Step(ramp.ConfigOf(desired.Table, s), before, sample, now)
 		results[name] = rampResult{after, decision}
 	}
 	return results
 }
 
-func (c *rampController) sample(desired *desiredState, s *migration.Service, position migration.Share, now time.Time) ramp.Sample {
+func (c *rampController) sample(desired *desiredstate.State, s *migration.Service, position migration.Share, now time.Time) ramp.Sample {
 	name := string(s.Name)
 	sample := ramp.Sample{
 		Slot:       c.meter.Slot(s.Name),
 		Unserved:   c.meter.Unserved(s.Name, s.ShareAt(position), now),
-		FallenBack: desired.cluster.Services[name].Phase == status.FallenBack && !c.inDrill(name, now),
+		FallenBack: desired.Cluster.Services[name].Phase == status.FallenBack && !c.inDrill(name, now),
 		Gates:      c.gates(s),
 		Limits:     map[migration.Name]migration.Share{},
 	}
@@ -202,9 +204,9 @@ func (c *rampController) gates(s *migration.Service) []ramp.Gate {
 }
 
 // inForce is the share that another service has now.
-func (c *rampController) inForce(desired *desiredState, name migration.Name) migration.Share {
-	s := desired.table.Service(name)
-	if s == nil || desired.cluster.Services[string(name)].Phase != status.Migrating {
+func (c *rampController) inForce(desired *desiredstate.State, name migration.Name) migration.Share {
+	s := desired.Table.Service(name)
+	if s == nil || desired.Cluster.Services[string(name)].Phase != status.Migrating {
 		return 0
 	}
 	return s.ShareAt(c.states[string(name)].Position)
@@ -212,7 +214,7 @@ func (c *rampController) inForce(desired *desiredState, name migration.Name) mig
 
 // finish writes the results if they must be written now, and believes them then. What
 // only grew the evidence is believed without a write.
-func (c *rampController) finish(ctx context.Context, desired *desiredState, results map[string]rampResult, now time.Time) {
+func (c *rampController) finish(ctx context.Context, desired *desiredstate.State, results map[string]rampResult, now time.Time) {
 	positions := c.positionsAfter(desired, results)
 	due := now.Sub(c.savedAt) >= rampSaveInterval && len(results) > 0
 	if due || !maps.Equal(positions.Services, c.positions.Services) || c.moved(results) {
@@ -254,7 +256,7 @@ func (c *rampController) forget(results map[string]rampResult) {
 	maps.DeleteFunc(c.decisions, func(name string, _ ramp.Decision) bool { _, ok := results[name]; return !ok })
 }
 
-func (c *rampController) believe(desired *desiredState, results map[string]rampResult) {
+func (c *rampController) believe(desired *desiredstate.State, results map[string]rampResult) {
 	for _, name := range slices.Sorted(maps.Keys(results)) {
 		result := results[name]
 		c.states[name], c.decisions[name] = result.state, result.decision
@@ -279,10 +281,10 @@ func (c *rampController) save(ctx context.Context, positions status.Positions, r
 }
 
 // positionsAfter are the positions with the bounds above which answers are slow.
-func (c *rampController) positionsAfter(desired *desiredState, results map[string]rampResult) status.Positions {
+func (c *rampController) positionsAfter(desired *desiredstate.State, results map[string]rampResult) status.Positions {
 	positions := status.Positions{Services: map[string]status.Position{}}
 	for name, result := range results {
-		s := desired.table.Service(migration.Name(name))
+		s := desired.Table.Service(migration.Name(name))
 		positions.Services[name] = c.meter.Position(s, result.state.Position, c.positions.Services[name])
 	}
 	return positions

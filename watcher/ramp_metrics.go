@@ -29,7 +29,7 @@ type rampValues struct {
 // publish hands the gauges what the last tick decided.
 func (c *rampController) publish() {
 	values := &rampValues{decisions: maps.Clone(c.decisions), ceilings: map[string]migration.Share{}}
-	table := c.desired.Load().table
+	table := c.desired.Load().Table
 	for name := range values.decisions {
 		if s := table.Service(migration.Name(name)); s != nil {
 			values.ceilings[name] = s.EffectiveShare()

@@ -9,13 +9,14 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/watcher/apiwrite"
 )
 
 // rampStore is ConfigMap migration-ramp. Each write names the version that it changes,
 // so that a watcher which has lost the lease and does not know it yet is refused.
 type rampStore struct {
-	source  kube.NamedConfigMap
-	metrics *metrics
+	source kube.NamedConfigMap
+	writes apiwrite.Counter
 
 	mu     sync.Mutex
 	known  bool              // the API server has answered once
@@ -46,10 +47,10 @@ func (s *rampStore) follow(ctx context.Context) {
 // write replaces the watcher's keys.
 func (s *rampStore) write(ctx context.Context, positions, machine string) error {
 	version, _ := s.get()
-	ctx, cancel := withRequestTimeout(ctx)
+	ctx, cancel := apiwrite.WithTimeout(ctx)
 	defer cancel()
 	after, err := s.source.Put(ctx, version, map[string]string{status.PositionsKey: positions, status.MachineKey: machine})
-	if s.metrics.countWrite("ConfigMap", err) != nil {
+	if s.writes.Count("ConfigMap", err) != nil {
 		if apierrors.IsNotFound(err) {
 			s.take(nil) // the watch says so later
 		}

@@ -18,7 +18,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/ramp"
-	"github.com/migration-proxy/migration-proxy/watcher"
+	"github.com/migration-proxy/migration-proxy/watcher/events"
 )
 
 // rampEnv has replicas that serve the positions which the API server has, and count
@@ -173,13 +173,13 @@ func TestRampClimbsAndReturns(t *testing.T) {
 	env := newRampEnv(t, map[string]string{"api": "[1, 25, 99], back: {by: 100}"})
 	stop := env.start()
 	env.until("api", 99, ramp.Done)
-	env.eventually(func() bool { return len(env.eventTexts(watcher.EventRampAdvanced)) == 3 }, "an Event for each step")
+	env.eventually(func() bool { return len(env.eventTexts(events.RampAdvanced)) == 3 }, "an Event for each step")
 	env.set("api", func(s *rampService) { s.failed = 0.1 })
 	env.reach("api", func(at float64, _ ramp.State) bool { return at == 25 })
 	env.set("api", func(s *rampService) { s.failed = 0.005 })
 	env.until("api", 99, ramp.Done)
-	require.Contains(t, strings.Join(env.eventTexts(watcher.EventRampReturned), "\n"), "new is bad: ")
-	require.Contains(t, strings.Join(env.eventTexts(watcher.EventRampReturned), "\n"), "times old's (")
+	require.Contains(t, strings.Join(env.eventTexts(events.RampReturned), "\n"), "new is bad: ")
+	require.Contains(t, strings.Join(env.eventTexts(events.RampReturned), "\n"), "times old's (")
 	env.eventually(func() bool {
 		found, err := env.client.CoreV1().ConfigMaps(env.home).Get(t.Context(), names.JournalMap, metav1.GetOptions{})
 		return err == nil && strings.Contains(fmt.Sprint(found.Data), "ramp_advanced") && strings.Contains(fmt.Sprint(found.Data), "ramp_returned")
@@ -190,7 +190,7 @@ func TestRampClimbsAndReturns(t *testing.T) {
 		status.PositionsKey: `{"services":{"api":{"share_percent":99}}}`, status.MachineKey: `{"api":{"version":99}}`,
 	}})
 	env.start()
-	require.Contains(t, env.waitForEvent(env.home, names.ConfigMap, watcher.EventRampLost).Note, "begin at 0")
+	require.Contains(t, env.waitForEvent(env.home, names.ConfigMap, events.RampStateLost).Note, "begin at 0")
 	env.until("api", 1, ramp.Measuring)
 }
 
@@ -224,7 +224,7 @@ func TestRampInEachState(t *testing.T) {
 			require.True(t, was.Since.Equal(now.Since), "%s: it goes on", name)
 		}
 	}
-	require.Empty(t, env.eventTexts(watcher.EventRampLost))
+	require.Empty(t, env.eventTexts(events.RampStateLost))
 
 	env.change(func(s *rampService) { s.percentage = 0.5 })
 	for name := range before {
@@ -248,7 +248,7 @@ func TestRampAPIServerAway(t *testing.T) {
 	env.eventually(func() bool { return env.asked() > asked+100_000 }, "evidence arrives")
 	require.NoError(t, plane.StartAPIServer(t.Context()))
 	env.reach("api", func(at float64, _ ramp.State) bool { return at == 0 })
-	require.Empty(t, env.eventTexts(watcher.EventRampLost))
+	require.Empty(t, env.eventTexts(events.RampStateLost))
 }
 
 // asked is how many requests to old a replica has counted.
@@ -263,14 +263,14 @@ func TestRampCommands(t *testing.T) {
 	env := newRampEnv(t, map[string]string{"api": "[1, {to: 25, ask: true}, 99], back: {by: 100}"})
 	env.start()
 	env.until("api", 1, ramp.Waiting)
-	require.Contains(t, env.waitForEvent(env.home, names.ConfigMap, watcher.EventRampWaiting).Note, "ask: a person approves the step to 25")
+	require.Contains(t, env.waitForEvent(env.home, names.ConfigMap, events.RampWaiting).Note, "ask: a person approves the step to 25")
 	env.command("api", "1", "approve", 25)
 	state := env.reach("api", func(_ float64, state ramp.State) bool { return state.Command == "1" })
 	require.Equal(t, ramp.Waiting, state.Phase)
 	env.command("api", "2", "approve", 1)
 	env.until("api", 99, ramp.Done)
 	env.eventually(func() bool {
-		return strings.Contains(strings.Join(env.eventTexts(watcher.EventRampAdvanced), "\n"), "approved by alice")
+		return strings.Contains(strings.Join(env.eventTexts(events.RampAdvanced), "\n"), "approved by alice")
 	}, "who")
 	env.command("api", "3", "back", 99)
 	require.Equal(t, "alice", env.until("api", 25, ramp.Waiting).Held.By)

@@ -7,6 +7,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/migration-proxy/migration-proxy/internal/excerpt"
+	"github.com/migration-proxy/migration-proxy/watcher/events"
 	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
 )
 
@@ -21,10 +22,10 @@ func holdBecause(err error) (because hold, held bool) {
 	var foreign *foreignError
 	switch {
 	case errors.As(err, &foreign):
-		return hold{foreign.Error(), EventNotRewritten}, true
+		return hold{foreign.Error(), events.NotRewritten}, true
 	case isRefused(err):
 		text := "the API server refuses to let the Ingress point at the proxy: " + err.Error()
-		return hold{excerpt.Of(text, servicestate.MaxReasonBytes), EventRefused}, true
+		return hold{excerpt.Of(text, servicestate.MaxReasonBytes), events.WriteRefused}, true
 	}
 	return hold{}, false
 }

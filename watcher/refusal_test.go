@@ -13,7 +13,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
-	"github.com/migration-proxy/migration-proxy/watcher"
+	"github.com/migration-proxy/migration-proxy/watcher/events"
 )
 
 // TestPolicyRefuses: a policy of the cluster refuses Ingresses with our backend.
@@ -27,7 +27,7 @@ func TestPolicyRefuses(t *testing.T) {
 	env.startWatcher()
 	found := env.waitForPhase("api", status.Bypassed, "api")
 	require.Contains(t, found.Annotations[ingressgen.AnnotationReason], "only own backends here")
-	note := env.waitForEvent(env.app, "api", watcher.EventRefused).Note
+	note := env.waitForEvent(env.app, "api", events.WriteRefused).Note
 	require.Contains(t, note, "only own backends here")
 	require.Equal(t, note, env.waitForNote("api").Text, "status says what the Event says")
 	env.waitForQuiet()
@@ -54,7 +54,7 @@ func TestPolicyRefusesAll(t *testing.T) {
 	env.createIngress(env.newIngress("api"))
 	env.createPolicy("false")
 	env.startWatcher()
-	note := env.waitForEvent(env.app, "api", watcher.EventRefused).Note
+	note := env.waitForEvent(env.app, "api", events.WriteRefused).Note
 	require.Contains(t, note, "only own backends here")
 	require.Equal(t, status.IngressNote{Namespace: env.app, Name: "api", Phase: status.Bypassed, Text: note}, env.waitForNote("api"))
 	require.Empty(t, env.getIngress("api").Annotations[ingressgen.AnnotationPhase])

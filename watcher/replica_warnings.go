@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/watcher/events"
 	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
 )
 
@@ -35,9 +36,9 @@ func (l *stateLoop) reportRejections() {
 			continue
 		}
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: l.config.configMap.Namespace, Name: replica.Pod}}
-		l.events.writeAbout(l.config.configMap, pod, event{corev1.EventTypeWarning, EventReplica, fmt.Sprintf(
+		l.events.WriteAbout(l.config.configMap, pod, events.Warning(events.ReplicaRejectsConfig, fmt.Sprintf(
 			"replica %s keeps its last config, because this one failed at stage %q: %s",
-			replica.Pod, rejected.Stage, strings.Join(rejected.Problems, "; "))})
+			replica.Pod, rejected.Stage, strings.Join(rejected.Problems, "; "))))
 	}
 }
 
@@ -58,7 +59,7 @@ func (l *stateLoop) reportDeviations(now time.Time) {
 		}
 		l.deviations[row.Name], deviating[row.Name] = struct{}{}, text
 		if _, known := reported[row.Name]; !known {
-			l.events.write(l.config.configMap, event{corev1.EventTypeWarning, EventDeviates, "service " + row.Name + ": " + text})
+			l.events.Write(l.config.configMap, events.Warning(events.ShareDeviates, "service "+row.Name+": "+text))
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/watcher/apiwrite"
 )
 
 // ensureService makes a Service with its slices. The slices are written first:
@@ -36,7 +37,7 @@ func (r *serviceReconciler) ensureService(ctx context.Context, lifecycle *servic
 	if equality.Semantic.DeepEqual(found, next) {
 		return nil
 	}
-	return r.serviceWriter(kube.KeyOf(next)).update(ctx, next)
+	return r.serviceWriter(kube.KeyOf(next)).Update(ctx, next)
 }
 
 // foreignAnnotations are the annotations that are not for ingress controllers: those of
@@ -61,7 +62,7 @@ func withAddresses(wanted, found corev1.ServiceSpec) corev1.ServiceSpec {
 }
 
 func (r *serviceReconciler) createService(ctx context.Context, lifecycle *serviceLifecycle, wanted *corev1.Service) error {
-	if err := r.serviceWriter(kube.KeyOf(wanted)).create(ctx, wanted); err != nil {
+	if err := r.serviceWriter(kube.KeyOf(wanted)).Create(ctx, wanted); err != nil {
 		return err
 	}
 	lifecycle.created = time.Now()
@@ -110,7 +111,7 @@ func (r *serviceReconciler) mirrored() []discoveryv1.EndpointSlice {
 
 func (r *serviceReconciler) ensureSlice(ctx context.Context, found, wanted *discoveryv1.EndpointSlice) error {
 	if found == nil {
-		return r.sliceWriter(wanted.Namespace).create(ctx, wanted)
+		return r.sliceWriter(wanted.Namespace).Create(ctx, wanted)
 	}
 	next := found.DeepCopy()
 	next.Labels, next.OwnerReferences = overlay(next.Labels, wanted.Labels), wanted.OwnerReferences
@@ -118,7 +119,7 @@ func (r *serviceReconciler) ensureSlice(ctx context.Context, found, wanted *disc
 	if equality.Semantic.DeepEqual(found, next) {
 		return nil
 	}
-	return r.sliceWriter(wanted.Namespace).update(ctx, next)
+	return r.sliceWriter(wanted.Namespace).Update(ctx, next)
 }
 
 // slices are our slices of a Service, by name.
@@ -134,7 +135,7 @@ func (r *serviceReconciler) slices(service types.NamespacedName) map[string]*dis
 
 func (r *serviceReconciler) deleteSlices(ctx context.Context, slices map[string]*discoveryv1.EndpointSlice) error {
 	for _, slice := range slices {
-		if err := r.sliceWriter(slice.Namespace).delete(ctx, slice); err != nil {
+		if err := r.sliceWriter(slice.Namespace).Delete(ctx, slice); err != nil {
 			return err
 		}
 	}
@@ -145,26 +146,26 @@ func (r *serviceReconciler) deleteSlices(ctx context.Context, slices map[string]
 // its slices: a Service without endpoints would answer 503.
 func (r *serviceReconciler) deleteService(ctx context.Context, key types.NamespacedName) error {
 	for _, anchor := range r.anchors(key) {
-		if err := r.anchorWriter(key.Namespace).delete(ctx, anchor); err != nil {
+		if err := r.anchorWriter(key.Namespace).Delete(ctx, anchor); err != nil {
 			return err
 		}
 	}
 	if service := r.stores.services.Get(key); service != nil && ingressgen.IsGeneratedService(service) {
-		if err := r.serviceWriter(key).delete(ctx, service); err != nil {
+		if err := r.serviceWriter(key).Delete(ctx, service); err != nil {
 			return err
 		}
 	}
 	return r.deleteSlices(ctx, r.slices(key))
 }
 
-func (r *serviceReconciler) serviceWriter(key types.NamespacedName) objectWriter[*corev1.Service] {
-	return objectWriter[*corev1.Service]{
-		r.client.CoreV1().Services(key.Namespace), r.stores.services, r.metrics, "Service", "Service",
+func (r *serviceReconciler) serviceWriter(key types.NamespacedName) apiwrite.Objects[*corev1.Service] {
+	return apiwrite.Objects[*corev1.Service]{
+		Client: r.client.CoreV1().Services(key.Namespace), Store: r.stores.services, Counter: r.writes, Kind: "Service", Counted: "Service",
 	}
 }
 
-func (r *serviceReconciler) sliceWriter(namespace string) objectWriter[*discoveryv1.EndpointSlice] {
-	return objectWriter[*discoveryv1.EndpointSlice]{
-		r.client.DiscoveryV1().EndpointSlices(namespace), r.stores.ownSlices, r.metrics, "EndpointSlice", "EndpointSlice",
+func (r *serviceReconciler) sliceWriter(namespace string) apiwrite.Objects[*discoveryv1.EndpointSlice] {
+	return apiwrite.Objects[*discoveryv1.EndpointSlice]{
+		Client: r.client.DiscoveryV1().EndpointSlices(namespace), Store: r.stores.ownSlices, Counter: r.writes, Kind: "EndpointSlice", Counted: "EndpointSlice",
 	}
 }

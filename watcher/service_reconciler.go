@@ -16,6 +16,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
+	"github.com/migration-proxy/migration-proxy/watcher/apiwrite"
+	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
 )
 
 // serviceReconciler keeps our Services, with EndpointSlices that are copies of
@@ -25,9 +27,9 @@ import (
 type serviceReconciler struct {
 	client     kubernetes.Interface
 	stores     *objectStores
-	desired    *atomic.Pointer[desiredState]
+	desired    *atomic.Pointer[desiredstate.State]
 	queue      *workQueue
-	metrics    *metrics
+	writes     apiwrite.Counter
 	lifecycles *serviceLifecycles
 	options    Options
 	vanished   *vanishedReplicas
@@ -49,7 +51,7 @@ func (r *serviceReconciler) reconcile(ctx context.Context, service types.Namespa
 	}
 	lifecycle := r.lifecycles.lock(service)
 	defer lifecycle.Unlock()
-	paused := r.desired.Load().cluster.Paused != ""
+	paused := r.desired.Load().Cluster.Paused != ""
 	needed := r.needed(service, paused)
 	switch {
 	case !r.exists(service) && len(r.slices(service)) == 0 && len(r.anchors(service)) == 0:
@@ -147,7 +149,7 @@ func (r *serviceReconciler) wanted(ingress *networkingv1.Ingress, old networking
 			annotations = ingressgen.CopiedAnnotations(found.Annotations)
 		}
 		others = &wantedService{ingressgen.ProxyService(ingress.Namespace, old, annotations), map[string]*networkingv1.Ingress{}}
-		if ingressgen.SpeaksGRPC(ingress, old, r.desired.Load().view()) {
+		if ingressgen.SpeaksGRPC(ingress, old, r.desired.Load().View()) {
 			ingressgen.SetGRPC(others.service)
 		}
 	}

@@ -60,7 +60,7 @@ type reconciledInput struct{ ingress reconciledIngress }
 // index did not have it yet when the change was published. A new note is a change.
 func (in reconciledInput) apply(l *stateLoop) bool {
 	noted := l.index.put(in.ingress)
-	if !in.ingress.gone && in.ingress.revision < l.desired.Load().revision {
+	if !in.ingress.gone && in.ingress.revision < l.desired.Load().Revision {
 		l.ingresses.Add(in.ingress.key)
 	}
 	return noted

@@ -11,6 +11,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/journal"
+	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
+	"github.com/migration-proxy/migration-proxy/watcher/events"
 	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
 )
 
@@ -21,7 +23,7 @@ import (
 type stateLoop struct {
 	inputs    chan stateInput
 	published chan struct{} // closed with the first desired state
-	desired   *atomic.Pointer[desiredState]
+	desired   *atomic.Pointer[desiredstate.State]
 
 	config    *configState
 	store     *stateStore
@@ -30,7 +32,7 @@ type stateLoop struct {
 	ingresses *workQueue
 	changes   *objectChanges // to queue our Services
 	vanished  *vanishedReplicas
-	events    *eventWriter
+	events    *events.Writer
 	journal   *journalWriter
 	failures  *kube.FailureLog
 	metrics   *metrics

@@ -5,6 +5,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
+	"github.com/migration-proxy/migration-proxy/watcher/events"
 )
 
 const (
@@ -77,8 +80,8 @@ func (l *stateLoop) saved(fits bool) {
 	l.failures.Report(stateSubject, nil)
 	l.lastSaved, l.unsavedSince = time.Now(), time.Time{}
 	if !fits && l.servedFits && l.config.configMap != nil {
-		l.events.write(l.config.configMap, event{corev1.EventTypeWarning, EventStateTooBig, "the config is too big to be kept beside the state, " +
-			"so a proxy or watcher that starts while the newest config is invalid will have no last good one"})
+		l.events.Write(l.config.configMap, events.Warning(events.LastGoodNotKept, "the config is too big to be kept beside the state, "+
+			"so a proxy or watcher that starts while the newest config is invalid will have no last good one"))
 	}
 	l.servedFits = fits
 }
@@ -88,12 +91,12 @@ func (l *stateLoop) saved(fits bool) {
 // already.
 func (l *stateLoop) publish() {
 	before := l.desired.Load()
-	after := &desiredState{revision: 1, table: l.config.table, cluster: l.cluster, configMap: l.config.configMap}
+	after := &desiredstate.State{Revision: 1, Table: l.config.table, Cluster: l.cluster, ConfigMap: l.config.configMap}
 	if before != nil {
-		after.revision = before.revision + 1
+		after.Revision = before.Revision + 1
 	}
-	diff := diffStates(before, after)
-	if before != nil && diff.empty() && before.table == after.table {
+	diff := desiredstate.Compare(before, after)
+	if before != nil && diff.Empty() && before.Table == after.Table {
 		return // another table may have another ramp, which changes no Ingress
 	}
 	l.desired.Store(after)

@@ -16,6 +16,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/watcher/apiwrite"
+	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
 	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
 )
 
@@ -26,9 +28,9 @@ const maxStateBytes = 1 << 20 * 95 / 100
 // read, and what the next leader continues from. Only the state loop uses it,
 // except for write.
 type stateStore struct {
-	source  kube.NamedConfigMap
-	metrics *metrics
-	log     *slog.Logger
+	source kube.NamedConfigMap
+	writes apiwrite.Counter
+	log    *slog.Logger
 
 	known  bool              // the API server has answered once
 	latest *corev1.ConfigMap // the newest known version; nil: it does not exist
@@ -47,7 +49,7 @@ type storedState struct {
 }
 
 func (s storedState) equal(other storedState) bool {
-	return s.lastGood == other.lastGood && equalStates(s.cluster, other.cluster) &&
+	return s.lastGood == other.lastGood && desiredstate.SameServices(s.cluster, other.cluster) &&
 		s.ingresses.Total == other.ingresses.Total && slices.Equal(s.ingresses.Noted, other.ingresses.Noted)
 }
 
@@ -176,14 +178,14 @@ func (s *stateStore) write(ctx context.Context, keys stateKeys) (*corev1.ConfigM
 	if err != nil {
 		return nil, fmt.Errorf("write ConfigMap %s: %w", s.source, err)
 	}
-	ctx, cancel := withRequestTimeout(ctx)
+	ctx, cancel := apiwrite.WithTimeout(ctx)
 	defer cancel()
 	client := s.source.Client.CoreV1().ConfigMaps(s.source.Namespace)
 	after, err := client.Patch(ctx, s.source.Name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: names.Manager})
 	if apierrors.IsNotFound(err) {
 		after, err = client.Create(ctx, s.newConfigMap(keys), metav1.CreateOptions{FieldManager: names.Manager})
 	}
-	if s.metrics.countWrite("ConfigMap", err) != nil {
+	if s.writes.Count("ConfigMap", err) != nil {
 		return nil, fmt.Errorf("write ConfigMap %s: %w", s.source, err)
 	}
 	return after, nil

@@ -12,6 +12,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/ramp/leader"
+	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
+	"github.com/migration-proxy/migration-proxy/watcher/events"
 	"github.com/migration-proxy/migration-proxy/watcher/notifier"
 )
 
@@ -48,14 +50,14 @@ func (w *Watcher) NeedLeaderElection() bool { return true }
 // server are retried for ever. Start may be called again after it has returned:
 // all that it knows comes from the cluster.
 func (w *Watcher) Start(ctx context.Context) error {
-	events, err := newEventWriter(ctx, w.eventClient)
+	recorder, err := events.NewWriter(ctx, w.eventClient)
 	if err != nil {
 		return err
 	}
-	defer events.stop()
+	defer recorder.Stop()
 	w.options.Log.Info("watcher started", "namespace", w.options.Namespace)
 	defer w.metrics.gauges.Store(nil)
-	w.newTerm(events).run(ctx)
+	w.newTerm(recorder).run(ctx)
 	return nil
 }
 
@@ -73,16 +75,16 @@ type term struct {
 	ramps     *rampController
 }
 
-func (w *Watcher) newTerm(events *eventWriter) *term {
-	stores, polls, desired := newObjectStores(w.failures), newPollSchedule(), &atomic.Pointer[desiredState]{}
+func (w *Watcher) newTerm(recorder *events.Writer) *term {
+	stores, polls, desired := newObjectStores(w.failures), newPollSchedule(), &atomic.Pointer[desiredstate.State]{}
 	ingressQueue, serviceQueue := newWorkQueue("Ingress", w.failures), newWorkQueue("Service", w.failures)
-	writer := w.newJournalWriter(events)
-	changes := &objectChanges{journal: writer, desired: desired, stores: stores, ingresses: ingressQueue, services: serviceQueue, polls: polls, events: events}
+	writer := w.newJournalWriter(recorder)
+	changes := &objectChanges{journal: writer, desired: desired, stores: stores, ingresses: ingressQueue, services: serviceQueue, polls: polls, events: recorder}
 	loop := w.newStateLoop(changes, desired)
 	loop.vanished = &vanishedReplicas{}
 	loop.journal = writer
 	services := &serviceReconciler{
-		client: w.client, stores: stores, desired: desired, queue: serviceQueue, metrics: w.metrics,
+		client: w.client, stores: stores, desired: desired, queue: serviceQueue, writes: w.metrics.writes,
 		lifecycles: newServiceLifecycles(), options: w.options, vanished: loop.vanished,
 	}
 	return &term{
@@ -91,26 +93,26 @@ func (w *Watcher) newTerm(events *eventWriter) *term {
 		poller: &statusPoller{schedule: polls, slices: stores.chartSlices, get: w.options.GetStatus, loop: loop},
 		ingresses: &ingressReconciler{
 			client: w.client, stores: stores, desired: desired, queue: ingressQueue, services: services,
-			results: loop, events: events, metrics: w.metrics, warnings: map[types.NamespacedName]string{},
+			results: loop, events: recorder, writes: w.metrics.writes, warnings: map[types.NamespacedName]string{},
 			canaryControllers: w.options.CanaryControllers,
 		},
 	}
 }
 
-func (w *Watcher) newJournalWriter(events *eventWriter) *journalWriter {
+func (w *Watcher) newJournalWriter(recorder *events.Writer) *journalWriter {
 	return &journalWriter{
-		source: w.options.configMap(w.client, names.JournalMap), metrics: w.metrics, failures: w.failures, events: events,
+		source: w.options.configMap(w.client, names.JournalMap), writes: w.metrics.writes, failures: w.failures, events: recorder,
 		wake: make(chan struct{}, 1), noteWait: w.options.NoteWait,
 		notifier: notifier.New(notifier.Options{Results: w.metrics.notifications, Log: w.options.Log}),
 	}
 }
 
-func (w *Watcher) newStateLoop(changes *objectChanges, desired *atomic.Pointer[desiredState]) *stateLoop {
+func (w *Watcher) newStateLoop(changes *objectChanges, desired *atomic.Pointer[desiredstate.State]) *stateLoop {
 	o := w.options
-	store := &stateStore{source: o.configMap(w.client, names.StateMap), metrics: w.metrics, log: o.Log}
+	store := &stateStore{source: o.configMap(w.client, names.StateMap), writes: w.metrics.writes, log: o.Log}
 	return &stateLoop{
 		inputs: make(chan stateInput), published: make(chan struct{}), desired: desired, store: store, polls: changes.polls,
-		ramps:     &rampStore{source: o.configMap(w.client, names.RampMap), metrics: w.metrics},
+		ramps:     &rampStore{source: o.configMap(w.client, names.RampMap), writes: w.metrics.writes},
 		config:    &configState{source: o.configMap(w.client, names.ConfigMap), store: store, events: changes.events, log: o.Log},
 		ingresses: changes.ingresses, changes: changes, events: changes.events, failures: w.failures,
 		metrics: w.metrics, log: o.Log, index: newIngressIndex(), servedFits: true,

@@ -127,9 +127,14 @@ var table = map[string]Package{
 	"watcher": {
 		Imports: slices.Concat([]string{
 			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status", "journal", "ramp", "ramp/leader",
-			"watcher/fieldowners", "watcher/notifier", "watcher/servicestate", clientGo, prometheus,
+			"watcher/apiwrite", "watcher/desiredstate", "watcher/events", "watcher/fieldowners", "watcher/notifier", "watcher/servicestate", clientGo, prometheus,
 		}, kubernetes),
 		Tests: otherTests,
+	},
+	"watcher/apiwrite":     {Imports: []string{"internal/kube", "internal/names", "k8s.io/apimachinery", prometheus}},
+	"watcher/desiredstate": {Imports: []string{"ingressgen", "internal/status", "migration", "k8s.io/api"}, Tests: pureTests, Pure: true},
+	"watcher/events": {
+		Imports: slices.Concat([]string{"ingressgen", "internal/excerpt", "internal/names", "internal/status", clientGo}, kubernetes), Tests: otherTests,
 	},
 	"watcher/fieldowners": {
 		Imports: []string{"k8s.io/apimachinery", "sigs.k8s.io/structured-merge-diff"}, Tests: testLibraries, Pure: true,

@@ -1,4 +1,4 @@
-package watcher
+package events
 
 import (
 	"context"
@@ -16,56 +16,56 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
-// maxNoteBytes is what the API takes as an Event's note.
-const maxNoteBytes = 1024
+// MaxBytes is what the API takes as an Event's note.
+const MaxBytes = 1024
 
-// eventWriter writes Events. They are the cluster's log for people: one that
+// Writer writes Events. They are the cluster's log for people: one that
 // is lost is not repeated.
-type eventWriter struct {
+type Writer struct {
 	recorder    events.EventRecorder
 	broadcaster events.EventBroadcaster
-	sink        *eventSink
+	sink        *sink
 	cancel      context.CancelFunc
 }
 
-// newEventWriter makes an eventWriter that goes on after ctx has ended, until
+// NewWriter makes an Writer that goes on after ctx has ended, until
 // stop is called, so that the last Events are written.
-func newEventWriter(ctx context.Context, client kubernetes.Interface) (*eventWriter, error) {
+func NewWriter(ctx context.Context, client kubernetes.Interface) (*Writer, error) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	sink := &eventSink{EventSinkImpl: events.EventSinkImpl{Interface: client.EventsV1()}}
+	sink := &sink{EventSinkImpl: events.EventSinkImpl{Interface: client.EventsV1()}}
 	broadcaster := events.NewBroadcaster(sink)
 	if err := broadcaster.StartRecordingToSinkWithContext(ctx); err != nil {
 		cancel()
 		return nil, fmt.Errorf("start to write Events: %w", err)
 	}
-	return &eventWriter{broadcaster.NewRecorder(scheme.Scheme, names.Manager), broadcaster, sink, cancel}, nil
+	return &Writer{broadcaster.NewRecorder(scheme.Scheme, names.Manager), broadcaster, sink, cancel}, nil
 }
 
-// stop writes the Events that are on their way, and ends the writer.
-func (w *eventWriter) stop() {
+// Stop writes the Events that are on their way, and ends the writer.
+func (w *Writer) Stop() {
 	w.sink.drain()
 	w.broadcaster.Shutdown()
 	w.cancel()
 }
 
-// write writes an Event on an object.
-func (w *eventWriter) write(object runtime.Object, e event) { w.writeAbout(object, nil, e) }
+// Write writes an Event on an object.
+func (w *Writer) Write(object runtime.Object, e Event) { w.WriteAbout(object, nil, e) }
 
-// writeAbout writes an Event on an object that is also about another object.
+// WriteAbout writes an Event on an object that is also about another object.
 // Events on one version of an object that differ only in their text count as
 // one.
-func (w *eventWriter) writeAbout(object, related runtime.Object, e event) {
-	w.recorder.Eventf(object, related, e.eventType, e.reason, "Migrate", "%s", excerpt.Of(e.text, maxNoteBytes))
+func (w *Writer) WriteAbout(object, related runtime.Object, e Event) {
+	w.recorder.Eventf(object, related, e.Type, e.Reason, "Migrate", "%s", excerpt.Of(e.Text, MaxBytes))
 }
 
-// eventSink counts the Events that are on their way to the API server.
-type eventSink struct {
+// sink counts the Events that are on their way to the API server.
+type sink struct {
 	events.EventSinkImpl
 	writing atomic.Int32
 }
 
 // Create implements events.EventSink.
-func (s *eventSink) Create(ctx context.Context, event *eventsv1.Event) (*eventsv1.Event, error) {
+func (s *sink) Create(ctx context.Context, event *eventsv1.Event) (*eventsv1.Event, error) {
 	s.writing.Add(1)
 	defer s.writing.Add(-1)
 	created, err := s.EventSinkImpl.Create(ctx, event)
@@ -76,7 +76,7 @@ func (s *eventSink) Create(ctx context.Context, event *eventsv1.Event) (*eventsv
 }
 
 // Patch implements events.EventSink.
-func (s *eventSink) Patch(ctx context.Context, event *eventsv1.Event, data []byte) (*eventsv1.Event, error) {
+func (s *sink) Patch(ctx context.Context, event *eventsv1.Event, data []byte) (*eventsv1.Event, error) {
 	s.writing.Add(1)
 	defer s.writing.Add(-1)
 	return s.EventSinkImpl.Patch(ctx, event, data)
@@ -91,7 +91,7 @@ const (
 )
 
 // drain waits until no Event is on its way any more.
-func (s *eventSink) drain() {
+func (s *sink) drain() {
 	const step = 5 * time.Millisecond
 	began, quietSince := time.Now(), time.Now()
 	for time.Since(quietSince) < drainQuiet && time.Since(began) < drainTimeout {
