@@ -36,10 +36,9 @@
 //	companion_ingress.go, named_ports.go, managed_fields.go, fieldowners
 //	service_reconciler.go                 a Service: made, announced, withdrawn, removed
 //	service_lifecycle.go, service_objects.go, apiwrite
-//	ramp_controller.go                    ramps: the evidence of the replicas (ramp_meter.go), package
-//	ramp_checks.go, ramp_report.go        ramp, ConfigMap migration-ramp (ramp_store.go)
+//	clusterramp                           ramps: the evidence of the replicas, ConfigMap migration-ramp
 //	events, metrics.go                    what people see
-//	journal_writer.go                     what people read later: ConfigMap migration-journal
+//	clusterjournal                        what people read later: ConfigMap migration-journal
 //
 // watcher.go connects them.
 package watcher

@@ -12,6 +12,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/watcher/clusterjournal"
 	"github.com/migration-proxy/migration-proxy/watcher/events"
 )
 
@@ -27,11 +28,11 @@ func (l *stateLoop) observeForJournal() {
 	}
 	state.Evidence = l.evidence()
 	l.observed = &state
-	change := pendingChange{at: state.At, state: &state, write: &authoredWrite{object: journal.ConfigObject}}
+	change := clusterjournal.Change{At: state.At, State: &state, Write: &clusterjournal.Write{Object: journal.ConfigObject}}
 	if l.config.configMap != nil {
-		change.write.manager, change.events = lastManager(l.config.configMap), l.config.configMap
+		change.Write.Manager, change.Events = clusterjournal.LastManager(l.config.configMap), l.config.configMap
 	}
-	l.journal.add(change)
+	l.journal.Add(change)
 }
 
 func sameForJournal(a, b journal.State) bool {
@@ -65,15 +66,11 @@ func (l *stateLoop) trips() map[string]map[string]string {
 
 // drills are the newest drills of all services. Those that cannot be read are none.
 func (l *stateLoop) drills() map[string]status.Drill {
-	version, _ := l.ramps.get()
-	if version == nil {
-		return nil
-	}
-	found, err := status.ParseDrills(version.Data)
+	found, err := l.ramps.Drills()
 	if err != nil {
-		l.log.Warn("drills are not readable", "configmap", l.ramps.source.String(), "error", err)
+		l.log.Warn("drills are not readable", "configmap", l.ramps.String(), "error", err)
 	}
-	return found.Services
+	return found
 }
 
 // refusals are the valid configs that replicas refuse.
@@ -121,11 +118,11 @@ func (c ingressChanges) record(before, after *networkingv1.Ingress, transition *
 		if to == journal.OptedInText(false) {
 			opted.Kind, opted.What = journal.OptedOut, "Ingress opted out"
 		}
-		write := &authoredWrite{object: entry.Object, from: from, to: to, manager: lastManager(ingress)}
+		write := &clusterjournal.Write{Object: entry.Object, From: from, To: to, Manager: clusterjournal.LastManager(ingress)}
 		if after == nil {
 			opted.What, write = "Ingress deleted", nil
 		}
-		c.journal.add(pendingChange{at: time.Now(), entry: opted, write: write, events: ingress})
+		c.journal.Add(clusterjournal.Change{At: time.Now(), Entry: opted, Write: write, Events: ingress})
 	}
 	if transition == nil {
 		return
@@ -135,7 +132,7 @@ func (c ingressChanges) record(before, after *networkingv1.Ingress, transition *
 	if events.PhaseOf(after) == status.Migrating {
 		entry.Kind, entry.What = journal.Rewritten, "Ingress points at the proxy"
 	}
-	c.journal.append(entry)
+	c.journal.Append(entry)
 }
 
 // serviceOf is the service that an Ingress belongs to; "" if there are several.
@@ -159,4 +156,9 @@ func (c ingressChanges) serviceOf(ingress *networkingv1.Ingress) string {
 		}
 	}
 	return ""
+}
+
+// optedInText is how the notes write whether an Ingress has opted in.
+func optedInText(ingress *networkingv1.Ingress) string {
+	return journal.OptedInText(ingress != nil && ingress.Annotations[ingressgen.AnnotationEnabled] == "true")
 }

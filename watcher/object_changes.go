@@ -12,6 +12,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/watcher/clusterjournal"
 	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
 	"github.com/migration-proxy/migration-proxy/watcher/events"
 )
@@ -24,7 +25,7 @@ type objectChanges struct {
 	services  *workQueue
 	polls     *pollSchedule
 	events    *events.Writer
-	journal   *journalWriter
+	journal   *clusterjournal.Writer
 	desired   *atomic.Pointer[desiredstate.State]
 }
 

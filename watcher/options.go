@@ -92,7 +92,6 @@ func (o Options) withDefaults() Options {
 	if o.GetEvidence == nil {
 		o.GetEvidence = kube.EvidenceFromPodAddress()
 	}
-	o.RampInterval = cmp.Or(o.RampInterval, rampInterval)
 	o.Log = cmp.Or(o.Log, slog.Default())
 	return o
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/journal"
+	"github.com/migration-proxy/migration-proxy/watcher/clusterjournal"
+	"github.com/migration-proxy/migration-proxy/watcher/clusterramp"
 	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
 	"github.com/migration-proxy/migration-proxy/watcher/events"
 	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
@@ -27,13 +29,13 @@ type stateLoop struct {
 
 	config    *configState
 	store     *stateStore
-	ramps     *rampStore // drills are in it, too
+	ramps     *clusterramp.Store // drills are in it, too
 	polls     *pollSchedule
 	ingresses *workQueue
 	changes   *objectChanges // to queue our Services
 	vanished  *vanishedReplicas
 	events    *events.Writer
-	journal   *journalWriter
+	journal   *clusterjournal.Writer
 	failures  *kube.FailureLog
 	metrics   *metrics
 	log       *slog.Logger

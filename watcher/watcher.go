@@ -11,7 +11,8 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
-	"github.com/migration-proxy/migration-proxy/ramp/leader"
+	"github.com/migration-proxy/migration-proxy/watcher/clusterjournal"
+	"github.com/migration-proxy/migration-proxy/watcher/clusterramp"
 	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
 	"github.com/migration-proxy/migration-proxy/watcher/events"
 	"github.com/migration-proxy/migration-proxy/watcher/notifier"
@@ -65,14 +66,14 @@ func (w *Watcher) Start(ctx context.Context) error {
 // in the order of the way from a change to the writes.
 type term struct {
 	*Watcher
-	journal   *journalWriter
+	journal   *clusterjournal.Writer
 	stores    *objectStores
 	changes   *objectChanges
 	poller    *statusPoller
 	loop      *stateLoop
 	ingresses *ingressReconciler
 	services  *serviceReconciler
-	ramps     *rampController
+	ramps     *clusterramp.Controller
 }
 
 func (w *Watcher) newTerm(recorder *events.Writer) *term {
@@ -99,12 +100,11 @@ func (w *Watcher) newTerm(recorder *events.Writer) *term {
 	}
 }
 
-func (w *Watcher) newJournalWriter(recorder *events.Writer) *journalWriter {
-	return &journalWriter{
-		source: w.options.configMap(w.client, names.JournalMap), writes: w.metrics.writes, failures: w.failures, events: recorder,
-		wake: make(chan struct{}, 1), noteWait: w.options.NoteWait,
-		notifier: notifier.New(notifier.Options{Results: w.metrics.notifications, Log: w.options.Log}),
-	}
+func (w *Watcher) newJournalWriter(recorder *events.Writer) *clusterjournal.Writer {
+	return clusterjournal.New(clusterjournal.Options{
+		Source: w.options.configMap(w.client, names.JournalMap), Writes: w.metrics.writes, Failures: w.failures, Events: recorder,
+		Notifier: notifier.New(notifier.Options{Results: w.metrics.notifications, Log: w.options.Log}), NoteWait: w.options.NoteWait,
+	})
 }
 
 func (w *Watcher) newStateLoop(changes *objectChanges, desired *atomic.Pointer[desiredstate.State]) *stateLoop {
@@ -112,21 +112,20 @@ func (w *Watcher) newStateLoop(changes *objectChanges, desired *atomic.Pointer[d
 	store := &stateStore{source: o.configMap(w.client, names.StateMap), writes: w.metrics.writes, log: o.Log}
 	return &stateLoop{
 		inputs: make(chan stateInput), published: make(chan struct{}), desired: desired, store: store, polls: changes.polls,
-		ramps:     &rampStore{source: o.configMap(w.client, names.RampMap), writes: w.metrics.writes},
+		ramps:     clusterramp.NewStore(o.configMap(w.client, names.RampMap), w.metrics.writes),
 		config:    &configState{source: o.configMap(w.client, names.ConfigMap), store: store, events: changes.events, log: o.Log},
 		ingresses: changes.ingresses, changes: changes, events: changes.events, failures: w.failures,
 		metrics: w.metrics, log: o.Log, index: newIngressIndex(), servedFits: true,
 	}
 }
 
-func (w *Watcher) newRampController(loop *stateLoop, stores *objectStores) *rampController {
+func (w *Watcher) newRampController(loop *stateLoop, stores *objectStores) *clusterramp.Controller {
 	o := w.options
-	return &rampController{
-		interval: o.RampInterval, get: o.GetEvidence, stores: stores, desired: loop.desired,
-		store:   loop.ramps,
-		journal: loop.journal, events: loop.events, failures: w.failures, metrics: w.metrics, log: o.Log, checks: leader.NewChecks(rampCheckTimeout),
-		deviating: &loop.deviating,
-	}
+	return clusterramp.New(clusterramp.Options{
+		Interval: o.RampInterval, Evidence: o.GetEvidence, Endpoints: func() []kube.Endpoint { return kube.Endpoints(sortedSlices(stores.chartSlices)) },
+		Desired: loop.desired, Deviating: &loop.deviating, Store: loop.ramps, Journal: loop.journal, Events: loop.events,
+		Failures: w.failures, Metrics: w.metrics.ramps, Log: o.Log,
+	})
 }
 
 // run starts everything, and returns when all of it has ended. The reconcilers
@@ -140,16 +139,13 @@ func (t *term) run(ctx context.Context) {
 	running.Go(func() { t.followConfig(ctx) })
 	running.Go(func() { t.followStoredState(ctx) })
 	running.Go(func() { t.loop.run(ctx) })
-	running.Go(func() { t.ramps.store.follow(ctx) })
+	running.Go(func() { t.loop.ramps.Follow(ctx) })
 	running.Go(func() {
 		if waitForAll(ctx, ready...) {
-			t.ramps.run(ctx)
+			t.ramps.Run(ctx)
 		}
 	})
-	running.Go(func() {
-		defer t.journal.notifier.Close()
-		t.journal.run(ctx)
-	})
+	running.Go(func() { t.journal.Run(ctx) })
 	running.Go(func() {
 		if waitForAll(ctx, t.stores.chartSlices.Listed()) {
 			t.poller.run(ctx)

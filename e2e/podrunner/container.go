@@ -12,6 +12,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/migration-proxy/migration-proxy/internal/pause"
 )
 
 // containerProcess is the first process of a container. All others of the container
@@ -47,7 +49,7 @@ func initPolicy(policy corev1.RestartPolicy) corev1.RestartPolicy {
 // runContainer runs a container and restarts it as the policy says. It gives the last
 // exit status.
 func (w *podWorker) runContainer(c *corev1.Container, policy corev1.RestartPolicy) int {
-	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+	for backoff := firstPause; ; backoff = min(2*backoff, longestPause) {
 		code, err := w.runOnce(c)
 		switch {
 		case w.running.Err() != nil:
@@ -60,7 +62,7 @@ func (w *podWorker) runContainer(c *corev1.Container, policy corev1.RestartPolic
 		default:
 			w.status.waitsAfterEnd(c.Name)
 		}
-		sleep(w.running, pause)
+		pause.For(w.running, backoff)
 	}
 }
 
@@ -175,7 +177,7 @@ func (w *podWorker) preStop(ctx context.Context, c *corev1.Container, process *c
 	}()
 	switch hook := c.Lifecycle.PreStop; {
 	case hook.Sleep != nil:
-		sleep(watched, time.Duration(hook.Sleep.Seconds)*time.Second)
+		pause.For(watched, time.Duration(hook.Sleep.Seconds)*time.Second)
 		return nil
 	case hook.Exec != nil:
 		return process.exec(watched, hook.Exec.Command)

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/internal/pause"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
@@ -92,12 +93,12 @@ func tail(text []byte, number string) []byte {
 
 // follow sends appended text until the client disconnects.
 func follow(ctx context.Context, w http.ResponseWriter, log io.Reader) {
-	const pause = 200 * time.Millisecond
+	const interval = 200 * time.Millisecond
 	control := http.NewResponseController(w)
 	for ctx.Err() == nil {
 		if _, err := io.Copy(w, log); err != nil || control.Flush() != nil {
 			return
 		}
-		sleep(ctx, pause)
+		pause.For(ctx, interval)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/migration-proxy/migration-proxy/internal/pause"
 )
 
 // register creates the Node with condition Ready. It sends no heartbeats, because the
@@ -73,18 +75,8 @@ func (k *Kubelet) remove(ctx context.Context, pod *corev1.Pod) {
 // retry calls try until it succeeds or the context ends, because the API server may be
 // unavailable.
 func retry(ctx context.Context, try func() error) {
-	const pause = 200 * time.Millisecond
+	const interval = 200 * time.Millisecond
 	for ctx.Err() == nil && try() != nil {
-		sleep(ctx, pause)
-	}
-}
-
-// sleep waits for the duration, or until the context ends.
-func sleep(ctx context.Context, pause time.Duration) {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
+		pause.For(ctx, interval)
 	}
 }

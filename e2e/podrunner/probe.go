@@ -13,6 +13,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/migration-proxy/migration-proxy/internal/pause"
 )
 
 // probeClient works as the kubelet's: a new connection for each probe, and
@@ -90,7 +92,7 @@ func (w prober) runReadinessProbe(ctx context.Context) {
 // failureThreshold or successThreshold probes in a row agree on, until report gives
 // false.
 func (w prober) probe(ctx context.Context, p *corev1.Probe, report func(ok bool) (more bool)) {
-	sleep(ctx, time.Duration(p.InitialDelaySeconds)*time.Second)
+	pause.For(ctx, time.Duration(p.InitialDelaySeconds)*time.Second)
 	var last bool
 	var same int32
 	for ctx.Err() == nil {
@@ -108,7 +110,7 @@ func (w prober) probe(ctx context.Context, p *corev1.Probe, report func(ok bool)
 		if enough && !report(ok) {
 			return
 		}
-		sleep(ctx, time.Duration(p.PeriodSeconds)*time.Second)
+		pause.For(ctx, time.Duration(p.PeriodSeconds)*time.Second)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/migration-proxy/migration-proxy/internal/pause"
 )
 
 // refreshEvery is the longest time until a change of a ConfigMap or Secret is in its
@@ -34,7 +36,7 @@ func (v *volumes) dir(name string) string { return filepath.Join(v.worker.dir, "
 // keepUpToDate writes changed content, until the context ends.
 func (v *volumes) keepUpToDate(ctx context.Context) {
 	for ctx.Err() == nil {
-		sleep(ctx, refreshEvery)
+		pause.For(ctx, refreshEvery)
 		if err := v.write(ctx); err != nil && ctx.Err() == nil {
 			v.worker.kubelet.options.Log.Info("volume is not updated", "pod", v.worker.name(), "error", err)
 		}

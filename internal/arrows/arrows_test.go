@@ -101,7 +101,7 @@ var table = map[string]Package{
 	"proxy/drills":       {Imports: []string{"internal/atomicfile", "internal/status"}, Tests: otherTests},
 	"proxy/errorlog":     {Imports: []string{"migration", "fallback"}, Tests: pureTests, Pure: true},
 	"proxy/health":       {Imports: []string{"migration", "fallback"}, Tests: otherTests},
-	"proxy/nginx":        {Imports: []string{"migration", "nginxgen", "internal/atomicfile", "golang.org/x/sys"}, Tests: otherTests},
+	"proxy/nginx":        {Imports: []string{"migration", "nginxgen", "internal/atomicfile", "internal/pause", "golang.org/x/sys"}, Tests: otherTests},
 	"proxy/localramp":    {Imports: []string{"migration", "internal/atomicfile", "internal/status", "journal", "ramp", "ramp/leader"}, Tests: otherTests},
 	"proxy/localjournal": {Imports: []string{"internal/atomicfile", "internal/status", "journal", "migration", "proxy/drills"}, Tests: otherTests},
 	"proxy/positions": {
@@ -126,12 +126,23 @@ var table = map[string]Package{
 	},
 	"watcher": {
 		Imports: slices.Concat([]string{
-			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status", "journal", "ramp", "ramp/leader",
-			"watcher/apiwrite", "watcher/desiredstate", "watcher/events", "watcher/fieldowners", "watcher/notifier", "watcher/servicestate", clientGo, prometheus,
+			"migration", "config", "ingressgen", "internal/excerpt", "internal/gauge", "internal/kube", "internal/names", "internal/status", "journal",
+			"watcher/apiwrite", "watcher/clusterjournal", "watcher/clusterramp", "watcher/desiredstate", "watcher/events", "watcher/fieldowners", "watcher/notifier", "watcher/servicestate", clientGo, prometheus,
 		}, kubernetes),
 		Tests: otherTests,
 	},
-	"watcher/apiwrite":     {Imports: []string{"internal/kube", "internal/names", "k8s.io/apimachinery", prometheus}},
+	"watcher/apiwrite": {Imports: []string{"internal/kube", "internal/names", "k8s.io/apimachinery", prometheus}},
+	"watcher/clusterjournal": {
+		Imports: slices.Concat([]string{
+			"internal/excerpt", "internal/kube", "internal/names", "internal/pause", "journal", "migration", "watcher/apiwrite", "watcher/events", "watcher/notifier",
+		}, kubernetes),
+	},
+	"watcher/clusterramp": {
+		Imports: []string{
+			"internal/gauge", "internal/kube", "internal/pause", "internal/status", "migration", "ramp", "ramp/leader",
+			"watcher/apiwrite", "watcher/clusterjournal", "watcher/desiredstate", "watcher/events", prometheus, "k8s.io/api", "k8s.io/apimachinery",
+		},
+	},
 	"watcher/desiredstate": {Imports: []string{"ingressgen", "internal/status", "migration", "k8s.io/api"}, Tests: pureTests, Pure: true},
 	"watcher/events": {
 		Imports: slices.Concat([]string{"ingressgen", "internal/excerpt", "internal/names", "internal/status", clientGo}, kubernetes), Tests: otherTests,
@@ -149,7 +160,9 @@ var table = map[string]Package{
 	"internal/privatedir": {Imports: []string{"golang.org/x/sys"}, Tests: testLibraries},
 	"internal/listen":     {Imports: []string{"internal/names"}, Tests: testLibraries},
 	"internal/logging":    {Tests: testLibraries},
-	"internal/httpapi":    {Imports: []string{"internal/history", "internal/status", prometheus}, Tests: otherTests},
+	"internal/gauge":      {Imports: []string{prometheus}},
+	"internal/pause":      {Tests: testLibraries},
+	"internal/httpapi":    {Imports: []string{"internal/gauge", "internal/history", "internal/status", prometheus}, Tests: otherTests},
 	"internal/kube": {
 		Imports: slices.Concat([]string{"internal/history", "internal/logging", "internal/names", "internal/proxyclient", "internal/status", clientGo, "k8s.io/klog"}, kubernetes),
 		Tests:   otherTests,
@@ -161,7 +174,7 @@ var table = map[string]Package{
 		Tests:   otherTests,
 	},
 	"internal/demo": {
-		Imports: []string{"migration", "config", "internal/atomicfile", "internal/names", "internal/proxyclient", "internal/status"},
+		Imports: []string{"migration", "config", "internal/atomicfile", "internal/names", "internal/pause", "internal/proxyclient", "internal/status"},
 		Tests:   testLibraries,
 	},
 	"internal/manager": {
@@ -221,7 +234,7 @@ var table = map[string]Package{
 	"internal/cli/explain": {Imports: []string{"migration"}, Tests: otherTests},
 	"internal/cli/render":  {Imports: []string{"internal/listen", "migration", "nginxgen"}, Tests: otherTests},
 	"internal/cli/restore": {
-		Imports: slices.Concat([]string{"ingressgen", "internal/cli/installation", "internal/names", "internal/status", clientGo}, kubernetes),
+		Imports: slices.Concat([]string{"ingressgen", "internal/cli/installation", "internal/names", "internal/pause", "internal/status", clientGo}, kubernetes),
 		Tests:   otherTests,
 	},
 	"internal/cli/scan": {
@@ -244,7 +257,7 @@ var table = map[string]Package{
 		Tests:   otherTests,
 	},
 	"internal/golden":  {Imports: []string{"github.com/rogpeppe/go-internal"}, Tests: testLibraries},
-	"internal/testbed": {Imports: []string{"github.com/gorilla/websocket", "github.com/prometheus/procfs"}, Tests: testLibraries},
+	"internal/testbed": {Imports: []string{"internal/pause", "github.com/gorilla/websocket", "github.com/prometheus/procfs"}, Tests: testLibraries},
 	"deploy":           {Tests: otherTests},
 
 	// Modules of their own. The scenarios are a black box: they know no package
@@ -264,7 +277,7 @@ var table = map[string]Package{
 		Imports: []string{"e2e/podrunner", "internal/controlplane", "golang.org/x/sys"}, Tests: otherTests,
 	},
 	"e2e/podrunner": {
-		Imports: slices.Concat([]string{"internal/testbed", "github.com/miekg/dns", clientGo, "golang.org/x/sys"}, kubernetes), Tests: otherTests,
+		Imports: slices.Concat([]string{"internal/pause", "internal/testbed", "github.com/miekg/dns", clientGo, "golang.org/x/sys"}, kubernetes), Tests: otherTests,
 	},
 	"e2e/proxyprocess": {Imports: []string{"internal/testbed", "github.com/stretchr/testify"}},
 	"e2e/wire":         {},

@@ -3,6 +3,8 @@ package demo
 import (
 	"context"
 	"time"
+
+	"github.com/migration-proxy/migration-proxy/internal/pause"
 )
 
 const (
@@ -38,7 +40,7 @@ func (d *demo) live(ctx context.Context) error {
 			return err
 		}
 	}
-	for scene := 0; pause(ctx, sceneTime); scene++ {
+	for scene := 0; pause.For(ctx, sceneTime); scene++ {
 		for _, one := range all {
 			one.forget()
 		}
@@ -68,16 +70,6 @@ func (d *demo) playScene(scene int) error {
 		return d.new.revive()
 	}
 	return nil
-}
-
-// pause reports false when ctx ends first.
-func pause(ctx context.Context, length time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(length):
-		return true
-	}
 }
 
 // forget drops the results: nobody counts them in a world that runs for hours.

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/migration-proxy/migration-proxy/internal/pause"
 )
 
 // Load is a number of keep-alive clients of one URL. Each client sends its next
@@ -130,17 +132,7 @@ func (r *run) wait(ctx context.Context, number int) (time.Time, bool) {
 		return time.Now(), ctx.Err() == nil
 	}
 	due := r.begun.Add(time.Duration(float64(number-1) / r.load.Rate * float64(time.Second)))
-	return due, pause(ctx, time.Until(due))
-}
-
-func pause(ctx context.Context, length time.Duration) bool {
-	if length > 0 {
-		select {
-		case <-ctx.Done():
-		case <-time.After(length):
-		}
-	}
-	return ctx.Err() == nil
+	return due, pause.For(ctx, time.Until(due))
 }
 
 func (l Load) request(number int) (*http.Request, error) {

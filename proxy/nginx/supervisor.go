@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/migration-proxy/migration-proxy/internal/pause"
 )
 
 // Options are the logger and the times of a Supervisor. Zero means the
@@ -136,7 +138,7 @@ func (s *Supervisor) Run(ctx context.Context) {
 	logCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop() // after quit, so that nginx's last lines are read too
 	helpers.Go(func() { s.errors.run(logCtx) })
-	for failures := 0; sleep(ctx, backoff(failures)); {
+	for failures := 0; pause.For(ctx, backoff(failures)); {
 		began := time.Now()
 		process := s.process.Load()
 		if process == nil {
@@ -148,18 +150,6 @@ func (s *Supervisor) Run(ctx context.Context) {
 		if failures++; time.Since(began) >= stableAfter {
 			failures = 1
 		}
-	}
-}
-
-// sleep returns false when ctx has ended.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return ctx.Err() == nil
 	}
 }
 

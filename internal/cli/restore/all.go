@@ -14,6 +14,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/cli/installation"
+	"github.com/migration-proxy/migration-proxy/internal/pause"
 )
 
 // controllerDelay is how long ingress controllers have to follow the restored
@@ -86,12 +87,10 @@ func untilDone(ctx context.Context, step func(context.Context) (progress, error)
 }
 
 func sleep(ctx context.Context, length time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return fmt.Errorf("not everything could be restored in time, run it again: %w", ctx.Err())
-	case <-time.After(length):
+	if pause.For(ctx, length) {
 		return nil
 	}
+	return fmt.Errorf("not everything could be restored in time, run it again: %w", ctx.Err())
 }
 
 // restoreIngresses restores every Ingress that the migration proxy has changed,

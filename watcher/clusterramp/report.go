@@ -1,9 +1,11 @@
-package watcher
+package clusterramp
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/ramp"
 	"github.com/migration-proxy/migration-proxy/ramp/leader"
 	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
@@ -11,21 +13,21 @@ import (
 )
 
 // report tells people what a step did: the log, an Event, the journal.
-func (c *rampController) report(desired *desiredstate.State, name string, d ramp.Decision) {
+func (c *Controller) report(desired *desiredstate.State, name string, d ramp.Decision) {
 	for _, entry := range leader.Entries(name, c.states[name], d, time.Now()) {
 		if entry.Evidence != nil {
 			entry.Evidence.Replicas, entry.Evidence.Digest = c.meter.Count(), desired.Table.Digest()
 		}
-		c.journal.append(entry)
+		c.options.Journal.Append(entry)
 	}
 	if d.Command != nil {
-		c.log.Info("ramp command", "service", name, "verb", string(d.Command.Verb), "by", d.Command.By, "reason", d.Command.Reason, "refused", d.Refused)
+		c.options.Log.Info("ramp command", "service", name, "verb", string(d.Command.Verb), "by", d.Command.By, "reason", d.Command.Reason, "refused", d.Refused)
 	}
 	if !d.Transition {
 		return
 	}
-	c.metrics.rampTransitions.WithLabelValues(name, string(d.Phase)).Inc()
-	c.log.Info("ramp moved", "service", name, "from", d.From.String(), "to", d.To.String(), "phase", string(d.Phase), "reason", string(d.Reason), "why", d.Why, "by", d.By)
+	c.options.Metrics.transitions.WithLabelValues(name, string(d.Phase)).Inc()
+	c.options.Log.Info("ramp moved", "service", name, "from", d.From.String(), "to", d.To.String(), "phase", string(d.Phase), "reason", string(d.Reason), "why", d.Why, "by", d.By)
 	switch {
 	case d.To > d.From:
 		c.event(desired, events.RampAdvanced, fmt.Sprintf("service %s: %s %% -> %s %%: %s", name, d.From, d.To, d.Why))
@@ -37,7 +39,7 @@ func (c *rampController) report(desired *desiredstate.State, name string, d ramp
 }
 
 // event writes an Event on the migration config.
-func (c *rampController) event(desired *desiredstate.State, reason, text string) {
+func (c *Controller) event(desired *desiredstate.State, reason, text string) {
 	if desired.ConfigMap == nil {
 		return
 	}
@@ -47,10 +49,22 @@ func (c *rampController) event(desired *desiredstate.State, reason, text string)
 	}
 	// Each write of migration-ramp is another related object, so that no Event counts as
 	// a repetition of the one before.
-	version, _ := c.store.get()
+	version, _ := c.options.Store.get()
 	if version == nil {
-		c.events.Write(desired.ConfigMap, said)
+		c.options.Events.Write(desired.ConfigMap, said)
 		return
 	}
-	c.events.WriteAbout(desired.ConfigMap, version, said)
+	c.options.Events.WriteAbout(desired.ConfigMap, version, said)
+}
+
+// publish hands the gauges what the last tick decided.
+func (c *Controller) publish() {
+	values := &gaugeValues{decisions: maps.Clone(c.decisions), ceilings: map[string]migration.Share{}}
+	table := c.options.Desired.Load().Table
+	for name := range values.decisions {
+		if s := table.Service(migration.Name(name)); s != nil {
+			values.ceilings[name] = s.EffectiveShare()
+		}
+	}
+	c.options.Metrics.values.Store(values)
 }

@@ -1,6 +1,7 @@
-package watcher
+package clusterramp
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,44 +13,50 @@ import (
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/pause"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/ramp"
 	"github.com/migration-proxy/migration-proxy/ramp/leader"
+	"github.com/migration-proxy/migration-proxy/watcher/clusterjournal"
 	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
 	"github.com/migration-proxy/migration-proxy/watcher/events"
 )
 
 const (
-	// rampInterval is the time between two ticks: the length of a slot.
-	rampInterval = 10 * time.Second
-	// rampSaveInterval is how often evidence is stored that led to no transition. A
+	// interval is the time between two ticks: the length of a slot.
+	interval = 10 * time.Second
+	// saveInterval is how often evidence is stored that led to no transition. A
 	// new leader that lacks the last of it only measures a little longer.
-	rampSaveInterval = 30 * time.Second
-	// rampCheckTimeout bounds one request to an address of ramp.check.
-	rampCheckTimeout = 5 * time.Second
+	saveInterval = 30 * time.Second
+	// checkTimeout bounds one request to an address of ramp.check.
+	checkTimeout = 5 * time.Second
 
-	rampSubject = "migration-ramp" // of the failure log
+	subject = "migration-ramp" // of the failure log
 )
 
-// rampController moves the positions of the services with a ramp. In each tick it asks
+// Options are what a Controller needs.
+type Options struct {
+	Interval  time.Duration          // between two ticks; 0: 10 seconds, the length of a slot
+	Endpoints func() []kube.Endpoint // of the replicas
+	Evidence  kube.StatusGetter      // gets the evidence of one replica
+	Desired   *atomic.Pointer[desiredstate.State]
+	Deviating *atomic.Pointer[map[string]string] // services whose observed share is not the wanted one, and why
+	Store     *Store
+	Checks    *leader.Checks
+	Journal   *clusterjournal.Writer
+	Events    *events.Writer
+	Failures  *kube.FailureLog
+	Metrics   *Metrics
+	Log       *slog.Logger
+}
+
+// Controller moves the positions of the services with a ramp. In each tick it asks
 // the replicas for evidence, makes one ramp.Step for each service, and writes
 // migration-ramp; what could not be written did not happen. One goroutine uses it.
-type rampController struct {
-	interval time.Duration
-	get      kube.StatusGetter
-	stores   *objectStores
-	desired  *atomic.Pointer[desiredstate.State]
-	store    *rampStore
-	journal  *journalWriter
-	events   *events.Writer
-	failures *kube.FailureLog
-	metrics  *metrics
-	log      *slog.Logger
-	meter    leader.Meter
-	checks   *leader.Checks
-	// deviating has the services whose observed share is not the wanted one.
-	deviating *atomic.Pointer[map[string]string]
+type Controller struct {
+	options Options
+	meter   leader.Meter
 
 	loaded    bool
 	states    map[string]ramp.State
@@ -58,26 +65,33 @@ type rampController struct {
 	savedAt   time.Time
 }
 
-// run ticks until ctx ends.
-func (c *rampController) run(ctx context.Context) {
-	defer c.metrics.ramps.Store(nil)
+// New makes a Controller, whose work is done by Run.
+func New(options Options) *Controller {
+	options.Interval = cmp.Or(options.Interval, interval)
+	options.Checks = cmp.Or(options.Checks, leader.NewChecks(checkTimeout))
+	return &Controller{options: options}
+}
+
+// Run ticks until ctx ends.
+func (c *Controller) Run(ctx context.Context) {
+	defer c.options.Metrics.values.Store(nil)
 	for {
 		c.tick(ctx, time.Now())
-		if !sleep(ctx, c.interval) {
+		if !pause.For(ctx, c.options.Interval) {
 			return
 		}
 	}
 }
 
-// rampResult is one service's step, which counts when it is written.
-type rampResult struct {
+// stepResult is one service's step, which counts when it is written.
+type stepResult struct {
 	state    ramp.State
 	decision ramp.Decision
 }
 
-func (c *rampController) tick(ctx context.Context, now time.Time) {
-	desired := c.desired.Load()
-	version, known := c.store.get()
+func (c *Controller) tick(ctx context.Context, now time.Time) {
+	desired := c.options.Desired.Load()
+	version, known := c.options.Store.get()
 	if !known || desired == nil || desired.Table == nil {
 		return
 	}
@@ -93,9 +107,8 @@ func (c *rampController) tick(ctx context.Context, now time.Time) {
 		c.load(data, desired)
 	}
 	if len(ramps) > 0 {
-		endpoints := kube.Endpoints(sortedSlices(c.stores.chartSlices))
-		c.meter.Take(meteredReplicas(kube.FetchEvidence(ctx, endpoints, c.get)), now)
-		c.checks.Ask(ctx, desired.Table.Services(), now)
+		c.meter.Take(meteredReplicas(kube.FetchEvidence(ctx, c.options.Endpoints(), c.options.Evidence)), now)
+		c.options.Checks.Ask(ctx, desired.Table.Services(), now)
 	}
 	if ctx.Err() != nil {
 		return // the replicas and addresses did not answer because the watcher ends
@@ -125,29 +138,29 @@ func withRamp(table *migration.Table) []*migration.Service {
 
 // load continues from what the last leader wrote. A state that cannot be read begins
 // at 0, which an Event says.
-func (c *rampController) load(data map[string]string, desired *desiredstate.State) {
+func (c *Controller) load(data map[string]string, desired *desiredstate.State) {
 	c.loaded = true
 	states, err := ramp.DecodeStates[string](data[status.MachineKey])
 	positions, positionsErr := status.ParsePositions(data)
 	if err = errors.Join(err, positionsErr); err != nil {
-		c.log.Warn("stored ramps are not readable, they begin at 0", "configmap", c.store.source.String(), "error", err)
+		c.options.Log.Warn("stored ramps are not readable, they begin at 0", "configmap", c.options.Store.String(), "error", err)
 		c.event(desired, events.RampStateLost, "ramps begin at 0: "+err.Error())
 	}
 	c.states, c.positions, c.decisions = states, positions, map[string]ramp.Decision{}
 }
 
 // commands are those that people typed.
-func (c *rampController) commands(data map[string]string) status.Commands {
+func (c *Controller) commands(data map[string]string) status.Commands {
 	commands, err := status.ParseCommands(data)
 	if err != nil {
-		c.log.Warn("commands of ramps are not readable", "configmap", c.store.source.String(), "error", err)
+		c.options.Log.Warn("commands of ramps are not readable", "configmap", c.options.Store.String(), "error", err)
 	}
 	return commands
 }
 
 // step makes one step of each ramp.
-func (c *rampController) step(desired *desiredstate.State, commands status.Commands, now time.Time) map[string]rampResult {
-	results := map[string]rampResult{}
+func (c *Controller) step(desired *desiredstate.State, commands status.Commands, now time.Time) map[string]stepResult {
+	results := map[string]stepResult{}
 	for _, s := range withRamp(desired.Table) {
 		name := string(s.Name)
 		before, known := c.states[name]
@@ -157,12 +170,12 @@ func (c *rampController) step(desired *desiredstate.State, commands status.Comma
 		sample := c.sample(desired, s, before.Position, now)
 		sample.Command = leader.Command(commands, s.Name)
 		after, decision := ramp.Step(ramp.ConfigOf(desired.Table, s), before, sample, now)
-		results[name] = rampResult{after, decision}
+		results[name] = stepResult{after, decision}
 	}
 	return results
 }
 
-func (c *rampController) sample(desired *desiredstate.State, s *migration.Service, position migration.Share, now time.Time) ramp.Sample {
+func (c *Controller) sample(desired *desiredstate.State, s *migration.Service, position migration.Share, now time.Time) ramp.Sample {
 	name := string(s.Name)
 	sample := ramp.Sample{
 		Slot:       c.meter.Slot(s.Name),
@@ -184,27 +197,23 @@ const drillGrace = time.Minute
 
 // inDrill tells whether the fallback of a service is one that people rehearse. It takes
 // nothing from the position.
-func (c *rampController) inDrill(name string, now time.Time) bool {
-	version, _ := c.store.get()
-	if version == nil {
-		return false
-	}
-	drills, err := status.ParseDrills(version.Data)
-	drill, ok := drills.Services[name]
+func (c *Controller) inDrill(name string, now time.Time) bool {
+	drills, err := c.options.Store.Drills()
+	drill, ok := drills[name]
 	return err == nil && ok && !now.Before(drill.At) && now.Before(drill.Until.Add(drillGrace))
 }
 
 // gates are what forbids a step up besides the evidence.
-func (c *rampController) gates(s *migration.Service) []ramp.Gate {
-	gates := append(c.checks.Gates(s.Ramp), c.meter.Parity(s)...)
-	if deviating := c.deviating.Load(); deviating != nil && (*deviating)[string(s.Name)] != "" {
+func (c *Controller) gates(s *migration.Service) []ramp.Gate {
+	gates := append(c.options.Checks.Gates(s.Ramp), c.meter.Parity(s)...)
+	if deviating := c.options.Deviating.Load(); deviating != nil && (*deviating)[string(s.Name)] != "" {
 		gates = append(gates, ramp.Gate{Reason: ramp.ReasonUnobserved, Detail: (*deviating)[string(s.Name)]})
 	}
 	return gates
 }
 
 // inForce is the share that another service has now.
-func (c *rampController) inForce(desired *desiredstate.State, name migration.Name) migration.Share {
+func (c *Controller) inForce(desired *desiredstate.State, name migration.Name) migration.Share {
 	s := desired.Table.Service(name)
 	if s == nil || desired.Cluster.Services[string(name)].Phase != status.Migrating {
 		return 0
@@ -214,15 +223,15 @@ func (c *rampController) inForce(desired *desiredstate.State, name migration.Nam
 
 // finish writes the results if they must be written now, and believes them then. What
 // only grew the evidence is believed without a write.
-func (c *rampController) finish(ctx context.Context, desired *desiredstate.State, results map[string]rampResult, now time.Time) {
+func (c *Controller) finish(ctx context.Context, desired *desiredstate.State, results map[string]stepResult, now time.Time) {
 	positions := c.positionsAfter(desired, results)
-	due := now.Sub(c.savedAt) >= rampSaveInterval && len(results) > 0
+	due := now.Sub(c.savedAt) >= saveInterval && len(results) > 0
 	if due || !maps.Equal(positions.Services, c.positions.Services) || c.moved(results) {
 		err := c.save(ctx, positions, results)
 		if ctx.Err() != nil {
 			return
 		}
-		c.failures.Report(rampSubject, err)
+		c.options.Failures.Report(subject, err)
 		if err != nil {
 			c.believe(desired, onlyEvidence(results))
 			c.publish()
@@ -236,8 +245,8 @@ func (c *rampController) finish(ctx context.Context, desired *desiredstate.State
 }
 
 // onlyEvidence leaves out what must be written before it happens.
-func onlyEvidence(results map[string]rampResult) map[string]rampResult {
-	kept := map[string]rampResult{}
+func onlyEvidence(results map[string]stepResult) map[string]stepResult {
+	kept := map[string]stepResult{}
 	for name, result := range results {
 		if d := result.decision; !d.Transition && d.Command == nil {
 			kept[name] = result
@@ -246,17 +255,17 @@ func onlyEvidence(results map[string]rampResult) map[string]rampResult {
 	return kept
 }
 
-func (c *rampController) moved(results map[string]rampResult) bool {
+func (c *Controller) moved(results map[string]stepResult) bool {
 	return len(onlyEvidence(results)) < len(results)
 }
 
 // forget drops the states of services that have no ramp any more.
-func (c *rampController) forget(results map[string]rampResult) {
+func (c *Controller) forget(results map[string]stepResult) {
 	maps.DeleteFunc(c.states, func(name string, _ ramp.State) bool { _, ok := results[name]; return !ok })
 	maps.DeleteFunc(c.decisions, func(name string, _ ramp.Decision) bool { _, ok := results[name]; return !ok })
 }
 
-func (c *rampController) believe(desired *desiredstate.State, results map[string]rampResult) {
+func (c *Controller) believe(desired *desiredstate.State, results map[string]stepResult) {
 	for _, name := range slices.Sorted(maps.Keys(results)) {
 		result := results[name]
 		c.states[name], c.decisions[name] = result.state, result.decision
@@ -264,7 +273,7 @@ func (c *rampController) believe(desired *desiredstate.State, results map[string
 	}
 }
 
-func (c *rampController) save(ctx context.Context, positions status.Positions, results map[string]rampResult) error {
+func (c *Controller) save(ctx context.Context, positions status.Positions, results map[string]stepResult) error {
 	states := map[string]ramp.State{}
 	for name, result := range results {
 		states[name] = result.state
@@ -277,11 +286,11 @@ func (c *rampController) save(ctx context.Context, positions status.Positions, r
 	if err != nil {
 		return fmt.Errorf("write the positions of the ramps: %w", err)
 	}
-	return c.store.write(ctx, string(text), machine)
+	return c.options.Store.write(ctx, string(text), machine)
 }
 
 // positionsAfter are the positions with the bounds above which answers are slow.
-func (c *rampController) positionsAfter(desired *desiredstate.State, results map[string]rampResult) status.Positions {
+func (c *Controller) positionsAfter(desired *desiredstate.State, results map[string]stepResult) status.Positions {
 	positions := status.Positions{Services: map[string]status.Position{}}
 	for name, result := range results {
 		s := desired.Table.Service(migration.Name(name))

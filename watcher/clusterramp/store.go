@@ -1,4 +1,4 @@
-package watcher
+package clusterramp
 
 import (
 	"context"
@@ -12,9 +12,9 @@ import (
 	"github.com/migration-proxy/migration-proxy/watcher/apiwrite"
 )
 
-// rampStore is ConfigMap migration-ramp. Each write names the version that it changes,
+// Store is ConfigMap migration-ramp. Each write names the version that it changes,
 // so that a watcher which has lost the lease and does not know it yet is refused.
-type rampStore struct {
+type Store struct {
 	source kube.NamedConfigMap
 	writes apiwrite.Counter
 
@@ -23,8 +23,16 @@ type rampStore struct {
 	latest *corev1.ConfigMap // nil: it does not exist
 }
 
+// NewStore makes a Store, which knows nothing before Follow runs.
+func NewStore(source kube.NamedConfigMap, writes apiwrite.Counter) *Store {
+	return &Store{source: source, writes: writes}
+}
+
+// String is the name of the ConfigMap.
+func (s *Store) String() string { return s.source.String() }
+
 // take notes a version that the API server returned.
-func (s *rampStore) take(version *corev1.ConfigMap) {
+func (s *Store) take(version *corev1.ConfigMap) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.known = true
@@ -33,19 +41,29 @@ func (s *rampStore) take(version *corev1.ConfigMap) {
 	}
 }
 
-func (s *rampStore) get() (version *corev1.ConfigMap, known bool) {
+func (s *Store) get() (version *corev1.ConfigMap, known bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.latest, s.known
 }
 
-// follow takes the versions in until ctx ends.
-func (s *rampStore) follow(ctx context.Context) {
+// Drills are the newest drills of all services.
+func (s *Store) Drills() (map[string]status.Drill, error) {
+	version, _ := s.get()
+	if version == nil {
+		return nil, nil
+	}
+	found, err := status.ParseDrills(version.Data)
+	return found.Services, err
+}
+
+// Follow takes the versions in until ctx ends.
+func (s *Store) Follow(ctx context.Context) {
 	_ = s.source.Follow(ctx, s.take) // it ends with ctx, without an error
 }
 
 // write replaces the watcher's keys.
-func (s *rampStore) write(ctx context.Context, positions, machine string) error {
+func (s *Store) write(ctx context.Context, positions, machine string) error {
 	version, _ := s.get()
 	ctx, cancel := apiwrite.WithTimeout(ctx)
 	defer cancel()

@@ -1,4 +1,4 @@
-package watcher
+package clusterjournal
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/internal/pause"
 	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/watcher/apiwrite"
@@ -20,35 +21,39 @@ import (
 )
 
 const (
-	// journalDelay collects entries: a fallback of many Ingresses is one write.
-	journalDelay = 300 * time.Millisecond
-	// journalRetry is the pause after a write that failed.
-	journalRetry = 2 * time.Second
-	// journalFlush is how long the next leader waits for the last entries at most.
-	journalFlush = 2 * time.Second
+	// delay collects entries: a fallback of many Ingresses is one write.
+	delay = 300 * time.Millisecond
+	// retry is the pause after a write that failed.
+	retry = 2 * time.Second
+	// flushTimeout is how long the next leader waits for the last entries at most.
+	flushTimeout = 2 * time.Second
 	// maxPending is how many entries wait for the API server at most: more than the
 	// journal keeps.
 	maxPending = 2 * journal.MaxEntries
 
-	journalSubject = "migration-journal" // of the failure log
+	subject = "migration-journal" // of the failure log
 )
 
-// journalWriter is the one writer of ConfigMap migration-journal. append and observe
+// Options are what a Writer needs.
+type Options struct {
+	Source   kube.NamedConfigMap // migration-journal
+	Writes   apiwrite.Counter
+	Failures *kube.FailureLog
+	Events   *events.Writer
+	Notifier *notifier.Notifier
+	NoteWait time.Duration // how long an entry waits for a note of admission
+}
+
+// Writer is the one writer of ConfigMap migration-journal. append and observe
 // only take a lock; run's goroutine does the rest, so nobody waits for the API server.
 //
 // Each write has the version that it changes. A watcher that has lost the lease and does
 // not know it yet is refused, and IDs are never used twice.
-type journalWriter struct {
-	source   kube.NamedConfigMap
-	writes   apiwrite.Counter
-	failures *kube.FailureLog
-
-	events   *events.Writer
-	notifier *notifier.Notifier
-	noteWait time.Duration // Options.NoteWait
+type Writer struct {
+	options Options
 
 	mu      sync.Mutex
-	pending []pendingChange
+	pending []Change
 	wake    chan struct{} // holds one
 
 	// Only run uses these.
@@ -56,25 +61,30 @@ type journalWriter struct {
 	table  *migration.Table  // of the state that the ConfigMap knows; nil: another leader wrote that
 }
 
-// pendingChange is an entry, or a state whose differences from the one before are
-// entries.
-type pendingChange struct {
-	at     time.Time
-	entry  journal.Entry
-	state  *journal.State
-	write  *authoredWrite // who made it is asked; nil: nobody did
-	events runtime.Object // gets an Event for each entry that somebody made
+// New makes a Writer, whose work is done by Run.
+func New(options Options) *Writer {
+	return &Writer{options: options, wake: make(chan struct{}, 1)}
 }
 
-// append adds entries, and never blocks. While the API server is away the newest ones
+// Change is an entry, or a state whose differences from the one before are
+// entries.
+type Change struct {
+	At     time.Time
+	Entry  journal.Entry
+	State  *journal.State
+	Write  *Write         // who made it is asked; nil: nobody did
+	Events runtime.Object // gets an Event for each entry that somebody made
+}
+
+// Append adds entries, and never blocks. While the API server is away the newest ones
 // are kept.
-func (w *journalWriter) append(entries ...journal.Entry) {
+func (w *Writer) Append(entries ...journal.Entry) {
 	for _, entry := range entries {
-		w.add(pendingChange{at: time.Now(), entry: entry})
+		w.Add(Change{At: time.Now(), Entry: entry})
 	}
 }
 
-func (w *journalWriter) add(change pendingChange) {
+func (w *Writer) Add(change Change) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pending = append(w.pending, change)
@@ -85,8 +95,9 @@ func (w *journalWriter) add(change pendingChange) {
 	}
 }
 
-// run writes until ctx ends, and then what is left.
-func (w *journalWriter) run(ctx context.Context) {
+// Run writes until ctx ends, and then what is left.
+func (w *Writer) Run(ctx context.Context) {
+	defer w.options.Notifier.Close()
 	defer w.flush(ctx)
 	for {
 		select {
@@ -94,28 +105,28 @@ func (w *journalWriter) run(ctx context.Context) {
 			return
 		case <-w.wake:
 		}
-		pause := journalDelay
-		for pause > 0 && sleep(ctx, pause) {
+		next := delay
+		for next > 0 && pause.For(ctx, next) {
 			waiting, err := w.write(ctx, false)
 			if ctx.Err() != nil {
 				return
 			}
-			w.failures.Report(journalSubject, err)
+			w.options.Failures.Report(subject, err)
 			switch {
 			case err != nil:
-				pause = journalRetry
+				next = retry
 			case waiting: // for a note of admission
-				pause = journalDelay
+				next = delay
 			default:
-				pause = 0
+				next = 0
 			}
 		}
 	}
 }
 
 // flush makes the last attempts when the watcher ends.
-func (w *journalWriter) flush(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), journalFlush)
+func (w *Writer) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 	defer cancel()
 	for range 2 { // the first may meet another version
 		if _, err := w.write(ctx, true); err == nil {
@@ -126,7 +137,7 @@ func (w *journalWriter) flush(ctx context.Context) {
 
 // write adds the pending changes to the ConfigMap. After an error they are pending again,
 // and so are those whose author admission has yet to say, unless this is the last chance.
-func (w *journalWriter) write(ctx context.Context, last bool) (waiting bool, err error) {
+func (w *Writer) write(ctx context.Context, last bool) (waiting bool, err error) {
 	w.mu.Lock()
 	changes := w.pending
 	w.pending = nil
@@ -146,7 +157,7 @@ func (w *journalWriter) write(ctx context.Context, last bool) (waiting bool, err
 	return len(rest) > 0, err
 }
 
-func (w *journalWriter) writeChanges(ctx context.Context, changes []pendingChange, last bool) (rest []pendingChange, err error) {
+func (w *Writer) writeChanges(ctx context.Context, changes []Change, last bool) (rest []Change, err error) {
 	if err := w.read(ctx); err != nil {
 		return nil, err
 	}
@@ -164,23 +175,23 @@ func (w *journalWriter) writeChanges(ctx context.Context, changes []pendingChang
 	w.table = found.known.Table()
 	w.notify(written)
 	for _, one := range found.events {
-		w.events.Write(one.object, one.event)
+		w.options.Events.Write(one.object, one.event)
 	}
 	return found.rest, nil
 }
 
 // notify sends entries that this watcher's write has just put into the journal. No other
 // leader has written these, so nobody else sends them.
-func (w *journalWriter) notify(written []journal.Entry) {
+func (w *Writer) notify(written []journal.Entry) {
 	if w.table != nil {
-		w.notifier.Use(w.table.Global().Notify)
+		w.options.Notifier.Use(w.table.Global().Notify)
 	}
-	w.notifier.Send(written)
+	w.options.Notifier.Send(written)
 }
 
 // keys are those of the ConfigMap that are not as they must be, and the entries that are
 // new in them.
-func (w *journalWriter) keys(found taken) (keys map[string]string, written []journal.Entry, err error) {
+func (w *Writer) keys(found taken) (keys map[string]string, written []journal.Entry, err error) {
 	before, err := journal.Parse(w.stored.Data[journal.EntriesKey])
 	if err != nil {
 		before = journal.Journal{} // somebody wrote into it: begin again rather than never write
@@ -205,39 +216,27 @@ func (w *journalWriter) keys(found taken) (keys map[string]string, written []jou
 }
 
 // read gets the ConfigMap unless it is known. One that does not exist has no version.
-func (w *journalWriter) read(ctx context.Context) error {
+func (w *Writer) read(ctx context.Context) error {
 	if w.stored != nil {
 		return nil
 	}
-	found, err := w.source.Client.CoreV1().ConfigMaps(w.source.Namespace).Get(ctx, w.source.Name, metav1.GetOptions{})
+	found, err := w.options.Source.Client.CoreV1().ConfigMaps(w.options.Source.Namespace).Get(ctx, w.options.Source.Name, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		found = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: w.source.Name}}
+		found = &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: w.options.Source.Name}}
 	case err != nil:
-		return fmt.Errorf("read ConfigMap %s: %w", w.source, err)
+		return fmt.Errorf("read ConfigMap %s: %w", w.options.Source, err)
 	}
 	w.stored = found
 	return nil
 }
 
 // put writes keys into the version that was read, or makes the ConfigMap.
-func (w *journalWriter) put(ctx context.Context, keys map[string]string) error {
-	after, err := w.source.Put(ctx, w.stored, keys)
-	if w.writes.Count("Journal", err) != nil {
+func (w *Writer) put(ctx context.Context, keys map[string]string) error {
+	after, err := w.options.Source.Put(ctx, w.stored, keys)
+	if w.options.Writes.Count("Journal", err) != nil {
 		return err
 	}
 	w.stored = after
 	return nil
-}
-
-// sleep returns false when ctx ends first.
-func sleep(ctx context.Context, pause time.Duration) bool {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }
