@@ -13,7 +13,7 @@ import (
 type Difference struct {
 	Field string // "status", "header Cache-Control", "cookie session", "body", "json /items/[]/price"
 	Cause Cause
-	Text  string // one clause for people: "301 to /a/ on new"
+	Text  string // one clause for people, in which the sides are "on new" and "on old": "301 to /a/ on new"
 }
 
 // Verdict is what one sample says.

@@ -2,9 +2,13 @@ package finish
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
+
+	"github.com/migration-proxy/migration-proxy/compare"
 )
 
 // minValidity is how long a certificate must still be valid: renewal must work without
@@ -41,8 +45,8 @@ func (f Facts) unreachable() finding {
 func (f Facts) answers() finding {
 	var differ []string
 	for _, answer := range f.Answers {
-		if text := f.difference(answer); text != "" {
-			differ = append(differ, answer.Path+": "+text)
+		if texts := f.differences(answer); len(texts) > 0 {
+			differ = append(differ, answer.Path+": "+strings.Join(texts, ", "))
 		}
 	}
 	if f.Unreachable != "" || len(f.Answers) == 0 {
@@ -55,33 +59,40 @@ func (f Facts) answers() finding {
 	return done("the same as under %s, for %d of %d paths", f.Service.NewHost, len(f.Answers), len(f.Answers))
 }
 
-// difference is how the answers under both names differ; "" if they do not.
-func (f Facts) difference(a Answer) string {
-	switch {
-	case a.AsNew.Failure != "":
-		return fmt.Sprintf("no answer under %s: %s", f.Service.NewHost, a.AsNew.Failure)
-	case a.AsOld.Failure != "":
-		return fmt.Sprintf("no answer under %s: %s", f.Host, a.AsOld.Failure)
-	case a.AsOld.Status != a.AsNew.Status:
-		return fmt.Sprintf("%d, and %d under %s", a.AsOld.Status, a.AsNew.Status, f.Service.NewHost)
-	case f.ownName(a.AsOld.Location) != f.ownName(a.AsNew.Location):
-		return fmt.Sprintf("redirects to %s, and to %s under %s", a.AsOld.Location, a.AsNew.Location, f.Service.NewHost)
+// differences are how the answers under old_host differ from those under new_host, as
+// package compare tells it. Where an answer names new_host is the matter of translation.
+func (f Facts) differences(a Answer) []string {
+	if failed := a.AsNew[0]; failed.Failure != compare.None {
+		return []string{fmt.Sprintf("no answer under %s: %s", f.Service.NewHost, failed.Detail)}
 	}
-	return ""
+	if failed := a.AsOld[0]; failed.Failure != compare.None {
+		return []string{fmt.Sprintf("no answer under %s: %s", f.Host, failed.Detail)}
+	}
+	first := compare.Sample{
+		Request: compare.Request{Method: http.MethodGet, Host: f.Host, Target: a.Path}, NewHost: f.Host,
+		Old: f.neutral(a.AsNew[0]), New: f.neutral(a.AsOld[0]), Again: f.neutral(a.AsNew[1]),
+	}
+	verdict := compare.Confirm(compare.Judge(&first), compare.Again(&first, f.neutral(a.AsOld[1]), f.neutral(a.AsNew[2])))
+	underNames := strings.NewReplacer(" on new under the name "+f.Host, " under "+f.Host, " on new", " under "+f.Host, " on old", " under "+string(f.Service.NewHost))
+	var texts []string
+	for _, difference := range verdict.Differences {
+		texts = append(texts, underNames.Replace(difference.Text))
+	}
+	return texts
 }
 
-// ownName is a redirect without the host, if that is one of the two.
-func (f Facts) ownName(location string) string {
-	target, err := url.Parse(location)
-	if err != nil || !f.isOwn(target.Hostname()) {
-		return location
+// neutral is an answer with old_host in the place of new_host, as the proxy translates it.
+func (f Facts) neutral(a compare.Answer) compare.Answer {
+	named := regexp.MustCompile(`(?i)(^|[^a-z0-9.-])` + regexp.QuoteMeta(string(f.Service.NewHost)) + `\b`)
+	replaced := "${1}" + strings.ReplaceAll(f.Host, "$", "$$")
+	a.Body = named.ReplaceAll(a.Body, []byte(replaced))
+	a.Header = a.Header.Clone()
+	for _, values := range a.Header {
+		for i := range values {
+			values[i] = named.ReplaceAllString(values[i], replaced)
+		}
 	}
-	target.Scheme, target.Host = "", ""
-	return target.String()
-}
-
-func (f Facts) isOwn(host string) bool {
-	return host == "" || strings.EqualFold(host, f.Host) || strings.EqualFold(host, string(f.Service.NewHost))
+	return a
 }
 
 // translation looks for new_host in what new says under old_host: nothing translates
@@ -91,11 +102,11 @@ func (f Facts) translation() finding {
 	var leaning []string
 	asked := 0
 	for _, answer := range f.Answers {
-		if answer.AsOld.Failure != "" {
+		if answer.AsOld[0].Failure != compare.None {
 			continue
 		}
 		asked++
-		for _, text := range f.mentions(answer.AsOld) {
+		for _, text := range f.mentions(answer.AsOld[0]) {
 			leaning = append(leaning, answer.Path+": "+text)
 		}
 	}
@@ -114,21 +125,32 @@ func (f Facts) translation() finding {
 }
 
 // mentions are the places where an answer names new_host.
-func (f Facts) mentions(reply Reply) []string {
+func (f Facts) mentions(a compare.Answer) []string {
 	var found []string
-	if target, err := url.Parse(reply.Location); err == nil && f.isNewOnly(target.Hostname()) {
-		found = append(found, "redirects to "+reply.Location)
+	location := a.Header.Get("Location")
+	if target, err := url.Parse(location); err == nil && f.isNewOnly(target.Hostname()) {
+		found = append(found, "redirects to "+location)
 	}
-	for _, domain := range reply.Cookies {
-		domain = strings.ToLower(strings.TrimPrefix(domain, "."))
-		if host := strings.ToLower(f.Host); host != domain && !strings.HasSuffix(host, "."+domain) {
+	for _, cookie := range (&http.Response{Header: a.Header}).Cookies() {
+		domain, host := strings.ToLower(strings.TrimPrefix(cookie.Domain, ".")), strings.ToLower(f.Host)
+		if domain != "" && host != domain && !strings.HasSuffix(host, "."+domain) {
 			found = append(found, "sets a cookie for domain "+domain)
 		}
 	}
-	if reply.Links > 0 {
-		found = append(found, fmt.Sprintf("%d links to %s in the body", reply.Links, f.Service.NewHost))
+	if links := f.links(a.Body); links > 0 {
+		found = append(found, fmt.Sprintf("%d links to %s in the body", links, f.Service.NewHost))
 	}
 	return found
+}
+
+// links counts the absolute links to new_host. A link to old_host does not count, although
+// one name may contain the other.
+func (f Facts) links(body []byte) int {
+	if !f.isNewOnly(string(f.Service.NewHost)) {
+		return 0
+	}
+	link := regexp.MustCompile(`(?i)//` + regexp.QuoteMeta(string(f.Service.NewHost)) + `(?:[^a-z0-9.-]|$)`)
+	return len(link.FindAll(body, -1))
 }
 
 func (f Facts) isNewOnly(host string) bool {

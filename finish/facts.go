@@ -3,6 +3,7 @@ package finish
 import (
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/compare"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
@@ -44,20 +45,12 @@ type Certificate struct {
 	NotAfter    time.Time
 }
 
-// Answer is what new says to one request, under old_host and under new_host.
+// Answer is what new says to one request: under new_host, then under old_host, and so on in
+// turn, so that what changes by itself is known.
 type Answer struct {
-	Path         string
-	AsOld, AsNew Reply
-}
-
-// Reply is one answer of new.
-type Reply struct {
-	Failure  string // why there was no answer; "" if there was one
-	Status   int
-	Location string
-	Cookies  []string // Domain of each cookie that has one
-	// Links is how many absolute links to new_host the body has.
-	Links int
+	Path  string
+	AsNew [3]compare.Answer
+	AsOld [2]compare.Answer
 }
 
 // DNS is what name servers know of old_host.

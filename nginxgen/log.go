@@ -11,15 +11,15 @@ import (
 // logFormat is the format of an access log line; package accesslog parses it. The
 // fields up to request_time are those of the original product. New fields are
 // only appended.
-var logFormat = logFormatOf("$mp_logged_user", "$mp_logged_request", "$mp_logged_host", "$mp_logged_id")
+var logFormat = logFormatOf("$mp_logged_user", "$mp_logged_request", "$mp_logged_host", "$mp_logged_id", "$mp_logged_agent")
 
 // logFormatOf gives the format with these variables for the values that a client chooses.
-func logFormatOf(user, request, host, id string) string {
+func logFormatOf(user, request, host, id, agent string) string {
 	return `$remote_addr - ` + user + ` [$time_local] "` + request + `" $status $body_bytes_sent ` +
 		`backend="$mp_asked" upstream_response_time=$upstream_response_time request_time=$request_time ` +
 		`service="$mp_service" decision="$mp_token" upstream_addr="$upstream_addr" upstream_status="$upstream_status" ` +
 		`upstream_connect_time="$upstream_connect_time" upstream_header_time="$upstream_header_time" host="` + host +
-		`" request_id="` + id + `" stream="$mp_stream"`
+		`" request_id="` + id + `" stream="$mp_stream" user_agent="` + agent + `"`
 }
 
 // urgentFormat is logFormat with how much of the request new took, see
@@ -36,7 +36,7 @@ var urgentFormat = logFormat + ` request_length=$request_length upstream_bytes_s
 func (d *draft) logging() directives {
 	lines := directives{
 		line("log_format", "migration", logFormat),
-		line("log_format", "usual", logFormatOf("$remote_user", "$request", "$host", "$mp_request_id")),
+		line("log_format", "usual", logFormatOf("$remote_user", "$request", "$host", "$mp_request_id", "$http_user_agent")),
 		line("log_format", "urgent", urgentFormat),
 		line("access_log", d.path("access.log"), "usual", "buffer=64k", "flush=100ms", "if=$mp_usual"),
 		line("access_log", d.path("access.log"), "migration", "buffer=64k", "flush=100ms", "if=$mp_long"),
@@ -60,11 +60,13 @@ func loggedMaps() directives {
 	user, userHead := head("user", 64)
 	host, hostHead := head("host", 255)
 	id, idHead := head("id", 128)
+	agent, agentHead := head("agent", 200)
 	return directives{
 		mapping("$request", "$mp_logged_request", request, itsHead, "default", "$request"),
 		mapping("$remote_user", "$mp_logged_user", "", "-", user, userHead, "default", "$remote_user"),
 		mapping("$host", "$mp_logged_host", host, hostHead, "default", "$host"),
 		mapping("$mp_request_id", "$mp_logged_id", id, idHead, "default", "$mp_request_id"),
+		mapping("$http_user_agent", "$mp_logged_agent", "", "-", agent, agentHead, "default", "$http_user_agent"),
 	}
 }
 

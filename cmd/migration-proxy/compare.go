@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -14,7 +15,7 @@ import (
 
 type compareOptions struct {
 	config, paths, log, output, nginx, scheme string
-	skip                                      []string
+	skip, headers                             []string
 	rate, match                               float64
 	variants, asOldHost                       bool
 	wait                                      time.Duration
@@ -32,10 +33,13 @@ status, redirects, headers, cookies, content, and time. What old does not
 answer twice alike is noise. Each difference has a cause, and a way out.
 
 The requests are the paths of --paths, one a line, or those of an access log:
-up to 20 different ones of each route. Only GET and HEAD are asked, without
-cookies, credentials or a body. GETs that change something exist: paths with
-logout, signout, unsubscribe, token= and the like are left out, and --skip adds
-more. The result says what was left out.
+up to 20 different ones of each route. Only GET and HEAD are asked, without a
+body and without the cookies and credentials of clients. GETs that change
+something exist: paths with logout, signout, unsubscribe, token= and the like
+are left out, and --skip adds more. The result says what was left out.
+
+With --header both sides get what you say, such as the cookie of an account for
+tests. What a GET of that account changes is then changed on both, several times.
 
 Without --paths and --from-log it prints what the running proxies have found, of
 a service with compare: {continuous: true}: in the last hour, or with --for in
@@ -47,7 +51,8 @@ timeouts, headers and translation. Run it where the backends can be reached.`,
 		Example: `  migration-proxy compare shop --for 10m --match 99.5
   migration-proxy compare shop --local-config migration.yaml --paths paths.txt
   migration-proxy compare shop --local-config migration.yaml --from-log access.log --match 99.5
-  migration-proxy compare shop --local-config migration.yaml --paths - -o json`,
+  migration-proxy compare shop --local-config migration.yaml --paths - -o json
+  migration-proxy compare shop --local-config migration.yaml --paths paths.txt --header @session.txt`,
 		Args: exactly("SERVICE"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 || options.config == "" || fromEnvironment(cmd) != nil {
@@ -67,6 +72,7 @@ func (o *compareOptions) flags(cmd *cobra.Command) {
 	flags.StringVar(&o.paths, "paths", "", "file with one path a line; - for standard input")
 	flags.StringVar(&o.log, "from-log", "", "access log of this proxy, of nginx or of an ingress controller; - for standard input")
 	flags.StringArrayVar(&o.skip, "skip", nil, "paths that are not asked, * is any text; may be repeated")
+	flags.StringArrayVar(&o.headers, "header", nil, "'Name: value' that both sides get with each request, or @FILE with one a line; may be repeated")
 	flags.StringVar(&o.scheme, "scheme", "https", "what clients use: https or http")
 	flags.Float64Var(&o.rate, "rate", 5, "samples a second, each of three to six requests")
 	flags.BoolVar(&o.variants, "variants", false, "also ask each path with another slash at the end, in capitals, with //, and one below it")
@@ -94,6 +100,8 @@ func (o *compareOptions) check() error {
 		return wrongUsage("--for %s: use up to 1h, as long as proxies remember", o.wait)
 	case o.match < 0 || o.match > 100:
 		return wrongUsage("--match %g: use 0 to 100", o.match)
+	case o.running() && len(o.headers) > 0:
+		return wrongUsage("--header is for --paths and --from-log: running proxies send no cookies or credentials")
 	case o.running():
 		return nil
 	case o.wait > 0:
@@ -157,6 +165,9 @@ func (o *compareOptions) offline(cmd *cobra.Command, service migration.Name) (cl
 	offline := clicompare.Offline{
 		Table: table, Service: service, Skip: o.skip, Nginx: o.nginx, Scheme: o.scheme,
 		Rate: o.rate, Variants: o.variants, AsOldHost: o.asOldHost,
+	}
+	if offline.Headers, err = clicompare.ParseHeaders(o.headers); err != nil {
+		return clicompare.Result{}, usageError{fmt.Errorf("--header: %w", err)}
 	}
 	source, err := openInput(o.paths+o.log, cmd.InOrStdin())
 	if err != nil {

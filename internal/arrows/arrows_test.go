@@ -60,7 +60,7 @@ var table = map[string]Package{
 		Imports: slices.Concat([]string{"migration", "ingressgen", "internal/status"}, kubernetes), Tests: pureTests, Pure: true,
 	},
 	"finish": {
-		Imports: slices.Concat([]string{"internal/status", "journal", "migration", "github.com/cert-manager/cert-manager", "sigs.k8s.io/gateway-api"}, kubernetes),
+		Imports: slices.Concat([]string{"compare", "internal/status", "journal", "migration", "github.com/cert-manager/cert-manager", "sigs.k8s.io/gateway-api"}, kubernetes),
 		Tests:   slices.Concat(pureTests, []string{"sigs.k8s.io/yaml"}), Pure: true,
 	},
 	"config": {
@@ -224,7 +224,7 @@ var table = map[string]Package{
 	},
 	"internal/cli/finish": {
 		Imports: slices.Concat([]string{
-			"finish", "ingressgen", "internal/cli/configfile", "internal/cli/installation", "internal/cli/oneproxy", "internal/status", "journal", "migration",
+			"compare", "finish", "ingressgen", "internal/cli/configfile", "internal/cli/installation", "internal/cli/oneproxy", "internal/excerpt", "internal/status", "journal", "migration",
 			"proxy/accesslog", "proxy/localjournal", "github.com/miekg/dns", "sigs.k8s.io/yaml",
 		}, kubernetes),
 		Tests: otherTests,

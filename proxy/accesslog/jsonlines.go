@@ -30,22 +30,6 @@ func (j *JSONWriter) Write(lines []byte) (int, error) {
 	return len(lines), nil
 }
 
-// Client is the service and the client's address of a line, as nginx or as a JSONWriter
-// writes it; false for another line.
-func Client(line []byte) (service, address string, ok bool) {
-	if bytes.HasPrefix(line, []byte("{")) {
-		var object struct {
-			Service string `json:"service"`
-			Address string `json:"remote_addr"`
-		}
-		err := json.Unmarshal(line, &object)
-		return object.Service, object.Address, err == nil && object.Address != ""
-	}
-	event, err := Parse(line)
-	first, _ := word(line)
-	return string(event.Service), string(first), err == nil
-}
-
 // jsonField is one member of the object of a line.
 type jsonField struct {
 	key   string

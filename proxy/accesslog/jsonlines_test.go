@@ -68,20 +68,6 @@ func TestJSONOfWhatClientsSend(t *testing.T) {
 	require.Equal(t, map[string]any{"line": `what "is this`}, of(`what "is this`))
 }
 
-func TestClient(t *testing.T) {
-	t.Parallel()
-	line := []byte(`192.0.2.1 - - [01/Jan/2024:12:00:00 +0000] "GET / HTTP/1.1" 200 12 backend="old_backend" service="api" decision="bucket/12/34" upstream_status="200"`)
-	for _, one := range [][]byte{line, AppendJSON(nil, line)} {
-		service, address, ok := Client(one)
-		require.True(t, ok, "%s", one)
-		require.Equal(t, []string{"api", "192.0.2.1"}, []string{service, address})
-	}
-	for _, other := range []string{`{"level":"INFO"}`, "{", "time=2024 level=INFO"} {
-		_, _, ok := Client([]byte(other))
-		require.False(t, ok, other)
-	}
-}
-
 type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 3, errors.New("no space") }

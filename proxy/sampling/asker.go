@@ -22,9 +22,14 @@ import (
 type Asker struct {
 	Dir    string // the runtime directory of the nginx
 	Scheme string // that clients use: https or http
-	Errors *Errors
-	looks  atomic.Uint64
+	// Headers are sent besides, such as a cookie of a person who tests. None by default.
+	Headers []Header
+	Errors  *Errors
+	looks   atomic.Uint64
 }
+
+// Header is one line of the head of a request. Its form is checked by ParseHeader.
+type Header struct{ Name, Value string }
 
 // Client is the address that backends get for the client: it is for documentation, so
 // that no application trusts it.
@@ -148,13 +153,13 @@ func (a *Asker) head(request compare.Request) string {
 	port := map[string]string{"https": "443", "http": "80"}[a.Scheme]
 	var head strings.Builder
 	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\nHost: %s\r\n", request.Method, request.Target, request.Host)
-	for _, header := range [][2]string{
+	for _, header := range append([]Header{
 		{"User-Agent", UserAgent}, {"Accept", "*/*"}, {"Accept-Encoding", "gzip"}, {"X-Migration-Compare", "1"},
 		{"X-Real-IP", Client}, {"X-Forwarded-For", Client}, {"X-Forwarded-Host", request.Host},
 		{"X-Forwarded-Port", port}, {"X-Forwarded-Proto", a.Scheme}, {"X-Forwarded-Scheme", a.Scheme}, {"X-Scheme", a.Scheme},
 		{"Connection", "close"},
-	} {
-		fmt.Fprintf(&head, "%s: %s\r\n", header[0], header[1])
+	}, a.Headers...) {
+		fmt.Fprintf(&head, "%s: %s\r\n", header.Name, header.Value)
 	}
 	return head.String() + "\r\n"
 }

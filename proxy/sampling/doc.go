@@ -9,7 +9,8 @@
 //   - a compare.Sample with its verdict
 //
 // Refuses:
-//   - other methods than GET and HEAD, and to send a cookie, credentials or a body
+//   - other methods than GET and HEAD, and to send a body
+//   - to send a cookie or credentials, unless the caller names them; a Sampler never does
 //   - to follow redirects, and to read more than compare.MaxBody of a body
 //
 // Each request has the headers that an ingress controller would add, User-Agent

@@ -206,6 +206,8 @@ func TestGoldenRequest(t *testing.T) {
 	_, verdict, cost := asker.Look(t.Context(), &service, compare.Request{Method: "GET", Host: "api.example.com", Target: "//a%2Fb?c=d", ID: "7f"})
 	require.Equal(t, compare.Verdict{}, verdict)
 	require.Equal(t, Cost{Old: 2, New: 1}, cost)
+	asker.Headers = []Header{{"Cookie", "session=1"}}
+	_, _, _ = asker.Look(t.Context(), &service, compare.Request{Method: "GET", Host: "api.example.com", Target: "/", ID: "7f"})
 	for range 3 {
 		require.Equal(t, `GET //a%2Fb?c=d HTTP/1.1
 Host: api.example.com
@@ -223,4 +225,5 @@ X-Scheme: https
 Connection: close
 `, <-heads)
 	}
+	require.Contains(t, <-heads, "\nCookie: session=1\n", "only when it is said")
 }

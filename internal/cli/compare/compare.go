@@ -42,9 +42,11 @@ type Offline struct {
 	Paths   io.Reader // one request a line
 	Log     io.Reader // an access log
 	Skip    []string  // beside those of the service
-	Nginx   string    // path or name of the binary
-	Scheme  string    // that clients use: https or http
-	Rate    float64   // samples a second; 0: 5
+	// Headers go to both sides with each request: a person may be signed in with them.
+	Headers []sampling.Header
+	Nginx   string  // path or name of the binary
+	Scheme  string  // that clients use: https or http
+	Rate    float64 // samples a second; 0: 5
 	// Variants also asks for paths beside each request, see variants.
 	Variants bool
 	// AsOldHost asks new with old_host as Host and server name, as clients will when DNS
@@ -75,7 +77,9 @@ func (o *Offline) Compare(ctx context.Context) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	asker.Headers = o.Headers
 	result, err := o.ask(ctx, &asker.Asker, requests)
+	result.Notes = append(result.Notes, o.notes()...)
 	return result, errors.Join(err, asker.Close())
 }
 
@@ -143,6 +147,15 @@ func (o *Offline) ask(ctx context.Context, asker *sampling.Asker, r *requests) (
 	report := beside.tally.Report()
 	result.Variants = &report
 	return result, nil
+}
+
+// notes say under which identity both sides were asked, without its secrets.
+func (o *Offline) notes() []string {
+	var notes []string
+	for _, header := range o.Headers {
+		notes = append(notes, fmt.Sprintf("asked with your header %s", header.Name))
+	}
+	return notes
 }
 
 func newPace(rate float64) time.Duration {

@@ -204,6 +204,62 @@ func TestTLSName(t *testing.T) {
 	require.Empty(t, result.Findings)
 }
 
+// members is an application that knows one account, and shows it a page of its own. It
+// records the credentials that it gets.
+type members struct {
+	site
+	page func(http.ResponseWriter)
+	got  chan [2]string
+}
+
+func (m members) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	m.got <- [2]string{r.Header.Get("Cookie"), r.Header.Get("Authorization")}
+	if r.URL.Path == "/private" && r.Header.Get("Cookie") == "session=secret" {
+		m.page(w)
+		return
+	}
+	m.site.ServeHTTP(w, r)
+}
+
+// TestIdentity: no credentials leave unless the user names them; then both sides get them,
+// and a difference that only a signed-in user sees is found.
+func TestIdentity(t *testing.T) {
+	t.Parallel()
+	compareAs := func(arguments ...string) (clicompare.Result, map[[2]string]bool) {
+		got := make(chan [2]string, 1000)
+		sides := []members{{site: site{self: oldHost}, got: got}, {site: site{self: oldHost}, got: got}}
+		sides[0].page = func(w http.ResponseWriter) { w.Header().Set("Cache-Control", "no-store") }
+		sides[1].page = func(http.ResponseWriter) {}
+		o := offline(t, serve(t, sides[0]), serve(t, sides[1]), "")
+		var err error
+		o.Headers, err = clicompare.ParseHeaders(arguments)
+		require.NoError(t, err)
+		result, err := o.Compare(t.Context())
+		require.NoError(t, err)
+		close(got)
+		credentials := map[[2]string]bool{}
+		for one := range got {
+			credentials[one] = true
+		}
+		return result, credentials
+	}
+	result, credentials := compareAs()
+	require.Equal(t, map[[2]string]bool{{"", ""}: true}, credentials)
+	require.Empty(t, result.Findings)
+
+	file := filepath.Join(t.TempDir(), "session.txt")
+	require.NoError(t, os.WriteFile(file, []byte("# of the account for tests\nCookie: session=secret\n"), 0o600))
+	result, credentials = compareAs("@"+file, "Authorization: Bearer hidden")
+	require.Equal(t, map[[2]string]bool{{"session=secret", "Bearer hidden"}: true}, credentials)
+	require.Len(t, result.Findings, 1)
+	require.Equal(t, "Cache-Control missing on new", result.Findings[0].Text)
+	document, err := json.Marshal(result)
+	require.NoError(t, err)
+	require.Contains(t, string(document), "asked with your header Cookie")
+	require.NotContains(t, string(document), "secret")
+	require.NotContains(t, string(document), "hidden")
+}
+
 func TestNewIsAway(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -10,20 +10,15 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"regexp"
-	"strings"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/compare"
 	"github.com/migration-proxy/migration-proxy/finish"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
 
-const (
-	// askTimeout bounds a handshake, and a request with its answer.
-	askTimeout = 10 * time.Second
-	// maxBody is how much of an answer is looked at.
-	maxBody = 1 << 20
-)
+// askTimeout bounds a handshake, and a request with its answer.
+const askTimeout = 10 * time.Second
 
 // asker asks new, without the proxy.
 type asker struct {
@@ -109,17 +104,21 @@ func (a *asker) verify(chain []*x509.Certificate, found *finish.Certificate) {
 	}
 }
 
-// answers asks for each path under both names.
+// answers asks for each path under both names, in turn.
 func (a *asker) answers(ctx context.Context, paths []string) []finish.Answer {
 	asOld := a.client(a.address, a.host)
 	asNew := a.client(a.service.NewBackend.HostPort(), string(a.service.ServerName()))
 	defer asOld.CloseIdleConnections()
 	defer asNew.CloseIdleConnections()
-	answers := make([]finish.Answer, 0, len(paths))
-	for _, path := range paths {
-		answers = append(answers, finish.Answer{
-			Path: path, AsOld: a.get(ctx, asOld, a.host, path), AsNew: a.get(ctx, asNew, string(a.service.NewHost), path),
-		})
+	answers := make([]finish.Answer, len(paths))
+	for i, path := range paths {
+		one := &answers[i]
+		one.Path = path
+		one.AsNew[0] = a.get(ctx, asNew, string(a.service.NewHost), path)
+		for turn := range one.AsOld {
+			one.AsOld[turn] = a.get(ctx, asOld, a.host, path)
+			one.AsNew[turn+1] = a.get(ctx, asNew, string(a.service.NewHost), path)
+		}
 	}
 	return answers
 }
@@ -139,42 +138,30 @@ func (a *asker) client(address, serverName string) *http.Client {
 	}
 }
 
-func (a *asker) get(ctx context.Context, client *http.Client, host, path string) finish.Reply {
+func (a *asker) get(ctx context.Context, client *http.Client, host, path string) compare.Answer {
 	scheme := "https"
 	if a.plain() {
 		scheme = "http"
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://"+host+path, nil)
 	if err != nil {
-		return finish.Reply{Failure: err.Error()}
+		return unanswered(err)
 	}
 	request.Header.Set("User-Agent", "migration-proxy-finish")
 	answer, err := client.Do(request)
 	if err != nil {
-		return finish.Reply{Failure: withoutURL(err)}
+		return unanswered(err)
 	}
 	defer answer.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(answer.Body, maxBody))
+	body, err := io.ReadAll(io.LimitReader(answer.Body, compare.MaxBody))
 	if err != nil {
-		return finish.Reply{Failure: withoutURL(err)}
+		return unanswered(err)
 	}
-	reply := finish.Reply{Status: answer.StatusCode, Location: answer.Header.Get("Location"), Links: a.links(body)}
-	for _, cookie := range answer.Cookies() {
-		if cookie.Domain != "" {
-			reply.Cookies = append(reply.Cookies, cookie.Domain)
-		}
-	}
-	return reply
+	return compare.Answer{Status: answer.StatusCode, Header: answer.Header, Body: body}
 }
 
-// links counts the absolute links to new_host. A link to old_host does not count, although
-// one name may contain the other.
-func (a *asker) links(body []byte) int {
-	if strings.EqualFold(a.host, string(a.service.NewHost)) {
-		return 0
-	}
-	link := regexp.MustCompile(`(?i)//` + regexp.QuoteMeta(string(a.service.NewHost)) + `(?:[^a-z0-9.-]|$)`)
-	return len(link.FindAll(body, -1))
+func unanswered(err error) compare.Answer {
+	return compare.Answer{Failure: compare.Reset, Detail: withoutURL(err)}
 }
 
 // withoutURL is the cause of a failed request, whose URL is known.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
@@ -64,7 +66,19 @@ func TestOneFault(t *testing.T) {
 				}
 				known(w, host)
 			}
-		}, finish.ItemAnswers, finish.NotDone, "2 of 2 paths: /: 404, and 302 under shop.new.example", "-o httproute"},
+		}, finish.ItemAnswers, finish.NotDone, "2 of 2 paths: /: 404 under shop.example, 302 to https://shop.example/home under shop.new.example", "-o httproute"},
+		"a header that only new_host has": {func(f *world) {
+			f.answer = func(w http.ResponseWriter, host string) {
+				http.SetCookie(w, &http.Cookie{Name: "id", Value: strconv.Itoa(rand.Int()), Domain: host, Secure: host != "shop.example"})
+				if host != "shop.example" {
+					w.Header().Set("Cache-Control", "max-age=60")
+				}
+				fmt.Fprintf(w, `<p>%d</p><a href="https://%s/">home</a>`, rand.Int(), host)
+			}
+		}, finish.ItemAnswers, finish.NotDone, "/login: cookie id: Domain=shop.example under shop.example, Domain=shop.example; Secure under shop.new.example, Cache-Control missing under shop.example", "-o httproute"},
+		"another page": {func(f *world) {
+			f.answer = func(w http.ResponseWriter, host string) { fmt.Fprintf(w, "<p>%d</p>", len(host)) }
+		}, finish.ItemAnswers, finish.NotDone, "/: other lines under shop.example (1)", "-o httproute"},
 		"a redirect to new_host": {func(f *world) {
 			f.answer = func(w http.ResponseWriter, _ string) {
 				w.Header().Set("Location", "https://shop.new.example/home")

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/finish"
 	"github.com/migration-proxy/migration-proxy/internal/cli/installation"
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
 )
@@ -127,10 +129,10 @@ func (n nameServer) leadsTo(ctx context.Context, host string) string {
 
 // clientsOf says which clients the requests since the last look came from.
 func clientsOf(ctx context.Context, from Source, name migration.Name, since time.Duration) string {
-	clients := map[string]int{}
+	clients := map[accesslog.Client]int{}
 	err := from.lines(ctx, max(int64(since.Seconds()), 1), func(line []byte) {
-		if service, address, ok := accesslog.Client(line); ok && service == string(name) {
-			clients[address]++
+		if client, ok := accesslog.ClientOf(line); ok && client.Service == string(name) {
+			clients[client]++
 		}
 	})
 	if err != nil {
@@ -139,18 +141,28 @@ func clientsOf(ctx context.Context, from Source, name migration.Name, since time
 	return mostFrequent(clients)
 }
 
-// maxClients is how many clients are named.
-const maxClients = 5
+const (
+	// maxClients is how many clients are named.
+	maxClients = 5
+	// maxAgent is how much of a User-Agent is shown; those of browsers are shorter.
+	maxAgent = 160
+)
 
-func mostFrequent(clients map[string]int) string {
-	names := slices.SortedFunc(maps.Keys(clients), func(a, b string) int {
-		return cmp.Or(cmp.Compare(clients[b], clients[a]), strings.Compare(a, b))
+func mostFrequent(clients map[accesslog.Client]int) string {
+	sorted := slices.SortedFunc(maps.Keys(clients), func(a, b accesslog.Client) int {
+		return cmp.Or(cmp.Compare(clients[b], clients[a]), strings.Compare(a.Address, b.Address), strings.Compare(a.Agent, b.Agent))
 	})
-	text := ""
-	for _, name := range names[:min(maxClients, len(names))] {
-		text += fmt.Sprintf("\n  %5d from %s", clients[name], name)
+	var text strings.Builder
+	for _, client := range sorted[:min(maxClients, len(sorted))] {
+		fmt.Fprintf(&text, "\n  %5d from %s", clients[client], client.Address)
+		if client.Agent != "" {
+			text.WriteString(" with " + strconv.Quote(excerpt.Of(client.Agent, maxAgent)))
+		}
 	}
-	return text
+	if more := len(sorted) - maxClients; more > 0 {
+		fmt.Fprintf(&text, "\n  and %d more", more)
+	}
+	return text.String()
 }
 
 // maxLine bounds a line of a log; longer ones are no access log.
