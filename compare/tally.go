@@ -93,6 +93,13 @@ func (t *Tally) Add(s *Sample, v Verdict, now time.Time) {
 	}
 }
 
+// Forget removes the samples of a route, not the requests.
+func (t *Tally) Forget(key string) {
+	if r := t.Routes[key]; r != nil {
+		t.Routes[key] = &RouteTally{Requests: r.Requests}
+	}
+}
+
 // RouteKey is the key of a route in a Tally.
 func RouteKey(method, path string) string { return method + " " + Route(path) }
 

@@ -22,8 +22,9 @@ const (
 	KindDNSEndpoint Kind = "dnsendpoint"
 )
 
-// Placeholder stands for a name that only the user knows. The API server refuses it as the
-// name of an object.
+// Placeholder stands for a name that only the user knows. The API server refuses an Ingress
+// with it, and an HTTPRoute without the port of a Service; a Certificate waits for an issuer
+// of this name.
 const Placeholder = "CHANGE-ME"
 
 // Target is what the new cluster has. What is empty becomes Placeholder.

@@ -39,7 +39,7 @@ something exist: paths with logout, signout, unsubscribe, token= and the like
 are left out, and --skip adds more. The result says what was left out.
 
 With --header both sides get what you say, such as the cookie of an account for
-tests. What a GET of that account changes is then changed on both, several times.
+tests. What a GET of that account changes is then changed on both, repeatedly.
 
 Without --paths and --from-log it prints what the running proxies have found, of
 a service with compare: {continuous: true}: in the last hour, or with --for in

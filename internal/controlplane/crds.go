@@ -20,6 +20,27 @@ type definitions struct {
 	names  []string
 }
 
+// InstallCRDs creates the CRDs of YAML files, one in each, and waits until they are served.
+func (c *ControlPlane) InstallCRDs(ctx context.Context, files ...string) error {
+	client, err := dynamic.NewForConfig(c.admin)
+	if err != nil {
+		return err
+	}
+	all := newDefinitions(client)
+	for _, file := range files {
+		if err := all.create(ctx, file); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+	}
+	return c.apiserver.waitUntilReady(ctx, all.served)
+}
+
+func newDefinitions(client dynamic.Interface) *definitions {
+	return &definitions{client: client.Resource(schema.GroupVersionResource{
+		Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions",
+	})}
+}
+
 // installCRDs creates the CRDs of a folder, one in each YAML file.
 func installCRDs(ctx context.Context, client dynamic.Interface, folder string) (*definitions, error) {
 	files, err := filepath.Glob(filepath.Join(folder, "*.yaml"))
@@ -29,9 +50,7 @@ func installCRDs(ctx context.Context, client dynamic.Interface, folder string) (
 	if len(files) == 0 {
 		return nil, fmt.Errorf("%s has no YAML files: run `make controlplane`", folder)
 	}
-	all := &definitions{client: client.Resource(schema.GroupVersionResource{
-		Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions",
-	})}
+	all := newDefinitions(client)
 	for _, file := range files {
 		if err := all.create(ctx, file); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)

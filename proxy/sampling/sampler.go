@@ -22,6 +22,9 @@ const (
 	maxCredit = 30
 	// perRouteHour is how many samples a route gets in an hour.
 	perRouteHour = 20
+	// differingPause is the time between samples of a route that differs, when those of the
+	// hour are used up.
+	differingPause = time.Minute
 	// atOnce is how many looks are under way.
 	atOnce = 2
 	// maxRoutes bounds the memory for the counts of samples by route.
@@ -55,9 +58,9 @@ type job struct {
 type watched struct {
 	service   *migration.Service
 	slots     slots
-	credit    float64        // requests that either side may get
-	ofRoute   map[string]int // samples since hour
-	hour      time.Time
+	credit    float64 // requests that either side may get
+	routes    map[string]*route
+	hour      time.Time // since when samples of a route count
 	guard     guard
 	samples   uint64 // since the agent started
 	requested Cost   // since the agent started
@@ -82,7 +85,7 @@ func (s *Sampler) SetTable(table *migration.Table) {
 		}
 		w := before[row.Name]
 		if w == nil || !sameSides(w.service, row) {
-			w = &watched{ofRoute: map[string]int{}}
+			w = &watched{routes: map[string]*route{}}
 		}
 		w.service = row
 		s.services[row.Name] = w
@@ -107,27 +110,36 @@ func (s *Sampler) ObserveRequest(event *accesslog.Event, now time.Time) {
 		w.slots.at(now).Left(reason)
 		return
 	}
-	route := compare.RouteKey(request.Method, request.Path())
-	w.slots.at(now).Saw(route)
-	if s.busy >= atOnce || now.Sub(s.last) < samplePause || !w.mayAsk(route, now) {
+	key := compare.RouteKey(request.Method, request.Path())
+	w.slots.at(now).Saw(key)
+	if s.busy >= atOnce || now.Sub(s.last) < samplePause || !w.mayAsk(key, now) {
 		return
 	}
 	request.ID = string(event.RequestID)
 	s.last = now
 	s.busy++
 	w.credit -= lookCost
-	w.ofRoute[route]++
+	w.routes[key].ask(now)
 	s.queue <- job{w.service, request} // has room, because busy bounds it
 }
 
 // mayAsk tells whether the bounds of the service allow a sample of the route.
-func (w *watched) mayAsk(route string, now time.Time) bool {
+func (w *watched) mayAsk(key string, now time.Time) bool {
 	if now.Sub(w.hour) >= time.Hour {
 		w.hour = now
-		clear(w.ofRoute)
+		for key, known := range w.routes {
+			if known.asked = 0; known.differed == 0 {
+				delete(w.routes, key)
+			}
+		}
 	}
-	_, known := w.ofRoute[route]
-	return w.credit >= lookCost && w.ofRoute[route] < perRouteHour && (known || len(w.ofRoute) < maxRoutes) && w.guard.paused(now) == ""
+	if w.routes[key] == nil {
+		if len(w.routes) >= maxRoutes {
+			return false
+		}
+		w.routes[key] = &route{}
+	}
+	return w.credit >= lookCost && w.routes[key].mayAsk(now) && w.guard.paused(now) == ""
 }
 
 // Run asks until ctx ends.
@@ -162,6 +174,11 @@ func (s *Sampler) look(ctx context.Context, next job) {
 	w.requested.Old, w.requested.New = w.requested.Old+cost.Old, w.requested.New+cost.New
 	now := time.Now()
 	w.slots.at(now).Add(&sample, verdict, now)
+	key := compare.RouteKey(sample.Method, sample.Path())
+	if known := w.routes[key]; known != nil && known.saw(len(verdict.Differences) > 0) {
+		w.slots.forget(key)
+		*known = route{}
+	}
 }
 
 // slotTime is how long one slot collects, and slotCount slots are an hour.
@@ -196,4 +213,11 @@ func (s *slots) since(from, now time.Time) *compare.Tally {
 		}
 	}
 	return sum
+}
+
+// forget removes what was found on a route.
+func (s *slots) forget(route string) {
+	for i := range s.all {
+		s.all[i].Forget(route)
+	}
 }
