@@ -44,6 +44,8 @@ func TestJourney(t *testing.T) {
 	report := s.Proxy(t, "report", s.Service)
 	require.Contains(t, report, "drill ended")
 	require.Contains(t, report, "0 were lost")
+	require.NotContains(t, report, "not counted", "what new got until the drill is known")
+	require.Regexp(t, `drill .*[1-9][0-9]* requests to new since`, report)
 
 	stream.StopWithoutLoss()
 	watched := s.Proxy(t, "finish", s.Service, "--watch=1s", "--quiet", "2s")

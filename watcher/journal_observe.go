@@ -19,6 +19,7 @@ import (
 // observeForJournal hands the state to the journal when something has changed that
 // belongs there.
 func (l *stateLoop) observeForJournal() {
+	l.splits.Take(l.rowsByReplica())
 	state := journal.State{
 		At: time.Now(), Table: l.config.table, Text: l.config.digest, Rejected: l.config.rejected,
 		Paused: l.cluster.Paused, Services: l.cluster.Services, Trips: l.trips(), Refusals: l.refusals(), Drills: l.drills(),
@@ -95,7 +96,7 @@ func (l *stateLoop) evidence() map[string]*journal.Evidence {
 			replicas, nginx = replicas+1, l.replicas[i].Status.Nginx.Version
 		}
 	}
-	for name, row := range l.servedRows() {
+	for name, row := range l.servedRows(l.splits.Until) {
 		one := journal.EvidenceOf(row)
 		one.Replicas, one.Nginx = replicas, nginx
 		if l.config.table != nil {
@@ -104,6 +105,17 @@ func (l *stateLoop) evidence() map[string]*journal.Evidence {
 		evidence[name] = one
 	}
 	return evidence
+}
+
+// rowsByReplica are the services of the replicas that get traffic.
+func (l *stateLoop) rowsByReplica() map[string][]status.Service {
+	rows := map[string][]status.Service{}
+	for i := range l.replicas {
+		if l.replicas[i].Ready && l.replicas[i].Answered {
+			rows[l.replicas[i].Pod] = l.replicas[i].Status.Services
+		}
+	}
+	return rows
 }
 
 // record writes to the journal what happened to an Ingress: a transition, and that its

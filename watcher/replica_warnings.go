@@ -52,7 +52,7 @@ func (l *stateLoop) reportDeviations(now time.Time) {
 	if l.config.configMap == nil {
 		return
 	}
-	for _, row := range l.servedRows() {
+	for _, row := range l.servedRows(asItIs) {
 		text := row.Deviation(now)
 		if text == "" {
 			continue
@@ -65,20 +65,21 @@ func (l *stateLoop) reportDeviations(now time.Time) {
 }
 
 // servedRows are the services of the replicas that get traffic, with the sum of
-// their splits.
-func (l *stateLoop) servedRows() map[string]status.Service {
+// their splits, as each of the rows is after the change.
+func (l *stateLoop) servedRows(change func(pod string, row status.Service) status.Service) map[string]status.Service {
 	rows := map[string]status.Service{}
-	for i := range l.replicas {
-		if !l.replicas[i].Ready || !l.replicas[i].Answered {
-			continue
-		}
-		for _, own := range l.replicas[i].Status.Services {
+	replicas := l.rowsByReplica()
+	for _, pod := range slices.Sorted(maps.Keys(replicas)) {
+		for _, own := range replicas[pod] {
+			own = change(pod, own)
 			own.Split = own.Split.Plus(rows[own.Name].Split)
 			rows[own.Name] = own
 		}
 	}
 	return rows
 }
+
+func asItIs(_ string, row status.Service) status.Service { return row }
 
 // vanishedReplicas are the addresses that our Services leave out. The state loop writes
 // them, the reconciler of Services reads them.

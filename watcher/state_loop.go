@@ -48,6 +48,7 @@ type stateLoop struct {
 	index      *ingressIndex
 	rejections map[string]time.Time              // by pod: the rejected config that has an Event
 	observed   *journal.State                    // the last state that the journal got
+	splits     journal.Splits                    // for its evidence
 	deviations map[string]struct{}               // services that have an Event: their share is not the wanted one
 	deviating  atomic.Pointer[map[string]string] // why, for the ramp controller
 

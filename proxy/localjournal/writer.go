@@ -35,6 +35,7 @@ type Writer struct {
 	known   journal.Known
 	text    string // of known, as written
 	looked  time.Time
+	splits  journal.Splits
 	failed  bool // the last write failed, which the log has
 }
 
@@ -121,6 +122,7 @@ func (w *Writer) write(now time.Time) {
 // state is what is now.
 func (w *Writer) state(now time.Time) journal.State {
 	document := w.status()
+	w.splits.Take(map[string][]status.Service{thisReplica: document.Services})
 	state := journal.State{
 		At: now, Table: w.table(), Text: document.Config.Digest,
 		Services: map[string]status.ClusterService{}, Trips: map[string]map[string]string{}, Evidence: map[string]*journal.Evidence{},
@@ -136,7 +138,7 @@ func (w *Writer) state(now time.Time) journal.State {
 			state.Trips[row.Name] = map[string]string{thisReplica: row.Reason}
 		}
 		state.Services[row.Name] = status.ClusterService{Phase: phase, Reason: row.Reason}
-		state.Evidence[row.Name] = journal.EvidenceOf(row)
+		state.Evidence[row.Name] = journal.EvidenceOf(w.splits.Until(thisReplica, row))
 	}
 	if found, err := drills.Read(w.runtimeDir); err == nil {
 		state.Drills = found.Services

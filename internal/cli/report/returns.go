@@ -87,8 +87,11 @@ func (r Return) duration() string {
 
 // reached is how many requests met a new that failed, as far as it was counted.
 func (r Return) reached() string {
-	if r.Evidence == nil || r.Evidence.New.Requests == 0 {
-		return "not counted"
+	switch {
+	case r.Evidence == nil:
+		return "not counted: no replica had answered before"
+	case r.Evidence.New.Requests == 0:
+		return "none that the share decided (rules are not counted)"
 	}
 	new := figures(r.Evidence.New)
 	return fmt.Sprintf("%s requests to new since %s, %s failed", new[0], stamp(r.Evidence.Since), new[1])
