@@ -2,6 +2,8 @@ package compare
 
 import (
 	"bufio"
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -62,31 +64,54 @@ func (r *requests) readPaths(from io.Reader) error {
 	})
 }
 
-// readLog reads an access log: that of this proxy, or one with the request in quotes, as
-// nginx, Apache and ingress controllers write it. Lines of other hosts and paths are left
-// out.
+// readLog reads an access log: that of this proxy, as text or JSON, or one with the request in
+// quotes, as nginx, Apache and ingress controllers write it. Lines of other hosts and paths
+// are left out.
 func (r *requests) readLog(from io.Reader) error {
 	return eachLine(from, func(line string) error {
-		_, rest, found := strings.Cut(line, `"`)
-		request, rest, closed := strings.Cut(rest, `"`)
-		fields := strings.Fields(request)
-		if !found || !closed || len(fields) < 2 {
-			return nil // a line of something else, such as an error
+		logged, ok := readJSON(line)
+		if !ok {
+			logged, ok = readQuoted(line)
 		}
-		if strings.Contains(rest, `decision="old/compare"`) || strings.Contains(rest, `decision="new/compare"`) {
-			return nil
+		if !ok || logged.Decision == "old/compare" || logged.Decision == "new/compare" {
+			return nil // a line of something else, such as an error, or a request of the agent
 		}
-		host := value(rest, "host")
-		if host == "" {
-			host = r.host
-		}
-		if !r.belongs(host, fields[1]) {
+		host := cmp.Or(logged.Host, r.host)
+		if !r.belongs(host, logged.Target) {
 			r.foreign++
 			return nil
 		}
-		r.add(fields[0], host, fields[1], value(rest, "request_id"))
+		r.add(logged.Method, host, logged.Target, logged.ID)
 		return nil
 	})
+}
+
+// loggedRequest is a line of an access log.
+type loggedRequest struct {
+	Method   string `json:"method"`
+	Target   string `json:"target"`
+	Host     string `json:"host"` // "" if the line has none
+	ID       string `json:"request_id"`
+	Decision string `json:"decision"`
+}
+
+// readJSON reads a line of this proxy with --access-log-format json.
+func readJSON(line string) (loggedRequest, bool) {
+	var logged loggedRequest
+	if !strings.HasPrefix(line, "{") || json.Unmarshal([]byte(line), &logged) != nil {
+		return loggedRequest{}, false
+	}
+	return logged, logged.Method != "" && logged.Target != ""
+}
+
+func readQuoted(line string) (loggedRequest, bool) {
+	_, rest, found := strings.Cut(line, `"`)
+	request, rest, closed := strings.Cut(rest, `"`)
+	fields := strings.Fields(request)
+	if !found || !closed || len(fields) < 2 {
+		return loggedRequest{}, false
+	}
+	return loggedRequest{fields[0], fields[1], value(rest, "host"), value(rest, "request_id"), value(rest, "decision")}, true
 }
 
 // value reads key="value".
