@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/internal/beat"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy/weights"
 )
@@ -57,7 +58,7 @@ func (w *sideWatch) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(interval):
+		case <-beat.After(interval):
 			w.check(ctx)
 		}
 	}

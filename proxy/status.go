@@ -10,7 +10,6 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
-	"github.com/migration-proxy/migration-proxy/proxy/resolve"
 )
 
 // loopState is what the agent loop publishes for other goroutines. It never
@@ -75,7 +74,17 @@ func (a *Agent) Addresses(b migration.Backend) []netip.AddrPort {
 // Status returns the current status of the proxy. The caller adds what is
 // counted from the access log (rates, latencies, observed shares, Log).
 func (a *Agent) Status() status.Status {
-	state, master := a.published.Load(), a.master.State()
+	state := a.published.Load()
+	document := a.summary(state)
+	document.Services = a.services(state)
+	return document
+}
+
+// Summary is the status without the services, which take a millisecond for a thousand.
+func (a *Agent) Summary() status.Status { return a.summary(a.published.Load()) }
+
+func (a *Agent) summary(state *loopState) status.Status {
+	master := a.master.State()
 	return status.Status{
 		Version:   a.options.Version,
 		StartedAt: state.startedAt,
@@ -93,7 +102,6 @@ func (a *Agent) Status() status.Status {
 			LastError:       master.LastError,
 			SideProblem:     a.sideProblem(),
 		},
-		Services: a.services(state),
 	}
 }
 
@@ -107,12 +115,12 @@ func (a *Agent) sideProblem() string {
 }
 
 func (a *Agent) services(state *loopState) []status.Service {
-	rows := []status.Service{}
 	if state.served == nil {
-		return rows
+		return []status.Service{}
 	}
-	names := a.names.Current(backends(state.served.table))
+	failed := a.names.Failed()
 	services := state.served.table.Services()
+	rows := make([]status.Service, 0, len(services))
 	for i := range services {
 		s := &services[i]
 		row := status.Service{
@@ -123,8 +131,8 @@ func (a *Agent) services(state *loopState) []status.Service {
 			Share:      s.ShareAt(state.positions[s.Name]).Percent(),
 			Ramp:       rampOf(s, state.positions[s.Name]),
 			RulesToNew: len(s.RulesTo(migration.New)) > 0,
-			Old:        a.side(s.OldBackend, state.served, names),
-			New:        a.side(s.NewBackend, state.served, names),
+			Old:        a.side(s.OldBackend, state.served, failed),
+			New:        a.side(s.NewBackend, state.served, failed),
 		}
 		row.SideProblem = a.sides.problemOf(s.Name)
 		row.New.CertificateProblem = a.certificateProblem(s)
@@ -172,16 +180,17 @@ const leadsToUs = "an address of it is this proxy itself: its requests get 508; 
 
 // side lists the addresses that nginx uses, and the reason why there are no
 // newer ones.
-func (a *Agent) side(b migration.Backend, served *generation, names resolve.Result) status.Side {
-	addresses := []string{}
-	for _, address := range served.endpoints[b] {
+func (a *Agent) side(b migration.Backend, served *generation, failed map[string]error) status.Side {
+	endpoints := served.endpoints[b]
+	addresses := make([]string, 0, len(endpoints))
+	for _, address := range endpoints {
 		addresses = append(addresses, address.String())
 	}
 	row := status.Side{Backend: b.String(), Addresses: addresses}
-	if slices.ContainsFunc(served.endpoints[b], a.options.Params.IsOwn) {
+	if slices.ContainsFunc(endpoints, a.options.Params.IsOwn) {
 		row.Warning = leadsToUs
 	}
-	if err := names.Errors[b]; err != nil {
+	if err := failed[b.Host]; err != nil {
 		row.Unresolved = err.Error()
 	}
 	return row

@@ -2,10 +2,9 @@ package browser
 
 import (
 	"fmt"
-	"io"
 	"net/http"
 	"os"
-	"regexp"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -29,9 +28,7 @@ func TestRealProxy(t *testing.T) {
 	require.NoError(t, err)
 	p := proxyprocess.Start(t, program, thousandServices(old.URL(), 0))
 
-	idle := usage(t, p, 5*time.Second, func(int) {})
-	t.Logf("nobody looks: %.2f %% of a core", 100*idle)
-	require.Less(t, idle, 0.1, "it is about as much as without the page")
+	requireIdle(t, p)
 	edited := usage(t, p, 5*time.Second, func(i int) { edit(t, p, thousandServices(old.URL(), i)) })
 	t.Logf("nobody looks, and the config is edited twice a second: %.2f %% of a core, to read it", 100*edited)
 
@@ -69,33 +66,51 @@ func edit(t *testing.T, p proxyprocess.Process, text string) {
 	require.NoError(t, os.Rename(p.Config+".tmp", p.Config))
 }
 
+// requireIdle: while nobody looks, the agent takes less than 2 % of a core. Other programs
+// on the machine make each step dearer for a while, so the best of some windows counts.
+func requireIdle(t *testing.T, p proxyprocess.Process) {
+	t.Helper()
+	best := 1.0
+	for range 15 {
+		best = min(best, usage(t, p, 2*time.Second, func(int) {}))
+		if best < 0.02 {
+			break
+		}
+	}
+	t.Logf("nobody looks: %.2f %% of a core", 100*best)
+	require.Less(t, best, 0.02)
+}
+
 // usage is the part of a core that the agent takes for so long.
 func usage(t *testing.T, p proxyprocess.Process, length time.Duration, each func(int)) float64 {
 	t.Helper()
-	began, before := time.Now(), cpuSeconds(t, p)
+	began, before := time.Now(), cpuTime(t, p)
 	for i := 0; time.Since(began) < length; i++ {
 		each(i)
 		time.Sleep(length / 10)
 	}
-	scrape := cpuSeconds(t, p)
-	scraped := cpuSeconds(t, p) - scrape // the cost of asking
-	return max(scrape-before-scraped, 0) / time.Since(began).Seconds()
+	return float64(cpuTime(t, p)-before) / float64(time.Since(began))
 }
 
-var cpu = regexp.MustCompile(`(?m)^process_cpu_seconds_total (\S+)$`)
-
-func cpuSeconds(t *testing.T, p proxyprocess.Process) float64 {
+// cpuTime is what all threads of the agent have taken, as the kernel counts it. To ask the
+// agent would cost more than it takes by itself.
+func cpuTime(t *testing.T, p proxyprocess.Process) time.Duration {
 	t.Helper()
-	response, err := http.Get("http://" + p.API + "/metrics")
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", p.PID))
 	require.NoError(t, err)
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	require.NoError(t, err)
-	found := cpu.FindSubmatch(text)
-	require.NotNil(t, found)
-	seconds, err := strconv.ParseFloat(string(found[1]), 64)
-	require.NoError(t, err)
-	return seconds
+	require.NotEmpty(t, threads)
+	var all time.Duration
+	for _, thread := range threads {
+		text, err := os.ReadFile(thread)
+		if err != nil {
+			continue // it has ended
+		}
+		running, _, _ := strings.Cut(string(text), " ") // nanoseconds
+		taken, err := strconv.ParseInt(running, 10, 64)
+		require.NoError(t, err)
+		all += time.Duration(taken)
+	}
+	return all
 }
 
 func send(t *testing.T, p proxyprocess.Process) {

@@ -40,6 +40,7 @@ func Build(dir string) (program string, err error) {
 type Process struct {
 	Traffic, GRPC, API string
 	Config             string // the file that it serves
+	PID                int    // of the agent
 }
 
 // readyWithin is much longer than a start takes on a busy machine.
@@ -56,12 +57,13 @@ func Start(t *testing.T, program, config string) Process {
 	require.NoError(t, os.WriteFile(file, []byte(config), 0o644))
 	log, err := os.Create(filepath.Join(dir, "log"))
 	require.NoError(t, err)
-	p := Process{FreeAddress(t), FreeAddress(t), FreeAddress(t), file}
+	p := Process{Traffic: FreeAddress(t), GRPC: FreeAddress(t), API: FreeAddress(t), Config: file}
 	run := exec.Command(program, "run", "--local-config", file, "--listen", p.Traffic, "--listen-new", FreeAddress(t), "--listen-grpc", p.GRPC,
 		"--http", p.API, "--runtime-dir", filepath.Join(dir, "run"), "--workers", "1", "--nginx", testbed.Nginx())
 	run.Stdout, run.Stderr = log, log
 	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(t, run.Start())
+	p.PID = run.Process.Pid
 	t.Cleanup(func() {
 		_ = run.Process.Signal(syscall.SIGTERM)
 		_ = run.Wait()

@@ -36,6 +36,7 @@ var table = map[string]Package{
 	"compare":          {Pure: true, Tests: pureTests},
 	"ramp/leader":      {Imports: []string{"internal/status", "journal", "migration", "ramp"}, Tests: otherTests},
 	"internal/excerpt": {Pure: true, Tests: testLibraries},
+	"internal/beat":    {Tests: testLibraries},
 	"journal":          {Imports: []string{"internal/excerpt", "internal/status", "migration"}, Pure: true, Tests: pureTests},
 	"notify":           {Imports: []string{"journal", "migration"}, Pure: true, Tests: pureTests},
 	"internal/names":   {Pure: true},
@@ -71,23 +72,23 @@ var table = map[string]Package{
 	// The data plane.
 	"proxy": {
 		Imports: []string{
-			"migration", "nginxgen", "internal/privatedir", "internal/status", "proxy/certfiles", "proxy/errorlog", "proxy/nginx", "proxy/resolve", "proxy/weights", "golang.org/x/sys",
+			"internal/beat", "migration", "nginxgen", "internal/privatedir", "internal/status", "proxy/certfiles", "proxy/errorlog", "proxy/nginx", "proxy/resolve", "proxy/weights", "golang.org/x/sys",
 		},
 		Tests: otherTests,
 	},
-	"proxy/accesslog": {Imports: []string{"migration", "fallback", "internal/status", prometheus, "golang.org/x/sys"}, Tests: otherTests},
+	"proxy/accesslog": {Imports: []string{"internal/beat", "migration", "fallback", "internal/status", prometheus, "golang.org/x/sys"}, Tests: otherTests},
 	"proxy/breaker": {
 		Imports: []string{
-			"migration", "fallback", "internal/atomicfile", "internal/status", "proxy/accesslog", "proxy/errorlog", "proxy/health", prometheus,
+			"internal/beat", "migration", "fallback", "internal/atomicfile", "internal/status", "proxy/accesslog", "proxy/errorlog", "proxy/health", prometheus,
 		},
 		Tests: otherTests,
 	},
 	"proxy/behavior":  {Tests: otherTests},
-	"proxy/cacheroom": {Imports: []string{"golang.org/x/sys"}, Tests: otherTests},
+	"proxy/cacheroom": {Imports: []string{"internal/beat", "golang.org/x/sys"}, Tests: otherTests},
 	"proxy/certfiles": {Imports: []string{"migration", "nginxgen"}, Tests: otherTests},
 	"proxy/configsync": {
 		Imports: []string{
-			"migration", "config", "internal/atomicfile", "internal/kube", "internal/status", "golang.org/x/sync", "k8s.io/api",
+			"internal/beat", "migration", "config", "internal/atomicfile", "internal/kube", "internal/status", "golang.org/x/sync", "k8s.io/api",
 		},
 		Tests: otherTests,
 	},
@@ -98,12 +99,12 @@ var table = map[string]Package{
 		},
 		Tests: otherTests,
 	},
-	"proxy/drills":       {Imports: []string{"internal/atomicfile", "internal/status"}, Tests: otherTests},
+	"proxy/drills":       {Imports: []string{"internal/beat", "internal/atomicfile", "internal/status"}, Tests: otherTests},
 	"proxy/errorlog":     {Imports: []string{"migration", "fallback"}, Tests: pureTests, Pure: true},
 	"proxy/health":       {Imports: []string{"migration", "fallback"}, Tests: otherTests},
-	"proxy/nginx":        {Imports: []string{"migration", "nginxgen", "internal/atomicfile", "internal/pause", "golang.org/x/sys"}, Tests: otherTests},
+	"proxy/nginx":        {Imports: []string{"internal/beat", "migration", "nginxgen", "internal/atomicfile", "internal/pause", "golang.org/x/sys"}, Tests: otherTests},
 	"proxy/localramp":    {Imports: []string{"migration", "internal/atomicfile", "internal/status", "journal", "ramp", "ramp/leader"}, Tests: otherTests},
-	"proxy/localjournal": {Imports: []string{"internal/atomicfile", "internal/status", "journal", "migration", "proxy/drills"}, Tests: otherTests},
+	"proxy/localjournal": {Imports: []string{"internal/beat", "internal/atomicfile", "internal/status", "journal", "migration", "proxy/drills"}, Tests: otherTests},
 	"proxy/positions": {
 		Imports: []string{"migration", "internal/atomicfile", "internal/kube", "internal/status", "k8s.io/api"},
 		Tests:   otherTests,

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -28,6 +29,7 @@ func TestBrief(t *testing.T) {
 	require.Equal(t, want, whole)
 	require.NotContains(t, body, "observed_percent")
 	require.NotContains(t, body, "latency")
+	require.Equal(t, 1, strings.Count(body, "\n"), "it is for programs")
 
 	_, body = ask(t, "GET", url+"/status?brief&service=web")
 	require.Contains(t, body, `"web"`)

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"time"
+
+	"github.com/migration-proxy/migration-proxy/internal/beat"
 )
 
 const (
@@ -73,15 +75,13 @@ func (t *Tail) Run(ctx context.Context) error {
 	if err := t.openFirst(); err != nil {
 		return err
 	}
-	ticker := time.NewTicker(t.Interval)
-	defer ticker.Stop()
 	for {
 		t.step(time.Now())
 		select {
 		case <-ctx.Done():
 			t.drain(time.Now())
 			return nil
-		case <-ticker.C:
+		case <-beat.After(t.Interval):
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/fallback"
+	"github.com/migration-proxy/migration-proxy/internal/beat"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
@@ -271,13 +272,11 @@ func (b *Breaker) Run(ctx context.Context) {
 	var probing sync.WaitGroup
 	defer probing.Wait()
 	probing.Go(func() { b.checker.Run(ctx) })
-	ticker := time.NewTicker(tickInterval)
-	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-ticker.C:
+		case now := <-beat.After(tickInterval):
 			b.tick(now)
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/migration-proxy/migration-proxy/internal/beat"
 )
 
 // interval is the time between two looks at the disk. In this time the cache must not
@@ -34,8 +36,6 @@ func (g *Guard) SetUsed(used bool) { g.used.Store(used) }
 // Run looks at the disk until ctx ends. The file stays as it is then: the next agent
 // takes nginx over.
 func (g *Guard) Run(ctx context.Context) {
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
 	for {
 		if g.used.Load() {
 			g.look()
@@ -43,7 +43,7 @@ func (g *Guard) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-beat.After(interval):
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/internal/atomicfile"
+	"github.com/migration-proxy/migration-proxy/internal/beat"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
@@ -93,15 +94,13 @@ func (s *Sync) Run(ctx context.Context) error {
 }
 
 func (s *Sync) loop(ctx context.Context, versions <-chan version) {
-	tick := time.NewTicker(checkInterval)
-	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case newest := <-versions:
 			s.apply(newest)
-		case <-tick.C:
+		case <-beat.After(checkInterval):
 			s.offerLastGood(ctx)
 			s.dropRemovedServices()
 			s.saveLastGood()

@@ -78,7 +78,7 @@ func (c *Comparing) newAgent(ctx context.Context, nginx string, roots rootCerts)
 func (c *Comparing) await(ctx context.Context, agent *proxy.Agent, table *migration.Table) error {
 	timeout := time.After(startTime)
 	for {
-		config := agent.Status().Config
+		config := agent.Summary().Config
 		switch {
 		case config.Digest == table.Digest():
 			return nil
@@ -92,7 +92,7 @@ func (c *Comparing) await(ctx context.Context, agent *proxy.Agent, table *migrat
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-timeout:
-			return fmt.Errorf("nginx does not serve the config within %s: %s", startTime, problemOf(agent.Status()))
+			return fmt.Errorf("nginx does not serve the config within %s: %s", startTime, problemOf(agent.Summary()))
 		case <-time.After(10 * time.Millisecond):
 		}
 	}

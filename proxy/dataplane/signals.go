@@ -61,7 +61,7 @@ func (p *dataPlane) drain(quit func()) {
 // terminateNginx ends nginx without waiting for its requests. The agent, which
 // waits for nginx, then ends too.
 func (p *dataPlane) terminateNginx() {
-	pid := p.agent.Status().Nginx.PID
+	pid := p.agent.Summary().Nginx.PID
 	if pid == 0 {
 		return
 	}

@@ -27,7 +27,7 @@ func (p *dataPlane) briefStatus() status.Status {
 	document := p.agent.Status()
 	p.counters.FillSplits(document.Services, document.Now)
 	document.Log = p.counters.Log()
-	document.Ready = document.Ready && !p.draining.Load() && p.positionsProblem(document.Services) == nil
+	document.Ready = document.Ready && !p.draining.Load() && p.positionsProblem() == nil
 	return document
 }
 
@@ -38,9 +38,10 @@ func (p *dataPlane) evidence() status.Evidence {
 
 // positionsProblem is an error for a moment after the start, while the service would get
 // 0 % because nobody has said how far its ramp is.
-func (p *dataPlane) positionsProblem(services []status.Service) error {
-	hasRamp := func(s status.Service) bool { return s.Ramp != nil }
-	if p.positions.Known() || !slices.ContainsFunc(services, hasRamp) {
+func (p *dataPlane) positionsProblem() error {
+	hasRamp := func(s migration.Service) bool { return s.Ramp != nil }
+	table := p.agent.Table()
+	if p.positions.Known() || table == nil || !slices.ContainsFunc(table.Services(), hasRamp) {
 		return nil
 	}
 	return errors.New("the positions of the ramps are not known yet")
@@ -51,10 +52,10 @@ func (p *dataPlane) ready() error {
 	if p.draining.Load() {
 		return errors.New("shutting down")
 	}
-	snapshot := p.agent.Status()
+	snapshot := p.agent.Summary()
 	switch rejected := snapshot.Config.Rejected; {
 	case snapshot.Ready:
-		return p.positionsProblem(snapshot.Services)
+		return p.positionsProblem()
 	case snapshot.Config.Digest != "" && snapshot.Nginx.PID != 0:
 		return p.agent.SideProblem()
 	case rejected != nil && len(rejected.Problems) > 0:

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/atomicfile"
+	"github.com/migration-proxy/migration-proxy/internal/beat"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
@@ -54,8 +55,6 @@ type Breaker interface {
 
 // Follow hands each version of the file on, until ctx ends.
 func Follow(ctx context.Context, runtimeDir string, to Breaker, log *slog.Logger) {
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
 	var seen time.Time
 	for {
 		if info, err := os.Stat(path(runtimeDir)); err == nil && !info.ModTime().Equal(seen) {
@@ -70,7 +69,7 @@ func Follow(ctx context.Context, runtimeDir string, to Breaker, log *slog.Logger
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-beat.After(pollInterval):
 		}
 	}
 }

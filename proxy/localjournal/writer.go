@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/internal/beat"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
@@ -64,14 +65,12 @@ func (w *Writer) Append(entries ...journal.Entry) {
 
 // Run writes until ctx ends.
 func (w *Writer) Run(ctx context.Context) {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			w.write(time.Now())
 			return
-		case now := <-ticker.C:
+		case now := <-beat.After(interval):
 			if w.due(now) {
 				w.write(now)
 			}

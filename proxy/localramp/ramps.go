@@ -3,6 +3,7 @@ package localramp
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
@@ -103,7 +104,8 @@ type result struct {
 
 func (r *Ramps) tick(ctx context.Context, now time.Time) {
 	table := r.options.Agent.Table()
-	if table == nil {
+	hasRamp := func(s migration.Service) bool { return s.Ramp != nil }
+	if table == nil || len(r.states) == 0 && !slices.ContainsFunc(table.Services(), hasRamp) {
 		return
 	}
 	world := r.observe(ctx, table, now)
@@ -114,9 +116,7 @@ func (r *Ramps) tick(ctx context.Context, now time.Time) {
 			results[services[i].Name] = r.step(world, &services[i])
 		}
 	}
-	if len(results) > 0 || len(r.states) > 0 {
-		r.finish(results, now)
-	}
+	r.finish(results, now)
 }
 
 func (r *Ramps) step(w *world, s *migration.Service) result {

@@ -1,6 +1,7 @@
 package nginx
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -44,27 +45,27 @@ func (n *Nginx) Side(ctx context.Context, service migration.Name, bucket migrati
 	return "", fmt.Errorf("ask nginx for the side of a bucket: status %d", status)
 }
 
-// askAdmin asks on the socket that only this machine can reach.
+// askAdmin asks on the socket that only this machine can reach. The agent asks a dozen times
+// a second: an http.Transport would start two goroutines for each.
 func (n *Nginx) askAdmin(ctx context.Context, path string) (status int, text string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: n.dialAdmin}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://admin"+path, nil)
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", n.path("admin.sock"))
 	if err != nil {
 		return 0, "", err
 	}
-	response, err := transport.RoundTrip(request)
+	defer func() { _ = conn.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n", path); err != nil {
+		return 0, "", err
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		return 0, "", err
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1024))
 	return response.StatusCode, string(body), err
-}
-
-func (n *Nginx) dialAdmin(ctx context.Context, _, _ string) (net.Conn, error) {
-	var dialer net.Dialer
-	return dialer.DialContext(ctx, "unix", n.path("admin.sock"))
 }
 
 // ErrNotServed is the cause when nginx did not take a config in time.

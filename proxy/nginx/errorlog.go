@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/migration-proxy/migration-proxy/internal/beat"
 )
 
 const (
@@ -37,11 +39,9 @@ type errorLog struct {
 
 // run reads until ctx ends.
 func (e *errorLog) run(ctx context.Context) {
-	tick := time.NewTicker(readInterval)
-	defer tick.Stop()
 	for {
 		select {
-		case <-tick.C:
+		case <-beat.After(readInterval):
 			e.read()
 		case <-ctx.Done():
 			e.read()
@@ -101,9 +101,12 @@ func (e *errorLog) read() {
 
 // newLines returns the complete lines that were appended since the last call.
 func (e *errorLog) newLines() []string {
+	if info, err := os.Stat(e.path); err != nil || info.Size() == e.offset {
+		return nil // nginx creates it at its first start
+	}
 	file, err := os.OpenFile(e.path, os.O_RDWR, 0)
 	if err != nil {
-		return nil // nginx creates it at its first start
+		return nil
 	}
 	defer file.Close()
 	text, err := io.ReadAll(io.NewSectionReader(file, e.offset, maxLogSize))

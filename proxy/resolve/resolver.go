@@ -201,6 +201,19 @@ func (r *Resolver) Current(backends []migration.Backend) Result {
 	return result
 }
 
+// Failed gives the names whose last lookup failed, with its error.
+func (r *Resolver) Failed() map[string]error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	failed := map[string]error{}
+	for name, cached := range r.names {
+		if cached.err != nil {
+			failed[name] = cached.err
+		}
+	}
+	return failed
+}
+
 // Run refreshes the wanted names until ctx ends.
 func (r *Resolver) Run(ctx context.Context) {
 	timer := time.NewTimer(r.nextInterval())
