@@ -27,7 +27,8 @@ helm install migration-proxy oci://ghcr.io/migration-proxy/charts/migration-prox
 kubectl annotate ingress -n shop shop migration-proxy.io/enabled=true
 ` + "```" + `
 
-helm uninstall gives every Ingress back as its user wrote it, before anything is deleted.
+helm test migration-proxy -n migration-proxy tells whether it works. helm uninstall gives every
+Ingress back as its user wrote it, before anything is deleted.
 [Installation](https://github.com/migration-proxy/migration-proxy/blob/main/docs/install.md),
 [operations](https://github.com/migration-proxy/migration-proxy/blob/main/docs/operations.md),
 [security](https://github.com/migration-proxy/migration-proxy/blob/main/docs/security.md).

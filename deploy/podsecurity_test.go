@@ -19,6 +19,9 @@ func podSpecs(objects []client.Object) map[string]corev1.PodSpec {
 	for _, job := range all[*batchv1.Job](objects) {
 		specs[job.Name] = job.Spec.Template.Spec
 	}
+	for _, pod := range all[*corev1.Pod](objects) {
+		specs[pod.Name] = pod.Spec
+	}
 	return specs
 }
 
@@ -27,13 +30,13 @@ func podSpecs(objects []client.Object) map[string]corev1.PodSpec {
 func TestPodSecurity(t *testing.T) {
 	t.Parallel()
 	specs := podSpecs(render(t))
-	require.Len(t, specs, 3, "proxy, webhook, restore")
+	require.Len(t, specs, 4, "proxy, webhook, restore, test")
 	for name, spec := range specs {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			requireRestricted(t, spec)
 			require.Equal(t, new(int64(65532)), spec.SecurityContext.RunAsUser)
-			require.Equal(t, new(true), spec.AutomountServiceAccountToken, "all three talk to the API server")
+			require.Equal(t, new(true), spec.AutomountServiceAccountToken, "all talk to the API server")
 			require.NotEqual(t, "default", spec.ServiceAccountName)
 			require.NotEmpty(t, spec.ServiceAccountName)
 			for _, container := range spec.Containers {

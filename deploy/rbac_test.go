@@ -34,6 +34,7 @@ const (
 	proxyAccount   = "migration-proxy"
 	webhookAccount = "migration-proxy-webhook"
 	restoreAccount = "migration-proxy-restore"
+	testAccount    = "migration-proxy-test"
 
 	here       = "here"
 	everywhere = "everywhere"
@@ -124,6 +125,22 @@ var needs = []need{
 	}},
 	{restoreAccount, everywhere, "endpointslices.discovery.k8s.io", nil, "list delete", map[string]string{
 		"internal/cli/restore/generated.go": "EndpointSlices(o.namespace).Delete",
+	}},
+
+	// helm test: check.
+	{testAccount, here, "configmaps", []string{"migration-config", "migration-state", "migration-journal"}, "get", map[string]string{
+		"internal/cli/installation/installation.go": "ConfigMaps(i.Namespace).Get(",
+		"internal/cli/check/check.go":               "in.State(ctx)",
+		"internal/cli/clusterstatus/status.go":      "from.Journal(ctx)",
+	}},
+	{testAccount, here, "configmaps", []string{"migration-config"}, "patch", map[string]string{
+		"internal/cli/check/check.go": "ConfigMaps(in.Namespace).Patch(ctx, names.ConfigMap",
+	}},
+	{testAccount, here, "endpointslices.discovery.k8s.io", nil, "list", map[string]string{
+		"internal/cli/installation/installation.go": "EndpointSlices(i.Namespace).List(",
+	}},
+	{testAccount, here, "pods/proxy", nil, "get", map[string]string{
+		"internal/kube/replica_statuses.go": "Pods(namespace).ProxyGet(",
 	}},
 }
 

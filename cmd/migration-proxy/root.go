@@ -33,7 +33,7 @@ Exit codes:
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) }
 	root.AddCommand(
-		newScan(), newCompare(), newRun(), newWebhook(), newValidate(), newRender(), newExplain(), newUpdate(), newStatus(), newUI(), newRamp(), newWait(), newDrill(), newFinish(), newReport(), newRestore(), newFallback(), newRecover(),
+		newScan(), newCompare(), newRun(), newWebhook(), newValidate(), newRender(), newExplain(), newUpdate(), newStatus(), newCheck(), newUI(), newRamp(), newWait(), newDrill(), newFinish(), newReport(), newRestore(), newFallback(), newRecover(),
 		newDemo(), newVersion(), newExitCodes(),
 	)
 	for _, command := range root.Commands() {

@@ -85,6 +85,12 @@ func (c *Cluster) Uninstall(t T) string {
 	return c.Run(t, uninstallCommand())
 }
 
+// HelmTest runs helm test.
+func (c *Cluster) HelmTest(t T) string {
+	t.Helper()
+	return c.Run(t, Command{Program: "helm", Args: []string{"test", release, "--namespace", Namespace, "--timeout", commandTimeout.String()}})
+}
+
 // Install installs or upgrades the chart with the current image and additional values.
 // It waits until everything is ready, and the API server reaches the webhook.
 func (c *Cluster) Install(t T, values ...string) {

@@ -196,6 +196,9 @@ var table = map[string]Package{
 		},
 		Tests: otherTests,
 	},
+	"internal/cli/check": {
+		Imports: []string{"internal/cli/clusterstatus", "internal/cli/installation", "internal/cli/waiting", "internal/names", "k8s.io/apimachinery"}, Tests: otherTests,
+	},
 	"internal/cli/waiting": {Imports: []string{"internal/cli/installation"}, Tests: testLibraries},
 	"internal/cli/update": {
 		Imports: []string{
