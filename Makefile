@@ -32,6 +32,9 @@ install: build ## Install the program in PREFIX (/usr/local), also as the kubect
 demo: build need-nginx ## Watch a migration on this machine: two backends, nginx, a failure, the way back
 	$(BINARY) demo
 
+demo-recording: build need-nginx ## Record the demo for the README
+	$(BINARY) demo --record docs/demo.svg
+
 demo-cluster: need-go need-nginx need-namespaces ## Watch a migration in a cluster: real control plane, pods as processes, kubectl, Helm
 	@echo "make demo-cluster: scan, opt in, a few percent, a drill, new dies, all of it, finish, uninstall; about 90 s"
 	@echo "make demo-cluster: the first time the control plane is built too, about 19 minutes more"

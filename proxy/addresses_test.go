@@ -129,6 +129,7 @@ func TestFewOldWorkers(t *testing.T) {
 	r.apply(r.service("api", 0))
 	require.Eventually(t, func() bool { return r.master.OldWorkers() <= maxOldGenerations*r.params.Workers }, 10*time.Second, 10*time.Millisecond)
 	require.Greater(t, r.master.OldWorkers(), (maxOldGenerations-1)*r.params.Workers)
+	require.Equal(t, status.Workers{Serving: r.params.Workers, ShuttingDown: r.master.OldWorkers()}, r.Agent.Workers())
 	closed := func(conn net.Conn) bool {
 		_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		_, err := conn.Read(make([]byte, 1))

@@ -105,6 +105,13 @@ func (a *Agent) summary(state *loopState) status.Status {
 	}
 }
 
+// Workers counts nginx's workers. It is no part of Status: it takes as long as there are
+// processes on the machine.
+func (a *Agent) Workers() status.Workers {
+	serving, ending := a.master.Workers()
+	return status.Workers{Serving: serving, ShuttingDown: ending}
+}
+
 // sideProblem is SideProblem for the status: "" before the first check.
 func (a *Agent) sideProblem() string {
 	err := a.SideProblem()

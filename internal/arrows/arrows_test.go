@@ -174,8 +174,9 @@ var table = map[string]Package{
 		Imports: slices.Concat([]string{"config", "internal/kube", "internal/names", "internal/status", "journal", "migration"}, kubernetes),
 		Tests:   otherTests,
 	},
+	"internal/demo/recording": {Tests: otherTests},
 	"internal/demo": {
-		Imports: []string{"migration", "config", "internal/atomicfile", "internal/names", "internal/pause", "internal/proxyclient", "internal/status"},
+		Imports: []string{"internal/demo/recording", "migration", "config", "internal/atomicfile", "internal/names", "internal/pause", "internal/proxyclient", "internal/status"},
 		Tests:   testLibraries,
 	},
 	"internal/manager": {

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/internal/atomicfile"
+	"github.com/migration-proxy/migration-proxy/internal/demo/recording"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
@@ -23,7 +25,12 @@ type Options struct {
 	Keep  bool   // leave everything running at the end, until a signal
 	Fast  bool   // watch fewer requests per step
 	UI    bool   // no steps: a world to look at, until a signal
+
+	Record string // a file for the recording of all steps, as SVG; "": none
 }
+
+// recordingTitle is what a screen reader says in the place of the recording.
+const recordingTitle = "A recording of migration-proxy demo: traffic moves from the old to the new cluster and back, the new cluster dies under load, and old answers instead."
 
 var errInterrupted = errors.New("interrupted; everything was cleaned up")
 
@@ -59,8 +66,15 @@ func Run(ctx context.Context, options Options) (err error) {
 	if options.UI {
 		return d.live(ctx)
 	}
+	recorder := &recording.Recorder{Out: options.Out}
+	d.out = recorder
 	if err := d.play(ctx); err != nil {
 		return fmt.Errorf("%w; logs and config are in %s", err, sandbox.dir)
+	}
+	if options.Record != "" {
+		if err := atomicfile.Write(options.Record, recorder.SVG(recordingTitle), 0o644); err != nil {
+			return fmt.Errorf("write the recording: %w", err)
+		}
 	}
 	if options.Keep {
 		d.keepRunning(ctx)

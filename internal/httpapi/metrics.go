@@ -13,6 +13,8 @@ var (
 	descInfo = gauge.Desc("build_info", "1, with the version as label.", "version")
 	descUp   = gauge.Desc("nginx_up", "1 while nginx runs.")
 
+	descWorkers = gauge.Desc("nginx_workers", "Worker processes of nginx, by state: serving, or shutting_down (a reload has replaced them, and they still have clients, such as websockets). Each has its own memory.", "state")
+
 	descHoles = gauge.Desc("nginx_known_holes", "Published weaknesses of this version of nginx that matter for the proxy; /status names them. A distributor may have mended them without changing the version.", "version")
 
 	descResults  = gauge.Desc("config_reloads_total", "Configs read, by result: applied, or the stage that rejected the config (load, generate, test, apply).", "result")
@@ -41,7 +43,7 @@ type StatusCollector struct{ Current func() status.Status }
 func (c StatusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descInfo, descUp, descResults, descReady, descInSync, descSince, descReloads, descRestarts,
-		descPhase, descDesired, descObserved, descDeviates, descUnres, descCerts, descSides, descSide, descHoles,
+		descPhase, descDesired, descObserved, descDeviates, descUnres, descCerts, descSides, descSide, descHoles, descWorkers,
 	} {
 		out <- d
 	}
@@ -54,6 +56,10 @@ func (c StatusCollector) Collect(out chan<- prometheus.Metric) {
 	set(descInfo, 1, now.Version)
 	set(descUp, gauge.OneIf(now.Nginx.PID != 0))
 	set(descHoles, float64(len(now.Nginx.KnownHoles)), now.Nginx.Version)
+	if workers := now.Nginx.Workers; workers != nil {
+		set(descWorkers, float64(workers.Serving), "serving")
+		set(descWorkers, float64(workers.ShuttingDown), "shutting_down")
+	}
 	set(descReady, gauge.OneIf(now.Ready))
 	set(descInSync, gauge.OneIf(now.Config.InSync()))
 	set(descSince, unixSeconds(now.Config.Since))

@@ -27,7 +27,7 @@ func example() status.Status {
 	return status.Status{
 		Version: "1.2.3", Ready: true,
 		Config: status.Config{Source: "ns/migration-config", Digest: "d1", Since: since},
-		Nginx:  status.Nginx{Version: "1.22.1", KnownHoles: []string{"CVE-2026-42533: a buffer"}, PID: 7, Reloads: 3, Restarts: 1, SideProblem: "all go to old"},
+		Nginx:  status.Nginx{Version: "1.22.1", KnownHoles: []string{"CVE-2026-42533: a buffer"}, PID: 7, Reloads: 3, Restarts: 1, SideProblem: "all go to old", Workers: &status.Workers{Serving: 2, ShuttingDown: 3}},
 		Services: []status.Service{
 			{Name: "api", Share: 20, Phase: status.Migrating, Observed: &observed, SideProblem: "bucket 0"},
 			{Name: "web", Phase: status.FallenBack, New: status.Side{Unresolved: "no such host", CertificateProblem: "no PEM"}},

@@ -76,6 +76,8 @@ type Nginx struct {
 	StructureDigest string `json:"structure_digest"`
 	// Since is when the master process started.
 	Since time.Time `json:"since"`
+	// Workers are the worker processes; nil in a brief status.
+	Workers *Workers `json:"workers,omitempty"`
 	// Reloads counts reloads since the agent started.
 	Reloads int `json:"reloads"`
 	// Restarts counts unplanned restarts since the agent started.
@@ -85,6 +87,15 @@ type Nginx struct {
 	// SideProblem is why nginx does not see the shares of the services, so that it
 	// sends everything to old; "" if it sees them. The replica is then not ready.
 	SideProblem string `json:"side_problem,omitempty"`
+}
+
+// Workers counts the worker processes of nginx.
+type Workers struct {
+	// Serving are those that accept connections.
+	Serving int `json:"serving"`
+	// ShuttingDown are those that a reload has replaced, and that still have clients.
+	// Each keeps its memory and its config.
+	ShuttingDown int `json:"shutting_down"`
 }
 
 // Log counts the lines of the access log since the agent started.

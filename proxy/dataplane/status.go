@@ -13,6 +13,8 @@ import (
 // status is the document of /status.
 func (p *dataPlane) status() status.Status {
 	document := p.briefStatus()
+	workers := p.agent.Workers()
+	document.Nginx.Workers = &workers
 	p.counters.Fill(document.Services, document.Now)
 	for i := range document.Services {
 		row := &document.Services[i]

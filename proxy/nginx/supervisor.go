@@ -234,6 +234,15 @@ func (s *Supervisor) AwaitReplaced() {
 	}
 }
 
+// Workers counts the workers that accept connections, and those that were replaced and
+// still have clients. It looks at all processes.
+func (s *Supervisor) Workers() (serving, ending int) {
+	if pid := s.State().PID; pid != 0 {
+		return countWorkers(pid)
+	}
+	return 0, 0
+}
+
 // OldWorkers is the number of workers that were replaced and still have clients.
 func (s *Supervisor) OldWorkers() int { return len(shuttingDown(s.State().PID)) }
 

@@ -87,6 +87,32 @@ func shuttingDown(group int) workers {
 	return found
 }
 
+// countWorkers counts the workers of a group that accept connections, and those that a
+// reload has replaced and that still have clients.
+func countWorkers(group int) (serving, ending int) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, 0
+	}
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		isWorker(pid, func(p processInfo) bool {
+			switch {
+			case p.group != group:
+			case strings.HasSuffix(p.title, endingTitle):
+				ending++
+			default:
+				serving++
+			}
+			return false
+		})
+	}
+	return serving, ending
+}
+
 // endingTitle ends the title of a worker that accepts no more connections.
 const endingTitle = "is shutting down"
 
