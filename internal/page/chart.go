@@ -8,15 +8,21 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/history"
 )
 
-// The size of a chart: a unit is a minute wide.
+// The size of a chart, in units.
 const (
 	chartWidth  = history.Points
 	chartHeight = 60
 )
 
-// chart is two lines over six hours.
+// spans are the lengths of the axis: the shortest one that has room for all points is used,
+// so that a young history is more than a dot at the edge.
+var spans = []time.Duration{30 * time.Minute, time.Hour, 2 * time.Hour, history.Points * history.Interval}
+
+// chart is two lines over a span of time.
 type chart struct {
 	Title  string
+	Begin  string // how long ago the left edge is
+	Middle string // and the middle
 	Label  string // what the lines say, in words
 	Top    string // the value at the upper edge
 	First  line   // solid
@@ -43,7 +49,7 @@ func charts(h history.Document, now time.Time) []chart {
 		return func(p history.Point) (float64, bool) { return value(p), true }
 	}
 	whole := 100.0
-	draw := sketch{h.Points, now}
+	draw := newSketch(h.Points, now)
 	return []chart{
 		draw.chart("Share of new", [2]string{"wanted", "observed"}, always(func(p history.Point) float64 { return p.Share }), observed, scale{percent, whole}),
 		draw.sides("Requests per second", func(s history.Side) float64 { return s.Rate }, scale{decimal, 0}),
@@ -62,6 +68,17 @@ type scale struct {
 type sketch struct {
 	points []history.Point
 	now    time.Time
+	span   time.Duration // of the axis
+}
+
+func newSketch(points []history.Point, now time.Time) sketch {
+	k := sketch{points: points, now: now}
+	for _, k.span = range spans {
+		if now.Sub(points[0].At) <= k.span {
+			break
+		}
+	}
+	return k
 }
 
 // sides has a line for old and one for new, which say nothing without requests.
@@ -83,8 +100,10 @@ func (k sketch) chart(title string, names [2]string, first, second measure, s sc
 			}
 		}
 	}
-	c := chart{Title: title, Top: s.format(top), First: line{names[0], k.path(first, top)}, Second: line{names[1], k.path(second, top)}}
-	c.Label = fmt.Sprintf("%s over six hours: %s; %s", title, k.words(names[0], first, s), k.words(names[1], second, s))
+	c := chart{
+		Title: title, Begin: length(k.span) + " ago", Middle: length(k.span / 2), Top: s.format(top), First: line{names[0], k.path(first, top)}, Second: line{names[1], k.path(second, top)},
+	}
+	c.Label = fmt.Sprintf("%s over the last %s: %s; %s", title, length(k.span), k.words(names[0], first, s), k.words(names[1], second, s))
 	return c
 }
 
@@ -94,7 +113,7 @@ func (k sketch) path(m measure, top float64) string {
 	last := time.Time{}
 	for _, p := range k.points {
 		value, known := m(p)
-		x := chartWidth - int(k.now.Sub(p.At)/history.Interval)
+		x := chartWidth - int(chartWidth*(k.now.Sub(p.At)/history.Interval)/(k.span/history.Interval))
 		if !known || x < 0 {
 			continue
 		}
@@ -113,6 +132,14 @@ func (k sketch) path(m measure, top float64) string {
 		last = p.At
 	}
 	return text.String()
+}
+
+// length is "6 h" or "30 min".
+func length(d time.Duration) string {
+	if d%time.Hour == 0 {
+		return fmt.Sprintf("%d h", d/time.Hour)
+	}
+	return fmt.Sprintf("%d min", d/time.Minute)
 }
 
 // words is "old from 0.0 % to 2.0 %, now 1.0 %".

@@ -190,13 +190,19 @@ func TestDetail(t *testing.T) {
 	for _, want := range []string{
 		"992 of 4000 requests went to new", "no journal here", "<li>GET /a: status 200 and 404<", "25 % of 100 %",
 		"120 requests asked of both sides in the last hour, 99.2 % answered alike; they stand for 98 % of the traffic",
-		"Share of new over six hours: wanted from 10.0\u00a0% to 25.0\u00a0%, at the end 25.0\u00a0%; observed from 9.0\u00a0% to 9.0\u00a0%, at the end 9.0\u00a0%",
-		"Failed over six hours: old from 0.0\u00a0% to 2.0\u00a0%, at the end 0.0\u00a0%; new from 50.0\u00a0% to 50.0\u00a0%",
-		`d="M357 54.0h.5M359 45.0h.5"`, // two dots: a minute is missing between them
+		"Share of new over the last 30 min: wanted from 10.0\u00a0% to 25.0\u00a0%, at the end 25.0\u00a0%; observed from 9.0\u00a0% to 9.0\u00a0%, at the end 9.0\u00a0%",
+		"Failed over the last 30 min: old from 0.0\u00a0% to 2.0\u00a0%, at the end 0.0\u00a0%; new from 50.0\u00a0% to 50.0\u00a0%",
+		`d="M324 54.0h.5M348 45.0h.5"`, // two dots: a minute is missing between them
+		"<span>30 min ago</span><span>15 min</span>",
 		"30.0 / 10.0",
 	} {
 		require.Contains(t, u.Detail, want)
 	}
+	h.Points[0].At = noon.Add(-3 * time.Hour)
+	old, err := page.DetailUpdate(&w, "shop", page.Detail{History: h})
+	require.NoError(t, err)
+	require.Contains(t, old.Detail, `d="M180 54.0h.5M359 45.0h.5"`)
+	require.Contains(t, old.Detail, "<span>6 h ago</span><span>3 h</span>")
 	gone, err := page.DetailUpdate(&w, "other", page.Detail{})
 	require.NoError(t, err)
 	require.Contains(t, gone.Detail, "not served any more")

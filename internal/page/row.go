@@ -52,7 +52,7 @@ func (w *World) row(s *Service, now time.Time) Row {
 		},
 	}
 	if own, ok := w.Ramps[s.Name]; ok {
-		row.Cells[6], row.Cells[7], row.Person = evidence(own), own.NextStep(), own.NeedsPerson
+		row.Cells[6], row.Cells[7], row.Person = evidence(own), orDash(own.NextStep()), own.NeedsPerson
 	}
 	row.Person = row.Person || slices.ContainsFunc(s.Problems(now), func(p status.Problem) bool { return p.Person })
 	return row
@@ -120,12 +120,20 @@ func bar(s *Service) Bar {
 // times as often".
 func evidence(r rampview.Row) string {
 	text := r.What()
-	if r.Evidence == nil {
+	if r.Evidence == nil || r.Phase == ramp.Done {
 		return text
 	}
 	text += ": " + r.Summary.Progress()
 	if r.Evidence.Failures != (ramp.Odds{}) {
 		text += "; new fails " + r.Evidence.Failures.String() + " times as often"
+	}
+	return text
+}
+
+// orDash is the page's sign for nothing in the place of the table's of a terminal.
+func orDash(text string) string {
+	if text == "-" {
+		return "–"
 	}
 	return text
 }
