@@ -35,3 +35,14 @@ func (s *Splits) Until(replica string, row status.Service) status.Service {
 	}
 	return row
 }
+
+// Counted is what Until gives for all rows of the replicas.
+func (s *Splits) Counted(replicas map[string][]status.Service) map[string][]status.Service {
+	counted := map[string][]status.Service{}
+	for replica, rows := range replicas {
+		for _, row := range rows {
+			counted[replica] = append(counted[replica], s.Until(replica, row))
+		}
+	}
+	return counted
+}

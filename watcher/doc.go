@@ -25,20 +25,18 @@
 //
 // A change of an object passes through the files in this order:
 //
-//	object_stores.go, object_changes.go   the followed objects; what a change queues
+//	objects, object_changes.go            the followed objects; what a change queues
 //	status_poller.go                      the status of the replicas
-//	state_inputs.go, config_state.go      the inputs of the state loop, the config among them
-//	state_loop.go, servicestate           one goroutine resolves the state of each service
-//	state_publish.go, state_store.go      the state is written to migration-state, then published
+//	state_loop.go, config_state.go        one goroutine takes all inputs, the config among them,
+//	servicestate                          and resolves the state of each service
+//	state_store.go                        the state is written to migration-state, then published
 //	desiredstate, ingress_index.go        what differs, and which Ingresses that affects
-//	queue.go                              client-go's queue, with retries
-//	ingress_reconciler.go                 an Ingress: rewrite, Services, companion, patch
-//	companion_ingress.go, named_ports.go, managed_fields.go, fieldowners
-//	service_reconciler.go                 a Service: made, announced, withdrawn, removed
-//	service_lifecycle.go, service_objects.go, apiwrite
+//	reconcile                             Ingresses, companions, proxy Services: rewritten and made
 //	clusterramp                           ramps: the evidence of the replicas, ConfigMap migration-ramp
-//	events, metrics.go                    what people see
-//	clusterjournal                        what people read later: ConfigMap migration-journal
+//	events, replica_warnings.go           what people see
+//	metrics.go                            and their monitoring
+//	state_journal.go, ingress_journal.go  what people read later: ConfigMap migration-journal,
+//	clusterjournal                        which clusterjournal writes
 //
 // watcher.go connects them.
 package watcher

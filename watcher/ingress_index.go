@@ -4,58 +4,22 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strings"
 
-	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/excerpt"
-	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
+	"github.com/migration-proxy/migration-proxy/watcher/reconcile"
 )
-
-// reconciledIngress is the result of reconciling one Ingress: what must be
-// known to find it again when a service changes, and what its user should know.
-type reconciledIngress struct {
-	key      types.NamespacedName
-	revision uint64 // of the desired state
-	gone     bool   // it has not opted in, or does not exist; the fields below, but for note, are not set
-	services []migration.Name
-	hosts    []migration.Host
-	phase    status.Phase
-	note     string // what its user should know, also if it is gone; "" is nothing
-}
-
-// newReconciledIngress takes the services that the Ingress matches, the one
-// that its annotation names, and its hosts.
-func newReconciledIngress(ingress *networkingv1.Ingress, report ingressgen.Report, revision uint64) reconciledIngress {
-	r := reconciledIngress{
-		key: kube.KeyOf(ingress), revision: revision, phase: report.Phase, gone: report.Phase == "",
-		services: slices.Clone(report.Services), note: noteOf(report),
-	}
-	if named := ingress.Annotations[ingressgen.AnnotationService]; named != "" {
-		r.services = append(r.services, migration.Name(named))
-	}
-	for i := range ingress.Spec.Rules {
-		r.hosts = append(r.hosts, migration.Host(ingress.Spec.Rules[i].Host))
-	}
-	return r
-}
-
-// noteOf is what the user of the Ingress should know; "" is nothing.
-func noteOf(report ingressgen.Report) string {
-	return strings.Join(slices.Sorted(slices.Values(report.Warnings)), "; ")
-}
 
 type keySet map[types.NamespacedName]struct{}
 
 // ingressIndex finds the Ingresses that a change may concern, so that not all
 // are reconciled again. Each Ingress enters it when it is first reconciled.
 type ingressIndex struct {
-	ingresses map[types.NamespacedName]reconciledIngress
+	ingresses map[types.NamespacedName]reconcile.Result
 	byService map[migration.Name]keySet
 	byHost    map[migration.Host]keySet
 	notes     map[types.NamespacedName]status.IngressNote
@@ -63,7 +27,7 @@ type ingressIndex struct {
 
 func newIngressIndex() *ingressIndex {
 	return &ingressIndex{
-		ingresses: map[types.NamespacedName]reconciledIngress{},
+		ingresses: map[types.NamespacedName]reconcile.Result{},
 		byService: map[migration.Name]keySet{},
 		byHost:    map[migration.Host]keySet{},
 		notes:     map[types.NamespacedName]status.IngressNote{},
@@ -71,35 +35,35 @@ func newIngressIndex() *ingressIndex {
 }
 
 // put replaces what is known of an Ingress. It tells whether the notes have changed.
-func (x *ingressIndex) put(r reconciledIngress) (noted bool) {
+func (x *ingressIndex) put(r reconcile.Result) (noted bool) {
 	x.putServices(r)
-	before := x.notes[r.key]
-	if r.note == "" {
-		delete(x.notes, r.key)
+	before := x.notes[r.Key]
+	if r.Note == "" {
+		delete(x.notes, r.Key)
 		return before.Text != ""
 	}
-	x.notes[r.key] = status.IngressNote{Namespace: r.key.Namespace, Name: r.key.Name, Phase: r.phase, Text: r.note}
-	return x.notes[r.key] != before
+	x.notes[r.Key] = status.IngressNote{Namespace: r.Key.Namespace, Name: r.Key.Name, Phase: r.Phase, Text: r.Note}
+	return x.notes[r.Key] != before
 }
 
-func (x *ingressIndex) putServices(r reconciledIngress) {
-	before := x.ingresses[r.key]
-	for _, service := range before.services {
-		drop(x.byService, service, r.key)
+func (x *ingressIndex) putServices(r reconcile.Result) {
+	before := x.ingresses[r.Key]
+	for _, service := range before.Services {
+		drop(x.byService, service, r.Key)
 	}
-	for _, host := range before.hosts {
-		drop(x.byHost, host, r.key)
+	for _, host := range before.Hosts {
+		drop(x.byHost, host, r.Key)
 	}
-	if r.gone {
-		delete(x.ingresses, r.key)
+	if r.Gone {
+		delete(x.ingresses, r.Key)
 		return
 	}
-	x.ingresses[r.key] = r
-	for _, service := range r.services {
-		add(x.byService, service, r.key)
+	x.ingresses[r.Key] = r
+	for _, service := range r.Services {
+		add(x.byService, service, r.Key)
 	}
-	for _, host := range r.hosts {
-		add(x.byHost, host, r.key)
+	for _, host := range r.Hosts {
+		add(x.byHost, host, r.Key)
 	}
 }
 
@@ -139,7 +103,7 @@ func (x *ingressIndex) affectedBy(d desiredstate.Diff) keySet {
 func (x *ingressIndex) phases() map[status.Phase]int {
 	count := map[status.Phase]int{}
 	for _, ingress := range x.ingresses {
-		count[ingress.phase]++
+		count[ingress.Phase]++
 	}
 	return count
 }

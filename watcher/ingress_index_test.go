@@ -17,6 +17,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
+	"github.com/migration-proxy/migration-proxy/watcher/reconcile"
 )
 
 var (
@@ -84,7 +85,7 @@ func TestAffectedIngresses(t *testing.T) {
 		first := ingressgen.Rewrite(ingress, before.View())
 		second := ingressgen.Rewrite(ingress, after.View())
 		index := newIngressIndex()
-		index.put(newReconciledIngress(ingress, first, 1))
+		index.put(reconcile.NewResult(ingress, first, 1))
 		affected := index.affectedBy(desiredstate.Compare(before, after))
 		if !reflect.DeepEqual(first, second) {
 			require.Contains(t, affected, kube.KeyOf(ingress))
@@ -99,9 +100,9 @@ func TestIndexRemoves(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		state, ingress := drawState(t, "state"), drawIngress(t)
 		index := newIngressIndex()
-		index.put(newReconciledIngress(ingress, ingressgen.Rewrite(ingress, state.View()), 1))
+		index.put(reconcile.NewResult(ingress, ingressgen.Rewrite(ingress, state.View()), 1))
 		require.Len(t, index.ingresses, 1)
-		index.put(reconciledIngress{key: kube.KeyOf(ingress), gone: true})
+		index.put(reconcile.Result{Key: kube.KeyOf(ingress), Gone: true})
 		require.Equal(t, newIngressIndex(), index)
 	})
 }

@@ -54,10 +54,10 @@ var (
 )
 
 // Describe implements prometheus.Collector.
-func (w *Watcher) Describe(out chan<- *prometheus.Desc) {
-	w.metrics.writes.Describe(out)
-	w.metrics.ramps.Describe(out)
-	w.metrics.notifications.Describe(out)
+func (m *metrics) Describe(out chan<- *prometheus.Desc) {
+	m.writes.Describe(out)
+	m.ramps.Describe(out)
+	m.notifications.Describe(out)
 	for _, d := range []*prometheus.Desc{
 		descPhase, descIngresses, descReplicas, descSynced, descValid, descPaused, descFailing, descSuccess,
 	} {
@@ -66,17 +66,17 @@ func (w *Watcher) Describe(out chan<- *prometheus.Desc) {
 }
 
 // Collect implements prometheus.Collector.
-func (w *Watcher) Collect(out chan<- prometheus.Metric) {
-	w.metrics.writes.Collect(out)
-	w.metrics.ramps.Collect(out)
-	w.metrics.notifications.Collect(out)
-	values := w.metrics.gauges.Load()
+func (m *metrics) Collect(out chan<- prometheus.Metric) {
+	m.writes.Collect(out)
+	m.ramps.Collect(out)
+	m.notifications.Collect(out)
+	values := m.gauges.Load()
 	if values == nil {
 		return
 	}
 	set := gauge.To(out)
 	values.collect(set)
-	set(descFailing, float64(w.metrics.failures.Count()))
+	set(descFailing, float64(m.failures.Count()))
 }
 
 func (v *gaugeValues) collect(set gauge.Set) {

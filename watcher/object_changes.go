@@ -1,9 +1,9 @@
 package watcher
 
 import (
+	"cmp"
 	"maps"
 	"slices"
-	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
@@ -12,21 +12,26 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
-	"github.com/migration-proxy/migration-proxy/watcher/clusterjournal"
-	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
 	"github.com/migration-proxy/migration-proxy/watcher/events"
+	"github.com/migration-proxy/migration-proxy/watcher/objects"
+	"github.com/migration-proxy/migration-proxy/watcher/reconcile"
 )
 
 // objectChanges queues what must be reconciled after a change of an object.
 // The types below are the observers of the stores, one for each.
 type objectChanges struct {
-	stores    *objectStores
-	ingresses *workQueue
-	services  *workQueue
-	polls     *pollSchedule
-	events    *events.Writer
-	journal   *clusterjournal.Writer
-	desired   *atomic.Pointer[desiredstate.State]
+	stores  *objects.Stores
+	queues  reconcile.Queues
+	polls   *pollSchedule
+	events  *events.Writer
+	journal ingressJournal
+}
+
+func (c *objectChanges) observers() objects.Observers {
+	return objects.Observers{
+		Ingresses: ingressChanges{c}, Classes: classChanges{c}, Services: serviceChanges{c},
+		ChartSlices: chartSliceChanges{c}, OwnSlices: ownSliceChanges{c},
+	}
 }
 
 type ingressChanges struct{ *objectChanges }
@@ -34,30 +39,30 @@ type ingressChanges struct{ *objectChanges }
 // Changed implements kube.Observer. The Ingress may be a companion, so that
 // its main Ingress is reconciled, too.
 func (c ingressChanges) Changed(before, after *networkingv1.Ingress) {
-	ingress := latest(before, after)
+	ingress := cmp.Or(after, before)
 	key := kube.KeyOf(ingress)
 	c.queueNeighbors(before, after)
-	if !isRelevant(before) && !isRelevant(after) {
+	if !objects.IsRelevant(before) && !objects.IsRelevant(after) {
 		if after == nil { // it may have had the name that a companion needs
-			c.ingresses.Add(mainOf(key))
+			c.queues.Ingresses.Add(objects.MainOf(key))
 		}
 		return
 	}
-	c.queueServices(key.Namespace, servicesOf(before))
-	c.queueServices(key.Namespace, servicesOf(after))
+	c.queueServices(key.Namespace, objects.ServicesOf(before))
+	c.queueServices(key.Namespace, objects.ServicesOf(after))
 	if ingressgen.IsAnchor(ingress) {
 		return
 	}
-	c.ingresses.Add(key)
-	c.ingresses.Add(mainOf(key))
-	if !isOurs(ingress) {
+	c.queues.Ingresses.Add(key)
+	c.queues.Ingresses.Add(objects.MainOf(key))
+	if !objects.IsOurs(ingress) {
 		c.announce(before, after)
 	}
 }
 
 func (c *objectChanges) queueServices(namespace string, services []string) {
 	for _, service := range services {
-		c.services.Add(types.NamespacedName{Namespace: namespace, Name: service})
+		c.queues.Services.Add(types.NamespacedName{Namespace: namespace, Name: service})
 	}
 }
 
@@ -65,17 +70,17 @@ func (c *objectChanges) queueServices(namespace string, services []string) {
 // but for none that the first list shows.
 func (c ingressChanges) announce(before, after *networkingv1.Ingress) {
 	select {
-	case <-c.stores.ingresses.Listed():
+	case <-c.stores.Ingresses.Listed():
 	default:
 		return
 	}
 	transition, ok := events.Transition(before, after)
 	if !ok {
-		c.record(before, after, nil)
+		c.journal.record(before, after, nil)
 		return
 	}
 	c.events.Write(after, transition)
-	c.record(before, after, &transition)
+	c.journal.record(before, after, &transition)
 }
 
 type classChanges struct{ *objectChanges }
@@ -84,9 +89,9 @@ type classChanges struct{ *objectChanges }
 // controller now, and so other neighbors. Classes change rarely, so all
 // Ingresses are reconciled.
 func (c classChanges) Changed(_, _ *networkingv1.IngressClass) {
-	for _, ingress := range c.stores.ingresses.List() {
-		if isAnnotated(ingress) {
-			c.ingresses.Add(kube.KeyOf(ingress))
+	for _, ingress := range c.stores.Ingresses.List() {
+		if objects.IsAnnotated(ingress) {
+			c.queues.Ingresses.Add(kube.KeyOf(ingress))
 		}
 	}
 }
@@ -97,17 +102,17 @@ type serviceChanges struct{ *objectChanges }
 // or changes, its proxy Services take over what it says, and the Ingresses that
 // name it are reconciled: a named port may be known now, or a name be free.
 func (c serviceChanges) Changed(before, after *corev1.Service) {
-	service := latest(before, after)
+	service := cmp.Or(after, before)
 	ours := ingressgen.IsGeneratedService(service)
 	if ours {
-		c.services.Add(kube.KeyOf(service))
+		c.queues.Services.Add(kube.KeyOf(service))
 	}
 	if ours && after != nil && before != nil && ingressgen.IsGeneratedService(before) || sameForeign(before, after) {
 		return
 	}
-	for _, ingress := range c.stores.ingresses.By(indexName, kube.KeyOf(service).String()) {
-		c.ingresses.Add(kube.KeyOf(ingress))
-		c.queueServices(service.Namespace, servicesOf(ingress))
+	for _, ingress := range c.stores.Ingresses.By(objects.IndexName, kube.KeyOf(service).String()) {
+		c.queues.Ingresses.Add(kube.KeyOf(ingress))
+		c.queueServices(service.Namespace, objects.ServicesOf(ingress))
 	}
 }
 
@@ -132,9 +137,9 @@ func (c chartSliceChanges) Changed(_, _ *discoveryv1.EndpointSlice) {
 
 // queueAllServices queues all our Services, because the endpoints of all change.
 func (c *objectChanges) queueAllServices() {
-	for _, service := range c.stores.services.List() {
+	for _, service := range c.stores.Services.List() {
 		if ingressgen.IsGeneratedService(service) {
-			c.services.Add(kube.KeyOf(service))
+			c.queues.Services.Add(kube.KeyOf(service))
 		}
 	}
 }
@@ -143,14 +148,33 @@ type ownSliceChanges struct{ *objectChanges }
 
 // Changed implements kube.Observer: the slice is repaired.
 func (c ownSliceChanges) Changed(before, after *discoveryv1.EndpointSlice) {
-	slice := latest(before, after)
-	c.services.Add(types.NamespacedName{Namespace: slice.Namespace, Name: slice.Labels[discoveryv1.LabelServiceName]})
+	slice := cmp.Or(after, before)
+	c.queues.Services.Add(types.NamespacedName{Namespace: slice.Namespace, Name: slice.Labels[discoveryv1.LabelServiceName]})
 }
 
-// latest is the object after a change, or before it if it was deleted.
-func latest[T any](before, after *T) *T {
-	if after != nil {
-		return after
+// queueNeighbors queues the Ingresses whose canary or paths a change of another may
+// forbid or allow again.
+func (c *objectChanges) queueNeighbors(before, after *networkingv1.Ingress) {
+	if before != nil && after != nil && ingressgen.SameToNeighbors(before, after) {
+		return
 	}
-	return before
+	for _, one := range []*networkingv1.Ingress{before, after} {
+		if one == nil {
+			continue
+		}
+		for _, key := range objects.BackendKeys(one) {
+			c.queueOptedIn(c.stores.Ingresses.By(objects.IndexBackend, key))
+		}
+		for _, host := range ingressgen.HostsOf(one) {
+			c.queueOptedIn(c.stores.Ingresses.By(objects.IndexHost, host))
+		}
+	}
+}
+
+func (c *objectChanges) queueOptedIn(ingresses []*networkingv1.Ingress) {
+	for _, ingress := range ingresses {
+		if ingressgen.OptedIn(ingress) {
+			c.queues.Ingresses.Add(kube.KeyOf(ingress))
+		}
+	}
 }

@@ -71,10 +71,6 @@ const (
 	// each Ingress, and no other write may wait for these.
 	eventsPerSecond = 50
 	eventBurst      = 100
-	// ingressWorkers and serviceWorkers are how many objects are reconciled at
-	// the same time.
-	ingressWorkers = 8
-	serviceWorkers = 8
 )
 
 func (o Options) withDefaults() Options {

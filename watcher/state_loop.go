@@ -3,19 +3,30 @@ package watcher
 import (
 	"context"
 	"log/slog"
+	"maps"
+	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/status"
-	"github.com/migration-proxy/migration-proxy/journal"
-	"github.com/migration-proxy/migration-proxy/watcher/clusterjournal"
-	"github.com/migration-proxy/migration-proxy/watcher/clusterramp"
 	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
 	"github.com/migration-proxy/migration-proxy/watcher/events"
+	"github.com/migration-proxy/migration-proxy/watcher/reconcile"
 	"github.com/migration-proxy/migration-proxy/watcher/servicestate"
+)
+
+const (
+	// maxPublishDelay is how long the Ingresses wait for a write of
+	// migration-state: one that takes longer hangs, perhaps in an admission
+	// webhook of somebody else.
+	maxPublishDelay = 500 * time.Millisecond
+
+	stateSubject = "migration-state" // of the failure log
 )
 
 // stateLoop owns the state: what the config says, what the replicas reported,
@@ -29,28 +40,23 @@ type stateLoop struct {
 
 	config    *configState
 	store     *stateStore
-	ramps     *clusterramp.Store // drills are in it, too
 	polls     *pollSchedule
-	ingresses *workQueue
+	ingresses *reconcile.Queue
 	changes   *objectChanges // to queue our Services
-	vanished  *vanishedReplicas
+	vanished  *reconcile.VanishedReplicas
 	events    *events.Writer
-	journal   *clusterjournal.Writer
+	journal   *stateJournal
+	warnings  *replicaWarnings
 	failures  *kube.FailureLog
 	metrics   *metrics
 	log       *slog.Logger
 
-	replicas   []servicestate.ReplicaStatus
-	polled     bool           // the replicas were polled once
-	cluster    status.Cluster // the state of all services
-	resumed    bool           // cluster continues from the stored state
-	served     string         // the text of the last config that a ready replica served
-	index      *ingressIndex
-	rejections map[string]time.Time              // by pod: the rejected config that has an Event
-	observed   *journal.State                    // the last state that the journal got
-	splits     journal.Splits                    // for its evidence
-	deviations map[string]struct{}               // services that have an Event: their share is not the wanted one
-	deviating  atomic.Pointer[map[string]string] // why, for the ramp controller
+	replicas []servicestate.ReplicaStatus
+	polled   bool           // the replicas were polled once
+	cluster  status.Cluster // the state of all services
+	resumed  bool           // cluster continues from the stored state
+	served   string         // the text of the last config that a ready replica served
+	index    *ingressIndex
 
 	saves        sync.WaitGroup // of the goroutine that writes migration-state
 	saving       bool           // it runs
@@ -89,12 +95,12 @@ func (l *stateLoop) update(ctx context.Context) {
 	}
 	l.config.load()
 	l.resolveState()
-	l.observeForJournal()
+	l.journal.observe(observation{l.config, l.cluster, l.replicas})
 	l.rememberServedConfig()
 	l.saveState(ctx) // which publishes the desired state
 	l.setPollInterval()
-	l.reportRejections()
-	l.reportDeviations(time.Now())
+	l.warnings.reportRejections(l.config, l.replicas)
+	l.warnings.reportDeviations(l.config, l.replicas, time.Now())
 	l.updateMetrics()
 }
 
@@ -149,4 +155,179 @@ func (l *stateLoop) updateMetrics() {
 		values.digest = l.config.table.Digest()
 	}
 	l.metrics.gauges.Store(values)
+}
+
+// leaveOutVanished makes our Services leave out the replicas that take no connections any
+// more, before Kubernetes notices that they are gone.
+func (l *stateLoop) leaveOutVanished() {
+	vanished := servicestate.Vanished(l.replicas)
+	var before map[netip.Addr]struct{}
+	if known := l.vanished.Swap(&vanished); known != nil {
+		before = *known
+	}
+	if maps.Equal(before, vanished) {
+		return
+	}
+	l.changes.queueAllServices()
+	if len(vanished) > 0 {
+		l.log.Warn("replicas that take no connections are left out of the endpoints", "addresses", slices.Collect(maps.Keys(vanished)))
+		return
+	}
+	l.log.Info("no replica is left out of the endpoints any more")
+}
+
+// saveState writes the state to migration-state, and then publishes it, so that
+// admission does not undo what the reconcilers do. When it cannot be written
+// the Ingresses do not wait; it is tried again at the next poll.
+func (l *stateLoop) saveState(ctx context.Context) {
+	missing, fits, err := l.store.missing(storedState{l.cluster, l.served, l.index.notable()})
+	switch {
+	case err != nil:
+		l.failures.Report(stateSubject, err)
+	case missing == nil:
+		l.saved(fits)
+	case l.startSaving(ctx, missing):
+		return // savedInput publishes
+	}
+	l.publish()
+}
+
+// startSaving sends the keys from another goroutine, because this one takes
+// all inputs. It returns whether to wait for the result. One write runs at a
+// time; a newer state is written after it.
+func (l *stateLoop) startSaving(ctx context.Context, keys stateKeys) (wait bool) {
+	if l.unsavedSince.IsZero() {
+		l.unsavedSince = time.Now()
+	}
+	if !l.saving {
+		l.saving = true
+		l.saves.Go(func() {
+			after, err := l.store.write(ctx, keys)
+			l.send(ctx, savedInput{ctx, after, err})
+		})
+	}
+	return time.Since(l.unsavedSince) < maxPublishDelay
+}
+
+// savedInput is the result of a write of migration-state.
+type savedInput struct {
+	ctx   context.Context
+	after *corev1.ConfigMap
+	err   error
+}
+
+// apply compares again, because the state may be another one by now.
+func (in savedInput) apply(l *stateLoop) bool {
+	l.saving = false
+	if in.ctx.Err() != nil {
+		return false
+	}
+	l.failures.Report(stateSubject, in.err)
+	if in.err != nil {
+		l.publish()
+		return false
+	}
+	l.store.take(in.after)
+	l.saveState(in.ctx)
+	return false
+}
+
+// saved notes that migration-state is the state.
+func (l *stateLoop) saved(fits bool) {
+	l.failures.Report(stateSubject, nil)
+	l.lastSaved, l.unsavedSince = time.Now(), time.Time{}
+	if !fits && l.servedFits && l.config.configMap != nil {
+		l.events.Write(l.config.configMap, events.Warning(events.LastGoodNotKept, "the config is too big to be kept beside the state, "+
+			"so a proxy or watcher that starts while the newest config is invalid will have no last good one"))
+	}
+	l.servedFits = fits
+}
+
+// publish hands the desired state to the reconcilers, and queues the Ingresses
+// that it may change. An Ingress that was never reconciled is in the queue
+// already.
+func (l *stateLoop) publish() {
+	before := l.desired.Load()
+	after := &desiredstate.State{Revision: 1, Table: l.config.table, Cluster: l.cluster, ConfigMap: l.config.configMap}
+	if before != nil {
+		after.Revision = before.Revision + 1
+	}
+	diff := desiredstate.Compare(before, after)
+	if before != nil && diff.Empty() && before.Table == after.Table {
+		return // another table may have another ramp, which changes no Ingress
+	}
+	l.desired.Store(after)
+	if before == nil {
+		close(l.published)
+		return
+	}
+	for key := range l.index.affectedBy(diff) {
+		l.ingresses.Add(key)
+	}
+}
+
+// stateInput is a message to the state loop. The loop's goroutine applies it;
+// changed asks for an update of the state.
+type stateInput interface {
+	apply(*stateLoop) (changed bool)
+}
+
+// send hands an input to the loop, and returns when the loop has it.
+func (l *stateLoop) send(ctx context.Context, input stateInput) {
+	select {
+	case l.inputs <- input:
+	case <-ctx.Done():
+	}
+}
+
+// configInput is a version of the migration config; nil: it does not exist.
+type configInput struct{ configMap *corev1.ConfigMap }
+
+func (in configInput) apply(l *stateLoop) bool {
+	l.config.take(in.configMap)
+	l.polls.pollNow()
+	return true
+}
+
+// storedStateInput is a version of migration-state; nil: it does not exist.
+type storedStateInput struct{ configMap *corev1.ConfigMap }
+
+func (in storedStateInput) apply(l *stateLoop) bool {
+	l.store.take(in.configMap)
+	return true
+}
+
+// replicasInput is the result of one poll.
+type replicasInput struct{ replicas []kube.Replica }
+
+func (in replicasInput) apply(l *stateLoop) bool {
+	before := l.replicas
+	l.replicas = servicestate.MergeStatuses(before, in.replicas, time.Now())
+	l.polled = true
+	l.warnings.logReachability(before, l.replicas)
+	l.leaveOutVanished()
+	return true
+}
+
+// takeReplicas hands over the result of one poll.
+func (l *stateLoop) takeReplicas(ctx context.Context, replicas []kube.Replica) {
+	l.send(ctx, replicasInput{replicas})
+}
+
+// reconciledInput is the result of reconciling an Ingress.
+type reconciledInput struct{ ingress reconcile.Result }
+
+// apply queues the Ingress again if the desired state has changed since: the
+// index did not have it yet when the change was published. A new note is a change.
+func (in reconciledInput) apply(l *stateLoop) bool {
+	noted := l.index.put(in.ingress)
+	if !in.ingress.Gone && in.ingress.Revision < l.desired.Load().Revision {
+		l.ingresses.Add(in.ingress.Key)
+	}
+	return noted
+}
+
+// IngressReconciled implements reconcile.Results.
+func (l *stateLoop) IngressReconciled(ctx context.Context, ingress reconcile.Result) {
+	l.send(ctx, reconciledInput{ingress})
 }

@@ -8,6 +8,7 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
+	"github.com/migration-proxy/migration-proxy/watcher/objects"
 )
 
 const (
@@ -52,12 +53,12 @@ func (s *pollSchedule) wait(ctx context.Context) {
 }
 
 // statusPoller fetches the status of all replicas, once a second or when the
-// schedule says so, and sends it to the state loop.
+// schedule says so, and reports it to the state loop.
 type statusPoller struct {
 	schedule *pollSchedule
 	slices   *kube.Store[*discoveryv1.EndpointSlice] // of the chart's Service
 	get      kube.StatusGetter
-	loop     *stateLoop
+	report   func(context.Context, []kube.Replica)
 }
 
 func (p *statusPoller) run(ctx context.Context) {
@@ -70,8 +71,8 @@ func (p *statusPoller) run(ctx context.Context) {
 func (p *statusPoller) poll(ctx context.Context) {
 	timeout, cancel := context.WithTimeout(ctx, pollTimeout)
 	defer cancel()
-	replicas := kube.FetchStatuses(timeout, kube.Endpoints(sortedSlices(p.slices)), p.get)
+	replicas := kube.FetchStatuses(timeout, kube.Endpoints(objects.SortedSlices(p.slices)), p.get)
 	if ctx.Err() == nil { // else the replicas did not answer because the watcher ends
-		p.loop.send(ctx, replicasInput{replicas})
+		p.report(ctx, replicas)
 	}
 }

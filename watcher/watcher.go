@@ -6,8 +6,9 @@ import (
 	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
@@ -16,6 +17,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
 	"github.com/migration-proxy/migration-proxy/watcher/events"
 	"github.com/migration-proxy/migration-proxy/watcher/notifier"
+	"github.com/migration-proxy/migration-proxy/watcher/objects"
+	"github.com/migration-proxy/migration-proxy/watcher/reconcile"
 )
 
 // Watcher keeps the cluster as the migration config and the health of the
@@ -62,41 +65,43 @@ func (w *Watcher) Start(ctx context.Context) error {
 	return nil
 }
 
+// Describe implements prometheus.Collector.
+func (w *Watcher) Describe(out chan<- *prometheus.Desc) { w.metrics.Describe(out) }
+
+// Collect implements prometheus.Collector.
+func (w *Watcher) Collect(out chan<- prometheus.Metric) { w.metrics.Collect(out) }
+
 // term is what one leader runs, from its election to its end. The fields are
 // in the order of the way from a change to the writes.
 type term struct {
 	*Watcher
-	journal   *clusterjournal.Writer
-	stores    *objectStores
-	changes   *objectChanges
-	poller    *statusPoller
-	loop      *stateLoop
-	ingresses *ingressReconciler
-	services  *serviceReconciler
-	ramps     *clusterramp.Controller
+	journal     *clusterjournal.Writer
+	stores      *objects.Stores
+	changes     *objectChanges
+	poller      *statusPoller
+	loop        *stateLoop
+	reconcilers *reconcile.Reconcilers
+	rampStore   *clusterramp.Store
+	ramps       *clusterramp.Controller
 }
 
 func (w *Watcher) newTerm(recorder *events.Writer) *term {
-	stores, polls, desired := newObjectStores(w.failures), newPollSchedule(), &atomic.Pointer[desiredstate.State]{}
-	ingressQueue, serviceQueue := newWorkQueue("Ingress", w.failures), newWorkQueue("Service", w.failures)
-	writer := w.newJournalWriter(recorder)
-	changes := &objectChanges{journal: writer, desired: desired, stores: stores, ingresses: ingressQueue, services: serviceQueue, polls: polls, events: recorder}
-	loop := w.newStateLoop(changes, desired)
-	loop.vanished = &vanishedReplicas{}
-	loop.journal = writer
-	services := &serviceReconciler{
-		client: w.client, stores: stores, desired: desired, queue: serviceQueue, writes: w.metrics.writes,
-		lifecycles: newServiceLifecycles(), options: w.options, vanished: loop.vanished,
-	}
+	stores, polls, desired, queues := objects.NewStores(w.failures), newPollSchedule(), &atomic.Pointer[desiredstate.State]{}, reconcile.NewQueues(w.failures)
+	journal := w.newJournalWriter(recorder)
+	changes := &objectChanges{journal: ingressJournal{journal, desired}, stores: stores, queues: queues, polls: polls, events: recorder}
+	o := w.options
+	rampStore := clusterramp.NewStore(o.configMap(w.client, names.RampMap), w.metrics.writes)
+	loop := w.newStateLoop(changes, desired, rampStore)
 	return &term{
-		ramps:   w.newRampController(loop, stores),
-		Watcher: w, journal: writer, stores: stores, changes: changes, loop: loop, services: services,
-		poller: &statusPoller{schedule: polls, slices: stores.chartSlices, get: w.options.GetStatus, loop: loop},
-		ingresses: &ingressReconciler{
-			client: w.client, stores: stores, desired: desired, queue: ingressQueue, services: services,
-			results: loop, events: recorder, writes: w.metrics.writes, warnings: map[types.NamespacedName]string{},
-			canaryControllers: w.options.CanaryControllers,
-		},
+		Watcher: w, journal: journal, stores: stores, changes: changes, loop: loop,
+		rampStore: rampStore, ramps: w.newRampController(loop, stores, rampStore),
+		poller: &statusPoller{schedule: polls, slices: stores.ChartSlices, get: o.GetStatus, report: loop.takeReplicas},
+		reconcilers: reconcile.New(queues, reconcile.Options{
+			Client: w.client, Stores: stores, Desired: desired, Writes: w.metrics.writes, Events: recorder, Results: loop,
+			Vanished: loop.vanished, CanaryControllers: o.CanaryControllers, Services: reconcile.ServiceOptions{
+				Namespace: o.Namespace, Linger: o.Linger, Notice: o.Notice, AnchorControllers: o.AnchorControllers, AnchorSettle: o.AnchorSettle,
+			},
+		}),
 	}
 }
 
@@ -107,23 +112,24 @@ func (w *Watcher) newJournalWriter(recorder *events.Writer) *clusterjournal.Writ
 	})
 }
 
-func (w *Watcher) newStateLoop(changes *objectChanges, desired *atomic.Pointer[desiredstate.State]) *stateLoop {
+func (w *Watcher) newStateLoop(changes *objectChanges, desired *atomic.Pointer[desiredstate.State], ramps *clusterramp.Store) *stateLoop {
 	o := w.options
 	store := &stateStore{source: o.configMap(w.client, names.StateMap), writes: w.metrics.writes, log: o.Log}
 	return &stateLoop{
 		inputs: make(chan stateInput), published: make(chan struct{}), desired: desired, store: store, polls: changes.polls,
-		ramps:     clusterramp.NewStore(o.configMap(w.client, names.RampMap), w.metrics.writes),
-		config:    &configState{source: o.configMap(w.client, names.ConfigMap), store: store, events: changes.events, log: o.Log},
-		ingresses: changes.ingresses, changes: changes, events: changes.events, failures: w.failures,
-		metrics: w.metrics, log: o.Log, index: newIngressIndex(), servedFits: true,
+		config:   &configState{source: o.configMap(w.client, names.ConfigMap), store: store, events: changes.events, log: o.Log},
+		vanished: &reconcile.VanishedReplicas{}, ingresses: changes.queues.Ingresses, changes: changes, failures: w.failures,
+		journal:  &stateJournal{writer: changes.journal.writer, ramps: ramps, log: o.Log},
+		warnings: &replicaWarnings{events: changes.events, log: o.Log},
+		events:   changes.events, metrics: w.metrics, log: o.Log, index: newIngressIndex(), servedFits: true,
 	}
 }
 
-func (w *Watcher) newRampController(loop *stateLoop, stores *objectStores) *clusterramp.Controller {
+func (w *Watcher) newRampController(loop *stateLoop, stores *objects.Stores, store *clusterramp.Store) *clusterramp.Controller {
 	o := w.options
 	return clusterramp.New(clusterramp.Options{
-		Interval: o.RampInterval, Evidence: o.GetEvidence, Endpoints: func() []kube.Endpoint { return kube.Endpoints(sortedSlices(stores.chartSlices)) },
-		Desired: loop.desired, Deviating: &loop.deviating, Store: loop.ramps, Journal: loop.journal, Events: loop.events,
+		Interval: o.RampInterval, Evidence: o.GetEvidence, Endpoints: func() []kube.Endpoint { return kube.Endpoints(objects.SortedSlices(stores.ChartSlices)) },
+		Desired: loop.desired, Deviating: &loop.warnings.deviating, Store: store, Journal: loop.journal.writer, Events: loop.events,
 		Failures: w.failures, Metrics: w.metrics.ramps, Log: o.Log,
 	})
 }
@@ -134,12 +140,12 @@ func (w *Watcher) newRampController(loop *stateLoop, stores *objectStores) *clus
 func (t *term) run(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
-	ready := append(t.stores.listed(), t.loop.published)
-	running.Go(func() { t.stores.follow(ctx, t.client, t.options.Namespace, t.changes) })
+	ready := append(t.stores.Listed(), t.loop.published)
+	running.Go(func() { t.stores.Follow(ctx, t.client, t.options.Namespace, t.changes.observers()) })
 	running.Go(func() { t.followConfig(ctx) })
 	running.Go(func() { t.followStoredState(ctx) })
 	running.Go(func() { t.loop.run(ctx) })
-	running.Go(func() { t.loop.ramps.Follow(ctx) })
+	running.Go(func() { t.rampStore.Follow(ctx) })
 	running.Go(func() {
 		if waitForAll(ctx, ready...) {
 			t.ramps.Run(ctx)
@@ -147,18 +153,13 @@ func (t *term) run(ctx context.Context) {
 	})
 	running.Go(func() { t.journal.Run(ctx) })
 	running.Go(func() {
-		if waitForAll(ctx, t.stores.chartSlices.Listed()) {
+		if waitForAll(ctx, t.stores.ChartSlices.Listed()) {
 			t.poller.run(ctx)
 		}
 	})
 	running.Go(func() {
 		if waitForAll(ctx, ready...) {
-			t.changes.ingresses.run(ctx, t.ingresses, ingressWorkers)
-		}
-	})
-	running.Go(func() {
-		if waitForAll(ctx, ready...) {
-			t.changes.services.run(ctx, t.services, serviceWorkers)
+			t.reconcilers.Run(ctx)
 		}
 	})
 }

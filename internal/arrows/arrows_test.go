@@ -128,9 +128,19 @@ var table = map[string]Package{
 	"watcher": {
 		Imports: slices.Concat([]string{
 			"migration", "config", "ingressgen", "internal/excerpt", "internal/gauge", "internal/kube", "internal/names", "internal/status", "journal",
-			"watcher/apiwrite", "watcher/clusterjournal", "watcher/clusterramp", "watcher/desiredstate", "watcher/events", "watcher/fieldowners", "watcher/notifier", "watcher/servicestate", clientGo, prometheus,
+			"watcher/apiwrite", "watcher/clusterjournal", "watcher/clusterramp", "watcher/desiredstate", "watcher/events", "watcher/notifier",
+			"watcher/objects", "watcher/reconcile", "watcher/servicestate", clientGo, prometheus,
 		}, kubernetes),
 		Tests: otherTests,
+	},
+	"watcher/objects": {
+		Imports: slices.Concat([]string{"ingressgen", "internal/kube", "internal/names", clientGo}, kubernetes), Tests: otherTests,
+	},
+	"watcher/reconcile": {
+		Imports: slices.Concat([]string{
+			"ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status", "migration",
+			"watcher/apiwrite", "watcher/desiredstate", "watcher/events", "watcher/fieldowners", "watcher/objects", "watcher/servicestate", clientGo,
+		}, kubernetes),
 	},
 	"watcher/apiwrite": {Imports: []string{"internal/kube", "internal/names", "k8s.io/apimachinery", prometheus}},
 	"watcher/clusterjournal": {

@@ -22,6 +22,7 @@ func WithTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 // Counter is the metric of all writes to the API server.
 type Counter struct{ *prometheus.CounterVec }
 
+// NewCounter makes the metric.
 func NewCounter() Counter {
 	return Counter{prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "migration_proxy_watcher_writes_total",

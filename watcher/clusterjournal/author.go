@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/migration-proxy/migration-proxy/internal/excerpt"
+	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/watcher/events"
@@ -28,6 +29,23 @@ type Write struct {
 	Manager          string // the field manager that wrote the object last
 }
 
+// Change is an entry, or a state whose differences from the one before are
+// entries.
+type Change struct {
+	At     time.Time
+	Entry  journal.Entry
+	State  *journal.State
+	Write  *Write         // who made it is asked; nil: nobody did
+	Events runtime.Object // gets an Event for each entry that somebody made
+}
+
+// authors tells who made changes, as admission notes it.
+type authors struct {
+	notes    kube.NamedConfigMap // its namespace has the notes
+	failures *kube.FailureLog
+	wait     time.Duration // for a note
+}
+
 // taken is what becomes of pending changes.
 type taken struct {
 	entries []journal.Entry
@@ -43,11 +61,11 @@ type objectEvent struct {
 
 // take makes entries of the changes, in order. It stops at one whose author is not known
 // yet: the note is on its way.
-func (w *Writer) take(ctx context.Context, known journal.Known, changes []Change, last bool) taken {
-	result, notes := taken{known: known}, lazyNotes{writer: w}
+func (a authors) take(ctx context.Context, known journal.Known, changes []Change, last bool) taken {
+	result, notes := taken{known: known}, lazyNotes{authors: a}
 	for i, change := range changes {
-		by, found := w.author(ctx, &notes, result.known, change)
-		if !found && !last && time.Since(change.At) < w.options.NoteWait {
+		by, found := a.author(ctx, &notes, result.known, change)
+		if !found && !last && time.Since(change.At) < a.wait {
 			result.rest = changes[i:]
 			break
 		}
@@ -57,7 +75,7 @@ func (w *Writer) take(ctx context.Context, known journal.Known, changes []Change
 }
 
 // author tells who made a change; "" for one that nobody made.
-func (w *Writer) author(ctx context.Context, notes *lazyNotes, known journal.Known, change Change) (by string, found bool) {
+func (a authors) author(ctx context.Context, notes *lazyNotes, known journal.Known, change Change) (by string, found bool) {
 	write := change.Write
 	if write == nil {
 		return "", true
@@ -97,9 +115,9 @@ func (t *taken) add(change Change, by string) {
 
 // lazyNotes reads the notes of all webhook replicas when the first is needed.
 type lazyNotes struct {
-	writer *Writer
-	known  bool
-	notes  []journal.Note
+	authors
+	known bool
+	notes []journal.Note
 }
 
 func (n *lazyNotes) read(ctx context.Context) []journal.Note {
@@ -107,12 +125,11 @@ func (n *lazyNotes) read(ctx context.Context) []journal.Note {
 		return n.notes
 	}
 	n.known = true
-	w := n.writer
-	found, err := w.options.Source.Client.CoreV1().ConfigMaps(w.options.Source.Namespace).Get(ctx, names.AuditMap, metav1.GetOptions{})
+	found, err := n.authors.notes.Client.CoreV1().ConfigMaps(n.authors.notes.Namespace).Get(ctx, names.AuditMap, metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		err = nil
 	}
-	w.options.Failures.Report(auditSubject, err)
+	n.failures.Report(auditSubject, err)
 	if err != nil || found == nil {
 		return nil
 	}

@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/pause"
@@ -44,36 +43,27 @@ type Options struct {
 	NoteWait time.Duration // how long an entry waits for a note of admission
 }
 
-// Writer is the one writer of ConfigMap migration-journal. append and observe
-// only take a lock; run's goroutine does the rest, so nobody waits for the API server.
+// Writer is the one writer of ConfigMap migration-journal. Append and Add
+// only take a lock; the goroutine of Run does the rest, so nobody waits for the API server.
 //
 // Each write has the version that it changes. A watcher that has lost the lease and does
 // not know it yet is refused, and IDs are never used twice.
 type Writer struct {
 	options Options
+	authors authors
 
 	mu      sync.Mutex
 	pending []Change
 	wake    chan struct{} // holds one
 
-	// Only run uses these.
+	// Only Run uses these.
 	stored *corev1.ConfigMap // as last read or written; nil: not known
 	table  *migration.Table  // of the state that the ConfigMap knows; nil: another leader wrote that
 }
 
 // New makes a Writer, whose work is done by Run.
 func New(options Options) *Writer {
-	return &Writer{options: options, wake: make(chan struct{}, 1)}
-}
-
-// Change is an entry, or a state whose differences from the one before are
-// entries.
-type Change struct {
-	At     time.Time
-	Entry  journal.Entry
-	State  *journal.State
-	Write  *Write         // who made it is asked; nil: nobody did
-	Events runtime.Object // gets an Event for each entry that somebody made
+	return &Writer{options: options, authors: authors{options.Source, options.Failures, options.NoteWait}, wake: make(chan struct{}, 1)}
 }
 
 // Append adds entries, and never blocks. While the API server is away the newest ones
@@ -84,6 +74,7 @@ func (w *Writer) Append(entries ...journal.Entry) {
 	}
 }
 
+// Add adds a change, and never blocks.
 func (w *Writer) Add(change Change) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -161,7 +152,7 @@ func (w *Writer) writeChanges(ctx context.Context, changes []Change, last bool) 
 	if err := w.read(ctx); err != nil {
 		return nil, err
 	}
-	found := w.take(ctx, journal.ParseKnown(w.stored.Data[journal.KnownKey]).With(w.table), changes, last)
+	found := w.authors.take(ctx, journal.ParseKnown(w.stored.Data[journal.KnownKey]).With(w.table), changes, last)
 	keys, written, err := w.keys(found)
 	if err != nil {
 		return nil, err

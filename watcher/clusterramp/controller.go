@@ -6,10 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/kube"
@@ -18,7 +16,6 @@ import (
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/ramp"
 	"github.com/migration-proxy/migration-proxy/ramp/leader"
-	"github.com/migration-proxy/migration-proxy/watcher/clusterjournal"
 	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
 	"github.com/migration-proxy/migration-proxy/watcher/events"
 )
@@ -35,28 +32,13 @@ const (
 	subject = "migration-ramp" // of the failure log
 )
 
-// Options are what a Controller needs.
-type Options struct {
-	Interval  time.Duration          // between two ticks; 0: 10 seconds, the length of a slot
-	Endpoints func() []kube.Endpoint // of the replicas
-	Evidence  kube.StatusGetter      // gets the evidence of one replica
-	Desired   *atomic.Pointer[desiredstate.State]
-	Deviating *atomic.Pointer[map[string]string] // services whose observed share is not the wanted one, and why
-	Store     *Store
-	Checks    *leader.Checks
-	Journal   *clusterjournal.Writer
-	Events    *events.Writer
-	Failures  *kube.FailureLog
-	Metrics   *Metrics
-	Log       *slog.Logger
-}
-
 // Controller moves the positions of the services with a ramp. In each tick it asks
 // the replicas for evidence, makes one ramp.Step for each service, and writes
 // migration-ramp; what could not be written did not happen. One goroutine uses it.
 type Controller struct {
-	options Options
-	meter   leader.Meter
+	options  Options
+	meter    leader.Meter
+	reporter reporter
 
 	loaded    bool
 	states    map[string]ramp.State
@@ -69,7 +51,9 @@ type Controller struct {
 func New(options Options) *Controller {
 	options.Interval = cmp.Or(options.Interval, interval)
 	options.Checks = cmp.Or(options.Checks, leader.NewChecks(checkTimeout))
-	return &Controller{options: options}
+	c := &Controller{options: options}
+	c.reporter = reporter{options, &c.meter}
+	return c
 }
 
 // Run ticks until ctx ends.
@@ -81,12 +65,6 @@ func (c *Controller) Run(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// stepResult is one service's step, which counts when it is written.
-type stepResult struct {
-	state    ramp.State
-	decision ramp.Decision
 }
 
 func (c *Controller) tick(ctx context.Context, now time.Time) {
@@ -144,7 +122,7 @@ func (c *Controller) load(data map[string]string, desired *desiredstate.State) {
 	positions, positionsErr := status.ParsePositions(data)
 	if err = errors.Join(err, positionsErr); err != nil {
 		c.options.Log.Warn("stored ramps are not readable, they begin at 0", "configmap", c.options.Store.String(), "error", err)
-		c.event(desired, events.RampStateLost, "ramps begin at 0: "+err.Error())
+		c.reporter.event(desired, events.RampStateLost, "ramps begin at 0: "+err.Error())
 	}
 	c.states, c.positions, c.decisions = states, positions, map[string]ramp.Decision{}
 }
@@ -165,7 +143,7 @@ func (c *Controller) step(desired *desiredstate.State, commands status.Commands,
 		name := string(s.Name)
 		before, known := c.states[name]
 		if !known && s.EffectiveShare() > 0 && c.meter.Serves(s.Name) {
-			c.event(desired, events.RampStateLost, "service "+name+": where its ramp was is not known, so it begins at 0")
+			c.reporter.event(desired, events.RampStateLost, "service "+name+": where its ramp was is not known, so it begins at 0")
 		}
 		sample := c.sample(desired, s, before.Position, now)
 		sample.Command = leader.Command(commands, s.Name)
@@ -234,14 +212,14 @@ func (c *Controller) finish(ctx context.Context, desired *desiredstate.State, re
 		c.options.Failures.Report(subject, err)
 		if err != nil {
 			c.believe(desired, onlyEvidence(results))
-			c.publish()
+			c.options.Metrics.publish(c.options.Desired.Load().Table, c.decisions)
 			return
 		}
 		c.savedAt, c.positions = now, positions
 	}
 	c.forget(results)
 	c.believe(desired, results)
-	c.publish()
+	c.options.Metrics.publish(c.options.Desired.Load().Table, c.decisions)
 }
 
 // onlyEvidence leaves out what must be written before it happens.
@@ -269,7 +247,7 @@ func (c *Controller) believe(desired *desiredstate.State, results map[string]ste
 	for _, name := range slices.Sorted(maps.Keys(results)) {
 		result := results[name]
 		c.states[name], c.decisions[name] = result.state, result.decision
-		c.report(desired, name, result.decision)
+		c.reporter.report(desired, name, result)
 	}
 }
 

@@ -1,6 +1,7 @@
 package clusterramp
 
 import (
+	"maps"
 	"math"
 	"sync/atomic"
 
@@ -56,6 +57,17 @@ func (m *Metrics) Collect(out chan<- prometheus.Metric) {
 	if values := m.values.Load(); values != nil {
 		values.collect(gauge.To(out))
 	}
+}
+
+// publish hands the gauges what the last tick decided.
+func (m *Metrics) publish(table *migration.Table, decisions map[string]ramp.Decision) {
+	values := &gaugeValues{decisions: maps.Clone(decisions), ceilings: map[string]migration.Share{}}
+	for name := range values.decisions {
+		if s := table.Service(migration.Name(name)); s != nil {
+			values.ceilings[name] = s.EffectiveShare()
+		}
+	}
+	m.values.Store(values)
 }
 
 func (v *gaugeValues) collect(set gauge.Set) {

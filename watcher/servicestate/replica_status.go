@@ -146,3 +146,26 @@ func (r *ReplicaStatus) service(wanted *migration.Service) *status.Service {
 	}
 	return &reported[i]
 }
+
+// Served are the services of the replicas that get traffic, by pod.
+func Served(replicas []ReplicaStatus) map[string][]status.Service {
+	rows := map[string][]status.Service{}
+	for i := range replicas {
+		if replicas[i].Ready && replicas[i].Answered {
+			rows[replicas[i].Pod] = replicas[i].Status.Services
+		}
+	}
+	return rows
+}
+
+// Sum has one row for each service, with the sum of the splits.
+func Sum(served map[string][]status.Service) map[string]status.Service {
+	rows := map[string]status.Service{}
+	for _, pod := range slices.Sorted(maps.Keys(served)) {
+		for _, own := range served[pod] {
+			own.Split = own.Split.Plus(rows[own.Name].Split)
+			rows[own.Name] = own
+		}
+	}
+	return rows
+}

@@ -1,34 +1,49 @@
-package watcher
+package reconcile
 
 import (
 	"context"
 	"maps"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/watcher/apiwrite"
+	"github.com/migration-proxy/migration-proxy/watcher/objects"
 )
+
+// VanishedReplicas are the addresses that our Services leave out. The state loop writes
+// them, the reconciler of Services reads them.
+type VanishedReplicas = atomic.Pointer[map[netip.Addr]struct{}]
+
+// serviceObjects writes our Services, their EndpointSlices and anchors.
+type serviceObjects struct {
+	client   kubernetes.Interface
+	stores   *objects.Stores
+	writes   apiwrite.Counter
+	vanished *VanishedReplicas
+}
 
 // ensureService makes a Service with its slices. The slices are written first:
 // a Service without endpoints answers 503.
-func (r *serviceReconciler) ensureService(ctx context.Context, lifecycle *serviceLifecycle, wanted *corev1.Service) error {
-	found := r.stores.services.Get(kube.KeyOf(wanted))
+func (o serviceObjects) ensureService(ctx context.Context, lifecycle *serviceLifecycle, wanted *corev1.Service) error {
+	found := o.stores.Services.Get(kube.KeyOf(wanted))
 	if found != nil && !ingressgen.IsGeneratedService(found) { // our slices would take its traffic
 		return &foreignError{"Service", wanted.Namespace, wanted.Name}
 	}
-	if err := r.ensureSlices(ctx, wanted); err != nil {
+	if err := o.ensureSlices(ctx, wanted); err != nil {
 		return err
 	}
 	if found == nil {
-		return r.createService(ctx, lifecycle, wanted)
+		return o.createService(ctx, lifecycle, wanted)
 	}
 	next := found.DeepCopy()
 	next.Labels, next.OwnerReferences = overlay(next.Labels, wanted.Labels), wanted.OwnerReferences
@@ -37,7 +52,7 @@ func (r *serviceReconciler) ensureService(ctx context.Context, lifecycle *servic
 	if equality.Semantic.DeepEqual(found, next) {
 		return nil
 	}
-	return r.serviceWriter(kube.KeyOf(next)).Update(ctx, next)
+	return o.serviceWriter(kube.KeyOf(next)).Update(ctx, next)
 }
 
 // foreignAnnotations are the annotations that are not for ingress controllers: those of
@@ -61,8 +76,8 @@ func withAddresses(wanted, found corev1.ServiceSpec) corev1.ServiceSpec {
 	return next
 }
 
-func (r *serviceReconciler) createService(ctx context.Context, lifecycle *serviceLifecycle, wanted *corev1.Service) error {
-	if err := r.serviceWriter(kube.KeyOf(wanted)).Create(ctx, wanted); err != nil {
+func (o serviceObjects) createService(ctx context.Context, lifecycle *serviceLifecycle, wanted *corev1.Service) error {
+	if err := o.serviceWriter(kube.KeyOf(wanted)).Create(ctx, wanted); err != nil {
 		return err
 	}
 	lifecycle.created = time.Now()
@@ -71,31 +86,31 @@ func (r *serviceReconciler) createService(ctx context.Context, lifecycle *servic
 
 // refreshSlices keeps the endpoints of an existing Service right, also when no
 // Ingress needs it: an ingress controller may still use them.
-func (r *serviceReconciler) refreshSlices(ctx context.Context, key types.NamespacedName) error {
-	service := r.stores.services.Get(key)
+func (o serviceObjects) refreshSlices(ctx context.Context, key types.NamespacedName) error {
+	service := o.stores.Services.Get(key)
 	if service == nil || !ingressgen.IsGeneratedService(service) {
-		return r.deleteSlices(ctx, r.slices(key)) // slices without a Service
+		return o.deleteSlices(ctx, o.slices(key)) // slices without a Service
 	}
-	return r.ensureSlices(ctx, service)
+	return o.ensureSlices(ctx, service)
 }
 
 // ensureSlices makes the Service's slices copies of those of the chart's
 // Service.
-func (r *serviceReconciler) ensureSlices(ctx context.Context, service *corev1.Service) error {
-	stale := r.slices(kube.KeyOf(service))
-	for _, wanted := range ingressgen.ProxySlices(service, r.mirrored()) {
-		if err := r.ensureSlice(ctx, stale[wanted.Name], wanted); err != nil {
+func (o serviceObjects) ensureSlices(ctx context.Context, service *corev1.Service) error {
+	stale := o.slices(kube.KeyOf(service))
+	for _, wanted := range ingressgen.ProxySlices(service, o.mirrored()) {
+		if err := o.ensureSlice(ctx, stale[wanted.Name], wanted); err != nil {
 			return err
 		}
 		delete(stale, wanted.Name)
 	}
-	return r.deleteSlices(ctx, stale)
+	return o.deleteSlices(ctx, stale)
 }
 
 // mirrored are the slices of the chart's Service, without the replicas that vanished.
-func (r *serviceReconciler) mirrored() []discoveryv1.EndpointSlice {
-	mirrored := sortedSlices(r.stores.chartSlices)
-	vanished := r.vanished.Load()
+func (o serviceObjects) mirrored() []discoveryv1.EndpointSlice {
+	mirrored := objects.SortedSlices(o.stores.ChartSlices)
+	vanished := o.vanished.Load()
 	if vanished == nil || len(*vanished) == 0 {
 		return mirrored
 	}
@@ -109,9 +124,9 @@ func (r *serviceReconciler) mirrored() []discoveryv1.EndpointSlice {
 	return mirrored
 }
 
-func (r *serviceReconciler) ensureSlice(ctx context.Context, found, wanted *discoveryv1.EndpointSlice) error {
+func (o serviceObjects) ensureSlice(ctx context.Context, found, wanted *discoveryv1.EndpointSlice) error {
 	if found == nil {
-		return r.sliceWriter(wanted.Namespace).Create(ctx, wanted)
+		return o.sliceWriter(wanted.Namespace).Create(ctx, wanted)
 	}
 	next := found.DeepCopy()
 	next.Labels, next.OwnerReferences = overlay(next.Labels, wanted.Labels), wanted.OwnerReferences
@@ -119,53 +134,50 @@ func (r *serviceReconciler) ensureSlice(ctx context.Context, found, wanted *disc
 	if equality.Semantic.DeepEqual(found, next) {
 		return nil
 	}
-	return r.sliceWriter(wanted.Namespace).Update(ctx, next)
+	return o.sliceWriter(wanted.Namespace).Update(ctx, next)
 }
 
 // slices are our slices of a Service, by name.
-func (r *serviceReconciler) slices(service types.NamespacedName) map[string]*discoveryv1.EndpointSlice {
+func (o serviceObjects) slices(service types.NamespacedName) map[string]*discoveryv1.EndpointSlice {
 	slices := map[string]*discoveryv1.EndpointSlice{}
-	for _, slice := range r.stores.ownSlices.By(indexService, service.String()) {
-		if isOurs(slice) {
+	for _, slice := range o.stores.OwnSlices.By(objects.IndexService, service.String()) {
+		if objects.IsOurs(slice) {
 			slices[slice.Name] = slice
 		}
 	}
 	return slices
 }
 
-func (r *serviceReconciler) deleteSlices(ctx context.Context, slices map[string]*discoveryv1.EndpointSlice) error {
+func (o serviceObjects) deleteSlices(ctx context.Context, slices map[string]*discoveryv1.EndpointSlice) error {
 	for _, slice := range slices {
-		if err := r.sliceWriter(slice.Namespace).Delete(ctx, slice); err != nil {
+		if err := o.sliceWriter(slice.Namespace).Delete(ctx, slice); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// deleteService removes our Service after its anchors, which point at it, and then
-// its slices: a Service without endpoints would answer 503.
-func (r *serviceReconciler) deleteService(ctx context.Context, key types.NamespacedName) error {
-	for _, anchor := range r.anchors(key) {
-		if err := r.anchorWriter(key.Namespace).Delete(ctx, anchor); err != nil {
-			return err
-		}
-	}
-	if service := r.stores.services.Get(key); service != nil && ingressgen.IsGeneratedService(service) {
-		if err := r.serviceWriter(key).Delete(ctx, service); err != nil {
-			return err
-		}
-	}
-	return r.deleteSlices(ctx, r.slices(key))
-}
-
-func (r *serviceReconciler) serviceWriter(key types.NamespacedName) apiwrite.Objects[*corev1.Service] {
+func (o serviceObjects) serviceWriter(key types.NamespacedName) apiwrite.Objects[*corev1.Service] {
 	return apiwrite.Objects[*corev1.Service]{
-		Client: r.client.CoreV1().Services(key.Namespace), Store: r.stores.services, Counter: r.writes, Kind: "Service", Counted: "Service",
+		Client: o.client.CoreV1().Services(key.Namespace), Store: o.stores.Services, Counter: o.writes, Kind: "Service", Counted: "Service",
 	}
 }
 
-func (r *serviceReconciler) sliceWriter(namespace string) apiwrite.Objects[*discoveryv1.EndpointSlice] {
+func (o serviceObjects) sliceWriter(namespace string) apiwrite.Objects[*discoveryv1.EndpointSlice] {
 	return apiwrite.Objects[*discoveryv1.EndpointSlice]{
-		Client: r.client.DiscoveryV1().EndpointSlices(namespace), Store: r.stores.ownSlices, Counter: r.writes, Kind: "EndpointSlice", Counted: "EndpointSlice",
+		Client: o.client.DiscoveryV1().EndpointSlices(namespace), Store: o.stores.OwnSlices, Counter: o.writes, Kind: "EndpointSlice", Counted: "EndpointSlice",
 	}
+}
+
+// leadsElsewhere reports whether our Service leads to another port of the proxy than
+// it must: the protocol of its service has changed.
+func (o serviceObjects) leadsElsewhere(wanted *corev1.Service) bool {
+	found := o.stores.Services.Get(kube.KeyOf(wanted))
+	return found != nil && objects.IsOurs(found) && len(found.Spec.Ports) > 0 && found.Spec.Ports[0].TargetPort != wanted.Spec.Ports[0].TargetPort
+}
+
+// exists reports whether our Service exists. The queue repairs what it lacks.
+func (o serviceObjects) exists(service types.NamespacedName) bool {
+	found := o.stores.Services.Get(service)
+	return found != nil && ingressgen.IsGeneratedService(found)
 }

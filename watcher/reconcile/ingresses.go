@@ -1,44 +1,38 @@
-package watcher
+package reconcile
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
-	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
-	"github.com/migration-proxy/migration-proxy/watcher/apiwrite"
 	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
 	"github.com/migration-proxy/migration-proxy/watcher/events"
+	"github.com/migration-proxy/migration-proxy/watcher/objects"
 )
 
-// ingressResults takes the result of each reconciled Ingress: the state loop.
-type ingressResults interface {
-	ingressReconciled(context.Context, reconciledIngress)
+// Results takes the result of each reconciled Ingress: the state loop.
+type Results interface {
+	IngressReconciled(context.Context, Result)
 }
 
 // ingressReconciler makes Ingresses equal to the desired state, one after the
 // other. All that it knows of an Ingress is in the cluster.
 type ingressReconciler struct {
-	client   kubernetes.Interface
-	stores   *objectStores
-	desired  *atomic.Pointer[desiredstate.State]
-	queue    *workQueue
-	services *serviceReconciler
-	results  ingressResults
-	events   *events.Writer
-	writes   apiwrite.Counter
+	stores     *objects.Stores
+	desired    *atomic.Pointer[desiredstate.State]
+	queue      *Queue
+	services   *serviceReconciler
+	patcher    ingressPatcher
+	companions companions
+	results    Results
+	events     *events.Writer
 	// canaryControllers know canary annotations besides ingress-nginx.
 	canaryControllers []string
 
@@ -48,16 +42,16 @@ type ingressReconciler struct {
 
 // reconcile implements reconciler.
 func (r *ingressReconciler) reconcile(ctx context.Context, key types.NamespacedName) error {
-	ingress := r.stores.ingresses.Get(key)
-	if ingress == nil || !isAnnotated(ingress) {
-		r.results.ingressReconciled(ctx, reconciledIngress{key: key, gone: true})
+	ingress := r.stores.Ingresses.Get(key)
+	if ingress == nil || !objects.IsAnnotated(ingress) {
+		r.results.IngressReconciled(ctx, Result{Key: key, Gone: true})
 		r.warn(ingress, key, ingressgen.Report{}, "")
-		return r.deleteCompanion(ctx, key)
+		return r.companions.delete(ctx, key)
 	}
 	err := r.reconcileVersion(ctx, ingress, hold{})
 	if kube.IsWriteConflict(err) {
 		// The store does not have the newest version: read it, and try once more.
-		newest, readErr := r.get(ctx, key)
+		newest, readErr := r.patcher.get(ctx, key)
 		if newest == nil || readErr != nil {
 			return readErr // nil: the watch will deliver the deletion
 		}
@@ -68,20 +62,6 @@ func (r *ingressReconciler) reconcile(ctx context.Context, key types.NamespacedN
 		return r.reconcileVersion(ctx, ingress, because)
 	}
 	return err
-}
-
-// get reads an Ingress from the API server; nil: it does not exist.
-func (r *ingressReconciler) get(ctx context.Context, key types.NamespacedName) (*networkingv1.Ingress, error) {
-	ctx, cancel := apiwrite.WithTimeout(ctx)
-	defer cancel()
-	ingress, err := r.client.NetworkingV1().Ingresses(key.Namespace).Get(ctx, key.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read Ingress %s: %w", key, err)
-	}
-	return ingress, nil
 }
 
 // reconcileVersion is the list of steps. An object that the Ingress points at
@@ -99,10 +79,10 @@ func (r *ingressReconciler) reconcileVersion(ctx context.Context, ingress *netwo
 		return nil
 	}
 	if err == nil {
-		err = r.patch(ctx, ingress, report.Edits)
+		err = r.patcher.patch(ctx, ingress, report.Edits)
 	}
 	if err == nil && report.Companion == nil {
-		err = r.deleteCompanion(ctx, key)
+		err = r.companions.delete(ctx, key)
 	}
 	if err != nil && (because.reason == "" || !isRefused(err)) {
 		return err
@@ -111,15 +91,15 @@ func (r *ingressReconciler) reconcileVersion(ctx context.Context, ingress *netwo
 		report.Warnings = append(report.Warnings, because.reason)
 	}
 	r.warn(ingress, key, report, because.event)
-	r.results.ingressReconciled(ctx, newReconciledIngress(ingress, report, desired.Revision))
+	r.results.IngressReconciled(ctx, NewResult(ingress, report, desired.Revision))
 	return nil
 }
 
 // rewrite computes what the Ingress must become.
 func (r *ingressReconciler) rewrite(ingress *networkingv1.Ingress, view ingressgen.View) ingressgen.Report {
-	view.Ports = namedPorts{r.stores.services, ingress.Namespace}
-	view.CanaryControllers, view.Controller = r.canaryControllers, ingressgen.ControllerOf(ingress, r.stores.classes.List())
-	view.Neighbors = neighbors{r.stores, ingress}
+	view.Ports = objects.NamedPorts{Services: r.stores.Services, Namespace: ingress.Namespace}
+	view.CanaryControllers, view.Controller = r.canaryControllers, ingressgen.ControllerOf(ingress, r.stores.Classes.List())
+	view.Neighbors = objects.Neighbors{Stores: r.stores, Ingress: ingress}
 	return ingressgen.Rewrite(ingress, view)
 }
 
@@ -129,7 +109,7 @@ func (r *ingressReconciler) rewrite(ingress *networkingv1.Ingress, view ingressg
 func (r *ingressReconciler) ensureBackends(ctx context.Context, ingress *networkingv1.Ingress, report ingressgen.Report) (wait time.Duration, err error) {
 	wait, err = r.ensureServices(ctx, ingress, report)
 	if err == nil && wait == 0 && report.Companion != nil {
-		err = r.ensureCompanion(ctx, report.Companion)
+		err = r.companions.ensure(ctx, report.Companion)
 	}
 	return wait, err
 }
@@ -138,9 +118,9 @@ func (r *ingressReconciler) ensureBackends(ctx context.Context, ingress *network
 // are kept by the queue of Services: the way back to old must not wait for them.
 func (r *ingressReconciler) ensureServices(ctx context.Context, ingress *networkingv1.Ingress, report ingressgen.Report) (wait time.Duration, err error) {
 	for _, use := range report.Proxies {
-		exists := r.services.exists(types.NamespacedName{Namespace: ingress.Namespace, Name: use.Service})
+		exists := r.services.objects.exists(types.NamespacedName{Namespace: ingress.Namespace, Name: use.Service})
 		wanted := r.services.wanted(ingress, use.Old, nil)
-		if !use.Switch && !r.services.leadsElsewhere(wanted.service) && (exists || !ingressgen.PointsAt(ingress, use.Service)) {
+		if !use.Switch && !r.services.objects.leadsElsewhere(wanted.service) && (exists || !ingressgen.PointsAt(ingress, use.Service)) {
 			continue
 		}
 		settling, err := r.services.ensure(ctx, *wanted)
@@ -161,9 +141,9 @@ func (r *ingressReconciler) ensureServices(ctx context.Context, ingress *network
 // ensureCompanionService waits only for a Service at which no companion points.
 func (r *ingressReconciler) ensureCompanionService(ctx context.Context, ingress, companion *networkingv1.Ingress) (wait time.Duration, err error) {
 	service := ingressgen.CompanionService(companion)
-	found := r.stores.ingresses.Get(companionOf(kube.KeyOf(ingress)))
-	inUse := found != nil && isOurs(found) && companionService(found) == service.Name
-	if inUse && r.services.exists(kube.KeyOf(service)) {
+	found := r.stores.Ingresses.Get(objects.CompanionOf(kube.KeyOf(ingress)))
+	inUse := found != nil && objects.IsOurs(found) && objects.CompanionService(found) == service.Name
+	if inUse && r.services.objects.exists(kube.KeyOf(service)) {
 		return 0, nil
 	}
 	wait, err = r.services.ensure(ctx, wantedService{service: service})
@@ -171,30 +151,6 @@ func (r *ingressReconciler) ensureCompanionService(ctx context.Context, ingress,
 		return 0, err
 	}
 	return wait, err
-}
-
-// patch sends the edits, each with a test of what it replaces, and then
-// restores the field owners.
-func (r *ingressReconciler) patch(ctx context.Context, ingress *networkingv1.Ingress, edits []ingressgen.Edit) error {
-	if len(edits) == 0 {
-		return nil
-	}
-	patch, err := json.Marshal(ingressgen.WithPreconditions(ingress, edits))
-	if err != nil {
-		return fmt.Errorf("write Ingress %s: %w", kube.KeyOf(ingress), err)
-	}
-	after, err := r.sendPatch(ctx, ingress, patch)
-	if r.writes.Count("Ingress", err) != nil {
-		return fmt.Errorf("write Ingress %s: %w", kube.KeyOf(ingress), err)
-	}
-	return r.restoreManagedFields(ctx, ingress, after)
-}
-
-func (r *ingressReconciler) sendPatch(ctx context.Context, ingress *networkingv1.Ingress, patch []byte) (after *networkingv1.Ingress, err error) {
-	ctx, cancel := apiwrite.WithTimeout(ctx)
-	defer cancel()
-	return r.client.NetworkingV1().Ingresses(ingress.Namespace).Patch(
-		ctx, ingress.Name, types.JSONPatchType, patch, metav1.PatchOptions{FieldManager: names.Manager})
 }
 
 // warn writes an Event for warnings that differ from those of the last Event.
@@ -224,7 +180,7 @@ func (r *ingressReconciler) warn(ingress *networkingv1.Ingress, key types.Namesp
 // failed implements reconciler. It writes an Event when even an Ingress that does
 // not point at the proxy is refused. Errors that may pass are only logged.
 func (r *ingressReconciler) failed(key types.NamespacedName, err error) {
-	if ingress := r.stores.ingresses.Get(key); ingress != nil && isRefused(err) {
+	if ingress := r.stores.Ingresses.Get(key); ingress != nil && isRefused(err) {
 		r.events.Write(ingress, events.Warning(events.WriteRefused, err.Error()))
 	}
 }

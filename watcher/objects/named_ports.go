@@ -1,4 +1,4 @@
-package watcher
+package objects
 
 import (
 	corev1 "k8s.io/api/core/v1"
@@ -7,15 +7,15 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 )
 
-// namedPorts looks up ports of Services for the Ingresses of a namespace.
-type namedPorts struct {
-	services  *kube.Store[*corev1.Service]
-	namespace string
+// NamedPorts looks up ports of Services for the Ingresses of a namespace.
+type NamedPorts struct {
+	Services  *kube.Store[*corev1.Service]
+	Namespace string
 }
 
 // PortNumber implements ingressgen.PortLookup.
-func (p namedPorts) PortNumber(service, name string) (int32, bool) {
-	found := p.services.Get(types.NamespacedName{Namespace: p.namespace, Name: service})
+func (p NamedPorts) PortNumber(service, name string) (int32, bool) {
+	found := p.Services.Get(types.NamespacedName{Namespace: p.Namespace, Name: service})
 	if found == nil {
 		return 0, false
 	}
@@ -28,8 +28,8 @@ func (p namedPorts) PortNumber(service, name string) (int32, bool) {
 }
 
 // ExternalPort implements ingressgen.PortLookup.
-func (p namedPorts) ExternalPort(service string, port int32) int32 {
-	found := p.services.Get(types.NamespacedName{Namespace: p.namespace, Name: service})
+func (p NamedPorts) ExternalPort(service string, port int32) int32 {
+	found := p.Services.Get(types.NamespacedName{Namespace: p.Namespace, Name: service})
 	if found == nil || found.Spec.Type != corev1.ServiceTypeExternalName {
 		return 0
 	}

@@ -1,9 +1,10 @@
-package watcher
+package reconcile
 
 import (
 	"context"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
@@ -11,17 +12,24 @@ import (
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/watcher/apiwrite"
+	"github.com/migration-proxy/migration-proxy/watcher/objects"
 )
+
+// wantedService is a Service that must exist, with its anchors by name.
+type wantedService struct {
+	service *corev1.Service
+	anchors map[string]*networkingv1.Ingress
+}
 
 // ensureAnchor makes an anchor equal to wanted. From the moment when it is written
 // the ingress controller needs some time until both Services are known to it.
-func (r *serviceReconciler) ensureAnchor(ctx context.Context, lifecycle *serviceLifecycle, wanted *networkingv1.Ingress) error {
-	found := r.stores.ingresses.Get(kube.KeyOf(wanted))
+func (o serviceObjects) ensureAnchor(ctx context.Context, lifecycle *serviceLifecycle, wanted *networkingv1.Ingress) error {
+	found := o.stores.Ingresses.Get(kube.KeyOf(wanted))
 	if found == nil {
 		lifecycle.created = time.Now()
-		return r.anchorWriter(wanted.Namespace).Create(ctx, wanted)
+		return o.anchorWriter(wanted.Namespace).Create(ctx, wanted)
 	}
-	if !isOurs(found) {
+	if !objects.IsOurs(found) {
 		return &foreignError{"Ingress", wanted.Namespace, wanted.Name}
 	}
 	lifecycle.sawCreation(found.CreationTimestamp.Time)
@@ -32,16 +40,16 @@ func (r *serviceReconciler) ensureAnchor(ctx context.Context, lifecycle *service
 		return nil
 	}
 	lifecycle.created = time.Now()
-	return r.anchorWriter(next.Namespace).Update(ctx, next)
+	return o.anchorWriter(next.Namespace).Update(ctx, next)
 }
 
 // deleteStaleAnchors removes the anchors of classes that no Ingress has any more.
-func (r *serviceReconciler) deleteStaleAnchors(ctx context.Context, wanted wantedService) error {
-	for _, anchor := range r.anchors(kube.KeyOf(wanted.service)) {
+func (o serviceObjects) deleteStaleAnchors(ctx context.Context, wanted wantedService) error {
+	for _, anchor := range o.anchors(kube.KeyOf(wanted.service)) {
 		if wanted.anchors[anchor.Name] != nil {
 			continue
 		}
-		if err := r.anchorWriter(anchor.Namespace).Delete(ctx, anchor); err != nil {
+		if err := o.anchorWriter(anchor.Namespace).Delete(ctx, anchor); err != nil {
 			return err
 		}
 	}
@@ -49,9 +57,9 @@ func (r *serviceReconciler) deleteStaleAnchors(ctx context.Context, wanted wante
 }
 
 // anchors are the anchors of a Service.
-func (r *serviceReconciler) anchors(service types.NamespacedName) []*networkingv1.Ingress {
+func (o serviceObjects) anchors(service types.NamespacedName) []*networkingv1.Ingress {
 	var anchors []*networkingv1.Ingress
-	for _, ingress := range r.stores.ingresses.By(indexService, service.String()) {
+	for _, ingress := range o.stores.Ingresses.By(objects.IndexService, service.String()) {
 		if ingressgen.IsAnchor(ingress) {
 			anchors = append(anchors, ingress)
 		}
@@ -59,8 +67,8 @@ func (r *serviceReconciler) anchors(service types.NamespacedName) []*networkingv
 	return anchors
 }
 
-func (r *serviceReconciler) anchorWriter(namespace string) apiwrite.Objects[*networkingv1.Ingress] {
+func (o serviceObjects) anchorWriter(namespace string) apiwrite.Objects[*networkingv1.Ingress] {
 	return apiwrite.Objects[*networkingv1.Ingress]{
-		Client: r.client.NetworkingV1().Ingresses(namespace), Store: r.stores.ingresses, Counter: r.writes, Kind: "Ingress", Counted: "Anchor",
+		Client: o.client.NetworkingV1().Ingresses(namespace), Store: o.stores.Ingresses, Counter: o.writes, Kind: "Ingress", Counted: "Anchor",
 	}
 }

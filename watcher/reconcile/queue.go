@@ -1,4 +1,4 @@
-package watcher
+package reconcile
 
 import (
 	"context"
@@ -26,22 +26,22 @@ type reconciler interface {
 	failed(key types.NamespacedName, err error)
 }
 
-// workQueue is client-go's queue for the objects of one kind. An object is
+// Queue is client-go's queue for the objects of one kind. An object is
 // never reconciled twice at the same time; after an error it is reconciled
 // again for ever, in 10 ms at first and every 30 s in the end.
-type workQueue struct {
+type Queue struct {
 	workqueue.TypedRateLimitingInterface[types.NamespacedName]
 	kind     string
 	failures *kube.FailureLog
 }
 
-func newWorkQueue(kind string, failures *kube.FailureLog) *workQueue {
+func newQueue(kind string, failures *kube.FailureLog) *Queue {
 	limiter := workqueue.NewTypedItemExponentialFailureRateLimiter[types.NamespacedName](minRetryDelay, maxRetryDelay)
-	return &workQueue{workqueue.NewTypedRateLimitingQueue(limiter), kind, failures}
+	return &Queue{workqueue.NewTypedRateLimitingQueue(limiter), kind, failures}
 }
 
 // run reconciles with that many workers until ctx ends.
-func (q *workQueue) run(ctx context.Context, reconciler reconciler, workers int) {
+func (q *Queue) run(ctx context.Context, reconciler reconciler, workers int) {
 	var running sync.WaitGroup
 	for range workers {
 		running.Go(func() {
@@ -54,7 +54,7 @@ func (q *workQueue) run(ctx context.Context, reconciler reconciler, workers int)
 	running.Wait()
 }
 
-func (q *workQueue) reconcileNext(ctx context.Context, reconciler reconciler) bool {
+func (q *Queue) reconcileNext(ctx context.Context, reconciler reconciler) bool {
 	key, ended := q.Get()
 	if ended || ctx.Err() != nil {
 		return false

@@ -1,4 +1,4 @@
-package watcher
+package reconcile
 
 import (
 	"cmp"
@@ -8,37 +8,36 @@ import (
 	"sync/atomic"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
-	"github.com/migration-proxy/migration-proxy/watcher/apiwrite"
 	"github.com/migration-proxy/migration-proxy/watcher/desiredstate"
+	"github.com/migration-proxy/migration-proxy/watcher/objects"
 )
+
+// ServiceOptions are those of Options.
+type ServiceOptions struct {
+	Namespace         string
+	Linger            time.Duration
+	Notice            time.Duration
+	AnchorControllers []string
+	AnchorSettle      time.Duration
+}
 
 // serviceReconciler keeps our Services, with EndpointSlices that are copies of
 // those of the chart's Service: a proxy Service for each backend in whose place
 // Ingresses point at the proxy, with its anchors, and one Service for each
 // companion.
 type serviceReconciler struct {
-	client     kubernetes.Interface
-	stores     *objectStores
+	stores     *objects.Stores
 	desired    *atomic.Pointer[desiredstate.State]
-	queue      *workQueue
-	writes     apiwrite.Counter
+	queue      *Queue
+	objects    serviceObjects
 	lifecycles *serviceLifecycles
-	options    Options
-	vanished   *vanishedReplicas
-}
-
-// wantedService is a Service that must exist, with its anchors by name.
-type wantedService struct {
-	service *corev1.Service
-	anchors map[string]*networkingv1.Ingress
+	options    ServiceOptions
 }
 
 // reconcile implements reconciler: it keeps a Service while an Ingress needs
@@ -54,11 +53,11 @@ func (r *serviceReconciler) reconcile(ctx context.Context, service types.Namespa
 	paused := r.desired.Load().Cluster.Paused != ""
 	needed := r.needed(service, paused)
 	switch {
-	case !r.exists(service) && len(r.slices(service)) == 0 && len(r.anchors(service)) == 0:
+	case !r.objects.exists(service) && len(r.objects.slices(service)) == 0 && len(r.objects.anchors(service)) == 0:
 		r.lifecycles.remove(service)
 		return nil
 	case needed != nil && paused, r.isSharedInUse(service): // what others remove, or older versions made, is not made again
-		return r.refreshSlices(ctx, service)
+		return r.objects.refreshSlices(ctx, service)
 	case needed == nil:
 		return r.retire(ctx, lifecycle, service)
 	}
@@ -66,7 +65,7 @@ func (r *serviceReconciler) reconcile(ctx context.Context, service types.Namespa
 	if errors.As(err, new(*foreignError)) {
 		return nil // the Ingress has an Event that says so
 	}
-	return cmp.Or(err, r.deleteStaleAnchors(ctx, *needed))
+	return cmp.Or(err, r.objects.deleteStaleAnchors(ctx, *needed))
 }
 
 // failed implements reconciler. The queue logs the error.
@@ -89,13 +88,13 @@ func (r *serviceReconciler) ensure(ctx context.Context, wanted wantedService) (w
 
 func (r *serviceReconciler) ensureAll(ctx context.Context, lifecycle *serviceLifecycle, wanted wantedService) error {
 	lifecycle.unneededSince = time.Time{}
-	err := r.ensureService(ctx, lifecycle, wanted.service)
+	err := r.objects.ensureService(ctx, lifecycle, wanted.service)
 	if errors.As(err, new(*foreignError)) {
-		return cmp.Or(r.deleteSlices(ctx, r.slices(kube.KeyOf(wanted.service))), err)
+		return cmp.Or(r.objects.deleteSlices(ctx, r.objects.slices(kube.KeyOf(wanted.service))), err)
 	}
 	for _, anchor := range wanted.anchors {
 		if err == nil {
-			err = r.ensureAnchor(ctx, lifecycle, anchor)
+			err = r.objects.ensureAnchor(ctx, lifecycle, anchor)
 		}
 	}
 	return err
@@ -108,13 +107,29 @@ func (r *serviceReconciler) retire(ctx context.Context, lifecycle *serviceLifecy
 	}
 	if left := r.options.Linger - time.Since(lifecycle.unneededSince); left > 0 {
 		r.queue.AddAfter(service, left)
-		return r.refreshSlices(ctx, service)
+		return r.objects.refreshSlices(ctx, service)
 	}
-	if err := r.deleteService(ctx, service); err != nil {
+	if err := r.delete(ctx, service); err != nil {
 		return err
 	}
 	r.lifecycles.remove(service)
 	return nil
+}
+
+// delete removes our Service after its anchors, which point at it, and then
+// its slices: a Service without endpoints would answer 503.
+func (r *serviceReconciler) delete(ctx context.Context, key types.NamespacedName) error {
+	for _, anchor := range r.objects.anchors(key) {
+		if err := r.objects.anchorWriter(key.Namespace).Delete(ctx, anchor); err != nil {
+			return err
+		}
+	}
+	if service := r.stores.Services.Get(key); service != nil && ingressgen.IsGeneratedService(service) {
+		if err := r.objects.serviceWriter(key).Delete(ctx, service); err != nil {
+			return err
+		}
+	}
+	return r.objects.deleteSlices(ctx, r.objects.slices(key))
 }
 
 // needed is what the Service must be; nil when no Ingress needs it. An Ingress
@@ -123,11 +138,11 @@ func (r *serviceReconciler) retire(ctx context.Context, lifecycle *serviceLifecy
 // companion needs its own Service.
 func (r *serviceReconciler) needed(service types.NamespacedName, paused bool) *wantedService {
 	var needed *wantedService
-	for _, ingress := range r.stores.ingresses.By(indexService, service.String()) {
+	for _, ingress := range r.stores.Ingresses.By(objects.IndexService, service.String()) {
 		switch {
 		case ingressgen.IsAnchor(ingress):
 			continue
-		case isOurs(ingress):
+		case objects.IsOurs(ingress):
 			return &wantedService{service: ingressgen.CompanionService(ingress)}
 		}
 		if paused && !ingressgen.PointsAt(ingress, service.Name) {
@@ -145,7 +160,7 @@ func (r *serviceReconciler) needed(service types.NamespacedName, paused bool) *w
 func (r *serviceReconciler) wanted(ingress *networkingv1.Ingress, old networkingv1.IngressServiceBackend, others *wantedService) *wantedService {
 	if others == nil {
 		var annotations map[string]string
-		if found := r.stores.services.Get(types.NamespacedName{Namespace: ingress.Namespace, Name: old.Name}); found != nil {
+		if found := r.stores.Services.Get(types.NamespacedName{Namespace: ingress.Namespace, Name: old.Name}); found != nil {
 			annotations = ingressgen.CopiedAnnotations(found.Annotations)
 		}
 		others = &wantedService{ingressgen.ProxyService(ingress.Namespace, old, annotations), map[string]*networkingv1.Ingress{}}
@@ -153,7 +168,7 @@ func (r *serviceReconciler) wanted(ingress *networkingv1.Ingress, old networking
 			ingressgen.SetGRPC(others.service)
 		}
 	}
-	controller := ingressgen.ControllerOf(ingress, r.stores.classes.List())
+	controller := ingressgen.ControllerOf(ingress, r.stores.Classes.List())
 	if slices.Contains(r.options.AnchorControllers, controller) {
 		anchor := ingressgen.Anchor(ingress.Namespace, old, ingressgen.ClassNameOf(ingress))
 		others.anchors[anchor.Name] = anchor
@@ -164,24 +179,11 @@ func (r *serviceReconciler) wanted(ingress *networkingv1.Ingress, old networking
 // isSharedInUse reports whether it is the one proxy Service that older versions
 // made for a namespace, and an Ingress points at it.
 func (r *serviceReconciler) isSharedInUse(service types.NamespacedName) bool {
-	return service.Name == names.ProxyService && slices.ContainsFunc(r.stores.ingresses.By(indexService, service.String()),
+	return service.Name == names.ProxyService && slices.ContainsFunc(r.stores.Ingresses.By(objects.IndexService, service.String()),
 		func(ingress *networkingv1.Ingress) bool { return ingressgen.PointsAt(ingress, service.Name) })
 }
 
 // isChart reports whether the Service is the chart's, which Helm keeps.
 func (r *serviceReconciler) isChart(service types.NamespacedName) bool {
 	return service.Namespace == r.options.Namespace && service.Name == names.ProxyService
-}
-
-// leadsElsewhere reports whether our Service leads to another port of the proxy than
-// it must: the protocol of its service has changed.
-func (r *serviceReconciler) leadsElsewhere(wanted *corev1.Service) bool {
-	found := r.stores.services.Get(kube.KeyOf(wanted))
-	return found != nil && isOurs(found) && len(found.Spec.Ports) > 0 && found.Spec.Ports[0].TargetPort != wanted.Spec.Ports[0].TargetPort
-}
-
-// exists reports whether our Service exists. The queue repairs what it lacks.
-func (r *serviceReconciler) exists(service types.NamespacedName) bool {
-	found := r.stores.services.Get(service)
-	return found != nil && ingressgen.IsGeneratedService(found)
 }

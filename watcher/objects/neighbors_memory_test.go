@@ -1,4 +1,4 @@
-package watcher
+package objects
 
 import (
 	"encoding/json"
