@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -254,72 +255,83 @@ func largeIngresses(ctx context.Context, c child, last byte) {
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {
-		t.Run(fmt.Sprintf("http2 %t", http2), func(t *testing.T) {
-			t.Parallel()
-			begun, finish := make(chan struct{}, 1), make(chan struct{})
-			pair, _ := selfSigned(t)
-			server := NewServer(ServerOptions{Address: "127.0.0.1:0", TLS: &tls.Config{Certificates: []tls.Certificate{*pair}}})
-			server.Register("/slow", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				begun <- struct{}{}
-				select {
-				case <-finish:
-				case <-r.Context().Done():
-					w.WriteHeader(http.StatusInternalServerError)
-				}
-			}))
-			server.Register("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-			listener, err := net.Listen("tcp", "127.0.0.1:0")
-			require.NoError(t, err)
-			ctx, stop := context.WithCancel(t.Context())
-			defer stop()
-			ended := make(chan error, 1)
-			go func() { ended <- server.serve(ctx, listener) }()
-
-			var connections []net.Conn
-			var mu sync.Mutex
-			client := clientAt(1, http2)
-			defer client.CloseIdleConnections()
-			client.Transport.(*http.Transport).DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-				conn, err := new(net.Dialer).DialContext(ctx, "tcp", listener.Addr().String())
-				mu.Lock()
-				defer mu.Unlock()
-				connections = append(connections, conn)
-				return conn, err
-			}
-			get := func(path string) int {
-				response, err := client.Get("https://webhook" + path)
-				if err != nil {
-					t.Error(err)
-					return 0
-				}
-				_, _ = io.Copy(io.Discard, response.Body)
-				return response.StatusCode * boolToInt(response.Body.Close() == nil)
-			}
-			dialed := func() int { mu.Lock(); defer mu.Unlock(); return len(connections) }
-			require.Equal(t, http.StatusOK, get("/"))
-			require.Equal(t, http.StatusOK, get("/"))
-			require.Equal(t, 1, dialed())
-
-			server.Drain()
-			require.Equal(t, http.StatusOK, get("/"))
-			require.Equal(t, http.StatusOK, get("/"))
-			require.Greater(t, dialed(), 1, "the next request goes to a new connection")
-			answered := make(chan int, 1)
-			go func() { answered <- get("/slow") }()
-			<-begun
-			stop()
-			require.Eventually(t, func() bool { // the server is stopping
-				conn, err := net.Dial("tcp", listener.Addr().String())
-				if err == nil {
-					_ = conn.Close()
-				}
-				return err != nil
-			}, 10*time.Second, 5*time.Millisecond)
-			close(finish)
-			require.Equal(t, http.StatusOK, <-answered)
-			require.NoError(t, <-ended)
-		})
+		t.Run(fmt.Sprintf("http2 %t", http2), func(t *testing.T) { t.Parallel(); drainWhileServing(t, http2) })
 	}
+}
+
+func drainWhileServing(t *testing.T, http2 bool) {
+	begun, finish := make(chan struct{}, 1), make(chan struct{})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := newSlowServer(t, begun, finish)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- server.serve(ctx, listener) }()
+	client := &countingClient{Client: clientAt(1, http2), address: listener.Addr().String()}
+	defer client.CloseIdleConnections()
+	client.Transport.(*http.Transport).DialContext = client.dial
+	require.Equal(t, http.StatusOK, client.get(t, "/"))
+	require.Equal(t, http.StatusOK, client.get(t, "/"))
+	require.EqualValues(t, 1, client.dialed.Load())
+
+	server.Drain()
+	require.Equal(t, http.StatusOK, client.get(t, "/"))
+	require.Equal(t, http.StatusOK, client.get(t, "/"))
+	require.Greater(t, client.dialed.Load(), int32(1), "the next request goes to a new connection")
+	answered := make(chan int, 1)
+	go func() { answered <- client.get(t, "/slow") }()
+	<-begun
+	stop()
+	require.Eventually(t, func() bool { // the server is stopping
+		conn, err := net.Dial("tcp", listener.Addr().String())
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	}, 10*time.Second, 5*time.Millisecond)
+	close(finish)
+	require.Equal(t, http.StatusOK, <-answered)
+	require.NoError(t, <-ended)
+}
+
+// newSlowServer answers /slow when finish is closed.
+func newSlowServer(t *testing.T, begun chan<- struct{}, finish <-chan struct{}) *Server {
+	pair, _ := selfSigned(t)
+	server := NewServer(ServerOptions{Address: "127.0.0.1:0", TLS: &tls.Config{Certificates: []tls.Certificate{*pair}}})
+	server.Register("/slow", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun <- struct{}{}
+		select {
+		case <-finish:
+		case <-r.Context().Done():
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+	}))
+	server.Register("/", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	return server
+}
+
+// countingClient counts its connections to one address.
+type countingClient struct {
+	*http.Client
+	address string
+	dialed  atomic.Int32
+}
+
+func (c *countingClient) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	c.dialed.Add(1)
+	return new(net.Dialer).DialContext(ctx, "tcp", c.address)
+}
+
+// get gives the status of a complete answer, 0 for none.
+func (c *countingClient) get(t *testing.T, path string) int {
+	response, err := c.Get("https://webhook" + path)
+	if err != nil {
+		t.Error(err)
+		return 0
+	}
+	_, _ = io.Copy(io.Discard, response.Body)
+	return response.StatusCode * boolToInt(response.Body.Close() == nil)
 }
 
 func boolToInt(b bool) int {

@@ -28,7 +28,7 @@ The exit code is 1 when any claim did not hold.`,
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&options.Keep, "keep", false, "leave all running at the end, until Ctrl-C")
-	flags.BoolVar(&options.UI, "ui", false, "no steps: keep a world running to look at in a browser, until Ctrl-C")
+	flags.BoolVar(&options.UI, "ui", false, "no steps: keep a sample migration running to look at in a browser, until Ctrl-C")
 	flags.BoolVar(&options.Fast, "fast", false, "watch fewer requests per step")
 	flags.StringVar(&options.Record, "record", "", "write a recording of all steps to this file, as SVG")
 	flags.StringVar(&options.Nginx, "nginx", "nginx", "nginx binary")

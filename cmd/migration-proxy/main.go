@@ -17,17 +17,17 @@ const (
 	exitUnsaid = 3
 )
 
-func main() { os.Exit(run(os.Args...)) }
+func main() { os.Exit(execute(os.Args...)) }
 
-// run runs the command and gives the exit code.
-func run(args ...string) int {
+// execute runs the command and gives the exit code.
+func execute(args ...string) int {
 	root := newRoot()
 	root.SetArgs(argumentsFor(root, args))
 	command, err := root.ExecuteC()
 	if err == nil {
 		return exitOK
 	}
-	report(os.Stderr, command.CommandPath(), err)
+	printError(os.Stderr, command.CommandPath(), err)
 	if errors.As(err, new(usageError)) {
 		return exitUsage
 	}
@@ -37,9 +37,9 @@ func run(args ...string) int {
 	return exitFailed
 }
 
-// report prints an error. The problems of a config are lines that begin with
+// printError prints an error. The problems of a config are lines that begin with
 // their place, as editors and people expect them, without the command's name.
-func report(w io.Writer, command string, err error) {
+func printError(w io.Writer, command string, err error) {
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):

@@ -4,7 +4,7 @@
 //
 // Takes: a file tree and the table.
 // Gives: the imports that are not allowed, sorted.
-// Refuses: files that do not parse, and rooms that have no line in the table.
+// Refuses: files that do not parse, and packages that have no line in the table.
 //
 // It may be imported by nobody.
 package arrows

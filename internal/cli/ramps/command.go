@@ -49,7 +49,7 @@ func ParseOrder(service, verb, reason string) (Order, error) {
 // Send gives the order to the leader, waits until it has taken it, and prints what
 // happened. An order that did nothing is an error.
 func Send(ctx context.Context, w io.Writer, from Source, order Order, pace waiting.Pace) error {
-	now, err := look(ctx, from)
+	now, err := snapshotOf(ctx, from)
 	if err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func Send(ctx context.Context, w io.Writer, from Source, order Order, pace waiti
 }
 
 // row is the one of a service; the error says why there is none.
-func (s sight) row(service migration.Name) (rampview.Row, error) {
+func (s snapshot) row(service migration.Name) (rampview.Row, error) {
 	for _, row := range s.rows {
 		if row.Service == string(service) {
 			return row, nil
@@ -99,7 +99,7 @@ type taken struct {
 }
 
 func (t *taken) Check(ctx context.Context) error {
-	now, err := look(ctx, t.from)
+	now, err := snapshotOf(ctx, t.from)
 	if err != nil {
 		return err
 	}

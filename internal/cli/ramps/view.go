@@ -80,7 +80,7 @@ func writeTable(text *bytes.Buffer, rows []rampview.Row) {
 
 // Show prints the ramp of a service, or of all with service "".
 func Show(ctx context.Context, w io.Writer, from Source, service migration.Name, format Format) error {
-	now, err := look(ctx, from)
+	now, err := snapshotOf(ctx, from)
 	if err != nil {
 		return err
 	}
@@ -98,26 +98,26 @@ func Show(ctx context.Context, w io.Writer, from Source, service migration.Name,
 	return Write(w, now.rows, format)
 }
 
-// sight is what a Source has at one moment.
-type sight struct {
+// snapshot is what a Source has at one moment.
+type snapshot struct {
 	table    *migration.Table
 	rows     []rampview.Row
 	commands status.Commands
 }
 
-func look(ctx context.Context, from Source) (sight, error) {
+func snapshotOf(ctx context.Context, from Source) (snapshot, error) {
 	table, err := from.table(ctx)
 	if err != nil {
-		return sight{}, err
+		return snapshot{}, err
 	}
 	data, err := from.data(ctx)
 	if err != nil {
-		return sight{}, err
+		return snapshot{}, err
 	}
 	rows, err := rampview.Rows(table, data, time.Now())
 	if err != nil {
-		return sight{}, err
+		return snapshot{}, err
 	}
 	commands, err := status.ParseCommands(data)
-	return sight{table: table, rows: rows, commands: commands}, err
+	return snapshot{table: table, rows: rows, commands: commands}, err
 }

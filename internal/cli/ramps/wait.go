@@ -68,7 +68,7 @@ type reached struct {
 }
 
 func (r *reached) Check(ctx context.Context) error {
-	now, err := look(ctx, r.from)
+	now, err := snapshotOf(ctx, r.from)
 	if err != nil {
 		return err
 	}

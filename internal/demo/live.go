@@ -10,14 +10,14 @@ import (
 const (
 	liveRate    = 40  // requests per second to shop
 	liveCatalog = 300 // and to catalog, whose ramp needs evidence
-	// sceneTime is how long each scene of the world lasts: long enough that ramps move.
+	// sceneTime is how long each scene lasts: long enough that ramps move.
 	sceneTime = 40 * time.Second
 )
 
-// live keeps a world running to look at, until ctx ends: traffic, a ramp that climbs and
+// live keeps a sample migration running to look at, until ctx ends: traffic, a ramp that climbs and
 // goes back, and a new that dies now and then.
 func (d *demo) live(ctx context.Context) error {
-	d.print(`A world to look at, until Ctrl-C:
+	d.print(`A sample migration to look at, until Ctrl-C:
 
   the page   http://%s/
 
@@ -72,7 +72,7 @@ func (d *demo) playScene(scene int) error {
 	return nil
 }
 
-// forget drops the results: nobody counts them in a world that runs for hours.
+// forget drops the results: nobody counts them in a demo that runs for hours.
 func (t *traffic) forget() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
