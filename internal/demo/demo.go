@@ -24,13 +24,9 @@ type Options struct {
 	Nginx string // path or name of the binary
 	Keep  bool   // leave everything running at the end, until a signal
 	Fast  bool   // watch fewer requests per step
-<<<<<<< HEAD
-	UI    bool   // no steps: a world to look at, until a signal
+	UI    bool   // no steps: a sample migration to look at, until a signal
 
 	Record string // a file for the recording of all steps, as SVG; "": none
-=======
-	UI    bool   // no steps: a sample migration to look at, until a signal
->>>>>>> 7ed5692 (words: a snapshot, a sample migration; no function over 60 lines outside tables)
 }
 
 // recordingTitle is what a screen reader says in the place of the recording.
