@@ -17,11 +17,11 @@ import (
 func requireXML(t *testing.T, svg []byte) {
 	t.Helper()
 	for decoder := xml.NewDecoder(strings.NewReader(string(svg))); ; {
-		if _, err := decoder.Token(); errors.Is(err, io.EOF) {
+		_, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
 			return
-		} else {
-			require.NoError(t, err)
 		}
+		require.NoError(t, err)
 	}
 }
 
