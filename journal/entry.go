@@ -34,11 +34,11 @@ const (
 	Drilled        Kind = "drilled"         // a drill began or ended
 )
 
-// Kinds gives all kinds.
+// Kinds gives all kinds: those that global.notify may name.
 func Kinds() []Kind {
 	return []Kind{
 		Share, Changed, ConfigRejected, ConfigAccepted, FellBack, Recovered, Bypassed, Tripped, Returned, Rewritten, Reverted,
-		OptedIn, OptedOut, Paused, Resumed, RampAdvanced, RampReturned, RampNeedsYou, RampChanged,
+		OptedIn, OptedOut, Paused, Resumed, RampAdvanced, RampReturned, RampNeedsYou, RampChanged, Drilled,
 	}
 }
 

@@ -2,6 +2,10 @@ package journal_test
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +81,26 @@ func TestSentence(t *testing.T) {
 	entry := journal.Entry{Service: "shop", What: "percentage 5 -> 25", By: "alice (kubectl-edit)", Why: "line\nbreak\x1b[31m"}
 	require.Equal(t, "shop percentage 5 -> 25 by alice (kubectl-edit): line break [31m", journal.Journal{}.Append(entry).Entries[0].String())
 	require.Equal(t, "everything is paused", journal.Entry{What: "everything is paused"}.String())
+}
+
+// TestKinds: a kind that is forgotten in Kinds cannot be named in global.notify.
+func TestKinds(t *testing.T) {
+	t.Parallel()
+	source, err := parser.ParseFile(token.NewFileSet(), "entry.go", nil, 0)
+	require.NoError(t, err)
+	var declared []journal.Kind
+	ast.Inspect(source, func(node ast.Node) bool {
+		spec, isValue := node.(*ast.ValueSpec)
+		if !isValue || fmt.Sprint(spec.Type) != "Kind" {
+			return true
+		}
+		text, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+		require.NoError(t, err)
+		declared = append(declared, journal.Kind(text))
+		return false
+	})
+	require.Greater(t, len(declared), 10)
+	require.Equal(t, declared, journal.Kinds())
 }
 
 func FuzzParse(f *testing.F) {

@@ -29,10 +29,19 @@ func ConfigOf(table *migration.Table, s *migration.Service) Config {
 }
 
 // structureOf is a digest of everything that decides what a request to the service
-// meets: all of it but share, enabled and ramp.
+// meets, what counts as a failure or as slow, and what that is compared with. All settings
+// do but those that are left out here: they move the share, compare or check beside the
+// traffic, or name Ingresses.
 func structureOf(s *migration.Service) string {
 	rest := *s
-	rest.Share, rest.Enabled, rest.Ramp = 0, false, nil
+	rest.Share, rest.Enabled = 0, false
+	rest.Compare, rest.HealthCheck, rest.Namespaces = nil, nil, nil
+	rest.Fallback = migration.Fallback{Enabled: s.Fallback.Enabled, OnStatus: s.Fallback.OnStatus}
+	if s.Ramp != nil {
+		judge := s.Ramp.Judge
+		judge.MaxExtra, judge.MinRequests = 0, 0 // they are no part of the sums
+		rest.Ramp = &migration.Ramp{Judge: judge}
+	}
 	text, err := json.Marshal(rest)
 	if err != nil {
 		return "" // a service consists of texts and numbers, which have a JSON form

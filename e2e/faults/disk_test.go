@@ -21,7 +21,7 @@ import (
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	p := newAPIProxy(t)
-	full := p.smallDisk()
+	full := p.smallDisk("conf", "serving", "shares")
 	p.start(p.api(percent100, noTrip))
 	before := p.resources()
 	clients := p.clients("api", rates{get: 50, post: 25, connections: 4})
@@ -68,6 +68,30 @@ func (p *apiProxy) editedWhileFull(full func(bool)) {
 	})
 }
 
+// TestFullDiskUnderARamp: a ramp that is good, and cannot write its next position, stays
+// where it is, says why in the status, and rises when there is space again.
+func TestFullDiskUnderARamp(t *testing.T) {
+	t.Parallel()
+	p := newAPIProxy(t)
+	p.flags = []string{"--ramp-interval", "200ms"}
+	full := p.smallDisk(".")
+	const ramp = "{steps: [20, 60], hold: 5s, judge: {min_requests: 50, max_extra: 20, slow: {allow: 10s}}}"
+	p.start(p.api("    migration: {enabled: true, percentage: 100, ramp: "+ramp+"}", noTrip))
+	clients := p.clients("api", rates{get: 200, connections: 4})
+	p.waitForShare(20)
+	since := time.Now()
+	full(true)
+	stuck := p.waitFor("the problem", func(s status.Status) bool { return s.Services[0].Ramp.Problem != "" })
+	require.Contains(t, stuck.Services[0].Ramp.Problem, "ramp.json")
+	clients.waitForAnswers(400) // two seconds, ten steps
+	require.InDelta(t, 20, p.row("api").Share, 0)
+	full(false)
+	healed := time.Now()
+	require.Empty(t, p.waitForShare(60).Services[0].Ramp.Problem)
+	result := p.finish(clients, "runtime directory full while a ramp wants to rise", since, healed)
+	require.Zero(t, result.get.failed)
+}
+
 // bigPosts sends bodies that nginx cannot keep in memory on their way to new.
 func (p *apiProxy) bigPosts() *testbed.Report {
 	report, err := testbed.Load{
@@ -79,12 +103,12 @@ func (p *apiProxy) bigPosts() *testbed.Report {
 
 // smallDisk mounts a small disk as the runtime directory, and another one as temp/,
 // where uploads go. The returned function fills the first one, or frees it. Where
-// mounting is not permitted, a full disk is a directory without write permission.
-func (w *proxyRun) smallDisk() func(full bool) {
+// mounting is not permitted, a full disk is these directories without write permission.
+func (w *proxyRun) smallDisk(directories ...string) func(full bool) {
 	require.NoError(w.t, os.Mkdir(w.runtime, 0o755))
 	if err := w.mount(w.runtime); err != nil {
 		w.t.Logf("cannot mount a disk (%v): directories become read-only instead", err)
-		return w.closeDirectories
+		return func(full bool) { w.closeDirectories(full, directories) }
 	}
 	temp := filepath.Join(w.runtime, "temp")
 	require.NoError(w.t, os.Mkdir(temp, 0o755))
@@ -123,12 +147,12 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-func (w *proxyRun) closeDirectories(full bool) {
+func (w *proxyRun) closeDirectories(full bool, names []string) {
 	mode := os.FileMode(0o755)
 	if full {
 		mode = 0o555
 	}
-	for _, name := range []string{"conf", "serving", "shares"} {
+	for _, name := range names {
 		require.NoError(w.t, os.Chmod(filepath.Join(w.runtime, name), mode))
 	}
 }

@@ -35,6 +35,7 @@ type proxyRun struct {
 	listen, http         string
 	authority            *testbed.Authority
 	wrap                 []string // a command that runs the agent
+	flags                []string // further ones of the agent
 	accessLog            string
 	stdout               *os.File
 	agent                *exec.Cmd
@@ -105,6 +106,7 @@ func (w *proxyRun) startAgent() {
 	defer log.Close() // the process has its own descriptor
 	args := append(w.wrap, program, "run", "--local-config", w.config, "--listen", w.listen, "--listen-new", proxyprocess.FreeAddress(w.t),
 		"--http", w.http, "--runtime-dir", w.runtime, "--access-log", w.accessLog, "--workers", strconv.Itoa(workers), "--nginx", testbed.Nginx())
+	args = append(args, w.flags...)
 	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stderr, cmd.Stdout = log, log
 	if w.stdout != nil {

@@ -15,8 +15,8 @@ type Problem struct {
 }
 
 // Problems says that what is served deviates from what is wanted, why the service is not
-// Migrating, and which backends have no address, do not lead to an application, or have
-// certificate files that cannot be used.
+// Migrating, why its ramp cannot move, and which backends have no address, do not lead to
+// an application, or have certificate files that cannot be used.
 func (s Service) Problems(now time.Time) []Problem {
 	var found []Problem
 	add := func(text string, person bool) {
@@ -30,6 +30,9 @@ func (s Service) Problems(now time.Time) []Problem {
 	}
 	if s.SideProblem != "" {
 		add(s.SideProblem, true)
+	}
+	if s.Ramp != nil && s.Ramp.Problem != "" {
+		add(s.Ramp.Problem, true)
 	}
 	for _, side := range []Side{s.Old, s.New} {
 		for _, text := range side.problems() {

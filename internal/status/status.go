@@ -177,6 +177,9 @@ type Ramp struct {
 	Position float64 `json:"position_percent"`
 	// Advise says that the ramp moves nothing: Share is Ceiling.
 	Advise bool `json:"advise,omitempty"`
+	// Problem is why the ramp cannot move whatever was measured; "" if it can. Only a
+	// proxy with a local config, which is the leader of its ramps, knows it.
+	Problem string `json:"problem,omitempty"`
 }
 
 // Side is the state of one backend of a service. Rates and latencies cover the

@@ -29,8 +29,21 @@ func (p *dataPlane) briefStatus() status.Status {
 	document := p.agent.Status()
 	p.counters.FillSplits(document.Services, document.Now)
 	document.Log = p.counters.Log()
+	p.addRampProblem(document.Services)
 	document.Ready = document.Ready && !p.draining.Load() && p.positionsProblem() == nil
 	return document
+}
+
+// addRampProblem says why ramps cannot move.
+func (p *dataPlane) addRampProblem(services []status.Service) {
+	if p.ramps == nil {
+		return
+	}
+	for i := range services {
+		if services[i].Ramp != nil {
+			services[i].Ramp.Problem = p.ramps.Problem()
+		}
+	}
 }
 
 // evidence is the document of /evidence.

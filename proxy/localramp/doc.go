@@ -11,6 +11,8 @@
 //     positions and states. It is written before a position is believed, so that a
 //     restarted agent continues where the one before was
 //   - a log line for each transition
+//   - the problem that the file cannot be written: the ramps then stay where they are,
+//     and go on with what was measured meanwhile
 //
 // Refuses:
 //   - to decide: package ramp does

@@ -3,7 +3,9 @@ package localramp
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
@@ -54,7 +56,7 @@ type Options struct {
 	Log        *slog.Logger
 }
 
-// Ramps are the ramps of all services. Only the goroutine of Run uses them.
+// Ramps are the ramps of all services. Only the goroutine of Run uses them, but for Problem.
 type Ramps struct {
 	options   Options
 	checks    *leader.Checks
@@ -62,10 +64,19 @@ type Ramps struct {
 	states    map[migration.Name]ramp.State
 	positions status.Positions
 	savedAt   time.Time
-	failed    bool // the last write failed
+	problem   atomic.Pointer[string] // of the last write; nil: it succeeded
 }
 
-// New reads the states of before a restart. A state that cannot be read is logged.
+// Problem is why the ramps cannot move; "" while they can.
+func (r *Ramps) Problem() string {
+	if problem := r.problem.Load(); problem != nil {
+		return *problem
+	}
+	return ""
+}
+
+// New reads the states and the bounds of slow answers of before a restart. Those that
+// cannot be read are logged.
 func New(options Options) *Ramps {
 	if options.Interval == 0 {
 		options.Interval = DefaultInterval
@@ -74,6 +85,9 @@ func New(options Options) *Ramps {
 	data, err := Read(options.RuntimeDir)
 	if err == nil {
 		r.states, err = ramp.DecodeStates[migration.Name](data[status.MachineKey])
+	}
+	if err == nil {
+		r.positions, err = status.ParsePositions(data)
 	}
 	if err != nil {
 		options.Log.Error("stored ramps not read, they begin at 0", "error", err)
@@ -139,22 +153,43 @@ func (r *Ramps) finish(results map[migration.Name]result, now time.Time) {
 		next.Services[string(name)] = one.position
 		moved = moved || one.moved()
 	}
-	if moved || r.failed || now.Sub(r.savedAt) >= saveInterval {
-		if err := r.save(results, next); err != nil {
-			r.options.Log.Error("ramps not written, they stay where they are", "error", err)
-			r.failed = true
+	if moved || r.Problem() != "" || now.Sub(r.savedAt) >= saveInterval {
+		err := r.save(results, next)
+		r.noteWrite(err)
+		if err != nil {
+			maps.DeleteFunc(results, func(_ migration.Name, one result) bool { return one.moved() })
+			r.believe(results, now)
 			return
 		}
-		r.failed, r.savedAt = false, now
+		r.savedAt = now
 	}
-	r.states = make(map[migration.Name]ramp.State, len(results))
+	maps.DeleteFunc(r.states, func(name migration.Name, _ ramp.State) bool { _, ok := results[name]; return !ok })
+	r.believe(results, now)
+	r.positions = next
+	r.options.Positions.Set(next)
+}
+
+// noteWrite keeps what became of a write, and logs a change of it.
+func (r *Ramps) noteWrite(err error) {
+	switch was := r.Problem(); {
+	case err == nil && was != "":
+		r.problem.Store(nil)
+		r.options.Log.Info("ramps written again, they go on")
+	case err != nil:
+		text := "the ramp stays where it is, because its state cannot be written: " + err.Error()
+		r.problem.Store(&text)
+		if was == "" {
+			r.options.Log.Error("ramps not written, they stay where they are", "error", err)
+		}
+	}
+}
+
+func (r *Ramps) believe(results map[migration.Name]result, now time.Time) {
 	for name, one := range results {
 		r.states[name] = one.state
 		r.options.Journal.Append(leader.Entries(string(name), one.state, one.decision, now)...)
 		r.report(name, one.decision)
 	}
-	r.positions = next
-	r.options.Positions.Set(next)
 }
 
 func (o result) moved() bool { return o.decision.Transition || o.decision.Command != nil }

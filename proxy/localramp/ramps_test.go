@@ -163,3 +163,49 @@ func TestWhatCannotBeWrittenDidNotHappen(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, stateFile), []byte("{"), 0o600))
 	require.Empty(t, start(t, p, dir).states, "it begins at 0")
 }
+
+// TestWhileNothingCanBeWritten: a ramp in the middle of a step stays, says why, keeps what
+// it measures, and goes on when it can write.
+func TestWhileNothingCanBeWritten(t *testing.T) {
+	t.Parallel()
+	dir, p, now := t.TempDir(), newProxy(t), noon
+	r := start(t, p, dir)
+	tick := func(requests uint64) {
+		p.requests(9*requests, requests, 0)
+		now = now.Add(10 * time.Second)
+		r.tick(t.Context(), now)
+	}
+	for r.states["shop"].Phase != ramp.Measuring || p.share == 0 {
+		tick(0)
+	}
+	require.Empty(t, r.Problem())
+
+	inTheWay := filepath.Join(dir, stateFile+".tmp")
+	require.NoError(t, os.Mkdir(inTheWay, 0o700))
+	for range 4 { // the third one would write, the evidence at least
+		tick(100)
+	}
+	require.Contains(t, r.Problem(), "write the ramps")
+	require.EqualValues(t, 400, r.states["shop"].Evidence.New.Requests, "what was measured counts")
+	for range 5 {
+		tick(1000)
+	}
+	require.Equal(t, migration.Share(500), p.share, "it is good, and cannot rise")
+	require.Equal(t, migration.Share(500), stored(t, dir))
+
+	require.NoError(t, os.Remove(inTheWay))
+	tick(1000)
+	require.Equal(t, migration.Share(2500), p.share)
+	require.Equal(t, migration.Share(2500), stored(t, dir))
+	require.Empty(t, r.Problem())
+}
+
+// stored is the position in the file.
+func stored(t *testing.T, dir string) migration.Share {
+	t.Helper()
+	data, err := Read(dir)
+	require.NoError(t, err)
+	positions, err := status.ParsePositions(data)
+	require.NoError(t, err)
+	return migration.ShareOf(positions.Services["shop"].Share)
+}
