@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -41,11 +42,7 @@ func checkRamp(v locatedService) {
 
 // checkSteps refuses steps that do not rise.
 func checkSteps(v locatedService) {
-	list := find(v.node, rampKeys...)
-	at := v.at.field("migration").field("ramp")
-	if list.Kind == yaml.MappingNode {
-		list, at = child(list, "steps"), at.field("steps")
-	}
+	list, at := stepsOf(v.node, v.at)
 	if list == nil || list.Kind != yaml.SequenceNode {
 		return // reported before
 	}
@@ -62,6 +59,33 @@ func checkSteps(v locatedService) {
 		}
 		before = max(before, s.To)
 	}
+}
+
+// stepsOf is the list of a service's steps, in the short form of a ramp or in the long one.
+func stepsOf(service *yaml.Node, at *place) (*yaml.Node, *place) {
+	list, at := find(service, rampKeys...), at.field("migration").field("ramp")
+	if list.Kind == yaml.MappingNode {
+		return child(list, "steps"), at.field("steps")
+	}
+	return list, at
+}
+
+// AtStep is a remark about a step of a service's ramp, in a text that loads.
+func AtStep(name string, text []byte, service migration.Name, step int, remark string) (Problem, error) {
+	root, err := parse(name, text)
+	if err != nil {
+		return Problem{}, err
+	}
+	for i, node := range find(root, "services").Content {
+		if find(node, "name").Value != string(service) {
+			continue
+		}
+		list, at := stepsOf(node, (*place)(nil).field("services").element(i))
+		found := report{file: name}
+		found.add(list.Content[step], at.element(step), "%s", remark)
+		return found.problems[0], nil
+	}
+	return Problem{}, fmt.Errorf("%s has no service %s", name, service)
 }
 
 // checkLimits refuses limits between which a service would wait for ever.

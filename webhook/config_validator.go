@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -19,6 +20,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/ramp"
 )
 
 // configValidator denies a migration config that would not load.
@@ -86,9 +88,36 @@ func (h *configValidator) validate(configMap, before *corev1.ConfigMap) decision
 	}
 	warnings := kube.ConfigWarnings(configMap)
 	if configMap.Name == h.name {
-		warnings = append(warnings, table.Risks(h.cache.current.Load().table)...)
+		before := h.cache.current.Load().table
+		warnings = append(append(warnings, table.Risks(before)...), newDoubts(table, before)...)
 	}
 	return allow(resultAllowed, warnings...)
+}
+
+// newDoubts are the steps of ramps that cannot be judged, without those that the table
+// before already had.
+func newDoubts(table, before *migration.Table) []string {
+	var known, found []string
+	if before != nil {
+		known = doubts(before)
+	}
+	for _, doubt := range doubts(table) {
+		if !slices.Contains(known, doubt) {
+			found = append(found, doubt)
+		}
+	}
+	return found
+}
+
+func doubts(table *migration.Table) []string {
+	var texts []string
+	services := table.Services()
+	for i := range services {
+		for _, doubt := range ramp.Doubts(&services[i], 0) {
+			texts = append(texts, doubt.Text)
+		}
+	}
+	return texts
 }
 
 func loadTable(configMap *corev1.ConfigMap) (*migration.Table, error) {

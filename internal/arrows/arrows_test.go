@@ -120,7 +120,7 @@ var table = map[string]Package{
 	},
 	"webhook": {
 		Imports: slices.Concat([]string{
-			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status", "journal",
+			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status", "journal", "ramp",
 			clientGo, controllerRuntime, prometheus,
 		}, kubernetes),
 		Tests: otherTests,
@@ -245,6 +245,9 @@ var table = map[string]Package{
 		Tests: otherTests,
 	},
 	"internal/cli/compare": {Imports: []string{"compare", "internal/cli/installation", "internal/cli/oneproxy", "internal/proxyclient", "migration", "proxy/dataplane", "proxy/sampling"}, Tests: otherTests},
+	"internal/cli/validate": {
+		Imports: []string{"config", "internal/cli/clusterstatus", "internal/cli/installation", "internal/cli/oneproxy", "migration", "ramp"}, Tests: otherTests,
+	},
 	"internal/cli/report":  {Imports: []string{"journal"}, Tests: otherTests},
 	"internal/cli/explain": {Imports: []string{"migration"}, Tests: otherTests},
 	"internal/cli/render":  {Imports: []string{"internal/listen", "migration", "nginxgen"}, Tests: otherTests},
