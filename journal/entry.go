@@ -53,6 +53,8 @@ type Entry struct {
 	Service string `json:"service,omitempty"`
 	// Object is the Ingress (NAMESPACE/NAME) or the Pod that it happened to; "" for none.
 	Object string `json:"object,omitempty"`
+	// Version is the resourceVersion of the Ingress that shows it; "" without an Ingress.
+	Version string `json:"version,omitempty"`
 	// From and To are the values before and after, a percentage or a phase for example.
 	From string `json:"from,omitempty"`
 	To   string `json:"to,omitempty"`
@@ -112,7 +114,7 @@ const (
 // bounded is the entry with texts that fit and no line breaks in them.
 func (e Entry) bounded() Entry {
 	for text, limit := range map[*string]int{
-		&e.Service: maxNameBytes, &e.Object: maxNameBytes, &e.From: maxByBytes, &e.To: maxByBytes,
+		&e.Service: maxNameBytes, &e.Object: maxNameBytes, &e.Version: maxNameBytes, &e.From: maxByBytes, &e.To: maxByBytes,
 		&e.What: maxWhatBytes, &e.Why: maxWhyBytes, &e.By: maxByBytes,
 	} {
 		*text = excerpt.Of(oneLine(*text), limit)

@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -81,6 +82,14 @@ func (j *Journal) leastMissed(count map[string]int) int {
 		}
 	}
 	return found
+}
+
+// Has tells whether the journal has an entry of this kind about this version of an object:
+// two watchers that lead at once for a moment see the same change.
+func (j Journal) Has(entry Entry) bool {
+	return entry.Version != "" && slices.ContainsFunc(j.Entries, func(one Entry) bool {
+		return one.Kind == entry.Kind && one.Object == entry.Object && one.Version == entry.Version
+	})
 }
 
 // Since gives the entries after the one with an ID.

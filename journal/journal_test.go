@@ -63,6 +63,20 @@ func TestOneServiceDoesNotPushOutOthers(t *testing.T) {
 	require.Empty(t, j.Of("quiet", noon.Add(time.Second)))
 }
 
+// TestHas: what two leaders see of an Ingress is there once, and all that it did is there.
+func TestHas(t *testing.T) {
+	t.Parallel()
+	in := journal.Entry{At: noon, Kind: journal.OptedIn, Object: "web/shop", Version: "7"}
+	j := journal.Journal{}.Append(in, journal.Entry{Kind: journal.RampChanged, Service: "shop"})
+	seen, rewritten, again, other := in, in, in, in
+	seen.At, rewritten.Kind, again.Version, other.Object = noon.Add(time.Second), journal.Rewritten, "9", "web/other"
+	require.True(t, j.Has(seen), "by another clock")
+	require.False(t, j.Has(rewritten))
+	require.False(t, j.Has(again))
+	require.False(t, j.Has(other))
+	require.False(t, j.Has(journal.Entry{Kind: journal.RampChanged, Service: "shop"}), "a person may type it twice")
+}
+
 // TestIDsGoOn: an ID is never used twice, also when the entries are gone.
 func TestIDsGoOn(t *testing.T) {
 	t.Parallel()

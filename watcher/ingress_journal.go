@@ -28,7 +28,7 @@ type ingressJournal struct {
 // user opted in or out.
 func (j ingressJournal) record(before, after *networkingv1.Ingress, transition *events.Event) {
 	ingress := cmp.Or(after, before)
-	entry := journal.Entry{At: time.Now(), Service: j.serviceOf(ingress), Object: kube.KeyOf(ingress).String()}
+	entry := journal.Entry{At: time.Now(), Service: j.serviceOf(ingress), Object: kube.KeyOf(ingress).String(), Version: ingress.ResourceVersion}
 	from, to := optedInText(before), optedInText(after)
 	if from != to && !objects.IsOurs(ingress) {
 		opted := entry

@@ -63,6 +63,31 @@ func TestJournal(t *testing.T) {
 	}
 }
 
+// TestTwoLeaders: while two watchers lead, what both see of an Ingress is in the journal
+// once.
+func TestTwoLeaders(t *testing.T) {
+	env := newTestEnv(t, 1)
+	env.writeConfig(env.servicesConfig(map[string]int{"api": 5}))
+	stopOne, stopOther := env.startWatcher(), env.startWatcher()
+	env.waitForEntries("api percentage 5")
+	env.createIngress(env.newIngress("api"))
+	env.waitForText("Ingress points at the proxy")
+	env.annotate("api", ingressgen.AnnotationEnabled, `"false"`)
+	env.waitForText("Ingress points at old")
+	env.annotate("api", ingressgen.AnnotationEnabled, `"true"`)
+	again := func() bool {
+		return env.countEntries("Ingress opted in") >= 2 && env.countEntries("Ingress points at the proxy") >= 2
+	}
+	env.eventually(again, "it opts in again")
+	stopOne() // a watcher that ends writes what it has left
+	stopOther()
+	for text, times := range map[string]int{
+		"percentage 5": 1, "Ingress opted in": 2, "Ingress opted out": 1, "Ingress points at the proxy": 2, "Ingress points at old": 1,
+	} {
+		require.Equal(t, times, env.countEntries(text), "%s: %v", text, env.journalEntries())
+	}
+}
+
 // TestJournalIsMadeAgain: somebody deletes it or writes nonsense into it.
 func TestJournalIsMadeAgain(t *testing.T) {
 	env := newTestEnv(t, 1)

@@ -3,6 +3,7 @@ package clusterjournal
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -152,8 +153,13 @@ func (w *Writer) writeChanges(ctx context.Context, changes []Change, last bool) 
 	if err := w.read(ctx); err != nil {
 		return nil, err
 	}
-	found := w.authors.take(ctx, journal.ParseKnown(w.stored.Data[journal.KnownKey]).With(w.table), changes, last)
-	keys, written, err := w.keys(found)
+	before, err := journal.Parse(w.stored.Data[journal.EntriesKey])
+	if err != nil {
+		before = journal.Journal{} // somebody wrote into it: begin again rather than never write
+	}
+	unwritten := slices.DeleteFunc(slices.Clone(changes), func(change Change) bool { return before.Has(change.Entry) })
+	found := w.authors.take(ctx, journal.ParseKnown(w.stored.Data[journal.KnownKey]).With(w.table), unwritten, last)
+	keys, written, err := w.keys(before, found)
 	if err != nil {
 		return nil, err
 	}
@@ -182,11 +188,7 @@ func (w *Writer) notify(written []journal.Entry) {
 
 // keys are those of the ConfigMap that are not as they must be, and the entries that are
 // new in them.
-func (w *Writer) keys(found taken) (keys map[string]string, written []journal.Entry, err error) {
-	before, err := journal.Parse(w.stored.Data[journal.EntriesKey])
-	if err != nil {
-		before = journal.Journal{} // somebody wrote into it: begin again rather than never write
-	}
+func (w *Writer) keys(before journal.Journal, found taken) (keys map[string]string, written []journal.Entry, err error) {
 	after := before.Append(found.entries...)
 	entries, err := after.Text()
 	if err != nil {
