@@ -83,7 +83,20 @@ func (t *Table) newRisks(s *Service, before *Table) []string {
 		found = append(found, fmt.Sprintf("service %s: it had %s %%, and its ramp begins at 0 %%, so that part returns to old until the ramp has climbed; "+
 			"migration-proxy ramp %[1]s skip takes a step at once", s.Name, share))
 	}
+	if share := old.shareFreedOfRamp(s); share > 0 {
+		found = append(found, fmt.Sprintf("service %s: nothing holds its share at the position of its ramp any more, so percentage %s is in force at once; "+
+			"where the ramp was lower, write its position as percentage first (migration-proxy ramp %[1]s)", s.Name, share))
+	}
 	return found
+}
+
+// shareFreedOfRamp is the percentage of a service whose ramp goes, or only advises from now
+// on.
+func (s *Service) shareFreedOfRamp(after *Service) Share {
+	if s == nil || s.Ramp == nil || s.Ramp.Advise || after.Ramp != nil && !after.Ramp.Advise {
+		return 0
+	}
+	return after.EffectiveShare()
 }
 
 // shareLostToRamp is the share of a service that gets a ramp, which begins at 0.

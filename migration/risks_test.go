@@ -151,3 +151,23 @@ func TestShareLostToRamp(t *testing.T) {
 		require.Empty(t, c.after.Risks(c.before), name)
 	}
 }
+
+// TestShareFreedOfRamp: without its ramp a service gets its whole percentage at once.
+func TestShareFreedOfRamp(t *testing.T) {
+	t.Parallel()
+	table := func(how string) *migration.Table {
+		loaded, err := config.Load("risks.yaml", []byte("services:\n- {name: shop, old_host: a.example, old_backend: 'a.b:80', "+
+			"new_host: n.example, new_backend: 'n.example:443', migration: {percentage: 100, "+how+"}}\n"))
+		require.NoError(t, err)
+		return loaded
+	}
+	ramped, plain := table("enabled: true, ramp: [5, 99]"), table("enabled: true")
+	advised := table("enabled: true, ramp: {steps: [5, 99], advise: true}")
+	for _, after := range []*migration.Table{plain, advised} {
+		require.Equal(t, []string{"service shop: nothing holds its share at the position of its ramp any more, so percentage 100 is in force at once; " +
+			"where the ramp was lower, write its position as percentage first (migration-proxy ramp shop)"}, after.Risks(ramped))
+	}
+	require.Empty(t, table("enabled: false").Risks(ramped), "nothing goes to new")
+	require.Empty(t, plain.Risks(advised), "it limited nothing")
+	require.Empty(t, ramped.Risks(ramped))
+}
