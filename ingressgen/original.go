@@ -22,7 +22,7 @@ type originalValues struct {
 type originalBackend struct {
 	pathKey
 	Backend backend `json:"backend"`
-	claimed bool    // a path with this key points at the proxy
+	claimed bool    // a path has this key
 }
 
 // parseOriginals reads annotation original. It leaves out values that cannot be
@@ -77,16 +77,20 @@ type backendSource struct {
 	find        func(*rewriter, *ingressPath) (backend, bool)
 }
 
-// backendSources, the most certain first. The last four are needed only after
-// somebody edited annotation original or paths that point at the proxy, and only
-// for names that are cut and for paths that an older version rewrote.
-var backendSources = []backendSource{
+// certainSources are asked first.
+var certainSources = []backendSource{
 	{"", (*rewriter).oldOfName},
 	{"", (*rewriter).originalOfKey},
+	{"", (*rewriter).knownOfName},
+}
+
+// likelySources, the most certain first, are needed only after somebody edited
+// annotation original or paths that point at the proxy, and only for names that are
+// cut and for paths that an older version rewrote.
+var likelySources = []backendSource{
 	{"the same host had", (*rewriter).unclaimedOfHost},
 	{"its service has as old_backend", (*rewriter).oldBackendOfTable},
 	{"the Ingress had", (*rewriter).unclaimedOfIngress},
-	{"all paths of the host had", (*rewriter).originalOfHost},
 }
 
 // findOriginals lists the paths, and finds the user's backend of every path
@@ -97,14 +101,23 @@ func (r *rewriter) findOriginals() {
 		r.warn("%v", err)
 	}
 	r.paths = listPaths(r.ingress)
-	var unknown []*ingressPath
+	var unknown, restored []*ingressPath
 	for i := range r.paths {
-		if p := &r.paths[i]; p.isRewritten() {
-			p.userBackend, p.originalLost = nil, true
-			unknown = append(unknown, p)
+		p := &r.paths[i]
+		if !p.isRewritten() {
+			restored = append(restored, p)
+			continue
 		}
+		p.userBackend, p.originalLost = nil, true
+		unknown = append(unknown, p)
 	}
-	for _, source := range backendSources {
+	for _, source := range certainSources {
+		unknown = r.askSource(source, unknown)
+	}
+	for _, p := range restored { // what is recorded of them is not another path's
+		r.originalOfKey(p)
+	}
+	for _, source := range likelySources {
 		unknown = r.askSource(source, unknown)
 	}
 	for _, p := range unknown {
@@ -152,6 +165,23 @@ func (r *rewriter) originalOfKey(p *ingressPath) (backend, bool) {
 	return backend{}, false
 }
 
+// knownOfName finds a backend that another path has or had, by the hash in the name of its
+// proxy Service: for names that are cut.
+func (r *rewriter) knownOfName(p *ingressPath) (backend, bool) {
+	name := p.spec.Backend.Service.Name
+	for i := range r.paths {
+		if known := r.paths[i].userBackend; known != nil && proxyServiceName(*known) == name {
+			return *known, true
+		}
+	}
+	for _, entry := range r.originals.Backends {
+		if proxyServiceName(entry.Backend) == name {
+			return entry.Backend, true
+		}
+	}
+	return backend{}, false
+}
+
 func (r *rewriter) unclaimedOfHost(p *ingressPath) (backend, bool) {
 	return r.commonBackend(func(entry originalBackend) bool { return !entry.claimed && entry.Host == p.host })
 }
@@ -165,10 +195,6 @@ func (r *rewriter) oldBackendOfTable(p *ingressPath) (backend, bool) {
 
 func (r *rewriter) unclaimedOfIngress(*ingressPath) (backend, bool) {
 	return r.commonBackend(func(entry originalBackend) bool { return !entry.claimed })
-}
-
-func (r *rewriter) originalOfHost(p *ingressPath) (backend, bool) {
-	return r.commonBackend(func(entry originalBackend) bool { return entry.Host == p.host })
 }
 
 // commonBackend is the backend that all selected originals share; false if they

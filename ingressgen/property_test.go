@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -220,6 +221,39 @@ func TestLaws(t *testing.T) {
 		after := apply(t, before, ingressgen.Rewrite(parse(t, before), view).Edits)
 		requireLaws(t, after, drawView(t))
 	})
+}
+
+// TestPointedAtTheProxyByHand: paths may name proxy Services, and annotation original may
+// name any backend, because a user wrote them. One call of Rewrite does all that there is
+// to do.
+func TestPointedAtTheProxyByHand(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		ingress, view := drawIngress(t), drawView(t)
+		for _, path := range allPaths(ingress) {
+			if rapid.Bool().Draw(t, "by hand") {
+				path["backend"] = drawProxyBackend(t)
+			}
+		}
+		before := encode(t, ingress)
+		after := apply(t, before, ingressgen.Rewrite(parse(t, before), view).Edits)
+		requireLaws(t, before, view)
+		requireLaws(t, after, drawView(t))
+		released := apply(t, after, ingressgen.Release(parse(t, after), view).Edits)
+		require.Empty(t, ingressgen.Release(parse(t, released), view).Edits, "%s\n%s\n%s", before, after, released)
+	})
+}
+
+// drawProxyBackend gives a backend with the name of a proxy Service: of a Service that the
+// table may have, of another port of it, of one that nobody knows, of one whose name is
+// cut, and of the one that older versions had.
+func drawProxyBackend(t *rapid.T) object {
+	name := rapid.SampledFrom([]string{
+		"migration-proxy-api-b97c3dad", "migration-proxy-api-828a926f", "migration-proxy-web-00000000",
+		"migration-proxy-" + strings.Repeat("a", 38) + "-1a2b3c4d", "migration-proxy",
+	}).Draw(t, "name")
+	port := rapid.SampledFrom([]object{{"number": 8080}, {"number": 80}, {"name": "http"}}).Draw(t, "port")
+	return object{"service": object{"name": name, "port": port}}
 }
 
 var editable = regexp.MustCompile(`^/(?:metadata/annotations/(?:migration-proxy\.io~1(?:original|share|phase|reason)|nginx\.ingress\.kubernetes\.io~1backend-protocol)` +

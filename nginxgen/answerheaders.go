@@ -117,7 +117,7 @@ func links() directives {
 	header := upstreamHeader("Link")
 	return directives{
 		mapping("$mp_client_scheme $mp_link_scheme", "$mp_link_origin",
-			"http https:", "https://$host", "https http:", "https://$mp_client_authority",
+			"http https:", "https://$mp_client_host", "https http:", "https://$mp_client_authority",
 			"default", "$mp_link_scheme//$mp_client_authority"),
 		mapping("$mp_host "+header, headerVariable("Link")+"_0_new", append(pairs, "default", header)...),
 	}

@@ -20,7 +20,7 @@ const urlPattern = `(?<mp_url>(?<mp_url_quote>["']?)(?<mp_url_scheme>(?:https?:|
 func (d *draft) answerNames() directives {
 	lines := directives{
 		line("proxy_redirect", `~*\A`+urlPattern, "$mp_url_new"),
-		line("proxy_cookie_domain", "$mp_host", "$host"),
+		line("proxy_cookie_domain", "$mp_host", "$mp_client_host"),
 	}
 	lines = append(lines, d.clientOrigin()...)
 	lines = append(lines, d.urlMaps()...)
@@ -62,7 +62,7 @@ func (d *draft) urlMaps() directives {
 			"http ws:", "ws:", "https ws:", "wss:", "http wss:", "wss:", "https wss:", "wss:", "default", "$mp_client_scheme:"),
 		volatileMapping(schemes, "$mp_url_port", "http https:", "", "http wss:", "", "default", "$mp_client_port"),
 		d.otherServices(),
-		volatileMapping("$mp_url_host $mp_host", "$mp_url_name", `~*\A(\S+) \1\z`, "$host", "default", "$mp_url_other"),
+		volatileMapping("$mp_url_host $mp_host", "$mp_url_name", `~*\A(\S+) \1\z`, "$mp_client_host", "default", "$mp_url_other"),
 		volatileMapping("$mp_url_name", "$mp_url_new", "", "$mp_url",
 			"default", "$mp_url_quote$mp_url_new_scheme//$mp_url_user$mp_url_name$mp_url_port$mp_url_rest"),
 	}
@@ -112,7 +112,7 @@ func (d *draft) cookieParents() directives {
 	parents := d.sharedDomains()
 	for _, parent := range slices.Sorted(maps.Keys(parents)) {
 		inside = append(inside, "*."+parent, parent)
-		become = append(become, mapKey(parent), cmp.Or(parents[parent], "$host"))
+		become = append(become, mapKey(parent), cmp.Or(parents[parent], "$mp_client_host"))
 	}
 	levels := []string{"1"}
 	if nested(parents) { // as for a.b.new.example.com

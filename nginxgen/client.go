@@ -26,6 +26,10 @@ func (d *draft) clientMaps() directives {
 		// nginx does not check what follows the colon of a Host header
 		// ("a:80@evil"), so this map does.
 		mapping("$mp_called_host", "$mp_client_authority", d.authorities()...),
+		// Below a wildcard a host may have characters with a meaning in a URL, as in
+		// "evil.example#.example.com" (before nginx 1.29 any but / and NUL). Nothing is
+		// translated to such a name: it would lead elsewhere.
+		mapping("$host", "$mp_client_host", "~[^a-z0-9._-]", "$mp_host", "default", "$host"),
 	)
 }
 
@@ -42,7 +46,7 @@ func (d *draft) authorities() []string {
 	for _, host := range sortedKeys(hosts) {
 		pairs = append(pairs, host, "$mp_called_host")
 	}
-	return append(pairs, `~\A[^:@]+(?::[0-9]+)?\z`, "$mp_called_host", "default", "$host")
+	return append(pairs, `~\A[A-Za-z0-9._-]+(?::[0-9]+)?\z`, "$mp_called_host", "default", "$mp_client_host")
 }
 
 // trustsProxies tells whether the config names trusted proxies.

@@ -58,13 +58,13 @@ func (d *draft) mayLoop(services []*migration.Service) bool {
 	})
 }
 
-// leadsOut tells whether requests to old may leave the cluster and so come back through
-// its load balancer, or have the name of a proxy Service. Only those are marked: an old
-// Service in the cluster gets what it gets without the proxy.
+// leadsOut tells whether requests to old may come back through a load balancer, also one
+// with a private address, or have the name of a proxy Service. Only those are marked: an
+// old Service in the cluster, or on this machine, gets what it gets without the proxy.
 func leadsOut(s *migration.Service) bool {
 	backend := s.OldBackend
 	if addr, ok := backend.Addr(); ok {
-		return !addr.IsPrivate() && !addr.IsLoopback() && !addr.IsLinkLocalUnicast()
+		return !addr.IsLoopback() && !addr.IsLinkLocalUnicast()
 	}
 	labels := strings.Split(backend.Host, ".")
 	return strings.HasPrefix(backend.Host, "migration-proxy") || backend.Host == string(s.OldHost) ||

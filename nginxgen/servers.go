@@ -108,6 +108,7 @@ func (d *draft) server(services []*migration.Service) *directive {
 	if d.mayLoop(services) {
 		body = append(body, refuseLoop())
 	}
+	body = append(body, onlyService(services)...)
 	whole := false
 	for _, s := range services {
 		whole = whole || s.PathPrefix == "/"
@@ -119,6 +120,17 @@ func (d *draft) server(services []*migration.Service) *directive {
 			line("return", "404", "migration-proxy: no service has this path\n")}))
 	}
 	return block("server", nil, body)
+}
+
+// onlyService names the service of a host before nginx looks at the length of the body:
+// when it refuses it, no directive of a location has run, and the line in the access log
+// would have no service. Where services share a host, this line has none.
+func onlyService(services []*migration.Service) directives {
+	s := services[0]
+	if len(services) > 1 || s.PathPrefix != "/" || s.MaxBodyBytes == 0 {
+		return nil
+	}
+	return directives{line("set", "$mp_service", string(s.Name))}
 }
 
 // looseLocations are where requests enter that no path prefix covers, see

@@ -81,6 +81,7 @@ func TestLoopThroughReplicas(t *testing.T) {
 		"new, and old answers":        {text("100", wires.address, "http://lb.example.net"), "GET", "shop.example.com", "lb.example.net", "200"},
 		"old by its public name":      {text("0", "http://shop.example.net", wires.address), "GET", "shop.example.com", "shop.example.net", "508"},
 		"old by its public name, any": {text("0", "http://shop.example.net", wires.address), "POST", "b.any.example.com", "shop.example.net", "508"},
+		"old by a private address":    {text("0", "http://10.99.0.1", wires.address), "GET", "shop.example.com", "10.99.0.1", "508"},
 		"old is a proxy Service":      {text("0", "http://migration-proxy-shop-1a2b.team", wires.address), "GET", "shop.example.com", "migration-proxy-shop-1a2b.team", "508"},
 	} {
 		t.Run(name, func(t *testing.T) {

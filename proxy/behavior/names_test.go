@@ -2,6 +2,7 @@ package behavior
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -92,6 +93,28 @@ func TestNamesOfOtherServices(t *testing.T) {
 		answer := "HTTP/1.1 302 Found\r\nLocation: " + c.location + "\r\nContent-Length: 0\r\n\r\n"
 		got, _ := askFor(t, proxy, backend, fmt.Sprint("other ", i), "GET /x HTTP/1.1\r\nHost: "+c.host+"\r\n", answer)
 		require.Equal(t, c.want, got.value("Location"), "%+v", c)
+	}
+}
+
+// TestOddHostsBelowAWildcard: nginx before 1.29 takes hosts that a browser would read as
+// another one. No answer leads there, and new does not hear of them.
+func TestOddHostsBelowAWildcard(t *testing.T) {
+	t.Parallel()
+	backend := startWire(t)
+	table := loadTable(t, "services:"+namedService("any", "*.any.example.com", "any.new.example.com", backend.address, ""))
+	proxy := startRigBehind(t, table).params.Listen.String()
+	const own = "https://any.new.example.com/x"
+	answer := "HTTP/1.1 302 Found\r\nLocation: " + own + "\r\nContent-Location: " + own + "\r\nAccess-Control-Allow-Origin: https://any.new.example.com\r\n" +
+		"Link: <" + own + ">; rel=next\r\nSet-Cookie: a=b; Domain=any.new.example.com\r\nContent-Length: 0\r\n\r\n"
+	for i, character := range []string{"#", "?", `\`, "@", ";", "&", "%2f", "<", `"`, ",", "|", "\xc3\xa9"} {
+		host := "evil.example" + character + ".any.example.com"
+		id := fmt.Sprint("odd-host-", i)
+		backend.answer(id, answer)
+		got, _ := dial(t, proxy).send(t, "GET /x HTTP/1.1\r\nHost: "+host+"\r\nX-Case: "+id+"\r\n\r\n")
+		require.NotContains(t, strings.Join(got.Header, "\n"), "evil", host)
+		for _, received := range backend.received(id) {
+			require.NotContains(t, received.value("X-Forwarded-Host"), "evil", host)
+		}
 	}
 }
 

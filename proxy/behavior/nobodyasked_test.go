@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/migration-proxy/migration-proxy/fallback"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/proxy/accesslog"
@@ -32,7 +33,7 @@ func unaskedCases(host string) []unaskedCase {
 		{"upload broken off", head("POST", "Content-Length: 9000") + "xx", true, 400, host},
 		{"idempotent upload broken off", head("PUT", "Content-Length: 9000") + "xx", true, 400, host},
 		{"chunks broken off", head("POST", "Transfer-Encoding: chunked") + "5\r\nhe", true, 400, host},
-		{"too large by length", head("POST", "Content-Length: 90000") + "x", false, 413, ""},
+		{"too large by length", head("POST", "Content-Length: 90000") + "x", false, 413, host},
 		{"too large in chunks", head("PUT", "Transfer-Encoding: chunked") + "8000\r\n" + strings.Repeat("x", 0x8000) + "\r\n0\r\n\r\n", false, 413, host},
 		{"bad chunk", head("POST", "Transfer-Encoding: chunked") + "zz\r\n", false, 400, host},
 		{"long target", "GET /" + strings.Repeat("x", 40000) + " HTTP/1.1\r\n\r\n", false, 414, ""},
@@ -71,6 +72,37 @@ func TestRequestsThatNoBackendGot(t *testing.T) {
 	require.NoError(t, urgent.SetReadDeadline(time.Now().Add(10*time.Millisecond)))
 	_, err = urgent.Read(make([]byte, 1))
 	require.ErrorIs(t, err, os.ErrDeadlineExceeded, "a failure of new was reported")
+}
+
+// TestClientsThatStopSending: nginx gives up after a minute, here at once, and logs 408. It
+// is nobody's failure: no backend is named that was not asked, and none is judged.
+func TestClientsThatStopSending(t *testing.T) {
+	t.Parallel()
+	old, new := startBackend(t, testbed.Options{Name: "old"}), startBackend(t, testbed.Options{Name: "new"})
+	r := &rig{params: newParams(t), more: "client_header_timeout 50ms; client_body_timeout 50ms;", table: loadTable(t, "services:"+
+		serviceText("full", old.URL(), new.URL(), allNew+"    fallback: {on_status: [408, 503]}\n")+
+		serviceText("off", old.URL(), new.URL(), allNew+"    fallback: {enabled: false}\n"))}
+	r.start(t, literalEndpoints(r.table))
+	log := &logLines{path: filepath.Join(r.params.RuntimeDir, "access.log")}
+	for _, c := range []struct{ text, service string }{
+		{"GET / HTTP/1.1\r\nHost: full.exa", ""},
+		{"POST / HTTP/1.1\r\nHost: full.example.com\r\nContent-Length: 9000\r\n\r\nxx", "full"},
+		{"PUT / HTTP/1.1\r\nHost: full.example.com\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhe", "full"},
+		{"POST / HTTP/1.1\r\nHost: off.example.com\r\nContent-Length: 9000\r\n\r\nxx", "off"},
+	} {
+		conn := dial(t, r.params.Listen.String())
+		_, err := io.WriteString(conn, c.text)
+		require.NoError(t, err)
+		answer, err := io.ReadAll(conn)
+		require.NoError(t, err)
+		require.Empty(t, answer, "nginx closes the connection")
+		line := log.next(t)
+		event, err := accesslog.Parse([]byte(line))
+		require.NoError(t, err)
+		require.Equal(t, []any{408, c.service}, []any{event.Status, string(event.Service)}, line)
+		require.Equal(t, []any{fallback.Failure(""), false}, []any{event.New.Failure(), event.New.Finished()}, line)
+	}
+	require.Zero(t, old.Total())
 }
 
 // send gives the head of the answer, or "" if there is none.

@@ -59,6 +59,7 @@ type rig struct {
 	params  nginxgen.Params
 	store   *weights.Store
 	tripped map[migration.Name]bool
+	more    string // directives for the http block
 }
 
 func newParams(t testing.TB) nginxgen.Params {
@@ -137,7 +138,7 @@ func (r *rig) run(t *testing.T, generated nginxgen.Config) {
 	require.NoError(t, os.Mkdir(filepath.Join(params.RuntimeDir, "serving"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(params.RuntimeDir, "serving", generated.Digest), nil, 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(params.RuntimeDir, "cache-on"), nil, 0o644))
-	exited := startNginx(t, params.RuntimeDir, withDice(string(generated.Text)))
+	exited := startNginx(t, params.RuntimeDir, strings.Replace(withDice(string(generated.Text)), "\nhttp {\n", "\nhttp {\n"+r.more+"\n", 1))
 	server := nginx.Nginx{Dir: params.RuntimeDir}
 	for deadline := time.After(patience); ; {
 		if digest, err := server.Digest(t.Context()); err == nil && digest == generated.Digest {
