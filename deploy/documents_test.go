@@ -84,7 +84,7 @@ func TestGoVersions(t *testing.T) {
 	require.NoError(t, err)
 	wanted := regexp.MustCompile(`GO_IMAGE=\S+/golang:([0-9.]+)-`).FindStringSubmatch(string(image))
 	require.NotNil(t, wanted)
-	for _, file := range []string{"../go.mod", "../e2e/go.mod", "../bench/go.mod", "../go.work"} {
+	for _, file := range []string{"../go.mod", "../e2e/go.mod", "../bench/go.mod", "../hack/gitops/go.mod", "../go.work"} {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
 		require.Regexp(t, `(?m)^go `+regexp.QuoteMeta(wanted[1])+`$`, string(text), file)

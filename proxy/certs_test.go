@@ -3,6 +3,7 @@ package proxy
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ type certRig struct {
 	ca, cert, key string
 }
 
-func newCertRig(t *testing.T) *certRig {
+func newCertRig(t *testing.T, change ...func(*Options)) *certRig {
 	authority, err := testbed.NewAuthority()
 	require.NoError(t, err)
 	certificate, err := authority.Server("api.new.test")
@@ -37,6 +38,9 @@ func newCertRig(t *testing.T) *certRig {
 	}
 	settings := options(r.params)
 	settings.CertInterval = 20 * time.Millisecond
+	for _, one := range change {
+		one(&settings)
+	}
 	r.Agent, err = New(t.Context(), settings)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(r.ca, authority.PEM(), 0o644))
@@ -101,6 +105,26 @@ func TestRenewedCertificates(t *testing.T) {
 	copies, err := os.ReadDir(filepath.Join(r.params.RuntimeDir, "certs"))
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(copies), 5, "the pair and the two files with authorities, of this config and the one before")
+}
+
+// TestRenewalWhileNginxStalls: that nginx does not load a config in time, on a busy machine,
+// says nothing about the files. They are tried again.
+func TestRenewalWhileNginxStalls(t *testing.T) {
+	t.Parallel()
+	r := newCertRig(t, func(o *Options) { o.ReadbackTimeout = 200 * time.Millisecond })
+	r.run()
+	r.apply(r.service)
+	r.waitForClient("one")
+	master := r.Status().Nginx.PID
+	require.NoError(t, syscall.Kill(master, syscall.SIGSTOP))
+	t.Cleanup(func() { _ = syscall.Kill(master, syscall.SIGCONT) })
+	r.renew("two")
+	r.waitFor("a try that failed", func(s status.Status) bool {
+		return s.Config.Rejected != nil || s.Services[0].New.CertificateProblem != ""
+	})
+	require.NoError(t, syscall.Kill(master, syscall.SIGCONT))
+	r.waitForClient("two")
+	r.waitFor("nothing is rejected", func(s status.Status) bool { return s.Config.Rejected == nil })
 }
 
 // TestCertificatesThatComeLater: a config that names a file which is not there yet

@@ -2,7 +2,7 @@
 // go.mod, because gitops-engine needs k8s.io/kubernetes, and replaces its staging modules.
 module github.com/migration-proxy/migration-proxy/hack/gitops
 
-go 1.26.1
+go 1.26.8
 
 require (
 	github.com/argoproj/argo-cd/gitops-engine v0.0.0-20260914071520-c9c369efcc5b

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
@@ -29,6 +30,10 @@ var forbidden = regexp.MustCompile(`User "([^"]+)" cannot `)
 // Explain adds to the error of a request what was being done. When RBAC refuses
 // the request, the result is a MissingRightError.
 func (r Right) Explain(err error) error {
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return fmt.Errorf("namespace %s is still ending, and nothing can be made in it: wait with 'kubectl wait --for=delete namespace/%[1]s', "+
+			"then 'kubectl create namespace %[1]s', and run it again: %w", r.Namespace, err)
+	}
 	match := forbidden.FindStringSubmatch(err.Error())
 	if match == nil || !apierrors.IsForbidden(err) {
 		return fmt.Errorf("%s %s in %s: %w", r.Verb, r.Resource, r.scope(), err)

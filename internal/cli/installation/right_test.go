@@ -5,7 +5,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/migration-proxy/migration-proxy/internal/cli/installation"
@@ -28,4 +30,9 @@ func TestExplain(t *testing.T) {
 	require.NotErrorAs(t, err, new(installation.MissingRightError), "admission refuses, not RBAC")
 	require.True(t, apierrors.IsForbidden(err))
 	require.ErrorContains(t, err, "patch configmaps in namespace ns: ")
+
+	ending := apierrors.NewForbidden(resource, "x", errors.New("unable to create new content in namespace ns because it is being terminated"))
+	ending.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	err = installation.Right{Verb: "create", Resource: installation.ConfigMaps, Namespace: "ns"}.Explain(ending)
+	require.ErrorContains(t, err, "wait with 'kubectl wait --for=delete namespace/ns', then 'kubectl create namespace ns'")
 }
