@@ -116,12 +116,11 @@ func (l *agentLoop) finishPrepare(ctx context.Context, next *generation, stage s
 
 // rejectGeneration records the rejection and decides what is prepared next:
 // the last good table, if nothing is served; the same version again after 1,
-// 2, 4 ... 30 s, if the machine was at fault, if nothing is served, or if nginx did not
-// take new addresses or certificate files of the version in force in time; otherwise
-// nothing.
+// 2, 4 ... 30 s, if the machine was at fault or nothing is served; otherwise
+// nothing. Certificate files are refused only if nginx read them.
 func (l *agentLoop) rejectGeneration(stage string, bad *generation, err error) {
 	machine := isMachineFault(err)
-	if stage == "test" && !machine && l.refuseCertFiles(bad, err) {
+	if !machine && l.refuseCertFiles(bad, err) {
 		l.dirty = true
 		return
 	}
@@ -132,7 +131,7 @@ func (l *agentLoop) rejectGeneration(stage string, bad *generation, err error) {
 	}
 	switch {
 	case newest && bad.number > 0 && l.tryLastGood():
-	case l.table() == nil, newest && (machine || stage == "apply" && bad.number == l.served.number):
+	case l.table() == nil, newest && machine:
 		l.retryAt = time.Now().Add(min(time.Second<<min(l.retries, 5), 30*time.Second))
 		l.retries++
 		l.dirty = true

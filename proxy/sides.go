@@ -27,6 +27,8 @@ type sideWatch struct {
 type sideState struct {
 	// blind is why nginx sees no service's files at all, and sends everything to old.
 	blind string
+	// silent is why nginx answers nothing at all.
+	silent string
 	// wrong are the services whose requests do not go where their share says.
 	wrong map[migration.Name]string
 }
@@ -64,23 +66,23 @@ func (w *sideWatch) run(ctx context.Context) {
 	}
 }
 
-// check asks once. Without an answer of nginx the state stays: that nginx does not
-// answer is another fault, which others report.
+// check asks once.
 func (w *sideWatch) check(ctx context.Context) {
 	table := w.agent.Table()
 	if table == nil || w.agent.master.State().PID == 0 {
 		return
 	}
 	wrong, err := w.ask(ctx, weights.CheckedService, checkedWeight)
-	if err != nil {
-		return
-	}
-	if wrong == "" {
+	if err == nil && wrong == "" {
 		w.failed = 0
 		w.seen(ctx, table)
 		return
 	}
-	if w.failed++; w.failed <= tolerated && w.state.Load() != nil {
+	if w.failed++; ctx.Err() != nil || w.failed <= tolerated && w.state.Load() != nil {
+		return
+	}
+	if err != nil {
+		w.reportSilent(err)
 		return
 	}
 	w.reportBlind(fmt.Sprintf("nginx does not see which requests belong to new, all go to old: %s%s", wrong, w.agent.dir.obstacle()))
@@ -93,10 +95,22 @@ func (w *sideWatch) reportBlind(problem string) {
 	w.state.Store(&sideState{blind: problem})
 }
 
+// reportSilent records that nginx did not answer: clients take all its connections, or it
+// hangs. Then it takes no requests either. Before the first answer there is nothing to
+// record.
+func (w *sideWatch) reportSilent(err error) {
+	before := w.state.Load()
+	if before == nil || before.silent != "" {
+		return
+	}
+	w.agent.options.Log.Error("nginx answers no question, perhaps all its connections are taken", "error", err)
+	w.state.Store(&sideState{wrong: before.wrong, silent: fmt.Sprintf("nginx does not answer, perhaps all its connections are taken: %v", err)})
+}
+
 // seen records that nginx sees the files, and asks about the next services.
 func (w *sideWatch) seen(ctx context.Context, table *migration.Table) {
 	before := w.state.Load()
-	if before == nil || before.blind != "" {
+	if before == nil || before.blind+before.silent != "" {
 		w.agent.options.Log.Info("nginx sees the shares")
 		before = &sideState{}
 	}
@@ -168,8 +182,8 @@ func (w *sideWatch) problem() error {
 	switch {
 	case state == nil:
 		return errNotAsked
-	case state.blind != "":
-		return errors.New(state.blind)
+	case state.blind+state.silent != "":
+		return errors.New(state.blind + state.silent)
 	}
 	return nil
 }
@@ -180,8 +194,8 @@ func (w *sideWatch) isBlind() bool {
 	return state != nil && state.blind != ""
 }
 
-// SideProblem is why nginx does not see the shares, so that all requests go to old;
-// nil if it sees them. It is an error too while nginx was not asked yet.
+// SideProblem is why nginx does not see the shares, so that all requests go to old, or why
+// it answers nothing; nil if it sees them. It is an error too while nginx was not asked yet.
 func (a *Agent) SideProblem() error { return a.sides.problem() }
 
 // problemOf is why the requests of a service do not go where its share says, or "".

@@ -3,11 +3,13 @@ package proxy
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
 // inForce runs a rig with one service, all new.
@@ -60,6 +62,26 @@ func TestSideCheck(t *testing.T) {
 			r.waitForSide("api", "new")
 		})
 	}
+}
+
+// TestSilentNginx: a replica whose workers answer nothing is not ready.
+func TestSilentNginx(t *testing.T) {
+	t.Parallel()
+	r := inForce(t)
+	workers, err := testbed.Children(r.Status().Nginx.PID)
+	require.NoError(t, err)
+	signal := func(signal syscall.Signal) {
+		for _, worker := range workers {
+			_ = syscall.Kill(worker.PID, signal)
+		}
+	}
+	t.Cleanup(func() { signal(syscall.SIGCONT) })
+	signal(syscall.SIGSTOP)
+	state := r.waitFor("not ready", func(s status.Status) bool { return !s.Ready })
+	require.Contains(t, state.Nginx.SideProblem, "nginx does not answer")
+	signal(syscall.SIGCONT)
+	r.waitFor("ready", func(s status.Status) bool { return s.Ready && s.Nginx.SideProblem == "" })
+	r.waitForSide("api", "new")
 }
 
 // TestWeightsAreRestored: a symlink or a share that somebody removes comes back.

@@ -23,7 +23,7 @@ var (
 	descSince    = gauge.Desc("config_last_success_timestamp_seconds", "Time at which the current config was put in force, in seconds since 1970; 0 without a config.")
 	descReloads  = gauge.Desc("nginx_reloads_total", "Reloads of nginx since the agent started.")
 	descRestarts = gauge.Desc("nginx_restarts_total", "Unplanned restarts of nginx since the agent started.")
-	descSides    = gauge.Desc("side_check_failed", "1 while nginx does not see the shares of the services and sends everything to old; the replica is then not ready.")
+	descSides    = gauge.Desc("side_check_failed", "1 while nginx does not see the shares of the services and sends everything to old, or answers nothing; the replica is then not ready.")
 	descSide     = gauge.Desc("service_side_check_failed", "1 while nginx sends requests of the service elsewhere than its share says.", "service")
 	descPhase    = gauge.Desc("phase", "1 for the phase a service is in, 0 for the others.", "service", "phase")
 	descDesired  = gauge.Desc("share_desired_ratio", "Part of the traffic, 0 to 1, that the config sends to new.", "service")
