@@ -178,7 +178,7 @@ func TestCanaryModeIsHeld(t *testing.T) {
 	s := cluster.NewApp(t)
 	s.Behind(wire.IngressNginx)
 	host := func(name string) string { return name + "." + s.Host }
-	for _, name := range []string{"traefik", "haproxy", "shared", "two", "own", "passthrough"} {
+	for _, name := range []string{"traefik", "haproxy", "shared", "two", "own"} {
 		s.Alias(name, world.Old)
 	}
 	s.Backend("mine")
@@ -206,4 +206,58 @@ func TestCanaryModeIsHeld(t *testing.T) {
 	for _, name := range []string{"shared", "neighbor", "two", "two-2", "own"} {
 		s.ExpectSplit(0, world.Host(host(name)))
 	}
+}
+
+// TestPassthroughStaysAtOld: with ssl-passthrough the controller forwards TLS that the proxy
+// cannot read, so the Ingress stays as it is.
+func TestPassthroughStaysAtOld(t *testing.T) {
+	t.Parallel()
+	s := cluster.NewApp(t)
+	s.Behind(wire.IngressNginx)
+	s.Ingress("shop", annotated(nginx+"ssl-passthrough", "true"))
+	before := s.GetIngress("shop").Spec
+	s.Configure(100)
+	require.Contains(t, s.OptIn("shop"), "ssl-passthrough", "the warning names the annotation")
+	s.WaitForPhase("shop", bypassed)
+	require.Contains(t, world.Annotation(s.GetIngress("shop"), "reason"), "ssl-passthrough")
+	require.Equal(t, before, s.GetIngress("shop").Spec)
+	s.WaitForSplit(0)
+	requireNothingGenerated(t, s)
+}
+
+// TestDefaultClass: an Ingress without a class gets the cluster's default class when it is
+// created, and is then like any other of that class. One from before there was a default
+// class has none: no controller has to serve it, and mode proxy migrates it nevertheless.
+func TestDefaultClass(t *testing.T) { // not parallel: other scenarios have Ingresses without a class
+	s := cluster.NewApp(t)
+	s.Behind(wire.IngressNginx)
+	none := func(ingress *networkingv1.Ingress) { ingress.Spec.IngressClassName = nil }
+	early := "early." + s.Host
+	s.Ingress("early", leads("/", early, world.Old), none)
+	annotate := func(t world.T, value string) {
+		cluster.Kubectl(t, "annotate", "ingressclass", s.Class, "ingressclass.kubernetes.io/is-default-class"+value, "--overwrite")
+	}
+	t.Cleanup(func() { annotate(cleanup{t}, "-") })
+	annotate(t, "=true")
+	world.Eventually(t, "the API server knows the default class", func(context.Context) error {
+		s.Kubectl(t, "delete", "ingress", "shop", "-n", s.Namespace, "--ignore-not-found")
+		s.Ingress("shop", none)
+		if got := s.GetIngress("shop").Spec.IngressClassName; got == nil || *got != s.Class {
+			return fmt.Errorf("the Ingress has class %v", got)
+		}
+		return nil
+	})
+	before := s.IngressJSON("shop")
+	s.WaitForSplit(0)
+	s.Configure(50)
+	s.ConfigureAs(s.Service+"-early", s.TextOf(s.Service+"-early", early, 50))
+	s.OptIn("shop")
+	s.OptIn("early")
+	s.WaitForPhase("shop", migrating)
+	s.WaitForPhase("early", migrating)
+	s.WaitForSplit(50)
+	require.Nil(t, s.GetIngress("early").Spec.IngressClassName)
+	s.OptOut("shop")
+	s.WaitForIngressJSON("shop", before)
+	s.WaitForSplit(0)
 }

@@ -95,16 +95,15 @@ func (w *sideWatch) reportBlind(problem string) {
 	w.state.Store(&sideState{blind: problem})
 }
 
-// reportSilent records that nginx did not answer: clients take all its connections, or it
-// hangs. Then it takes no requests either. Before the first answer there is nothing to
-// record.
+// reportSilent records that nginx did not answer: its workers hang, and take no requests
+// either. Before the first answer there is nothing to record.
 func (w *sideWatch) reportSilent(err error) {
 	before := w.state.Load()
 	if before == nil || before.silent != "" {
 		return
 	}
-	w.agent.options.Log.Error("nginx answers no question, perhaps all its connections are taken", "error", err)
-	w.state.Store(&sideState{wrong: before.wrong, silent: fmt.Sprintf("nginx does not answer, perhaps all its connections are taken: %v", err)})
+	w.agent.options.Log.Error("nginx answers no question, its workers hang", "error", err)
+	w.state.Store(&sideState{wrong: before.wrong, silent: fmt.Sprintf("nginx does not answer, its workers hang: %v", err)})
 }
 
 // seen records that nginx sees the files, and asks about the next services.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -97,6 +98,13 @@ func (c *Cluster) Install(t T, values ...string) {
 	t.Helper()
 	c.Run(t, c.chartCommand(c.images.current, values...))
 	must(t, c.waitForAdmission(t.Context()), "install the chart")
+}
+
+// InstallElsewhere is the command that installs the chart in another namespace.
+func (c *Cluster) InstallElsewhere(namespace string) Command {
+	command := c.chartCommand(c.images.current)
+	command.Args[slices.Index(command.Args, "--namespace")+1] = namespace
+	return command
 }
 
 // ApplyTemplate applies what helm template prints for the installed chart, hooks
