@@ -89,9 +89,9 @@ func TestEventsAreDocumented(t *testing.T) {
 	t.Parallel()
 	operations, err := os.ReadFile("../docs/operations.md")
 	require.NoError(t, err)
-	text, err := os.ReadFile("../watcher/events.go")
+	text, err := os.ReadFile("../watcher/events/events.go")
 	require.NoError(t, err)
-	reasons := regexp.MustCompile(`(?m)^\tEvent\w+ += "(\w+)"`).FindAllStringSubmatch(string(text), -1)
+	reasons := regexp.MustCompile(`(?m)^\t\w+ += "(\w+)"`).FindAllStringSubmatch(string(text), -1)
 	require.NotEmpty(t, reasons)
 	for _, reason := range reasons {
 		require.Contains(t, string(operations), "`"+reason[1]+"`")

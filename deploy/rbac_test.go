@@ -60,15 +60,15 @@ var needs = []need{
 		"watcher/state_store.go": ".Patch(",
 	}},
 	{webhookAccount, here, "configmaps", []string{"migration-journal", "migration-audit"}, "get patch", map[string]string{
-		"watcher/journal_writer.go": "w.source.Put(",
-		"internal/kube/put.go":      "client.Patch(",
-		"watcher/journal_author.go": "Get(ctx, names.AuditMap",
-		"webhook/note_writer.go":    "client.Patch(",
+		"watcher/clusterjournal/writer.go": "w.options.Source.Put(",
+		"internal/kube/put.go":             "client.Patch(",
+		"watcher/clusterjournal/author.go": "Get(ctx, names.AuditMap",
+		"webhook/note_writer.go":           "client.Patch(",
 	}},
 	{webhookAccount, here, "configmaps", []string{"migration-ramp"}, "list watch patch", map[string]string{
-		"internal/kube/follow.go": "l.source.Client.Watch(",
-		"watcher/ramp_store.go":   "s.source.Put(",
-		"internal/kube/put.go":    "client.Patch(",
+		"internal/kube/follow.go":      "l.source.Client.Watch(",
+		"watcher/clusterramp/store.go": "s.source.Put(",
+		"internal/kube/put.go":         "client.Patch(",
 	}},
 	{webhookAccount, here, "configmaps", nil, "create", map[string]string{
 		"watcher/state_store.go": ".Create(",
@@ -83,25 +83,25 @@ var needs = []need{
 		"internal/manager/manager.go": "LeaderElectionID:",
 	}},
 	{webhookAccount, everywhere, "events.events.k8s.io", nil, "create patch", map[string]string{
-		"watcher/event_writer.go": "events.NewBroadcaster(",
+		"watcher/events/writer.go": "events.NewBroadcaster(",
 	}},
 	{webhookAccount, everywhere, "ingresses.networking.k8s.io", nil, "get list watch create update patch delete", map[string]string{
-		"watcher/object_stores.go":      "NetworkingV1().Ingresses(\"\")",
-		"watcher/ingress_reconciler.go": "NetworkingV1().Ingresses(ingress.Namespace).Patch(",
-		"watcher/object_writer.go":      "w.client.Update(ctx, object",
+		"watcher/objects/stores.go":    "NetworkingV1().Ingresses(\"\")",
+		"watcher/reconcile/patcher.go": "NetworkingV1().Ingresses(ingress.Namespace).Patch(",
+		"watcher/apiwrite/objects.go":  "w.Client.Update(ctx, object",
 	}},
 	{webhookAccount, everywhere, "ingressclasses.networking.k8s.io", nil, "list watch", map[string]string{
-		"watcher/object_stores.go": "NetworkingV1().IngressClasses()",
+		"watcher/objects/stores.go": "NetworkingV1().IngressClasses()",
 	}},
 	{webhookAccount, everywhere, "services", nil, "get list watch create update delete", map[string]string{
-		"watcher/object_stores.go":   "CoreV1().Services(\"\")",
-		"watcher/service_objects.go": "CoreV1().Services(key.Namespace)",
-		"watcher/object_writer.go":   "w.client.Update(ctx, object",
-		"internal/kube/ports.go":     "client.Services(namespace).Get(",
+		"watcher/objects/stores.go":            "CoreV1().Services(\"\")",
+		"watcher/reconcile/service_objects.go": "CoreV1().Services(key.Namespace)",
+		"watcher/apiwrite/objects.go":          "w.Client.Update(ctx, object",
+		"internal/kube/ports.go":               "client.Services(namespace).Get(",
 	}},
 	{webhookAccount, everywhere, "endpointslices.discovery.k8s.io", nil, "list watch create update delete", map[string]string{
-		"watcher/object_stores.go":   "DiscoveryV1().EndpointSlices(\"\")",
-		"watcher/service_objects.go": "DiscoveryV1().EndpointSlices(",
+		"watcher/objects/stores.go":            "DiscoveryV1().EndpointSlices(\"\")",
+		"watcher/reconcile/service_objects.go": "DiscoveryV1().EndpointSlices(",
 	}},
 
 	// The hook before helm uninstall: restore --all.
