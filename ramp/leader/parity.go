@@ -16,12 +16,15 @@ func (m *Meter) Parity(s *migration.Service) []ramp.Gate {
 	if s.Ramp.Parity == 0 {
 		return nil
 	}
-	samples, same, worst := 0, 0.0, ""
+	samples, same, worst, paused := 0, 0.0, "", ""
 	for _, replica := range m.sorted() {
 		if replica.latest == nil {
 			continue
 		}
 		c := replica.latest.Services[string(s.Name)].Comparison
+		if c != nil && c.Paused != "" {
+			paused = "; nothing is compared for some minutes: " + c.Paused
+		}
 		if c == nil || c.Same == nil {
 			continue
 		}
@@ -33,10 +36,10 @@ func (m *Meter) Parity(s *migration.Service) []ramp.Gate {
 	}
 	switch {
 	case samples < paritySamples:
-		return []ramp.Gate{{Reason: ramp.ReasonParity, Detail: fmt.Sprintf("%d of %d requests compared", samples, paritySamples)}}
+		return []ramp.Gate{{Reason: ramp.ReasonParity, Detail: fmt.Sprintf("%d of %d requests compared%s", samples, paritySamples, paused)}}
 	case same/float64(samples) < s.Ramp.Parity.Percent():
-		return []ramp.Gate{{Reason: ramp.ReasonParity, Detail: fmt.Sprintf("both sides answer alike on %.2f %% of the requests, not on %s %%%s",
-			same/float64(samples), s.Ramp.Parity, worst)}}
+		return []ramp.Gate{{Reason: ramp.ReasonParity, Detail: fmt.Sprintf("both sides answer alike on %.2f %% of the requests, not on %s %%%s%s",
+			same/float64(samples), s.Ramp.Parity, worst, paused)}}
 	}
 	return nil
 }
