@@ -6,13 +6,16 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/compare"
+	"github.com/migration-proxy/migration-proxy/internal/rampview"
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/proxy/localramp"
 )
 
 // TestComparisonTouchesNoClient: new sleeps for 3 s, and is compared. No client notices,
@@ -78,9 +81,70 @@ func TestComparisonTouchesNoClient(t *testing.T) {
 	require.Equal(t, compare.TimedOut, tally.Report().Findings[0].Cause)
 }
 
+// TestParityHoldsTheRamp: new differs in one way, so no client gets there, and the ramp names
+// the difference. When it is mended, the ramp goes on.
+func TestParityHoldsTheRamp(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 0, `
+  - name: shop
+    old_host: shop.example.com
+    old_backend: $OLD
+    new_host: shop.new.example.com
+    new_backend: $NEW
+    compare: {continuous: true}
+    migration: {enabled: true, percentage: 100, ramp: {steps: [20, 99], hold: 1s, parity: 99, judge: {min_requests: 50, max_extra: 20, slow: {allow: 10s}}}}
+`)
+	answer := func(status int) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
+	}
+	r.old.Answer(answer(http.StatusOK))
+	r.new.Answer(answer(http.StatusNonAuthoritativeInfo))
+	r.start()
+	r.awaitStatus("in force", inForce)
+	pace := time.NewTicker(2 * time.Millisecond) // 300 requests pay for a sample, and there is one a second at most
+	defer pace.Stop()
+	askUntil := func(description string, condition func(rampview.Row) bool) {
+		for deadline, i := time.Now().Add(3*time.Minute), 0; ; i++ {
+			<-pace.C
+			r.ask(t, fmt.Sprintf("/%c/%d", 'a'+i%6, i)) // a route gets 20 samples an hour
+			if i%500 != 0 {
+				continue
+			}
+			row := r.ramp()
+			if condition(row) {
+				return
+			}
+			require.True(t, time.Now().Before(deadline), "%s: %+v", description, row)
+		}
+	}
+	const difference = "203 on new, 200 on old"
+	askUntil("the ramp says for what it waits", func(row rampview.Row) bool { return strings.Contains(row.Why, difference) })
+	require.Contains(t, r.ramp().Why, "both sides answer alike on 0.00 % of the requests, not on 99 %")
+	for _, request := range r.new.Requests() {
+		require.NotEmpty(t, request.Header.Get("X-Migration-Compare"), "no client has been at new")
+	}
+
+	r.new.Answer(answer(http.StatusOK))
+	askUntil("the ramp goes on", func(rampview.Row) bool { return r.status().Services[0].Share == 20 })
+}
+
+// ramp is the row of the only ramp.
+func (r *rig) ramp() rampview.Row {
+	data, err := localramp.Read(r.options.RuntimeDir)
+	require.NoError(r.t, err)
+	rows, err := rampview.Rows(r.dataPlane.agent.Table(), data, time.Now())
+	require.NoError(r.t, err)
+	require.Len(r.t, rows, 1)
+	return rows[0]
+}
+
 // askShop sends a request of a client with an identity, and gives its time.
 func (r *rig) askShop(t *testing.T, i int) time.Duration {
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://%s/catalog/%d?secret=1", r.options.Listen.AddrPort, i), nil)
+	return r.ask(t, fmt.Sprintf("/catalog/%d?secret=1", i))
+}
+
+func (r *rig) ask(t *testing.T, target string) time.Duration {
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprintf("http://%s%s", r.options.Listen.AddrPort, target), nil)
 	require.NoError(t, err)
 	request.Host = "shop.example.com"
 	request.Header.Set("Cookie", "session=1")
