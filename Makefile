@@ -48,8 +48,8 @@ e2e: need-go need-nginx need-haproxy need-namespaces ## Run only the scenarios i
 	@$(MAKE) --no-print-directory controlplane
 	$(GO) test -count=1 -v -timeout 20m ./e2e
 
-e2e-figures: need-go need-nginx need-namespaces controlplane ## Measure how fast an edit takes effect in a cluster; an outage of a minute
-	MIGRATION_PROXY_E2E_LONG=1 $(GO) test -count=1 -v -timeout 30m -run 'TestEditTakesEffectAtOnce|TestAPIServerGone' ./e2e
+e2e-figures: need-go need-nginx need-namespaces controlplane ## Measure how fast an edit and a ramp's position take effect in a cluster; an outage of a minute
+	MIGRATION_PROXY_E2E_LONG=1 $(GO) test -count=1 -v -timeout 30m -run 'TakesEffectAtOnce|TestAPIServerGone' ./e2e
 
 gitops: need-go controlplane ## Compare rewritten Ingresses with Argo CD's own diff, and as Flux does (7 minutes to compile the first time)
 	cd hack/gitops && GOWORK=off $(GO) test -count=1 -v -timeout 10m .

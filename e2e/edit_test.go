@@ -148,38 +148,64 @@ func replacing(old, new string) func(string) string {
 func TestEditTakesEffectAtOnce(t *testing.T) {
 	s := cluster.NewApp(t)
 	s.Migrate(0)
+	pattern := regexp.MustCompile(`percentage: \d+  # of ` + s.Service)
+	measureDelays(t, s, "edits", func(percent int) error {
+		return s.EditConfig(t.Context(), func(text string) string {
+			return pattern.ReplaceAllString(text, fmt.Sprintf("percentage: %d  # of %s", percent, s.Service))
+		})
+	})
+}
+
+// TestPositionTakesEffectAtOnce measures the same for the position of a ramp, from the API
+// server's answer to the leader that writes it. The scenario is the leader, so that it need
+// not wait ten seconds for each.
+func TestPositionTakesEffectAtOnce(t *testing.T) {
+	s := cluster.NewApp(t)
+	s.Ingress("shop")
+	s.Configure(100, "  ramp: {steps: [0.01, 100], hold: 1h}")
+	s.OptIn("shop")
+	s.WaitForPhase("shop", migrating)
+	s.WaitForPosition(s.Service, 0.01)
+	back := scaleToZero(t, world.Webhook)
+	require.NoError(t, s.SetPosition(0))
+	s.WaitForSplit(0)
+	measureDelays(t, s, "positions", s.SetPosition)
+	back()
+}
+
+// measureDelays changes the share of a service between 0 and 100 % and requires that
+// requests follow at once. No request may fail.
+func measureDelays(t *testing.T, s *world.App, what string, change func(percent int) error) {
+	t.Helper()
 	stream := s.Stream(func(load *wire.Load) { load.Connections, load.Rate = 8, 400 })
-	edits := 10
+	changes := 10
 	if long() {
-		edits = 200
+		changes = 200
 	}
 	var delays []time.Duration
-	for i := range edits {
-		delays = append(delays, editDelay(t, s, stream, 100*((i+1)%2)))
+	for i := range changes {
+		delays = append(delays, changeDelay(t, stream, 100*((i+1)%2), change))
 	}
 	stream.StopWithoutLoss()
 	slices.Sort(delays)
 	at := func(percent int) time.Duration { return delays[(len(delays)-1)*percent/100] }
-	t.Logf("%d edits: p50 %s, p90 %s, p99 %s, max %s", edits, at(50), at(90), at(99), at(100))
+	t.Logf("%d %s: p50 %s, p90 %s, p99 %s, max %s", changes, what, at(50), at(90), at(99), at(100))
 	if long() && cluster.Local() {
 		require.Less(t, at(99), 300*time.Millisecond)
 	}
 	require.Less(t, at(100), 20*time.Second, "a busy machine")
 }
 
-// editDelay changes the percentage and gives the time until the last answer of the
-// side that no longer gets requests. It is negative if that answer came before the
-// edit was accepted.
-func editDelay(t *testing.T, s *world.App, stream *world.Stream, percent int) time.Duration {
+// changeDelay changes the share and gives the time until the last answer of the side that
+// no longer gets requests. It is negative if that answer came before the change was
+// accepted.
+func changeDelay(t *testing.T, stream *world.Stream, percent int, change func(percent int) error) time.Duration {
 	t.Helper()
 	before, after := world.Old, world.New
 	if percent == 0 {
 		before, after = after, before
 	}
-	pattern := regexp.MustCompile(`percentage: \d+  # of ` + s.Service)
-	require.NoError(t, s.EditConfig(t.Context(), func(text string) string {
-		return pattern.ReplaceAllString(text, fmt.Sprintf("percentage: %d  # of %s", percent, s.Service))
-	}))
+	require.NoError(t, change(percent))
 	accepted := time.Now()
 	ahead := stream.ClockOffset()
 	var last time.Time

@@ -69,7 +69,7 @@ func TestAPIServerGone(t *testing.T) {
 	applied := s.ServerSideApplyConfig(t, "argocd", "--force-conflicts")
 	require.Zero(t, applied.Code, applied.Output)
 	ramped := s.Stream(toRising)
-	away := shortOrLong(12*time.Second, time.Minute) // the leader loses its lease after ten
+	away := shortOrLong(20*time.Second, time.Minute) // the leader loses its lease after ten
 
 	cluster.StopAPIServer(t)
 	time.Sleep(away) // the duration of the outage

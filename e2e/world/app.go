@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -180,6 +182,19 @@ func (s *App) ConfigureAs(name, text string) {
 	s.t.Helper()
 	s.entries = append(s.entries, name)
 	must(s.t, s.EditConfig(s.t.Context(), func(all string) string { return With(all, name, text) }), "configure %s", name)
+}
+
+// ConfigureAll is ConfigureAs for several services, by name, in one edit.
+func (s *App) ConfigureAll(texts map[string]string) {
+	s.t.Helper()
+	names := slices.Sorted(maps.Keys(texts))
+	s.entries = append(s.entries, names...)
+	must(s.t, s.EditConfig(s.t.Context(), func(all string) string {
+		for _, name := range names {
+			all = With(all, name, texts[name])
+		}
+		return all
+	}), "configure %d services", len(names))
 }
 
 // Unconfigure removes the App's services from the migration config.

@@ -209,6 +209,30 @@ func (c *Cluster) Kill(t T, pod string) {
 	c.Kubectl(t, "delete", "pod", pod, "--namespace", Namespace, "--force", "--grace-period=0")
 }
 
+// KillLeader kills the watcher's leader when another Pod has its place in the Service of
+// the webhook, so that scenarios beside this one meet no dead replica. It waits until
+// another Pod leads.
+func (c *Cluster) KillLeader(t T) {
+	t.Helper()
+	before, err := c.Leader(t.Context())
+	must(t, err, "find the leader")
+	object, err := c.Client.AppsV1().Deployments(Namespace).Get(t.Context(), Webhook, metav1.GetOptions{})
+	must(t, err, "find the webhook")
+	for label := range object.Spec.Selector.MatchLabels {
+		c.Kubectl(t, "label", "pod", before, "--namespace", Namespace, "--overwrite", label+"=apart")
+		break
+	}
+	Eventually(t, "a Pod in the place of "+before, func(ctx context.Context) error { return c.Settled(ctx, Webhook, 2) })
+	c.Kill(t, before)
+	Eventually(t, "a leader other than "+before, func(ctx context.Context) error {
+		after, err := c.Leader(ctx)
+		if err == nil && (after == "" || after == before) {
+			err = fmt.Errorf("it is %q", after)
+		}
+		return err
+	})
+}
+
 // Leader is the name of the Pod that holds the lease, or "".
 func (c *Cluster) Leader(ctx context.Context) (string, error) {
 	lease, err := c.Client.CoordinationV1().Leases(Namespace).Get(ctx, Lease, metav1.GetOptions{})
