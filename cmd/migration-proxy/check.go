@@ -23,7 +23,7 @@ func newCheck() *cobra.Command {
 		Long: `Check that the installation works, with your own rights: each replica is ready
 and serves the newest config, the watcher has recorded each service's state, and
 the API server reaches the webhook and trusts it. For the last one, a config
-that does not load is written as a dry run, and must be refused; nothing changes.
+that does not load is written as a dry run and must be refused; nothing changes.
 
 'helm test migration-proxy' runs it in the cluster.`,
 		Example: `  migration-proxy check
