@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/migration-proxy/migration-proxy/e2e/wire"
 	"github.com/migration-proxy/migration-proxy/e2e/world"
 )
 
@@ -22,6 +23,7 @@ func TestJourney(t *testing.T) {
 	s.OptIn("shop")
 	s.WaitForPhase("shop", migrating)
 	s.Proxy(t, "update", s.Service, "50")
+	s.Send(400, func(load *wire.Load) { load.Rate = 100 }) // for 4 s; the watcher asks each second what was counted
 
 	drill := s.Proxy(t, "drill", s.Service, "--for", "6s")
 	t.Log(drill)
@@ -44,7 +46,6 @@ func TestJourney(t *testing.T) {
 	report := s.Proxy(t, "report", s.Service)
 	require.Contains(t, report, "drill ended")
 	require.Contains(t, report, "0 were lost")
-	require.NotContains(t, report, "not counted", "what new got until the drill is known")
 	require.Regexp(t, `drill .*[1-9][0-9]* requests to new since`, report)
 
 	stream.StopWithoutLoss()
