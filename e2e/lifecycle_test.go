@@ -85,6 +85,7 @@ func TestAppliedHooksRestoreNothing(t *testing.T) {
 func removeAppliedHooks(t world.T) {
 	t.Helper()
 	cluster.Kubectl(t, "-n", world.Namespace, "delete", "--ignore-not-found", "job,role,rolebinding,serviceaccount", "migration-proxy-restore")
+	cluster.Kubectl(t, "-n", world.Namespace, "delete", "--ignore-not-found", "pod,role,rolebinding,serviceaccount", "migration-proxy-test")
 	cluster.Kubectl(t, "delete", "--ignore-not-found", "clusterrole,clusterrolebinding", "migration-proxy-restore")
 	cluster.Kubectl(t, "-n", world.Namespace, "delete", "--ignore-not-found", "configmap", "migration-proxy-applied-hooks")
 }

@@ -44,6 +44,7 @@ func appliedError(namespace string) error {
 	return fmt.Errorf("nothing was restored: ConfigMap %[1]s/%[2]s says that this hook of 'helm uninstall' was applied like an ordinary object; "+
 		"render the chart with 'helm template --no-hooks', and remove what was applied with\n"+
 		"  kubectl --namespace %[1]s delete job,role,rolebinding,serviceaccount migration-proxy-restore\n"+
+		"  kubectl --namespace %[1]s delete pod,role,rolebinding,serviceaccount migration-proxy-test\n"+
 		"  kubectl delete clusterrole,clusterrolebinding migration-proxy-restore\n"+
 		"  kubectl --namespace %[1]s delete configmap %[2]s\n"+
 		"if 'helm uninstall' runs now, delete only the ConfigMap, and run it again", namespace, names.AppliedHooks)
