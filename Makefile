@@ -57,8 +57,8 @@ gitops: need-go controlplane ## Compare rewritten Ingresses with Argo CD's own d
 e2e-kind: need-go ## Run the scenarios on a kind cluster; CONTROLLERS=yes: also behind ingress-nginx and Traefik (needs docker, kind, kubectl, helm, internet)
 	CONTROLLERS=$(CONTROLLERS) deploy/kind.sh
 
-test: need-go need-nginx need-haproxy need-chromium need-namespaces ## Run all tests and go vet, against the real nginx and control plane (21 minutes on 2 cores, 45 the first time)
-	@echo "make test: against $$($(NGINX_VERSION)); about 21 minutes on 2 cores, about 45 the first time;"
+test: need-go need-nginx need-haproxy need-chromium need-namespaces ## Run all tests and go vet, against the real nginx and control plane (30 minutes on 2 cores, 53 the first time)
+	@echo "make test: against $$($(NGINX_VERSION)); about 30 minutes on 2 cores, about 53 the first time;"
 	@echo "make test: what needs no control plane comes first"
 	@GO=$(GO) hack/test.sh
 
