@@ -70,22 +70,40 @@ func stepsOf(service *yaml.Node, at *place) (*yaml.Node, *place) {
 	return list, at
 }
 
-// AtStep is a remark about a step of a service's ramp, in a text that loads.
-func AtStep(name string, text []byte, service migration.Name, step int, remark string) (Problem, error) {
+// Steps finds the steps of ramps in a text.
+type Steps struct {
+	file     string
+	services map[migration.Name]locatedNode
+}
+
+type locatedNode struct {
+	node *yaml.Node
+	at   *place
+}
+
+// FindSteps reads a text that loads.
+func FindSteps(name string, text []byte) (Steps, error) {
 	root, err := parse(name, text)
 	if err != nil {
-		return Problem{}, err
+		return Steps{}, err
 	}
+	found := Steps{name, map[migration.Name]locatedNode{}}
 	for i, node := range find(root, "services").Content {
-		if find(node, "name").Value != string(service) {
-			continue
-		}
-		list, at := stepsOf(node, (*place)(nil).field("services").element(i))
-		found := report{file: name}
-		found.add(list.Content[step], at.element(step), "%s", remark)
-		return found.problems[0], nil
+		found.services[migration.Name(find(node, "name").Value)] = locatedNode{node, (*place)(nil).field("services").element(i)}
 	}
-	return Problem{}, fmt.Errorf("%s has no service %s", name, service)
+	return found, nil
+}
+
+// At is a remark about a step of a service's ramp.
+func (s Steps) At(service migration.Name, step int, remark string) (Problem, error) {
+	located, known := s.services[service]
+	if !known {
+		return Problem{}, fmt.Errorf("%s has no service %s", s.file, service)
+	}
+	list, at := stepsOf(located.node, located.at)
+	found := report{file: s.file}
+	found.add(list.Content[step], at.element(step), "%s", remark)
+	return found.problems[0], nil
 }
 
 // checkLimits refuses limits between which a service would wait for ever.

@@ -196,6 +196,11 @@ func (t *Table) Global() Global { return t.global }
 // Services gives all services, sorted by name. The caller must not change them.
 func (t *Table) Services() []Service { return t.services }
 
+// HasRamps tells whether a service has a ramp.
+func (t *Table) HasRamps() bool {
+	return slices.ContainsFunc(t.services, func(s Service) bool { return s.Ramp != nil })
+}
+
 // Lookup finds a service by name. The error names those that there are.
 func (t *Table) Lookup(name Name) (*Service, error) {
 	if found := t.Service(name); found != nil {

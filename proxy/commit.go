@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/migration-proxy/migration-proxy/internal/pause"
 )
 
 // commit starts the job with the steps that change something. The files that
@@ -104,14 +106,10 @@ func (l *agentLoop) drainWorkers(ctx context.Context, digest string) error {
 	if err := l.dir.drain(digest); err != nil {
 		return err
 	}
-	timer := time.NewTimer(l.options.DrainTime)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
+	if !pause.For(ctx, l.options.DrainTime) {
 		return ctx.Err()
 	}
+	return nil
 }
 
 // readBack waits until nginx serves a config.

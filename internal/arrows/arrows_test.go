@@ -72,7 +72,7 @@ var table = map[string]Package{
 	// The data plane.
 	"proxy": {
 		Imports: []string{
-			"internal/beat", "migration", "nginxgen", "internal/privatedir", "internal/status", "proxy/certfiles", "proxy/errorlog", "proxy/nginx", "proxy/resolve", "proxy/weights", "golang.org/x/sys",
+			"internal/beat", "internal/pause", "migration", "nginxgen", "internal/privatedir", "internal/status", "proxy/certfiles", "proxy/errorlog", "proxy/nginx", "proxy/resolve", "proxy/weights", "golang.org/x/sys",
 		},
 		Tests: otherTests,
 	},
@@ -161,7 +161,7 @@ var table = map[string]Package{
 	"watcher/fieldowners": {
 		Imports: []string{"k8s.io/apimachinery", "sigs.k8s.io/structured-merge-diff"}, Tests: testLibraries, Pure: true,
 	},
-	"watcher/notifier": {Imports: []string{"journal", "migration", "notify", prometheus}, Tests: otherTests},
+	"watcher/notifier": {Imports: []string{"internal/pause", "journal", "migration", "notify", prometheus}, Tests: otherTests},
 	"watcher/servicestate": {
 		Imports: []string{"migration", "ingressgen", "internal/excerpt", "internal/kube", "internal/status"}, Tests: pureTests, Pure: true,
 	},
@@ -246,7 +246,7 @@ var table = map[string]Package{
 	},
 	"internal/cli/compare": {Imports: []string{"compare", "internal/cli/installation", "internal/cli/oneproxy", "internal/proxyclient", "migration", "proxy/dataplane", "proxy/sampling"}, Tests: otherTests},
 	"internal/cli/validate": {
-		Imports: []string{"config", "internal/cli/clusterstatus", "internal/cli/installation", "internal/cli/oneproxy", "migration", "ramp"}, Tests: otherTests,
+		Imports: []string{"config", "internal/cli/clusterstatus", "internal/cli/installation", "internal/cli/oneproxy", "ramp"}, Tests: otherTests,
 	},
 	"internal/cli/report":  {Imports: []string{"journal"}, Tests: otherTests},
 	"internal/cli/explain": {Imports: []string{"migration"}, Tests: otherTests},

@@ -3,7 +3,6 @@ package dataplane
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
@@ -54,9 +53,8 @@ func (p *dataPlane) evidence() status.Evidence {
 // positionsProblem is an error for a moment after the start, while the service would get
 // 0 % because nobody has said how far its ramp is.
 func (p *dataPlane) positionsProblem() error {
-	hasRamp := func(s migration.Service) bool { return s.Ramp != nil }
 	table := p.agent.Table()
-	if p.positions.Known() || table == nil || !slices.ContainsFunc(table.Services(), hasRamp) {
+	if p.positions.Known() || table == nil || !table.HasRamps() {
 		return nil
 	}
 	return errors.New("the positions of the ramps are not known yet")

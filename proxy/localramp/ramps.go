@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync/atomic"
 	"time"
 
@@ -118,8 +117,7 @@ type result struct {
 
 func (r *Ramps) tick(ctx context.Context, now time.Time) {
 	table := r.options.Agent.Table()
-	hasRamp := func(s migration.Service) bool { return s.Ramp != nil }
-	if table == nil || len(r.states) == 0 && !slices.ContainsFunc(table.Services(), hasRamp) {
+	if table == nil || len(r.states) == 0 && !table.HasRamps() {
 		return
 	}
 	world := r.observe(ctx, table, now)

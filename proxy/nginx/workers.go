@@ -90,15 +90,7 @@ func shuttingDown(group int) workers {
 // countWorkers counts the workers of a group that accept connections, and those that a
 // reload has replaced and that still have clients.
 func countWorkers(group int) (serving, ending int) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return 0, 0
-	}
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil {
-			continue
-		}
+	for _, pid := range processes() {
 		isWorker(pid, func(p processInfo) bool {
 			switch {
 			case p.group != group:
@@ -116,15 +108,24 @@ func countWorkers(group int) (serving, ending int) {
 // endingTitle ends the title of a worker that accepts no more connections.
 const endingTitle = "is shutting down"
 
-func findWorkers(wanted func(processInfo) bool) workers {
+// processes are the process ids of all processes.
+func processes() (pids []int) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil
 	}
-	var found workers
 	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil || !isWorker(pid, wanted) {
+		if pid, err := strconv.Atoi(entry.Name()); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func findWorkers(wanted func(processInfo) bool) workers {
+	var found workers
+	for _, pid := range processes() {
+		if !isWorker(pid, wanted) {
 			continue
 		}
 		// The process is pinned and then inspected again.

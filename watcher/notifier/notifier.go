@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/migration-proxy/migration-proxy/internal/pause"
 	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/notify"
@@ -177,27 +178,15 @@ func (n *Notifier) try(to address, entry journal.Entry) (tries int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	pause := n.options.BackOff
+	wait := n.options.BackOff
 	for tries = 1; ; tries++ {
 		refused := n.post(to.file, body)
 		if refused == nil {
 			return tries, nil
 		}
-		if !refused.again || tries == maxTries || !n.sleep(max(pause, refused.after)) {
+		if !refused.again || tries == maxTries || !pause.For(n.ctx, max(wait, refused.after)) {
 			return tries, refused
 		}
-		pause *= 5
-	}
-}
-
-// sleep returns false when the watcher ends first.
-func (n *Notifier) sleep(pause time.Duration) bool {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-n.ctx.Done():
-		return false
-	case <-timer.C:
-		return true
+		wait *= 5
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -48,10 +47,10 @@ func (c InCluster) Rows(ctx context.Context, table *migration.Table) ([]rampview
 // InForce is the table with the shares that ramps have reached: what the replicas serve.
 // Without a ramp nothing is read.
 func (c InCluster) InForce(ctx context.Context, table *migration.Table) (*migration.Table, error) {
-	services := table.Services()
-	if !slices.ContainsFunc(services, func(s migration.Service) bool { return s.Ramp != nil }) {
+	if !table.HasRamps() {
 		return table, nil
 	}
+	services := table.Services()
 	data, err := c.data(ctx)
 	if err != nil {
 		return nil, err

@@ -3,13 +3,11 @@ package validate
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/internal/cli/clusterstatus"
 	"github.com/migration-proxy/migration-proxy/internal/cli/installation"
 	"github.com/migration-proxy/migration-proxy/internal/cli/oneproxy"
-	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/ramp"
 )
 
@@ -56,7 +54,7 @@ func Notes(ctx context.Context, name string, text []byte, rates Rates) ([]string
 	}
 	notes := table.Risks(nil)
 	services := table.Services()
-	if !slices.ContainsFunc(services, func(s migration.Service) bool { return s.Ramp != nil }) {
+	if !table.HasRamps() {
 		return notes, nil
 	}
 	seen := map[string]float64{}
@@ -65,9 +63,13 @@ func Notes(ctx context.Context, name string, text []byte, rates Rates) ([]string
 			notes = append(notes, "the steps of ramps are not compared with the requests that services get: "+err.Error())
 		}
 	}
+	steps, err := config.FindSteps(name, text)
+	if err != nil {
+		return notes, err
+	}
 	for i := range services {
 		for _, doubt := range ramp.Doubts(&services[i], seen[string(services[i].Name)]) {
-			where, err := config.AtStep(name, text, services[i].Name, doubt.Step, doubt.Text)
+			where, err := steps.At(services[i].Name, doubt.Step, doubt.Text)
 			if err != nil {
 				return notes, fmt.Errorf("find a step: %w", err)
 			}
