@@ -5,6 +5,8 @@
 #
 #   hack/release-dry-run.sh v1.2.3
 #
+# BUILD_ARGS="GO_IMAGE=... NGINX_IMAGE=..." replaces the base images of deploy/Dockerfile.
+#
 # Not tried here: signatures, provenance and the pushes, which need GitHub's identity.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -36,7 +38,9 @@ if hack/need-buildkit.sh docker 2>/dev/null; then
   # The program for arm64 is cross-compiled; its image also needs an nginx image for arm64.
   say "building the image, and its stage build for arm64"
   make --no-print-directory image IMAGE="migration-proxy:${version#v}" VERSION="$version"
-  DOCKER_BUILDKIT=1 docker build -q -f deploy/Dockerfile --platform linux/arm64 --target build --build-arg VERSION="$version" .
+  arguments=(--build-arg VERSION="$version")
+  for argument in ${BUILD_ARGS:-}; do arguments+=(--build-arg "$argument"); done
+  DOCKER_BUILDKIT=1 docker build -q -f deploy/Dockerfile --platform linux/arm64 --target build "${arguments[@]}" .
 else
   say "no docker with BuildKit: the image is not built"
 fi

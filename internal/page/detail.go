@@ -30,8 +30,8 @@ type journalLine struct{ At, Text string }
 
 type eventLine struct{ At, Object, Reason, Text string }
 
-func newDetailView(w *World, s *Service, d Detail) *detailView {
-	v := &detailView{Row: w.row(s, w.At), Facts: facts(w, s), Detail: d, Charts: charts(d.History, w.At), Note: d.History.Note, Compare: compareLines(s)}
+func newDetailView(snap *Snapshot, s *Service, d Detail) *detailView {
+	v := &detailView{Row: snap.row(s, snap.At), Facts: facts(snap, s), Detail: d, Charts: charts(d.History, snap.At), Note: d.History.Note, Compare: compareLines(s)}
 	if len(d.History.Points) > 0 {
 		v.Since = moment(d.History.Points[0].At)
 	}
@@ -81,7 +81,7 @@ func linesOf(who string, c *status.Comparison) []string {
 }
 
 // facts are what the row has no room for.
-func facts(w *World, s *Service) []fact {
+func facts(snap *Snapshot, s *Service) []fact {
 	found := []fact{
 		{"Host and path", s.OldHost + s.PathPrefix}, {"Strategy", s.Strategy}, {"Phase", phaseText(s)},
 		{"Share", shareText(s)}, {"Observed", observedText(s)},
@@ -89,7 +89,7 @@ func facts(w *World, s *Service) []fact {
 		{"Old", s.Old.Backend + addresses(s.Old.Addresses)}, {"New", s.New.Backend + addresses(s.New.Addresses)},
 		{"Requests that new failed and old answered", fmt.Sprint(s.New.Rescued)},
 	}
-	own, ok := w.Ramps[s.Name]
+	own, ok := snap.Ramps[s.Name]
 	switch {
 	case ok:
 		found = append(found, fact{"Ramp", own.Where() + ", " + own.What() + ": " + own.Why}, fact{"Next step", own.NextStep()})

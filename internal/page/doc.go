@@ -2,7 +2,7 @@
 // what needs a person, and the details of one service.
 //
 // Takes:
-//   - a World: the status of one proxy or of all replicas of a cluster, ramps and problems
+//   - a Snapshot: the status of one proxy or of all replicas of a cluster, ramps and problems
 //   - for one service a Detail: its history, journal, Ingresses and Events
 //
 // Gives:

@@ -40,13 +40,13 @@ func mustRead(name string) []byte {
 
 // Page is the whole page: the table, or with a detail one service. The answer is that of
 // the form; nil: nothing was asked.
-func Page(w *World, q Query, d *Detail, form Form, answer *Answer) ([]byte, error) {
-	v := newView(w, q)
+func Page(snap *Snapshot, q Query, d *Detail, form Form, answer *Answer) ([]byte, error) {
+	v := newView(snap, q)
 	v.Form, v.Answer = form, answer
-	if s := w.Service(q.Service); s != nil && d != nil {
-		v.Detail = newDetailView(w, s, *d)
+	if s := snap.Service(q.Service); s != nil && d != nil {
+		v.Detail = newDetailView(snap, s, *d)
 	} else {
-		v.addRows(w, q)
+		v.addRows(snap, q)
 	}
 	return render("page", v)
 }
@@ -61,36 +61,36 @@ type Update struct {
 }
 
 // TableUpdate is the newest state of the table.
-func TableUpdate(w *World) (Update, error) {
-	u, err := newUpdate(w)
-	u.Rows = make([]Row, len(w.Services))
-	for i := range w.Services {
-		u.Rows[i] = w.row(&w.Services[i], w.At)
+func TableUpdate(snap *Snapshot) (Update, error) {
+	u, err := newUpdate(snap)
+	u.Rows = make([]Row, len(snap.Services))
+	for i := range snap.Services {
+		u.Rows[i] = snap.row(&snap.Services[i], snap.At)
 	}
 	return u, err
 }
 
 // DetailUpdate is the newest state of one service; without it, the page says so.
-func DetailUpdate(w *World, service string, d Detail) (Update, error) {
-	u, err := newUpdate(w)
+func DetailUpdate(snap *Snapshot, service string, d Detail) (Update, error) {
+	u, err := newUpdate(snap)
 	if err != nil {
 		return u, err
 	}
-	s := w.Service(service)
+	s := snap.Service(service)
 	if s == nil {
 		u.Detail = "<p>This service is not served any more.</p>"
 		return u, nil
 	}
-	v := newView(w, Query{Service: service})
-	v.Detail = newDetailView(w, s, d)
+	v := newView(snap, Query{Service: service})
+	v.Detail = newDetailView(snap, s, d)
 	text, err := render("detail", v)
 	u.Detail = string(text)
 	return u, err
 }
 
-func newUpdate(w *World) (Update, error) {
-	top, err := render("top", newView(w, Query{}))
-	return Update{At: clock(w.At), Top: string(top)}, err
+func newUpdate(snap *Snapshot) (Update, error) {
+	top, err := render("top", newView(snap, Query{}))
+	return Update{At: clock(snap.At), Top: string(top)}, err
 }
 
 // AnswerHTML is the answer to the form alone.

@@ -30,13 +30,13 @@ func service(name string) page.Service {
 	}}
 }
 
-func world(services ...page.Service) page.World {
-	return page.World{Place: "test", Headline: "ready", At: noon, Services: services, Ramps: map[string]rampview.Row{}}
+func snapshot(services ...page.Service) page.Snapshot {
+	return page.Snapshot{Place: "test", Headline: "ready", At: noon, Services: services, Ramps: map[string]rampview.Row{}}
 }
 
-func pageOf(t *testing.T, w page.World, q page.Query, d *page.Detail) string {
+func pageOf(t *testing.T, snap page.Snapshot, q page.Query, d *page.Detail) string {
 	t.Helper()
-	text, err := page.Page(&w, q, d, page.Form{}, nil)
+	text, err := page.Page(&snap, q, d, page.Form{}, nil)
 	require.NoError(t, err)
 	return string(text)
 }
@@ -47,13 +47,13 @@ func TestRows(t *testing.T) {
 	plain.Ramp, plain.Observed, plain.ObservedRequests = nil, nil, 3
 	spread.Replicas = []page.ReplicaShare{{Pod: "a", Observed: new(20.0)}, {Pod: "b", Observed: new(29.6)}}
 	bad.PathPrefix, bad.New.Unresolved, bad.Phase, bad.Reason = "/api", "no such host", status.FallenBack, "5 failures"
-	w := world(plain, spread, bad)
-	w.Ramps["spread"] = rampview.Row{
+	snap := snapshot(plain, spread, bad)
+	snap.Ramps["spread"] = rampview.Row{
 		Service: "spread", Position: 25, Next: 50, Ceiling: 100, Phase: ramp.Waiting, Reason: ramp.ReasonAsk, Why: "a person must approve", NeedsPerson: true,
 		Evidence: &rampview.Evidence{Failures: ramp.Odds{Ratio: 0.9, Low: 0.5, High: 1.6}},
 		Summary:  ramp.Summary{New: ramp.Counts{Requests: 312}, Wanted: 600, Hold: 30 * time.Minute, Held: 12 * time.Minute},
 	}
-	u, err := page.TableUpdate(&w)
+	u, err := page.TableUpdate(&snap)
 	require.NoError(t, err)
 	require.Equal(t, page.Row{
 		Name: "plain", Where: "plain.example.com", Phase: "Migrating", Sign: "▶", Bar: page.Bar{Ceiling: 25, Share: 25, Low: -1, Wide: 1},
@@ -81,9 +81,9 @@ func TestHostileTexts(t *testing.T) {
 	s.Replicas = []page.ReplicaShare{{
 		Pod: evil, Phase: status.Phase(evil), Reason: evil, Comparison: &status.Comparison{Findings: []string{evil}, Paused: evil},
 	}}
-	w := world(s)
-	w.Place, w.Headline, w.Notes, w.Problems = evil, evil, []string{evil}, []status.Problem{{Service: evil, Text: evil, Person: true}}
-	w.Replicas = []page.Replica{{evil, evil, evil, evil, evil, evil}}
+	snap := snapshot(s)
+	snap.Place, snap.Headline, snap.Notes, snap.Problems = evil, evil, []string{evil}, []status.Problem{{Service: evil, Text: evil, Person: true}}
+	snap.Replicas = []page.Replica{{evil, evil, evil, evil, evil, evil}}
 	d := page.Detail{
 		Journal: []journal.Entry{{What: evil, By: evil, Why: evil}}, JournalNote: evil, Ingresses: []page.Ingress{{evil, evil, evil}}, IngressesNote: evil,
 		Events: []page.Event{{noon, evil, evil, evil}}, EventsNote: evil, HistoryNote: evil,
@@ -92,7 +92,7 @@ func TestHostileTexts(t *testing.T) {
 	form := page.Form{Service: evil, Host: evil, Path: evil, Headers: evil, Cookies: evil, IP: evil}
 	answer := &page.Answer{Side: evil, Facts: []page.Fact{{Name: evil, Value: evil}}}
 	for _, q := range []page.Query{{}, {Service: evil}, {Filter: evil}} {
-		made, err := page.Page(&w, q, &d, form, answer)
+		made, err := page.Page(&snap, q, &d, form, answer)
 		require.NoError(t, err)
 		text := string(made)
 		require.Equal(t, 1, strings.Count(text, "<script"), "its own")
@@ -100,10 +100,10 @@ func TestHostileTexts(t *testing.T) {
 		require.NotContains(t, text, `href="javascript`)
 		require.Contains(t, text, "&lt;script&gt;")
 	}
-	table, err := page.TableUpdate(&w)
+	table, err := page.TableUpdate(&snap)
 	require.NoError(t, err)
 	require.NotContains(t, table.Top, "<script")
-	details, err := page.DetailUpdate(&w, evil, d)
+	details, err := page.DetailUpdate(&snap, evil, d)
 	require.NoError(t, err)
 	require.NotContains(t, details.Detail, "<script")
 	trouble, err := page.Trouble(evil, evil)
@@ -115,13 +115,13 @@ func TestHostileTexts(t *testing.T) {
 // nothing outside.
 func TestSize(t *testing.T) {
 	t.Parallel()
-	w := world(service("a"), service("b"), service("c"))
+	snap := snapshot(service("a"), service("b"), service("c"))
 	h := history.Document{}
 	for i := range history.Points {
 		h.Points = append(h.Points, history.Point{At: noon.Add(time.Duration(i-history.Points) * time.Minute), Observed: new(float64(i % 7)), Old: history.Side{Rate: float64(i)}})
 	}
 	for name, text := range map[string]string{
-		"table": pageOf(t, w, page.Query{}, nil), "detail": pageOf(t, w, page.Query{Service: "a"}, &page.Detail{History: h}),
+		"table": pageOf(t, snap, page.Query{}, nil), "detail": pageOf(t, snap, page.Query{Service: "a"}, &page.Detail{History: h}),
 	} {
 		all := text + string(page.Style()) + string(page.Script())
 		require.NotContains(t, string(page.Style())+string(page.Script()), "://")
@@ -141,9 +141,9 @@ func BenchmarkTableUpdate(b *testing.B) {
 	for i := range 1000 {
 		all = append(all, service(fmt.Sprintf("s%03d", i)))
 	}
-	w, size := world(all...), 0
+	snap, size := snapshot(all...), 0
 	for b.Loop() {
-		u, err := page.TableUpdate(&w)
+		u, err := page.TableUpdate(&snap)
 		require.NoError(b, err)
 		text, err := json.Marshal(u)
 		require.NoError(b, err)
@@ -158,33 +158,33 @@ func TestTableWithoutScript(t *testing.T) {
 	for i := range 250 {
 		all = append(all, service(fmt.Sprintf("s%03d", i)))
 	}
-	w := world(all...)
-	first := pageOf(t, w, page.Query{}, nil)
+	snap := snapshot(all...)
+	first := pageOf(t, snap, page.Query{}, nil)
 	require.Contains(t, first, ">s000<")
 	require.Contains(t, first, ">s099<")
 	require.NotContains(t, first, ">s100<")
 	require.Contains(t, first, `href="?filter=&amp;from=100"`)
 	require.Contains(t, first, ">250 services<")
-	last := pageOf(t, w, page.Query{From: 200}, nil)
+	last := pageOf(t, snap, page.Query{From: 200}, nil)
 	require.Contains(t, last, ">s249<")
 	require.NotContains(t, last, ">More services<")
 	require.Contains(t, last, `from=100">Services before these`)
-	some := pageOf(t, w, page.Query{Filter: "S01 EXAMPLE migr"}, nil)
+	some := pageOf(t, snap, page.Query{Filter: "S01 EXAMPLE migr"}, nil)
 	require.Contains(t, some, ">10 of 250 services<")
-	require.Contains(t, pageOf(t, w, page.Query{From: -3}, nil), ">s000<")
-	require.Contains(t, pageOf(t, w, page.Query{From: 1 << 40}, nil), ">250 services<")
+	require.Contains(t, pageOf(t, snap, page.Query{From: -3}, nil), ">s000<")
+	require.Contains(t, pageOf(t, snap, page.Query{From: 1 << 40}, nil), ">250 services<")
 }
 
 func TestDetail(t *testing.T) {
 	t.Parallel()
 	shop := service("shop")
 	shop.Comparison = &status.Comparison{Samples: 120, Same: new(99.2), Covered: 98, Findings: []string{"GET /a: status 200 and 404"}}
-	w := world(shop)
+	snap := snapshot(shop)
 	h := history.Document{Points: []history.Point{
 		{At: noon.Add(-3 * time.Minute), Share: 10, Observed: new(9.0), Old: history.Side{Rate: 5, Failed: 0.02}, New: history.Side{Rate: 1, Failed: 0.5}},
 		{At: noon.Add(-time.Minute), Share: 25, Old: history.Side{Rate: 10}},
 	}}
-	u, err := page.DetailUpdate(&w, "shop", page.Detail{History: h, JournalNote: "no journal here"})
+	u, err := page.DetailUpdate(&snap, "shop", page.Detail{History: h, JournalNote: "no journal here"})
 	require.NoError(t, err)
 	require.Nil(t, u.Rows)
 	for _, want := range []string{
@@ -199,11 +199,11 @@ func TestDetail(t *testing.T) {
 		require.Contains(t, u.Detail, want)
 	}
 	h.Points[0].At = noon.Add(-3 * time.Hour)
-	old, err := page.DetailUpdate(&w, "shop", page.Detail{History: h})
+	old, err := page.DetailUpdate(&snap, "shop", page.Detail{History: h})
 	require.NoError(t, err)
 	require.Contains(t, old.Detail, `d="M180 54.0h.5M359 45.0h.5"`)
 	require.Contains(t, old.Detail, "<span>6 h ago</span><span>3 h</span>")
-	gone, err := page.DetailUpdate(&w, "other", page.Detail{})
+	gone, err := page.DetailUpdate(&snap, "other", page.Detail{})
 	require.NoError(t, err)
 	require.Contains(t, gone.Detail, "not served any more")
 	_, err = json.Marshal(u)
@@ -219,8 +219,8 @@ func TestManyProblemsAreBounded(t *testing.T) {
 		s.New.Unresolved = strings.Repeat("x", 5000)
 		all = append(all, s)
 	}
-	w := world(all...)
-	u, err := page.TableUpdate(&w)
+	snap := snapshot(all...)
+	u, err := page.TableUpdate(&snap)
 	require.NoError(t, err)
 	require.Contains(t, u.Top, "Needs a person: 1000")
 	require.Contains(t, u.Top, "980 more")

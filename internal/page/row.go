@@ -43,7 +43,7 @@ var signs = map[status.Phase]string{
 	status.Migrating: "▶", status.FallenBack: "◀", status.Recovering: "↻", status.Bypassed: "⤴", status.Disabled: "■",
 }
 
-func (w *World) row(s *Service, now time.Time) Row {
+func (snap *Snapshot) row(s *Service, now time.Time) Row {
 	row := Row{
 		Name: s.Name, Where: where(s), Phase: string(s.Phase), Sign: cmp.Or(signs[s.Phase], "?"), Bar: bar(s), Cells: []string{
 			shareText(s), observedText(s),
@@ -51,7 +51,7 @@ func (w *World) row(s *Service, now time.Time) Row {
 			pair(s.Old.P50, s.New.P50, latency), pair(s.Old.P99, s.New.P99, latency), "–", "–",
 		},
 	}
-	if own, ok := w.Ramps[s.Name]; ok {
+	if own, ok := snap.Ramps[s.Name]; ok {
 		row.Cells[6], row.Cells[7], row.Person = evidence(own), orDash(own.NextStep()), own.NeedsPerson
 	}
 	row.Person = row.Person || slices.ContainsFunc(s.Problems(now), func(p status.Problem) bool { return p.Person })

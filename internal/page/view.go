@@ -61,28 +61,28 @@ func (i *items) with(one item) *items {
 	return i
 }
 
-func newView(w *World, q Query) view {
+func newView(snap *Snapshot, q Query) view {
 	v := view{
-		Place: w.Place, Headline: w.Headline, At: clock(w.At), Replicas: w.Replicas,
-		Heads: Heads, Total: len(w.Services), Filter: q.Filter, Next: -1, Previous: -1,
+		Place: snap.Place, Headline: snap.Headline, At: clock(snap.At), Replicas: snap.Replicas,
+		Heads: Heads, Total: len(snap.Services), Filter: q.Filter, Next: -1, Previous: -1,
 	}
-	for _, note := range w.Notes {
+	for _, note := range snap.Notes {
 		v.Notes = v.Notes.with(item{Text: note})
 	}
-	v.addProblems(w)
+	v.addProblems(snap)
 	return v
 }
 
-func (v *view) addProblems(w *World) {
-	for _, problem := range w.Problems {
+func (v *view) addProblems(snap *Snapshot) {
+	for _, problem := range snap.Problems {
 		v.add(problem)
 	}
-	for i := range w.Services {
-		s := &w.Services[i]
-		for _, problem := range s.Problems(w.At) {
+	for i := range snap.Services {
+		s := &snap.Services[i]
+		for _, problem := range s.Problems(snap.At) {
 			v.add(problem)
 		}
-		if own, ok := w.Ramps[s.Name]; ok && own.NeedsPerson {
+		if own, ok := snap.Ramps[s.Name]; ok && own.NeedsPerson {
 			v.add(status.Problem{Service: s.Name, Text: asks(own), Person: true})
 		}
 	}
@@ -107,10 +107,10 @@ func asks(r rampview.Row) string {
 }
 
 // addRows adds the lines of the table that the query asks for.
-func (v *view) addRows(w *World, q Query) {
+func (v *view) addRows(snap *Snapshot, q Query) {
 	var found []Row
-	for i := range w.Services {
-		if row := w.row(&w.Services[i], w.At); row.matches(q.Filter) {
+	for i := range snap.Services {
+		if row := snap.row(&snap.Services[i], snap.At); row.matches(q.Filter) {
 			found = append(found, row)
 		}
 	}

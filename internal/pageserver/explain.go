@@ -46,12 +46,12 @@ func (s *Server) explain(ctx context.Context, form page.Form) page.Answer {
 	if err != nil {
 		return page.Answer{Problem: err.Error()}
 	}
-	world, err := s.worlds.get(ctx)
+	snapshot, err := s.snapshots.get(ctx)
 	if err != nil {
 		return page.Answer{Problem: err.Error()}
 	}
 	answer := request.Decide(table)
-	if row := world.Service(answer.Service); row != nil {
+	if row := snapshot.Service(answer.Service); row != nil {
 		question.Tripped = row.Phase == status.FallenBack
 		if request, err = explain.Parse(question); err == nil {
 			answer = request.Decide(inForce(table, row))

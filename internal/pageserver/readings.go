@@ -10,52 +10,52 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/page"
 )
 
-// worlds reads the source at most once in an interval, for all who look.
-type worlds struct {
+// snapshots reads the source at most once in an interval, for all who look.
+type snapshots struct {
 	source   Source
 	interval time.Duration
 
 	mu     sync.Mutex
 	readAt time.Time
-	newest page.World
+	newest page.Snapshot
 	err    error
 	event  []byte // the table's update of the newest; nil: not made yet
 }
 
-// get gives the newest world, and reads it if it is too old. Who waits for a reading of
+// get gives the newest snapshot, and reads it if it is too old. Who waits for a reading of
 // somebody else gets that one.
-func (w *worlds) get(ctx context.Context) (page.World, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.read(ctx)
+func (s *snapshots) get(ctx context.Context) (page.Snapshot, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.read(ctx)
 }
 
-func (w *worlds) read(ctx context.Context) (page.World, error) {
-	if time.Since(w.readAt) < w.interval*3/4 { // a tick that comes a moment early is no reason for an old state
-		return w.newest, w.err
+func (s *snapshots) read(ctx context.Context) (page.Snapshot, error) {
+	if time.Since(s.readAt) < s.interval*3/4 { // a tick that comes a moment early is no reason for an old state
+		return s.newest, s.err
 	}
 	// Others wait for this reading: it goes on if the one who began it leaves.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 	defer cancel()
-	w.newest, w.err = w.source.World(ctx)
-	w.readAt, w.event = time.Now(), nil
-	return w.newest, w.err
+	s.newest, s.err = s.source.Snapshot(ctx)
+	s.readAt, s.event = time.Now(), nil
+	return s.newest, s.err
 }
 
 // tableEvent is the update of the table as JSON. All who look at the table get the same.
-func (w *worlds) tableEvent(ctx context.Context) ([]byte, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	world, err := w.read(ctx)
-	if err != nil || w.event != nil {
-		return w.event, err
+func (s *snapshots) tableEvent(ctx context.Context) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	snapshot, err := s.read(ctx)
+	if err != nil || s.event != nil {
+		return s.event, err
 	}
-	update, err := page.TableUpdate(&world)
+	update, err := page.TableUpdate(&snapshot)
 	if err != nil {
 		return nil, err
 	}
-	w.event, err = encode(update)
-	return w.event, err
+	s.event, err = encode(update)
+	return s.event, err
 }
 
 func encode(update page.Update) ([]byte, error) {

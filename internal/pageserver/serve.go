@@ -19,7 +19,7 @@ const writeTimeout = 10 * time.Second
 func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Add("Vary", "Accept")
-	world, err := s.worlds.get(r.Context())
+	snapshot, err := s.snapshots.get(r.Context())
 	if err != nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		text, _ := page.Trouble(s.options.Place, err.Error()) // a template that always works
@@ -29,19 +29,19 @@ func (s *Server) servePage(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	from, _ := strconv.Atoi(query.Get("from")) // 0 if it is no number
 	q := page.Query{Service: query.Get("service"), Filter: query.Get("filter"), From: from}
-	if q.Service != "" && world.Service(q.Service) == nil {
+	if q.Service != "" && snapshot.Service(q.Service) == nil {
 		w.WriteHeader(http.StatusNotFound)
 		text, _ := page.Trouble(s.options.Place, fmt.Sprintf("There is no service %q.", q.Service))
 		_, _ = w.Write(text)
 		return
 	}
-	s.writePage(w, r, world, q)
+	s.writePage(w, r, snapshot, q)
 }
 
-func (s *Server) writePage(w http.ResponseWriter, r *http.Request, world page.World, q page.Query) {
+func (s *Server) writePage(w http.ResponseWriter, r *http.Request, snapshot page.Snapshot, q page.Query) {
 	var details *page.Detail
 	form := formOf(r)
-	if service := world.Service(q.Service); service != nil {
+	if service := snapshot.Service(q.Service); service != nil {
 		details = new(s.details.get(r.Context(), service))
 		if form.Host == "" {
 			form.Host, form.Path = service.OldHost, service.PathPrefix
@@ -51,7 +51,7 @@ func (s *Server) writePage(w http.ResponseWriter, r *http.Request, world page.Wo
 	if r.URL.Query().Has("host") {
 		answer = new(s.explain(r.Context(), form))
 	}
-	text, err := page.Page(&world, q, details, form, answer)
+	text, err := page.Page(&snapshot, q, details, form, answer)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
@@ -91,7 +91,7 @@ func (s *Server) event(ctx context.Context, service string) []byte {
 	var text []byte
 	var err error
 	if service == "" {
-		text, err = s.worlds.tableEvent(ctx)
+		text, err = s.snapshots.tableEvent(ctx)
 	} else {
 		text, err = s.detailEvent(ctx, service)
 	}
@@ -102,15 +102,15 @@ func (s *Server) event(ctx context.Context, service string) []byte {
 }
 
 func (s *Server) detailEvent(ctx context.Context, service string) ([]byte, error) {
-	world, err := s.worlds.get(ctx)
+	snapshot, err := s.snapshots.get(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var details page.Detail
-	if row := world.Service(service); row != nil {
+	if row := snapshot.Service(service); row != nil {
 		details = s.details.get(ctx, row)
 	}
-	update, err := page.DetailUpdate(&world, service, details)
+	update, err := page.DetailUpdate(&snapshot, service, details)
 	if err != nil {
 		return nil, err
 	}

@@ -12,11 +12,11 @@ import (
 )
 
 // Source is where the states come from. Its functions are called while somebody looks,
-// World and Detail by one goroutine at a time.
+// Snapshot and Detail by one goroutine at a time.
 type Source interface {
-	// World reads the state as it is now.
-	World(context.Context) (page.World, error)
-	// Detail reads the rest about a service of the World; notes say what is missing.
+	// Snapshot reads the state as it is now.
+	Snapshot(context.Context) (page.Snapshot, error)
+	// Detail reads the rest about a service of the Snapshot; notes say what is missing.
 	Detail(context.Context, *page.Service) page.Detail
 	// Table is the config in force, for explain.
 	Table(context.Context) (*migration.Table, error)
@@ -36,11 +36,11 @@ type Options struct {
 
 // Server is the handler.
 type Server struct {
-	options Options
-	worlds  *worlds
-	details *details
-	streams chan struct{} // a place for each
-	mux     *http.ServeMux
+	options   Options
+	snapshots *snapshots
+	details   *details
+	streams   chan struct{} // a place for each
+	mux       *http.ServeMux
 }
 
 const (
@@ -53,7 +53,7 @@ const (
 // New makes the handler for "/" and for what is below "/ui/".
 func New(options Options) *Server {
 	s := &Server{
-		options: options, worlds: &worlds{source: options.Source, interval: options.Interval},
+		options: options, snapshots: &snapshots{source: options.Source, interval: options.Interval},
 		details: &details{source: options.Source, interval: options.DetailInterval, known: map[string]detail{}},
 		streams: make(chan struct{}, maxStreams), mux: http.NewServeMux(),
 	}

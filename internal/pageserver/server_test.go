@@ -45,12 +45,12 @@ type source struct {
 	failed atomic.Bool
 }
 
-func (s *source) World(context.Context) (page.World, error) {
+func (s *source) Snapshot(context.Context) (page.Snapshot, error) {
 	s.asked.Add(1)
 	if s.failed.Load() {
-		return page.World{}, errors.New("the API server\nis gone")
+		return page.Snapshot{}, errors.New("the API server\nis gone")
 	}
-	return page.World{Place: "test", Headline: "ready", At: time.Now(), Services: []page.Service{{Service: status.Service{
+	return page.Snapshot{Place: "test", Headline: "ready", At: time.Now(), Services: []page.Service{{Service: status.Service{
 		Name: "shop", OldHost: "shop.example.com", PathPrefix: "/", Phase: s.phase, Share: s.share, Ramp: &status.Ramp{Ceiling: 100, Position: s.share},
 	}}}}, nil
 }

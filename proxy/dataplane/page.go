@@ -44,28 +44,28 @@ func (p *dataPlane) pagePlace() string {
 // pageSource reads the state of this process.
 type pageSource struct{ *dataPlane }
 
-// World implements pageserver.Source.
-func (s pageSource) World(context.Context) (page.World, error) {
+// Snapshot implements pageserver.Source.
+func (s pageSource) Snapshot(context.Context) (page.Snapshot, error) {
 	now := s.status()
-	w := page.World{Place: s.pagePlace(), Headline: now.Headline(), At: now.Now, Problems: now.Problems(), Services: make([]page.Service, len(now.Services))}
+	snap := page.Snapshot{Place: s.pagePlace(), Headline: now.Headline(), At: now.Now, Problems: now.Problems(), Services: make([]page.Service, len(now.Services))}
 	for i := range now.Services {
-		w.Services[i].Service = now.Services[i]
+		snap.Services[i].Service = now.Services[i]
 	}
 	if holes := now.Nginx.Holes(); holes != "" {
-		w.Notes = append(w.Notes, holes)
+		snap.Notes = append(snap.Notes, holes)
 	}
 	if s.ramps == nil {
-		w.Notes = append(w.Notes, "This is one replica. 'migration-proxy ui' shows all of them, with the evidence of ramps, Ingresses and the journal.")
-		return w, nil
+		snap.Notes = append(snap.Notes, "This is one replica. 'migration-proxy ui' shows all of them, with the evidence of ramps, Ingresses and the journal.")
+		return snap, nil
 	}
-	if err := s.addRamps(&w); err != nil {
-		w.Notes = append(w.Notes, err.Error())
+	if err := s.addRamps(&snap); err != nil {
+		snap.Notes = append(snap.Notes, err.Error())
 	}
-	return w, nil
+	return snap, nil
 }
 
 // addRamps adds the ramps that this process moves.
-func (s pageSource) addRamps(w *page.World) error {
+func (s pageSource) addRamps(snap *page.Snapshot) error {
 	table := s.agent.Table()
 	if table == nil {
 		return nil
@@ -74,10 +74,10 @@ func (s pageSource) addRamps(w *page.World) error {
 	if err != nil {
 		return err
 	}
-	rows, err := rampview.Rows(table, data, w.At)
-	w.Ramps = make(map[string]rampview.Row, len(rows))
+	rows, err := rampview.Rows(table, data, snap.At)
+	snap.Ramps = make(map[string]rampview.Row, len(rows))
 	for _, row := range rows {
-		w.Ramps[row.Service] = row
+		snap.Ramps[row.Service] = row
 	}
 	return err
 }

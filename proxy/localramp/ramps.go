@@ -120,26 +120,26 @@ func (r *Ramps) tick(ctx context.Context, now time.Time) {
 	if table == nil || len(r.states) == 0 && !table.HasRamps() {
 		return
 	}
-	world := r.observe(ctx, table, now)
+	inputs := r.observe(ctx, table, now)
 	results := map[migration.Name]result{}
 	services := table.Services()
 	for i := range services {
 		if services[i].Ramp != nil {
-			results[services[i].Name] = r.step(world, &services[i])
+			results[services[i].Name] = r.step(inputs, &services[i])
 		}
 	}
 	r.finish(results, now)
 }
 
-func (r *Ramps) step(w *world, s *migration.Service) result {
+func (r *Ramps) step(in *inputs, s *migration.Service) result {
 	before := r.states[s.Name]
 	known := r.positions.Services[string(s.Name)]
-	sample := w.sample(s)
+	sample := in.sample(s)
 	sample.Slot = r.meter.Slot(s.Name)
 	sample.Slot.Timed = known.SlowOld > 0
-	sample.Unserved = r.meter.Unserved(s.Name, s.ShareAt(before.Position), w.now)
+	sample.Unserved = r.meter.Unserved(s.Name, s.ShareAt(before.Position), in.now)
 	sample.Gates = append(r.checks.Gates(s.Ramp), r.meter.Parity(s)...)
-	after, decision := ramp.Step(ramp.ConfigOf(w.table, s), before, sample, w.now)
+	after, decision := ramp.Step(ramp.ConfigOf(in.table, s), before, sample, in.now)
 	return result{after, decision, r.meter.Position(s, after.Position, known)}
 }
 

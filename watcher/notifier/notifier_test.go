@@ -25,8 +25,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const secret = "T0SECRET/B0SECRET"
 
-// world is a Notifier with what it logs and counts.
-type world struct {
+// rig is a Notifier with what it logs and counts.
+type rig struct {
 	*testing.T
 	*Notifier
 	log syncBuffer
@@ -49,9 +49,9 @@ func (b *syncBuffer) String() string {
 	return b.text.String()
 }
 
-func newWorld(t *testing.T, options Options) *world {
+func newRig(t *testing.T, options Options) *rig {
 	t.Helper()
-	w := &world{T: t}
+	w := &rig{T: t}
 	options.Results = NewCounter()
 	options.Log = slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	if options.BackOff == 0 {
@@ -63,18 +63,18 @@ func newWorld(t *testing.T, options Options) *world {
 }
 
 // target is a target whose file has an address.
-func (w *world) target(url string) migration.NotifyTarget {
+func (w *rig) target(url string) migration.NotifyTarget {
 	w.Helper()
 	file := filepath.Join(w.TempDir(), "address")
 	require.NoError(w, os.WriteFile(file, []byte(url+"\n"), 0o600))
 	return migration.NotifyTarget{URLFile: file, Format: migration.NotifyJSON, On: []string{"fell_back", "recovered"}}
 }
 
-func (w *world) counted(to migration.NotifyTarget, result string) int {
+func (w *rig) counted(to migration.NotifyTarget, result string) int {
 	return int(testutil.ToFloat64(w.options.Results.WithLabelValues(to.URLFile, result)))
 }
 
-func (w *world) waitFor(to migration.NotifyTarget, result string, count int) {
+func (w *rig) waitFor(to migration.NotifyTarget, result string, count int) {
 	w.Helper()
 	require.Eventually(w, func() bool { return w.counted(to, result) == count }, 10*time.Second, time.Millisecond, "%s of %s", result, w.log.String())
 }
@@ -131,7 +131,7 @@ func fellBack(ids ...uint64) (entries []journal.Entry) {
 // same address.
 func TestSend(t *testing.T) {
 	t.Parallel()
-	w, r := newWorld(t, Options{}), newReceiver(t, http.StatusOK)
+	w, r := newRig(t, Options{}), newReceiver(t, http.StatusOK)
 	to := w.target(r.URL + "/" + secret)
 	again := to
 	again.Services = []migration.Name{"shop"}
@@ -159,7 +159,7 @@ func TestTries(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w, r := newWorld(t, Options{}), newReceiver(t, c.statuses...)
+			w, r := newRig(t, Options{}), newReceiver(t, c.statuses...)
 			to := w.target(r.URL + "/" + secret)
 			w.Use([]migration.NotifyTarget{to})
 			w.Send(fellBack(1))
@@ -190,7 +190,7 @@ func TestNoAnswerIsNotTriedAgain(t *testing.T) {
 				hang(r)
 			}))
 			t.Cleanup(server.Close)
-			w := newWorld(t, Options{TryTimeout: 200 * time.Millisecond})
+			w := newRig(t, Options{TryTimeout: 200 * time.Millisecond})
 			to := w.target(server.URL + "/" + secret)
 			w.Use([]migration.NotifyTarget{to})
 			w.Send(fellBack(1))
@@ -220,7 +220,7 @@ func TestNobodyWaits(t *testing.T) {
 		}
 	}))
 	t.Cleanup(hanging.Close)
-	w, r := newWorld(t, Options{LastChance: time.Millisecond, TryTimeout: time.Minute}), newReceiver(t, http.StatusOK)
+	w, r := newRig(t, Options{LastChance: time.Millisecond, TryTimeout: time.Minute}), newReceiver(t, http.StatusOK)
 	stuck, well := w.target(hanging.URL+"/"+secret), w.target(r.URL+"/"+secret)
 	w.Use([]migration.NotifyTarget{stuck, well})
 	w.Send(fellBack(1))
@@ -240,7 +240,7 @@ func TestNobodyWaits(t *testing.T) {
 // TestCloseSendsWhatIsQueued: the process ends in an orderly way.
 func TestCloseSendsWhatIsQueued(t *testing.T) {
 	t.Parallel()
-	w, r := newWorld(t, Options{LastChance: 20 * time.Second}), newReceiver(t, http.StatusAccepted)
+	w, r := newRig(t, Options{LastChance: 20 * time.Second}), newReceiver(t, http.StatusAccepted)
 	w.Use([]migration.NotifyTarget{w.target(r.URL + "/" + secret)})
 	w.Send(fellBack(1, 2, 3))
 	w.Close()
@@ -266,7 +266,7 @@ func TestTheAddressIsASecret(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, Options{})
+			w := newRig(t, Options{})
 			to := w.target(url)
 			w.Use([]migration.NotifyTarget{to})
 			w.Send(fellBack(1))
@@ -283,7 +283,7 @@ func TestTheAddressIsASecret(t *testing.T) {
 // is said at once.
 func TestTheFileMayChange(t *testing.T) {
 	t.Parallel()
-	w, r := newWorld(t, Options{}), newReceiver(t, http.StatusOK)
+	w, r := newRig(t, Options{}), newReceiver(t, http.StatusOK)
 	to := migration.NotifyTarget{URLFile: filepath.Join(t.TempDir(), "later"), Format: migration.NotifyJSON, On: []string{"fell_back"}}
 	w.Use([]migration.NotifyTarget{to})
 	require.Contains(t, w.log.String(), "notifications cannot be sent")
@@ -298,7 +298,7 @@ func TestTheFileMayChange(t *testing.T) {
 // TestUse: targets come and go.
 func TestUse(t *testing.T) {
 	t.Parallel()
-	w, r := newWorld(t, Options{}), newReceiver(t, http.StatusOK)
+	w, r := newRig(t, Options{}), newReceiver(t, http.StatusOK)
 	to := w.target(r.URL + "/" + secret)
 	w.Send(fellBack(1))
 	w.Use([]migration.NotifyTarget{to})

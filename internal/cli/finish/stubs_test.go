@@ -29,9 +29,9 @@ import (
 	"github.com/migration-proxy/migration-proxy/journal"
 )
 
-// world is everything that finish asks: a proxy with its journal, new, and a name server.
+// rig is everything that finish asks: a proxy with its journal, new, and a name server.
 // The zero faults make a migration that can end.
-type world struct {
+type rig struct {
 	share      float64
 	entries    []journal.Entry
 	names      []string // in the certificate of new
@@ -44,9 +44,9 @@ type world struct {
 }
 
 // healthy is a migration that can end.
-func healthy() *world {
+func healthy() *rig {
 	now := time.Now()
-	return &world{
+	return &rig{
 		share: 100, names: []string{"shop.example", "shop.new.example"}, validity: 90 * 24 * time.Hour, lastServed: now,
 		entries: []journal.Entry{
 			{At: now.Add(-72 * time.Hour), Kind: journal.Share, Service: "shop", To: "5"},
@@ -66,7 +66,7 @@ func healthy() *world {
 }
 
 // start gives the arguments that lead to the stubs.
-func (f *world) start(t *testing.T) (clifinish.Source, clifinish.Options) {
+func (f *rig) start(t *testing.T) (clifinish.Source, clifinish.Options) {
 	t.Helper()
 	dir := t.TempDir()
 	address, caFile := f.startNew(t, dir)
@@ -85,7 +85,7 @@ func (f *world) start(t *testing.T) (clifinish.Source, clifinish.Options) {
 	}
 }
 
-func (f *world) startProxy(t *testing.T) string {
+func (f *rig) startProxy(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(status.Status{
@@ -98,7 +98,7 @@ func (f *world) startProxy(t *testing.T) string {
 }
 
 // startNew starts new, and gives its address and the file of its authority.
-func (f *world) startNew(t *testing.T, dir string) (address, caFile string) {
+func (f *rig) startNew(t *testing.T, dir string) (address, caFile string) {
 	t.Helper()
 	authority := newPair(t, nil, pairOf{ca: true, validity: time.Hour * 24 * 365})
 	signer := authority
@@ -141,7 +141,7 @@ func newPair(t *testing.T, signer *tls.Certificate, of pairOf) tls.Certificate {
 }
 
 // startDNS serves the zone.
-func (f *world) startDNS(t *testing.T) string {
+func (f *rig) startDNS(t *testing.T) string {
 	t.Helper()
 	var records []dns.RR
 	for _, text := range f.zone {

@@ -20,33 +20,33 @@ type source struct {
 	in *installation.Installation
 
 	mu    sync.Mutex
-	table *migration.Table // of the last World; nil: none could be read
+	table *migration.Table // of the last Snapshot; nil: none could be read
 }
 
 func (s *source) place() string { return "namespace " + s.in.Namespace }
 
-// World implements pageserver.Source. It reads what the command status reads, and the
+// Snapshot implements pageserver.Source. It reads what the command status reads, and the
 // ramps.
-func (s *source) World(ctx context.Context) (page.World, error) {
+func (s *source) Snapshot(ctx context.Context) (page.Snapshot, error) {
 	now, err := clusterstatus.Read(ctx, s.in)
 	if err != nil {
-		return page.World{}, err
+		return page.Snapshot{}, err
 	}
-	w := page.World{
+	snap := page.Snapshot{
 		Place: s.place(), Headline: statusview.Headline(now), At: now.Now, Problems: statusview.Problems(now), Notes: statusview.Notes(now),
 		Services: make([]page.Service, len(now.Services)),
 	}
 	for i, service := range now.Services {
-		w.Services[i] = newService(service)
+		snap.Services[i] = newService(service)
 	}
 	for _, replica := range now.Replicas {
 		c := statusview.ReplicaCells(replica, now.Now)
-		w.Replicas = append(w.Replicas, page.Replica{Pod: c[0], Ready: c[1], Serves: c[2], Since: c[3], Version: c[4], Nginx: c[5]})
+		snap.Replicas = append(snap.Replicas, page.Replica{Pod: c[0], Ready: c[1], Serves: c[2], Since: c[3], Version: c[4], Nginx: c[5]})
 	}
-	if err := s.addRamps(ctx, &w); err != nil {
-		w.Notes = append(w.Notes, err.Error())
+	if err := s.addRamps(ctx, &snap); err != nil {
+		snap.Notes = append(snap.Notes, err.Error())
 	}
-	return w, nil
+	return snap, nil
 }
 
 func newService(from clusterstatus.Service) page.Service {
@@ -57,7 +57,7 @@ func newService(from clusterstatus.Service) page.Service {
 	return one
 }
 
-func (s *source) addRamps(ctx context.Context, w *page.World) error {
+func (s *source) addRamps(ctx context.Context, snap *page.Snapshot) error {
 	table := s.in.LastValidTable(ctx)
 	s.mu.Lock()
 	s.table = table
@@ -66,9 +66,9 @@ func (s *source) addRamps(ctx context.Context, w *page.World) error {
 		return nil // the problems say why
 	}
 	rows, err := ramps.InCluster{Installation: s.in}.Rows(ctx, table)
-	w.Ramps = make(map[string]rampview.Row, len(rows))
+	snap.Ramps = make(map[string]rampview.Row, len(rows))
 	for _, row := range rows {
-		w.Ramps[row.Service] = row
+		snap.Ramps[row.Service] = row
 	}
 	return err
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/migration-proxy/migration-proxy/journal"
 )
 
-// World is what the page shows at one moment. All of it is of one reading.
-type World struct {
+// Snapshot is what the page shows at one moment. All of it is of one reading.
+type Snapshot struct {
 	Place    string           // whose state this is: "namespace migration-proxy"
 	Headline string           // who is ready, and what is served
 	At       time.Time        // when it was read
@@ -83,10 +83,10 @@ type Event struct {
 }
 
 // Service is the row of a service, or nil.
-func (w *World) Service(name string) *Service {
-	for i := range w.Services {
-		if w.Services[i].Name == name {
-			return &w.Services[i]
+func (snap *Snapshot) Service(name string) *Service {
+	for i := range snap.Services {
+		if snap.Services[i].Name == name {
+			return &snap.Services[i]
 		}
 	}
 	return nil
