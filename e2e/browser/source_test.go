@@ -40,22 +40,22 @@ func thousand() *story {
 	return s
 }
 
-// World implements pageserver.Source.
-func (s *story) World(context.Context) (page.World, error) {
+// Snapshot implements pageserver.Source.
+func (s *story) Snapshot(context.Context) (page.Snapshot, error) {
 	n := s.n.Add(1)
 	if s.fixed {
 		n = 25
 	}
-	w := page.World{Place: "test", Headline: fmt.Sprintf("state %d", n%100), At: time.Now(), Ramps: map[string]rampview.Row{}}
+	snap := page.Snapshot{Place: "test", Headline: fmt.Sprintf("state %d", n%100), At: time.Now(), Ramps: map[string]rampview.Row{}}
 	if s.fixed {
-		w.Headline, w.Place, w.At = "2 of 2 replicas ready, all serve 289d5f5fe762538a of migration-proxy/migration-config", "namespace migration-proxy", noon
-		w.Replicas = []page.Replica{{Pod: "migration-proxy-6f4-x2k", Ready: "true", Serves: "289d5f5fe762538a", Since: "3h12m", Version: "v0.4.0", Nginx: "1.30.4"}}
+		snap.Headline, snap.Place, snap.At = "2 of 2 replicas ready, all serve 289d5f5fe762538a of migration-proxy/migration-config", "namespace migration-proxy", noon
+		snap.Replicas = []page.Replica{{Pod: "migration-proxy-6f4-x2k", Ready: "true", Serves: "289d5f5fe762538a", Since: "3h12m", Version: "v0.4.0", Nginx: "1.30.4"}}
 	}
 	for i, name := range s.names {
-		w.Services = append(w.Services, s.service(name, i, float64(n%100)))
+		snap.Services = append(snap.Services, s.service(name, i, float64(n%100)))
 	}
-	s.addStory(&w)
-	return w, nil
+	s.addStory(&snap)
+	return snap, nil
 }
 
 func (s *story) service(name string, i int, share float64) page.Service {
@@ -70,10 +70,10 @@ func (s *story) service(name string, i int, share float64) page.Service {
 }
 
 // addStory gives the first services something to tell.
-func (s *story) addStory(w *page.World) {
-	first := &w.Services[0]
+func (s *story) addStory(snap *page.Snapshot) {
+	first := &snap.Services[0]
 	first.Ramp = &status.Ramp{Ceiling: 100, Position: first.Share}
-	w.Ramps[first.Name] = rampview.Row{
+	snap.Ramps[first.Name] = rampview.Row{
 		Service: first.Name, Position: first.Share, Ceiling: 100, Next: 50, Phase: ramp.Waiting, Reason: ramp.ReasonAsk, Why: "a person must approve the step to 50 %", NeedsPerson: true,
 		Evidence: &rampview.Evidence{Failures: ramp.Odds{Ratio: 0.9, Low: 0.5, High: 1.6}},
 		Summary: ramp.Summary{
@@ -81,9 +81,9 @@ func (s *story) addStory(w *page.World) {
 			Failures: ramp.Odds{Ratio: 0.9, Low: 0.5, High: 1.6}, Held: 30 * time.Minute, Hold: 30 * time.Minute,
 		},
 	}
-	if len(w.Services) > 2 {
-		w.Services[1].Phase, w.Services[1].Reason, w.Services[1].New.Rate = status.FallenBack, "5 failures within 60 s: 502 of https://new.example.net", 0
-		w.Services[2].New.Unresolved = "new.example.net: no such host"
+	if len(snap.Services) > 2 {
+		snap.Services[1].Phase, snap.Services[1].Reason, snap.Services[1].New.Rate = status.FallenBack, "5 failures within 60 s: 502 of https://new.example.net", 0
+		snap.Services[2].New.Unresolved = "new.example.net: no such host"
 	}
 }
 
