@@ -1,9 +1,12 @@
 package browser
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/e2e/proxyprocess"
+	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
@@ -28,8 +32,10 @@ func TestRealProxy(t *testing.T) {
 	require.NoError(t, err)
 	p := proxyprocess.Start(t, program, thousandServices(old.URL(), 0))
 
-	requireIdle(t, p)
-	edited := usage(t, p, 5*time.Second, func(i int) { edit(t, p, thousandServices(old.URL(), i)) })
+	requireIdle(t, "nobody looks", p, func(int) {})
+	requireIdle(t, "nobody looks, and two shares a second move", p, func(i int) { skip(t, program, p, withoutRamp+i) })
+	require.Eventually(t, func() bool { return positionOf(t, p, withoutRamp) > 0 }, time.Minute, 100*time.Millisecond, "the shares moved")
+	edited := usage(t, p, 5*time.Second, func(i int) { edit(t, p, thousandServices(old.URL(), i+1)) })
 	t.Logf("nobody looks, and the config is edited twice a second: %.2f %% of a core, to read it", 100*edited)
 
 	b := newTab(t)
@@ -45,17 +51,24 @@ func TestRealProxy(t *testing.T) {
 	b.do(chromedp.Click(chromedp.CSS("#rows a")), chromedp.WaitVisible(chromedp.CSS("#live")))
 	b.awaitLive()
 	b.await(`document.querySelector('#live').innerText.includes('A point is added each minute')`)
-	b.await(`document.querySelector('#live').innerText.includes('the journal begins, with 1000 services')`)
+	b.await(`document.querySelector('#live').innerText.includes('-> 37')`)
 	b.checkAccessible()
 }
 
-// thousandServices are ordinary ones.
+// withoutRamp is how many of the services have a plain percentage. The others have a ramp.
+const withoutRamp = 100
+
+// thousandServices are ordinary ones, the first of them with this percentage.
 func thousandServices(backend string, percentage int) string {
 	var text strings.Builder
 	text.WriteString("services:\n")
 	for i := range 1000 {
+		share := fmt.Sprint("percentage: ", percentage)
+		if i >= withoutRamp {
+			share = "percentage: 100, ramp: [1, 2, 3, 5, 10, 20, 50, 99]"
+		}
 		fmt.Fprintf(&text, "- {name: s%04[1]d, old_host: s%04[1]d.example.com, old_backend: %[2]q, new_host: n.example, new_backend: %[2]q, "+
-			"migration: {enabled: true, percentage: %[3]d}}\n", i, backend, percentage)
+			"migration: {enabled: true, %[3]s}}\n", i, backend, share)
 	}
 	return text.String()
 }
@@ -66,29 +79,53 @@ func edit(t *testing.T, p proxyprocess.Process, text string) {
 	require.NoError(t, os.Rename(p.Config+".tmp", p.Config))
 }
 
-// requireIdle: while nobody looks, the agent takes less than 2 % of a core. Other programs
-// on the machine make each step dearer for a while, so the best of some windows counts, and
-// the test fails only at twice as much.
-func requireIdle(t *testing.T, p proxyprocess.Process) {
+// skip moves a service to the next step of its ramp, and does not wait until it is there.
+func skip(t *testing.T, program string, p proxyprocess.Process, i int) {
 	t.Helper()
-	best := 1.0
+	output, err := exec.Command(program, "ramp", fmt.Sprintf("s%04d", i), "skip", "--timeout", "1ms",
+		"--local-config", p.Config, "--runtime-dir", p.RuntimeDir).CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		require.NoError(t, err, string(output))
+	}
+}
+
+// positionOf is the position of a ramp in per cent.
+func positionOf(t *testing.T, p proxyprocess.Process, service int) float64 {
+	t.Helper()
+	answer, err := http.Get("http://" + p.API + "/status")
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	var now status.Status
+	require.NoError(t, json.NewDecoder(answer.Body).Decode(&now))
+	require.NotNil(t, now.Services[service].Ramp)
+	return now.Services[service].Ramp.Position
+}
+
+// requireIdle: the agent takes less than 2 % of a core. Other programs on the machine make
+// each step dearer for a while, so the best of some windows counts, and the test fails only
+// at twice as much.
+func requireIdle(t *testing.T, when string, p proxyprocess.Process, each func(int)) {
+	t.Helper()
+	best, done := 1.0, 0
 	for range 15 {
-		best = min(best, usage(t, p, 2*time.Second, func(int) {}))
+		best = min(best, usage(t, p, 2*time.Second, func(int) { each(done); done++ }))
 		if best < 0.02 {
 			break
 		}
 	}
-	t.Logf("nobody looks: %.2f %% of a core", 100*best)
-	require.Less(t, best, 0.04)
+	t.Logf("%s: %.2f %% of a core", when, 100*best)
+	require.Less(t, best, 0.04, when)
 }
 
-// usage is the part of a core that the agent takes for so long.
+// usage is the part of a core that the agent takes for so long, while each is called twice
+// a second.
 func usage(t *testing.T, p proxyprocess.Process, length time.Duration, each func(int)) float64 {
 	t.Helper()
 	began, before := time.Now(), cpuTime(t, p)
 	for i := 0; time.Since(began) < length; i++ {
 		each(i)
-		time.Sleep(length / 10)
+		time.Sleep(500 * time.Millisecond)
 	}
 	return float64(cpuTime(t, p)-before) / float64(time.Since(began))
 }

@@ -40,7 +40,8 @@ func Build(dir string) (program string, err error) {
 type Process struct {
 	Traffic, GRPC, API string
 	Config             string // the file that it serves
-	PID                int    // of the agent
+	RuntimeDir         string
+	PID                int // of the agent
 }
 
 // readyWithin is much longer than a start takes on a busy machine.
@@ -57,9 +58,9 @@ func Start(t *testing.T, program, config string) Process {
 	require.NoError(t, os.WriteFile(file, []byte(config), 0o644))
 	log, err := os.Create(filepath.Join(dir, "log"))
 	require.NoError(t, err)
-	p := Process{Traffic: FreeAddress(t), GRPC: FreeAddress(t), API: FreeAddress(t), Config: file}
+	p := Process{Traffic: FreeAddress(t), GRPC: FreeAddress(t), API: FreeAddress(t), Config: file, RuntimeDir: filepath.Join(dir, "run")}
 	run := exec.Command(program, "run", "--local-config", file, "--listen", p.Traffic, "--listen-new", FreeAddress(t), "--listen-grpc", p.GRPC,
-		"--http", p.API, "--runtime-dir", filepath.Join(dir, "run"), "--workers", "1", "--nginx", testbed.Nginx())
+		"--http", p.API, "--runtime-dir", p.RuntimeDir, "--workers", "1", "--nginx", testbed.Nginx())
 	run.Stdout, run.Stderr = log, log
 	run.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	require.NoError(t, run.Start())
