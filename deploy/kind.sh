@@ -14,6 +14,8 @@
 #   CERT_MANAGER   address or file of cert-manager's manifest
 #   METRICS_SERVER address or file of metrics-server's manifest; "": none (then the
 #                  scenario with the autoscaler is skipped)
+#   INGRESS_NGINX  chart of ingress-nginx, and helm's flags for it, as "DIR --set ..."
+#   TRAEFIK        the same of Traefik
 #
 # Kubernetes 1.35 and newer want a machine with cgroup v2; kind's own requirements are at
 # https://kind.sigs.k8s.io/docs/user/known-issues.
@@ -21,9 +23,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly cluster=migration-proxy
-readonly nginx_chart=4.15.1 traefik_image=v3.7.13
 : "${CERT_MANAGER=https://github.com/cert-manager/cert-manager/releases/download/v1.21.2/cert-manager.yaml}"
 : "${METRICS_SERVER=https://github.com/kubernetes-sigs/metrics-server/releases/download/v0.9.0/components.yaml}"
+: "${INGRESS_NGINX=ingress-nginx --repo https://kubernetes.github.io/ingress-nginx --version 4.15.1}"
+: "${TRAEFIK=traefik --repo https://traefik.github.io/charts --set image.tag=v3.7.13}"
 
 say() { echo "kind.sh: $*" >&2; }
 
@@ -79,12 +82,14 @@ fi
 # The controllers by their own charts, with the settings that users get, apart from the
 # load balancer, which kind does not have.
 install_controllers() {
-  helm upgrade --install ingress-nginx ingress-nginx --repo https://kubernetes.github.io/ingress-nginx --version "$nginx_chart" \
+  # shellcheck disable=SC2086 # words are arguments
+  helm upgrade --install ingress-nginx $INGRESS_NGINX \
     --namespace ingress-nginx --create-namespace --wait --timeout 5m \
     --set controller.service.type=ClusterIP --set controller.ingressClassResource.name=nginx
-  helm upgrade --install traefik traefik --repo https://traefik.github.io/charts \
+  # shellcheck disable=SC2086
+  helm upgrade --install traefik $TRAEFIK \
     --namespace traefik --create-namespace --wait --timeout 5m \
-    --set image.tag="$traefik_image" --set service.type=ClusterIP \
+    --set service.type=ClusterIP \
     --set ingressClass.name=traefik --set ingressClass.isDefaultClass=false
 }
 
