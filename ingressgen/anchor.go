@@ -22,13 +22,16 @@ const anchorDomain = ".migration-proxy.invalid"
 //
 // Nobody can reach the old Service through it, past what its own Ingress demands:
 // the host and both paths are like no other, they match exactly, and the
-// controller denies all addresses.
+// controller denies all addresses. The admission webhook of ingress-nginx refuses a
+// host and path that another Ingress has, also one of another class, so the paths
+// have a hash of the class.
 func Anchor(namespace string, old networkingv1.IngressServiceBackend, class ClassName) *networkingv1.Ingress {
 	service := proxyServiceName(old)
 	to := proxied(old)
+	path := "/" + service + "/" + hashClass(class)
 	rule := networkingv1.IngressRule{Host: namespace + anchorDomain}
 	rule.HTTP = &networkingv1.HTTPIngressRuleValue{Paths: []networkingv1.HTTPIngressPath{
-		anchorPath("/"+service+"/old", &old), anchorPath("/"+service+"/proxy", &to),
+		anchorPath(path+"/old", &old), anchorPath(path+"/proxy", &to),
 	}}
 	anchor := &networkingv1.Ingress{
 		TypeMeta: metav1.TypeMeta{APIVersion: networkingv1.SchemeGroupVersion.String(), Kind: "Ingress"},
@@ -58,8 +61,10 @@ func anchorName(service string, class ClassName) string {
 	if name := service + "-" + class.Name; len(name) <= maxNameLength {
 		return name
 	}
-	return service + "-" + hashBackend(backend{Name: class.Name})
+	return service + "-" + hashClass(class)
 }
+
+func hashClass(class ClassName) string { return hashBackend(backend{Name: class.Name}) }
 
 // IsAnchor tells whether the Ingress is one that the watcher made as an anchor.
 func IsAnchor(ingress *networkingv1.Ingress) bool {

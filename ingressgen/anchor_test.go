@@ -1,6 +1,7 @@
 package ingressgen_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -23,8 +24,12 @@ func TestAnchor(t *testing.T) {
 	require.Empty(t, ingressgen.Release(anchor, exampleView()).Edits)
 }
 
+// strictPath is what ingress-nginx accepts as a path of type Exact by default
+// (strict-validate-path-type; its internal/ingress/inspector).
+var strictPath = regexp.MustCompile(`^/[[:alnum:]._\-/]*$`)
+
 // TestAnchorOfEachClass: an anchor names its class as the Ingress does, and the
-// anchors of two classes have different names.
+// anchors of two classes have different names, and no path in common.
 func TestAnchorOfEachClass(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
@@ -36,6 +41,11 @@ func TestAnchorOfEachClass(t *testing.T) {
 		require.False(t, seen[anchor.Name], anchor.Name)
 		seen[anchor.Name] = true
 		require.Equal(t, class, ingressgen.ClassNameOf(anchor))
+		for _, path := range anchor.Spec.Rules[0].HTTP.Paths {
+			require.Regexp(t, strictPath, path.Path)
+			require.False(t, seen[path.Path], path.Path)
+			seen[path.Path] = true
+		}
 	}
 }
 
