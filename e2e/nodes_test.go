@@ -220,8 +220,10 @@ func TestNetworkPolicies(t *testing.T) {
 	s.Proxy(t, "update", s.Service, "100")
 	s.ExpectSplit(100)
 
-	// Without the API server's addresses the commands say which value it is.
+	// Without the API server's addresses the commands say which value it is. A policy does
+	// not end connections, and the API server keeps those to the Pods.
 	cluster.Install(t, append(values, "networkPolicy.statusFrom[0].ipBlock.cidr=192.0.2.0/24")...)
+	restart(t, world.Deployment)
 	world.Eventually(t, "status names the value", func(context.Context) error {
 		return contains(s.Try(t, cluster.ProxyCommand("status")).Output, "networkPolicy.statusFrom")
 	})

@@ -40,6 +40,7 @@ type Server struct {
 	mux     *http.ServeMux
 	http    *http.Server
 	started atomic.Bool
+	leaving atomic.Bool
 }
 
 var _ ctrlwebhook.Server = (*Server)(nil)
@@ -48,7 +49,7 @@ var _ ctrlwebhook.Server = (*Server)(nil)
 func NewServer(options ServerOptions) *Server {
 	s := &Server{options: options, mux: http.NewServeMux()}
 	s.http = &http.Server{
-		Handler: s.mux, TLSConfig: options.TLS,
+		Handler: http.HandlerFunc(s.handle), TLSConfig: options.TLS,
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, WriteTimeout: writeTimeout, MaxHeaderBytes: maxHeaderBytes,
 		// Anybody can make any number of failed connections.
 		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelDebug),
@@ -108,7 +109,16 @@ func (s *Server) shutdown(ctx context.Context) error {
 	return s.http.Close()
 }
 
-// Drain sends the API server to another replica: each connection ends after the next
+// Drain sends the API server to another replica: each connection ends after its next
 // answer, in HTTP/2 by GOAWAY. An API server keeps a connection for as long as it may,
-// also to a Pod that its Service no longer has.
-func (s *Server) Drain() { s.http.SetKeepAlivesEnabled(false) }
+// also to a Pod that its Service no longer has. It speaks HTTP/1.1 to webhooks, so an idle
+// connection must not be closed meanwhile, as http.Server.SetKeepAlivesEnabled does: a call
+// that it sends at that moment is lost.
+func (s *Server) Drain() { s.leaving.Store(true) }
+
+func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
+	if s.leaving.Load() {
+		w.Header().Set("Connection", "close")
+	}
+	s.mux.ServeHTTP(w, r)
+}
