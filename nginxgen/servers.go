@@ -16,12 +16,22 @@ type directive = crossplane.Directive
 // adminServer answers which config the workers serve, and whether a token of a
 // service means new (200) or old (404): it looks for the same file as entryLocation
 // does. It listens on a unix socket in the runtime directory, which no client can
-// reach.
+// reach. The answer to /hop takes a second connection, as that to a client does, so
+// that the agent learns when nginx has none left.
 func (d *draft) adminServer() directives {
+	socket := "unix:" + d.path("admin.sock")
 	return directives{block("server", nil, directives{
-		line("listen", "unix:"+d.path("admin.sock")),
+		line("listen", socket),
 		line("access_log", "off"),
 		block("location", []string{"=", "/digest"}, directives{line("return", "200", digestMark+"\n")}),
+		block("location", []string{"=", "/hop"}, directives{
+			line("proxy_pass", "http://"+socket+":/digest"),
+			line("proxy_set_header", "Host", "admin"),
+			// An idle connection would be used again, and hide that no other is free.
+			line("proxy_set_header", "Connection", "close"),
+			// Less than the agent waits. A worker without descriptors does not accept.
+			line("proxy_read_timeout", "500ms"),
+		}),
 		block("location", []string{"~", `\A/side/(?<mp_asked_service>[^/]+)/(?<mp_asked_token>.+)\z`}, directives{
 			line("set", "$mp_service", "$mp_asked_service"),
 			line("try_files", "/safe/$mp_asked_token", "=404"),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/migration-proxy/migration-proxy/internal/beat"
 	"github.com/migration-proxy/migration-proxy/migration"
+	"github.com/migration-proxy/migration-proxy/proxy/nginx"
 	"github.com/migration-proxy/migration-proxy/proxy/weights"
 )
 
@@ -29,6 +30,8 @@ type sideState struct {
 	blind string
 	// silent is why nginx answers nothing at all.
 	silent string
+	// full is why nginx has no connection for a request to a backend.
+	full string
 	// wrong are the services whose requests do not go where their share says.
 	wrong map[migration.Name]string
 }
@@ -74,6 +77,9 @@ func (w *sideWatch) check(ctx context.Context) {
 	}
 	wrong, err := w.ask(ctx, weights.CheckedService, checkedWeight)
 	if err == nil && wrong == "" {
+		err = w.agent.nginx.Hop(ctx)
+	}
+	if err == nil && wrong == "" {
 		w.failed = 0
 		w.seen(ctx, table)
 		return
@@ -81,7 +87,11 @@ func (w *sideWatch) check(ctx context.Context) {
 	if w.failed++; ctx.Err() != nil || w.failed <= tolerated && w.state.Load() != nil {
 		return
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, nginx.ErrNoConnection):
+		w.reportFull(err)
+		return
+	case err != nil:
 		w.reportSilent(err)
 		return
 	}
@@ -106,10 +116,21 @@ func (w *sideWatch) reportSilent(err error) {
 	w.state.Store(&sideState{wrong: before.wrong, silent: fmt.Sprintf("nginx does not answer, its workers hang: %v", err)})
 }
 
+// reportFull records that nginx has no connection for a request: clients get errors.
+// Before the first answer there is nothing to record.
+func (w *sideWatch) reportFull(err error) {
+	before := w.state.Load()
+	if before == nil || before.full != "" {
+		return
+	}
+	w.agent.options.Log.Error("nginx has no connection left for requests", "error", err)
+	w.state.Store(&sideState{wrong: before.wrong, full: fmt.Sprintf("nginx has no connection left, requests fail: %v", err)})
+}
+
 // seen records that nginx sees the files, and asks about the next services.
 func (w *sideWatch) seen(ctx context.Context, table *migration.Table) {
 	before := w.state.Load()
-	if before == nil || before.blind+before.silent != "" {
+	if before == nil || before.blind+before.silent+before.full != "" {
 		w.agent.options.Log.Info("nginx sees the shares")
 		before = &sideState{}
 	}
@@ -175,14 +196,14 @@ func (w *sideWatch) ask(ctx context.Context, name migration.Name, state weights.
 	return "", nil
 }
 
-// problem is why nginx sees no service's files; an error before the first check.
+// problem is why nginx cannot do its work; an error before the first check.
 func (w *sideWatch) problem() error {
 	state := w.state.Load()
 	switch {
 	case state == nil:
 		return errNotAsked
-	case state.blind+state.silent != "":
-		return errors.New(state.blind + state.silent)
+	case state.blind+state.silent+state.full != "":
+		return errors.New(state.blind + state.silent + state.full)
 	}
 	return nil
 }
@@ -193,8 +214,15 @@ func (w *sideWatch) isBlind() bool {
 	return state != nil && state.blind != ""
 }
 
-// SideProblem is why nginx does not see the shares, so that all requests go to old, or why
-// it answers nothing; nil if it sees them. It is an error too while nginx was not asked yet.
+// isFull tells whether nginx has no connection for a request.
+func (w *sideWatch) isFull() bool {
+	state := w.state.Load()
+	return state != nil && state.full != ""
+}
+
+// SideProblem is why nginx does not see the shares, so that all requests go to old, why
+// it answers nothing, or why it has no connection for requests; nil if none of this is
+// so. It is an error too while nginx was not asked yet.
 func (a *Agent) SideProblem() error { return a.sides.problem() }
 
 // problemOf is why the requests of a service do not go where its share says, or "".

@@ -1,10 +1,14 @@
 package proxy
 
 import (
+	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -82,6 +86,70 @@ func TestSilentNginx(t *testing.T) {
 	signal(syscall.SIGCONT)
 	r.waitFor("ready", func(s status.Status) bool { return s.Ready && s.Nginx.SideProblem == "" })
 	r.waitForSide("api", "new")
+}
+
+// TestConnectionsTaken: a replica without connections for requests is not ready, whether
+// clients still get an answer or none, and is ready again when some are free.
+func TestConnectionsTaken(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.params.Workers = 1
+	r.Agent = r.newAgent()
+	r.options.Params.OpenFiles = 128 // so that a worker has 64 connections
+	r.run()
+	r.apply(r.service("api", full))
+	r.waitForSide("api", "new")
+
+	held := r.fill()
+	state := r.waitFor("not ready", func(s status.Status) bool { return !s.Ready })
+	require.True(t, state.Nginx.ConnectionsTaken)
+	require.Contains(t, state.Nginx.SideProblem, "nginx has no connection left, requests fail: ")
+	require.ErrorContains(t, r.SideProblem(), state.Nginx.SideProblem)
+
+	// One after another ends, until one is free for a client and none for a backend. That of
+	// the answer before is still open when it is free again.
+	require.Eventually(t, func() bool {
+		if len(held) > 0 && !strings.Contains(r.get("api"), "500 Internal Server Error") {
+			_ = held[0].Close()
+			held = held[1:]
+			return false
+		}
+		return len(held) > 0
+	}, 10*time.Second, time.Millisecond, "no request was answered with 500")
+	r.requireStill(3*sideInterval, func(s status.Status) bool { return !s.Ready && s.Nginx.ConnectionsTaken })
+	require.Contains(t, r.get("api"), "500 Internal Server Error")
+	require.Contains(t, r.Status().Nginx.SideProblem, "all connections of a worker are taken")
+
+	for _, conn := range held {
+		_ = conn.Close()
+	}
+	r.waitFor("ready", func(s status.Status) bool { return s.Ready && s.Nginx.SideProblem == "" && !s.Nginx.ConnectionsTaken })
+	r.waitForSide("api", "new")
+}
+
+// fill takes all connections of the one worker with halves of requests. Each follows a
+// whole one: with its answer nginx has begun with the half. It closes connections of which
+// it has read nothing for new ones.
+func (r *rig) fill() (held []net.Conn) {
+	r.t.Helper()
+	for refused := 0; refused < 5; {
+		conn, err := net.Dial("tcp", r.params.Listen.String())
+		require.NoError(r.t, err)
+		r.t.Cleanup(func() { _ = conn.Close() })
+		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: unknown\r\n\r\nGET / HTTP/1.1\r\nHost: api.old.test\r\n")
+		if _, err := conn.Read(make([]byte, 1)); err != nil {
+			refused++
+			continue
+		}
+		refused, held = 0, append(held, conn)
+	}
+	return held
+}
+
+// requireStill checks that a status stays for a while.
+func (r *rig) requireStill(while time.Duration, condition func(status.Status) bool) {
+	r.t.Helper()
+	require.Never(r.t, func() bool { return !condition(r.Status()) }, while, 20*time.Millisecond)
 }
 
 // TestWeightsAreRestored: a symlink or a share that somebody removes comes back.

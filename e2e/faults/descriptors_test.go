@@ -23,10 +23,9 @@ func TestNoDescriptorsLeft(t *testing.T) {
 	clients.waitForAnswers(20)
 	since := time.Now()
 	connections := p.slowClients(150)
-	pause(shortOrLong(1500*time.Millisecond, 20*time.Second))
-	during, err := p.status()
-	require.NoError(t, err, "the agent runs, and has descriptors of its own")
-	require.True(t, during.Ready)
+	pause(shortOrLong(0, 20*time.Second))
+	during := p.waitFor("not ready, as requests fail; the agent has descriptors of its own", func(s status.Status) bool { return !s.Ready })
+	require.True(t, during.Nginx.ConnectionsTaken, "%+v", during.Nginx)
 	healed := time.Now()
 	for _, conn := range connections {
 		_ = conn.Close()

@@ -84,9 +84,12 @@ type Nginx struct {
 	Restarts int `json:"restarts"`
 	// LastError is why nginx last ended or could not be started; "" if neither happened.
 	LastError string `json:"last_error,omitempty"`
-	// SideProblem is why nginx does not see the shares of the services, so that it
-	// sends everything to old; "" if it sees them. The replica is then not ready.
+	// SideProblem is why nginx cannot do its work: it does not see the shares of the
+	// services, so that it sends everything to old, it answers nothing, or it has no
+	// connection for requests; "" if all is well. The replica is otherwise not ready.
 	SideProblem string `json:"side_problem,omitempty"`
+	// ConnectionsTaken tells that SideProblem is about connections.
+	ConnectionsTaken bool `json:"connections_taken,omitempty"`
 }
 
 // Workers counts the worker processes of nginx.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/migration"
@@ -45,6 +46,22 @@ func (n *Nginx) Side(ctx context.Context, service migration.Name, bucket migrati
 	return "", fmt.Errorf("ask nginx for the side of a bucket: status %d", status)
 }
 
+// ErrNoConnection is the cause when all connections of a worker are taken.
+var ErrNoConnection = errors.New("all connections of a worker are taken")
+
+// Hop asks nginx for something that it asks itself for, so that it needs a second
+// connection, as for traffic. Its error is an ErrNoConnection if there is none.
+func (n *Nginx) Hop(ctx context.Context) error {
+	status, _, err := n.askAdmin(ctx, "/hop")
+	switch {
+	case err != nil:
+		return fmt.Errorf("ask nginx for a second connection: %w", err)
+	case status >= http.StatusInternalServerError:
+		return fmt.Errorf("ask nginx for a second connection: status %d: %w", status, ErrNoConnection)
+	}
+	return nil // 404 is the answer of a config that an earlier version made
+}
+
 // askAdmin asks on the socket that only this machine can reach. The agent asks a dozen times
 // a second: an http.Transport would start two goroutines for each.
 func (n *Nginx) askAdmin(ctx context.Context, path string) (status int, text string, err error) {
@@ -60,6 +77,10 @@ func (n *Nginx) askAdmin(ctx context.Context, path string) (status int, text str
 		return 0, "", err
 	}
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+		// So nginx ends a connection that it has no place for.
+		return 0, "", fmt.Errorf("%w: %w", err, ErrNoConnection)
+	}
 	if err != nil {
 		return 0, "", err
 	}
