@@ -19,6 +19,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/proxy/nginx"
 	"github.com/migration-proxy/migration-proxy/proxy/resolve"
 	"github.com/migration-proxy/migration-proxy/proxy/weights"
+	"github.com/migration-proxy/migration-proxy/proxy/workermemory"
 )
 
 // Options are the parts and times of an Agent. A time of zero means the
@@ -32,6 +33,10 @@ type Options struct {
 	Version   string // version of this program, for the status
 	Log       *slog.Logger
 	Resolve   resolve.Options
+	// MemoryLimit is how many bytes the container may have, see package workermemory; 0 is no
+	// limit. MemoryUsed is how many it has; nil: those of the control group.
+	MemoryLimit int64
+	MemoryUsed  func() (int64, error)
 	// CertInterval is how often certificate files are looked at; 2 s.
 	CertInterval time.Duration
 
@@ -185,8 +190,16 @@ func (a *Agent) Run(ctx context.Context, observer Observer) error {
 	helpers.Go(func() { a.names.Run(ctx) })
 	helpers.Go(func() { a.certs.Run(ctx) })
 	helpers.Go(func() { a.sides.run(ctx) })
+	helpers.Go(func() { a.memoryGuard().Run(ctx) })
 	newAgentLoop(a, store, observer).run(ctx)
 	return nil
+}
+
+// memoryGuard keeps the workers below the limit of memory.
+func (a *Agent) memoryGuard() *workermemory.Guard {
+	return &workermemory.Guard{
+		Limit: a.options.MemoryLimit, Used: a.options.MemoryUsed, Workers: a.master.WorkerIDs, Log: a.options.Log,
+	}
 }
 
 // RuntimeDirReady is closed when Run has created and locked the runtime

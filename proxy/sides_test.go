@@ -117,7 +117,7 @@ func TestConnectionsTaken(t *testing.T) {
 		return len(held) > 0
 	}, 10*time.Second, time.Millisecond, "no request was answered with 500")
 	r.requireStill(3*sideInterval, func(s status.Status) bool { return !s.Ready && s.Nginx.ConnectionsTaken })
-	require.Contains(t, r.get("api"), "500 Internal Server Error")
+	require.Eventually(t, func() bool { return strings.Contains(r.get("api"), "500 Internal Server Error") }, 10*time.Second, time.Millisecond)
 	require.Contains(t, r.Status().Nginx.SideProblem, "all connections of a worker are taken")
 
 	for _, conn := range held {

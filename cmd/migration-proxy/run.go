@@ -149,6 +149,7 @@ func (o *runOptions) complete(cmd *cobra.Command) (err error) {
 	o.dataPlane.Log = o.logs.logger(cmd.ErrOrStderr())
 	slog.SetDefault(o.dataPlane.Log)
 	o.memory.apply(40)
+	o.dataPlane.Memory = o.memory.limit
 	o.dataPlane.BehindControllers = o.file == ""
 	if o.file == "" && !cmd.Flags().Changed("http") {
 		o.dataPlane.HTTP = listen.OnAll(names.HTTPPort) // for the kubelet and the watcher

@@ -72,7 +72,7 @@ var table = map[string]Package{
 	// The data plane.
 	"proxy": {
 		Imports: []string{
-			"internal/beat", "internal/pause", "migration", "nginxgen", "internal/privatedir", "internal/status", "proxy/certfiles", "proxy/errorlog", "proxy/nginx", "proxy/resolve", "proxy/weights", "golang.org/x/sys",
+			"internal/beat", "internal/pause", "migration", "nginxgen", "internal/privatedir", "internal/status", "proxy/certfiles", "proxy/errorlog", "proxy/nginx", "proxy/resolve", "proxy/weights", "proxy/workermemory", "golang.org/x/sys",
 		},
 		Tests: otherTests,
 	},
@@ -83,9 +83,10 @@ var table = map[string]Package{
 		},
 		Tests: otherTests,
 	},
-	"proxy/behavior":  {Tests: otherTests},
-	"proxy/cacheroom": {Imports: []string{"internal/beat", "golang.org/x/sys"}, Tests: otherTests},
-	"proxy/certfiles": {Imports: []string{"migration", "nginxgen"}, Tests: otherTests},
+	"proxy/behavior":     {Tests: otherTests},
+	"proxy/workermemory": {Imports: []string{"internal/beat", "golang.org/x/sys"}, Tests: otherTests},
+	"proxy/cacheroom":    {Imports: []string{"internal/beat", "golang.org/x/sys"}, Tests: otherTests},
+	"proxy/certfiles":    {Imports: []string{"migration", "nginxgen"}, Tests: otherTests},
 	"proxy/configsync": {
 		Imports: []string{
 			"internal/beat", "migration", "config", "internal/atomicfile", "internal/kube", "internal/status", "golang.org/x/sync", "k8s.io/api",

@@ -117,6 +117,7 @@ func (p *dataPlane) describeMachine(context.Context) error {
 func (p *dataPlane) findNginx(ctx context.Context) (err error) {
 	p.agent, err = proxy.New(ctx, proxy.Options{
 		Params: p.params, NginxPath: p.options.Nginx, Version: p.options.Version, Log: p.log,
+		MemoryLimit: p.options.Memory,
 	})
 	return err
 }

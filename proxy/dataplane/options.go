@@ -38,6 +38,7 @@ type Options struct {
 	Drain      time.Duration    // how long the ports stay open after SIGTERM
 	AccessLog  string           // a file, AccessLogStdout or AccessLogOff
 	JSONLog    bool             // the access log is JSON
+	Memory     int64            // bytes that the container may have; 0: no limit
 	Version    string           // of this program, for the status
 	Log        *slog.Logger
 	// BehindControllers is that of nginxgen.Params.

@@ -46,20 +46,17 @@ func (n *Nginx) Side(ctx context.Context, service migration.Name, bucket migrati
 	return "", fmt.Errorf("ask nginx for the side of a bucket: status %d", status)
 }
 
-// ErrNoConnection is the cause when all connections of a worker are taken.
-var ErrNoConnection = errors.New("all connections of a worker are taken")
+// ErrNoConnection is the cause when a worker has nothing left for a request.
+var ErrNoConnection = errors.New("all connections of a worker are taken, or all its memory")
 
 // Hop asks nginx for something that it asks itself for, so that it needs a second
 // connection, as for traffic. Its error is an ErrNoConnection if there is none.
 func (n *Nginx) Hop(ctx context.Context) error {
-	status, _, err := n.askAdmin(ctx, "/hop")
-	switch {
-	case err != nil:
+	// 404 is the answer of a config that an earlier version made.
+	if _, _, err := n.askAdmin(ctx, "/hop"); err != nil {
 		return fmt.Errorf("ask nginx for a second connection: %w", err)
-	case status >= http.StatusInternalServerError:
-		return fmt.Errorf("ask nginx for a second connection: status %d: %w", status, ErrNoConnection)
 	}
-	return nil // 404 is the answer of a config that an earlier version made
+	return nil
 }
 
 // askAdmin asks on the socket that only this machine can reach. The agent asks a dozen times
@@ -74,19 +71,28 @@ func (n *Nginx) askAdmin(ctx context.Context, path string) (status int, text str
 	defer func() { _ = conn.Close() }()
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n", path); err != nil {
-		return 0, "", err
+		return 0, "", causeOf(err)
 	}
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
-		// So nginx ends a connection that it has no place for.
-		return 0, "", fmt.Errorf("%w: %w", err, ErrNoConnection)
-	}
 	if err != nil {
-		return 0, "", err
+		return 0, "", causeOf(err)
 	}
 	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode >= http.StatusInternalServerError {
+		return 0, "", fmt.Errorf("status %d: %w", response.StatusCode, ErrNoConnection)
+	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1024))
 	return response.StatusCode, string(body), err
+}
+
+// causeOf adds what it means when nginx accepts a connection and ends it at once.
+func causeOf(err error) error {
+	for _, ended := range []error{io.EOF, io.ErrUnexpectedEOF, syscall.EPIPE, syscall.ECONNRESET} {
+		if errors.Is(err, ended) {
+			return fmt.Errorf("%w: %w", err, ErrNoConnection)
+		}
+	}
+	return err
 }
 
 // ErrNotServed is the cause when nginx did not take a config in time.

@@ -243,6 +243,15 @@ func (s *Supervisor) Workers() (serving, ending int) {
 	return 0, 0
 }
 
+// WorkerIDs are the process ids of all workers, also of those that were replaced. It looks
+// at all processes.
+func (s *Supervisor) WorkerIDs() (ids []int) {
+	if pid := s.State().PID; pid != 0 {
+		return workerIDs(pid)
+	}
+	return nil
+}
+
 // OldWorkers is the number of workers that were replaced and still have clients.
 func (s *Supervisor) OldWorkers() int { return len(shuttingDown(s.State().PID)) }
 

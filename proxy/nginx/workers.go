@@ -105,6 +105,13 @@ func countWorkers(group int) (serving, ending int) {
 	return serving, ending
 }
 
+// workerIDs are the process ids of the workers of a group.
+func workerIDs(group int) []int {
+	return slices.DeleteFunc(processes(), func(pid int) bool {
+		return !isWorker(pid, func(p processInfo) bool { return p.group == group })
+	})
+}
+
 // endingTitle ends the title of a worker that accepts no more connections.
 const endingTitle = "is shutting down"
 
