@@ -97,7 +97,7 @@ type canary struct {
 }
 
 type headerRule struct {
-	Header  migration.HeaderName `yaml:"header" required:"true" doc:"Name of the request header."`
+	Header  migration.HeaderName `yaml:"header" required:"true" doc:"Name of the request header; X_A counts as X-A."`
 	Value   headerValue          `yaml:"value" doc:"The exact value, case-sensitive. Write either value or pattern."`
 	Pattern *migration.Pattern   `yaml:"pattern" doc:"Regular expression that matches anywhere in the value, which has at most 4096 bytes. Write either value or pattern."`
 	Target  migration.Side       `yaml:"target" required:"true" doc:"The cluster for requests that match."`

@@ -33,15 +33,22 @@ func (r Request) header(key string) string {
 	return r.Host
 }
 
+// exactNames are the headers with a '-' that nginx knows by name and has variables of:
+// User_Agent is not User-Agent.
+var exactNames = map[string]bool{"user_agent": true, "x_forwarded_for": true}
+
 // FoldHeaders makes one value of each repeated header, as nginx does. Since 1.23
 // nginx joins the values with ", " (joins is true); older versions use the first
 // value. All versions join cookies with "; " and X-Forwarded-For with ", ". Names
-// that differ only in '-' and '_' are the same header. The order of the two in the
-// request is not known here, so the name with '-' comes first.
+// that differ only in '-' and '_' are the same header, but for exactNames. The order of
+// the two in the request is not known here, so the name with '-' comes first.
 func FoldHeaders(header http.Header, joins bool) map[string]string {
 	values := make(map[string][]string, len(header))
 	for _, name := range slices.Sorted(maps.Keys(header)) {
 		key := headerKey(name)
+		if exactNames[key] && strings.Contains(name, "_") {
+			continue
+		}
 		values[key] = append(values[key], header[name]...)
 	}
 	folded := make(map[string]string, len(header))

@@ -20,6 +20,8 @@ func TestFoldHeaders(t *testing.T) {
 	for _, joins := range []bool{true, false} {
 		require.Equal(t, map[string]string{"x_forwarded_for": "1, 2"}, migration.FoldHeaders(forwarded, joins))
 	}
+	exact := http.Header{"User_agent": {"1"}, "X_forwarded_for": {"2"}, "X-Forwarded_for": {"3"}, "User-Agent": {"4"}}
+	require.Equal(t, map[string]string{"user_agent": "4"}, migration.FoldHeaders(exact, true))
 	for range 20 {
 		alike := http.Header{"X-A": {"1"}, "X_A": {"2"}}
 		require.Equal(t, map[string]string{"x_a": "1, 2"}, migration.FoldHeaders(alike, true))

@@ -11,7 +11,8 @@ import (
 )
 
 // HeaderName is the name of a request header, with its case. Names that differ only
-// in case, or in '-' and '_', are the same header for nginx.
+// in case, or in '-' and '_', are the same header for nginx, but for User-Agent and
+// X-Forwarded-For: see FoldHeaders.
 type HeaderName string
 
 var headerPattern = regexp.MustCompile(`^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,126}[A-Za-z0-9])?$`)

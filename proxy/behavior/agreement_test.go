@@ -138,8 +138,8 @@ func (r random) request(rig *rig) textRequest {
 	}
 	for range r.IntN(4) {
 		name := r.pick(headers)
-		if name == "Host" {
-			continue // the request has one
+		if name == "Host" || name == "X-Forwarded-For" {
+			continue // the request has one, or gets one
 		}
 		for range 1 + r.IntN(8)/7 {
 			add(name, r.pick(append(values, fmt.Sprintf("user-%d", r.IntN(1000)))))
@@ -152,7 +152,7 @@ func (r random) request(rig *rig) textRequest {
 	}
 	forwarded := r.pick(clients)
 	if forwarded != "" {
-		lines += "X-Forwarded-For: " + forwarded + "\r\n"
+		add("X-Forwarded-For", forwarded)
 	}
 	a.Client = migration.ClientAddress(netip.MustParseAddr("127.0.0.1"), forwarded, rig.table.Global().TrustedProxies)
 	a.Header = migration.FoldHeaders(header, !rig.params.Version.Before(nginxgen.Version{Major: 1, Minor: 23}))

@@ -11,7 +11,7 @@ import (
 var (
 	hosts    = []string{"a.example.com", "b.example.com", "c.example.com", "*.wild.example.com", "*.deep.wild.example.com"}
 	prefixes = []string{"/", "/api", "/API", "/api/v1", "/a-b_c.d~e", "/x:y@z"}
-	headers  = []string{"X-Migration-Target", "X-Client", "X-User-ID", "User-Agent", "x_under_score", "Host"}
+	headers  = []string{"X-Migration-Target", "X-Client", "X-User-ID", "User-Agent", "User_Agent", "X_Forwarded_For", "X-Forwarded-For", "x_under_score", "Host"}
 	values   = []string{"new", "NEW", "beta-7", "beta-77x", "a b", `q"uo'te`, `b\ack{brace};$dollar`, "comma, separated", "~tilde", "default", "a.example.com", "b.example.com:8000"}
 	patterns = []string{"^[ab].example", "^beta-[0-9]+$", "beta", "^(new|old)$", "(?i)^new$", `[^a-z]`, `^.{3}$`, `\bquo\b`, `"`, `^a b|\$d`, "x*", `\w+,\s\w+`, `^[^b]*$`}
 	networks = []string{"127.0.0.0/8", "127.0.0.1", "10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "10.1.2.3", "2001:db8::/32", "2001:db8:1::/48", "192.0.2.0/24", "0.0.0.0/0", "0.0.0.0/1", "::/0"}
