@@ -30,7 +30,7 @@ func (d *draft) adminServer() directives {
 			// An idle connection would be used again, and hide that no other is free.
 			line("proxy_set_header", "Connection", "close"),
 			// Less than the agent waits. A worker without descriptors does not accept.
-			line("proxy_read_timeout", "500ms"),
+			line("proxy_read_timeout", "900ms"),
 		}),
 		block("location", []string{"~", `\A/side/(?<mp_asked_service>[^/]+)/(?<mp_asked_token>.+)\z`}, directives{
 			line("set", "$mp_service", "$mp_asked_service"),
