@@ -24,7 +24,12 @@ func TestNoDescriptorsLeft(t *testing.T) {
 	since := time.Now()
 	connections := p.slowClients(150)
 	pause(shortOrLong(0, 20*time.Second))
-	during := p.waitFor("not ready, as requests fail; the agent has descriptors of its own", func(s status.Status) bool { return !s.Ready })
+	during := p.waitFor("not ready, as requests fail; the agent has descriptors of its own", func(s status.Status) bool {
+		if s.Ready { // a client had a place that these now take
+			connections = append(connections, p.slowClients(10)...)
+		}
+		return !s.Ready
+	})
 	require.True(t, during.Nginx.ConnectionsTaken, "%+v", during.Nginx)
 	healed := time.Now()
 	for _, conn := range connections {
@@ -42,7 +47,8 @@ func TestNoDescriptorsLeft(t *testing.T) {
 	p.requireNoLeak(before)
 }
 
-// slowClients connect and send half a request.
+// slowClients connect and send half a request, after a whole one: with its answer nginx has
+// begun with the half. For a new connection it closes those of which it has read nothing.
 func (w *proxyRun) slowClients(number int) []net.Conn {
 	var held []net.Conn
 	for range number {
@@ -50,7 +56,9 @@ func (w *proxyRun) slowClients(number int) []net.Conn {
 		if err != nil {
 			break // nginx accepts no more connections, and the kernel's queue is full
 		}
-		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: api.example.com\r\n")
+		_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: unknown\r\n\r\nGET / HTTP/1.1\r\nHost: api.example.com\r\n")
+		_ = conn.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		_, _ = conn.Read(make([]byte, 1))
 		held = append(held, conn)
 	}
 	return held
