@@ -63,7 +63,7 @@ func TestLastingFaultsHaveAlerts(t *testing.T) {
 	for _, metric := range []string{
 		"ready == 1", "config_in_sync == 0", "watcher_config_valid == 0", "watcher_replica_config_in_sync == 0",
 		"watcher_paused == 1", "watcher_failing > 0",
-		"share_deviates == 1", "side_check_failed == 1", "connections_taken == 1", "certificate_files_unusable == 1",
+		"share_deviates == 1", "side_check_failed == 1", "connections_taken == 1", "memory_taken == 1", "certificate_files_unusable == 1",
 	} {
 		require.Regexp(t, `migration_proxy_`+strings.Replace(metric, " ", `\)? `, 1), expressions.String())
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 	"github.com/migration-proxy/migration-proxy/proxy/errorlog"
 	"github.com/migration-proxy/migration-proxy/proxy/resolve"
+	"github.com/migration-proxy/migration-proxy/proxy/workermemory"
 )
 
 // urgency says how soon nginx needs addresses that have changed.
@@ -116,10 +117,12 @@ func keepAddresses(next, inUse nginxgen.Endpoints) {
 	}
 }
 
-// suspectLog reads in nginx's error log which addresses do not accept connections.
+// suspectLog reads in nginx's error log which addresses do not accept connections, and
+// whether memory was refused.
 type suspectLog struct {
 	Observer
-	names *resolve.Resolver
+	names  *resolve.Resolver
+	memory *workermemory.Guard
 }
 
 func (s suspectLog) NginxLogged(line string) {
@@ -128,5 +131,6 @@ func (s suspectLog) NginxLogged(line string) {
 			s.names.Suspect(c.Address)
 		}
 	}
+	s.memory.Observe(line, time.Now())
 	s.Observer.NginxLogged(line)
 }

@@ -95,6 +95,7 @@ type Agent struct {
 	certs           *certfiles.Store
 	inbox           inbox
 	sides           *sideWatch
+	memory          *workermemory.Guard
 	knownHoles      []string // see status.Nginx
 	published       atomic.Pointer[loopState]
 	runtimeDirReady chan struct{}
@@ -134,6 +135,7 @@ func New(ctx context.Context, options Options) (*Agent, error) {
 		Dir: a.dir.path("certs"), System: systemCerts(&a.options.Params), Interval: options.CertInterval, Log: options.Log,
 	})
 	a.sides = &sideWatch{agent: a}
+	a.memory = &workermemory.Guard{Workers: a.master.WorkerIDs, Log: a.options.Log}
 	a.published.Store(&loopState{startedAt: time.Now(), publishedAt: time.Now()})
 	return a, nil
 }
@@ -182,7 +184,7 @@ func (a *Agent) Run(ctx context.Context, observer Observer) error {
 	if observer == nil {
 		observer = noObserver{}
 	}
-	a.master.ObserveLog(suspectLog{observer, a.names})
+	a.master.ObserveLog(suspectLog{observer, a.names, a.memory})
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
 	ctx, cancel := context.WithCancel(ctx)
@@ -190,16 +192,10 @@ func (a *Agent) Run(ctx context.Context, observer Observer) error {
 	helpers.Go(func() { a.names.Run(ctx) })
 	helpers.Go(func() { a.certs.Run(ctx) })
 	helpers.Go(func() { a.sides.run(ctx) })
-	helpers.Go(func() { a.memoryGuard().Run(ctx) })
+	a.memory.Limit, a.memory.Used = a.options.MemoryLimit, a.options.MemoryUsed
+	helpers.Go(func() { a.memory.Run(ctx) })
 	newAgentLoop(a, store, observer).run(ctx)
 	return nil
-}
-
-// memoryGuard keeps the workers below the limit of memory.
-func (a *Agent) memoryGuard() *workermemory.Guard {
-	return &workermemory.Guard{
-		Limit: a.options.MemoryLimit, Used: a.options.MemoryUsed, Workers: a.master.WorkerIDs, Log: a.options.Log,
-	}
 }
 
 // RuntimeDirReady is closed when Run has created and locked the runtime

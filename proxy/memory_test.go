@@ -56,6 +56,7 @@ func TestUnfinishedHeadersAreBounded(t *testing.T) {
 	t.Logf("%d of %d connections ended, %d MiB used", ended, clients, most>>20)
 	require.Less(t, most, int64(limit), "the container would have been ended")
 	require.GreaterOrEqual(t, ended, clients/4)
+	r.waitFor("reported", func(s status.Status) bool { return s.Nginx.MemoryTaken })
 
 	for _, conn := range held {
 		_ = conn.Close()

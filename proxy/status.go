@@ -102,6 +102,7 @@ func (a *Agent) summary(state *loopState) status.Status {
 			LastError:        master.LastError,
 			SideProblem:      a.sideProblem(),
 			ConnectionsTaken: a.sides.isFull(),
+			MemoryTaken:      a.memory.Taken(time.Now()),
 		},
 	}
 }

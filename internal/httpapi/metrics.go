@@ -25,6 +25,7 @@ var (
 	descRestarts = gauge.Desc("nginx_restarts_total", "Unplanned restarts of nginx since the agent started.")
 	descSides    = gauge.Desc("side_check_failed", "1 while nginx does not see the shares of the services and sends everything to old, or answers nothing; the replica is then not ready.")
 	descTaken    = gauge.Desc("connections_taken", "1 while nginx has no connection for a request to a backend, so that requests fail; the replica is then not ready.")
+	descMemory   = gauge.Desc("memory_taken", "1 when nginx's workers were refused memory within the last minute, as four fifths of the container's are taken; the connections that needed it were ended.")
 	descSide     = gauge.Desc("service_side_check_failed", "1 while nginx sends requests of the service elsewhere than its share says.", "service")
 	descPhase    = gauge.Desc("phase", "1 for the phase a service is in, 0 for the others.", "service", "phase")
 	descDesired  = gauge.Desc("share_desired_ratio", "Part of the traffic, 0 to 1, that the config sends to new.", "service")
@@ -44,7 +45,7 @@ type StatusCollector struct{ Current func() status.Status }
 func (c StatusCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descInfo, descUp, descResults, descReady, descInSync, descSince, descReloads, descRestarts,
-		descPhase, descDesired, descObserved, descDeviates, descUnres, descCerts, descSides, descTaken, descSide, descHoles, descWorkers,
+		descPhase, descDesired, descObserved, descDeviates, descUnres, descCerts, descSides, descTaken, descMemory, descSide, descHoles, descWorkers,
 	} {
 		out <- d
 	}
@@ -68,6 +69,7 @@ func (c StatusCollector) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(descRestarts, prometheus.CounterValue, float64(now.Nginx.Restarts))
 	set(descSides, gauge.OneIf(now.Nginx.SideProblem != "" && !now.Nginx.ConnectionsTaken))
 	set(descTaken, gauge.OneIf(now.Nginx.ConnectionsTaken))
+	set(descMemory, gauge.OneIf(now.Nginx.MemoryTaken))
 	for result, count := range now.Config.Results {
 		out <- prometheus.MustNewConstMetric(descResults, prometheus.CounterValue, float64(count), result)
 	}

@@ -66,6 +66,10 @@ func (s Status) Problems() []Problem {
 	if s.Nginx.SideProblem != "" {
 		found = append(found, Problem{Text: s.Nginx.SideProblem, Person: true})
 	}
+	if s.Nginx.MemoryTaken {
+		found = append(found, Problem{Person: true, Text: "Four fifths of the container's memory are taken, and nginx ended connections that needed more within the last minute. " +
+			"See who sends so much, or raise the limit"})
+	}
 	if s.Nginx.LastError != "" {
 		found = append(found, Problem{Text: "nginx: " + s.Nginx.LastError})
 	}

@@ -90,6 +90,9 @@ type Nginx struct {
 	SideProblem string `json:"side_problem,omitempty"`
 	// ConnectionsTaken tells that SideProblem is about connections.
 	ConnectionsTaken bool `json:"connections_taken,omitempty"`
+	// MemoryTaken tells that workers were refused memory within the last minute, because
+	// little is left of that of the container. They end connections that need some.
+	MemoryTaken bool `json:"memory_taken,omitempty"`
 }
 
 // Workers counts the worker processes of nginx.

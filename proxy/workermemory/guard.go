@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,10 +21,6 @@ import (
 // but a new one has none yet.
 const interval = time.Second
 
-// lasting is how many looks in a row must find nothing free before that is logged: the
-// test of a config takes memory for a moment.
-const lasting = 5
-
 // Guard sets the limits of workers.
 type Guard struct {
 	Limit   int64                 // bytes that the container may have; 0: no limit
@@ -30,8 +28,8 @@ type Guard struct {
 	Used    func() (int64, error) // bytes; nil: of the control group of this process
 	Log     *slog.Logger
 
-	short   int    // looks in a row that found nothing free
-	problem string // of the last look
+	failed  bool                      // the last look did
+	refused atomic.Pointer[time.Time] // when a worker last got no memory
 }
 
 // Run sets limits until ctx ends. They stay then: the next agent takes nginx over.
@@ -52,48 +50,54 @@ func (g *Guard) Run(ctx context.Context) {
 	}
 }
 
-// look sets the limits once. It gives what the workers may still take.
-func (g *Guard) look() (free int64, err error) {
+// look sets the limits once.
+func (g *Guard) look() error {
 	used, err := g.Used()
 	if err != nil {
-		return 0, fmt.Errorf("measure the memory of the container: %w", err)
+		return fmt.Errorf("measure the memory of the container: %w", err)
 	}
-	free = room(g.Limit, used)
 	var workers []worker
 	for _, pid := range g.Workers() {
 		if w, err := readWorker(pid); err == nil { // it may have ended
 			workers = append(workers, w)
 		}
 	}
-	for i, limit := range limits(free, workers) {
+	for i, limit := range limits(room(g.Limit, used), workers) {
 		if err := setLimit(workers[i].pid, limit); err != nil {
-			return free, fmt.Errorf("limit the memory of nginx's worker %d: %w", workers[i].pid, err)
+			return fmt.Errorf("limit the memory of nginx's worker %d: %w", workers[i].pid, err)
 		}
 	}
-	return free, nil
+	return nil
 }
 
-// report logs what has changed since the last look.
-func (g *Guard) report(free int64, err error) {
-	problem := ""
-	if err != nil {
-		problem = err.Error()
-	}
-	if problem != "" && g.problem == "" {
+// report logs a new problem.
+func (g *Guard) report(err error) {
+	if err != nil && !g.failed {
 		g.Log.Warn("nginx's workers have no limit of memory: many unfinished requests can end this container", "error", err)
 	}
-	g.problem = problem
-	if problem != "" || free > 0 {
-		if g.short >= lasting {
-			g.Log.Info("nginx's workers may take memory again", "free_bytes", free)
-		}
-		g.short = 0
+	g.failed = err != nil
+}
+
+// noMemory is how nginx's line about an allocation that failed begins. What follows may be
+// a client's text.
+var noMemory = regexp.MustCompile(`\A(?:\*\d+ )?(?:malloc|posix_memalign)\([\d, ]+\) failed \(12: `)
+
+// Observe reads a line of nginx's error log.
+func (g *Guard) Observe(line string, now time.Time) {
+	if !noMemory.MatchString(line) {
 		return
 	}
-	if g.short++; g.short == lasting {
+	if !g.Taken(now) {
 		g.Log.Error("nginx's workers get no more memory, connections that need some are ended: see who sends so much, or raise the limit",
 			"limit_bytes", g.Limit)
 	}
+	g.refused.Store(&now)
+}
+
+// Taken tells whether a worker wanted memory and got none within the last minute.
+func (g *Guard) Taken(now time.Time) bool {
+	last := g.refused.Load()
+	return last != nil && now.Sub(*last) < time.Minute
 }
 
 // setLimit changes the soft limit, which may be raised again. It needs the rights of the
