@@ -12,6 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/migration-proxy/migration-proxy/internal/connections"
 )
 
 // A body must arrive within bodyTimeout and the time that its bytes take at minBodyRate: the
@@ -31,7 +33,7 @@ var reviewType = metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.Stri
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	controller, peer := http.NewResponseController(w), peerOf(r.RemoteAddr)
+	controller, peer := http.NewResponseController(w), connections.PeerOf(r.RemoteAddr)
 	held := h.budget.open(peer, func() {
 		cancel()
 		_ = controller.SetReadDeadline(time.Now())

@@ -21,6 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/migration-proxy/migration-proxy/internal/connections"
 )
 
 // endpoint is a webhook server with a client that behaves like the API server: it
@@ -123,7 +125,7 @@ func TestBadRequests(t *testing.T) {
 // of the address that holds the most gives way.
 func TestBodyBudget(t *testing.T) {
 	t.Parallel()
-	budget, a, b := newBodyBudget(100), peerOf("10.0.0.1:1"), peerOf("10.0.0.2:1")
+	budget, a, b := newBodyBudget(100), connections.PeerOf("10.0.0.1:1"), connections.PeerOf("10.0.0.2:1")
 	var gaveUp []string
 	open := func(peer netip.Addr, name string) *heldBody {
 		return budget.open(peer, func() { gaveUp = append(gaveUp, name) })
@@ -155,7 +157,7 @@ func TestBodyBudget(t *testing.T) {
 // TestTurns: addresses take turns, whatever the number of their requests.
 func TestTurns(t *testing.T) {
 	t.Parallel()
-	turns, a, b := newTurns(1), peerOf("10.0.0.1:1"), peerOf("10.0.0.2:1")
+	turns, a, b := newTurns(1), connections.PeerOf("10.0.0.1:1"), connections.PeerOf("10.0.0.2:1")
 	require.NoError(t, turns.wait(t.Context(), a))
 	var queue []chan struct{}
 	for range maxWaiting {

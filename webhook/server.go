@@ -13,6 +13,8 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+
+	"github.com/migration-proxy/migration-proxy/internal/connections"
 )
 
 // Limits of the server. The port can be reached by everybody whom no NetworkPolicy
@@ -87,11 +89,11 @@ func (s *Server) Start(ctx context.Context) error {
 }
 
 func (s *Server) serve(ctx context.Context, listener net.Listener) error {
-	limits := newConnections()
-	s.http.ConnState = limits.note
+	limits := connections.New()
+	s.http.ConnState = limits.Note
 	s.started.Store(true)
 	ended := make(chan error, 1)
-	go func() { ended <- s.http.ServeTLS(limits.limit(listener), "", "") }()
+	go func() { ended <- s.http.ServeTLS(limits.Listen(listener), "", "") }()
 	select {
 	case err := <-ended:
 		return fmt.Errorf("serve webhooks: %w", err)

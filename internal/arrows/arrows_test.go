@@ -121,7 +121,7 @@ var table = map[string]Package{
 	},
 	"webhook": {
 		Imports: slices.Concat([]string{
-			"migration", "config", "ingressgen", "internal/excerpt", "internal/kube", "internal/names", "internal/status", "journal", "ramp",
+			"migration", "config", "ingressgen", "internal/connections", "internal/excerpt", "internal/kube", "internal/names", "internal/status", "journal", "ramp",
 			clientGo, controllerRuntime, prometheus,
 		}, kubernetes),
 		Tests: otherTests,
@@ -168,13 +168,14 @@ var table = map[string]Package{
 	},
 
 	// What several of them need.
-	"internal/atomicfile": {Tests: testLibraries},
-	"internal/privatedir": {Imports: []string{"golang.org/x/sys"}, Tests: testLibraries},
-	"internal/listen":     {Imports: []string{"internal/names"}, Tests: testLibraries},
-	"internal/logging":    {Tests: testLibraries},
-	"internal/gauge":      {Imports: []string{prometheus}},
-	"internal/pause":      {Tests: testLibraries},
-	"internal/httpapi":    {Imports: []string{"internal/gauge", "internal/history", "internal/status", prometheus}, Tests: otherTests},
+	"internal/atomicfile":  {Tests: testLibraries},
+	"internal/privatedir":  {Imports: []string{"golang.org/x/sys"}, Tests: testLibraries},
+	"internal/listen":      {Imports: []string{"internal/names"}, Tests: testLibraries},
+	"internal/logging":     {Tests: testLibraries},
+	"internal/gauge":       {Imports: []string{prometheus}},
+	"internal/pause":       {Tests: testLibraries},
+	"internal/connections": {Tests: otherTests},
+	"internal/httpapi":     {Imports: []string{"internal/connections", "internal/gauge", "internal/history", "internal/status", prometheus}, Tests: otherTests},
 	"internal/kube": {
 		Imports: slices.Concat([]string{"internal/history", "internal/logging", "internal/names", "internal/proxyclient", "internal/status", clientGo, "k8s.io/klog"}, kubernetes),
 		Tests:   otherTests,

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/migration-proxy/migration-proxy/internal/connections"
 	"github.com/migration-proxy/migration-proxy/internal/history"
 	"github.com/migration-proxy/migration-proxy/internal/status"
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,6 +20,7 @@ const (
 	requestTimeout = 30 * time.Second // the metrics of 5,000 services take about one
 	idleTimeout    = 2 * time.Minute
 	maxScrapes     = 4 // at once, so that the probes of Kubernetes need not wait
+	maxHeaderBytes = 32 << 10
 	// shutdownTime is the time for answers under way when the process ends;
 	// Kubernetes kills it after 30 s.
 	shutdownTime = 5 * time.Second
@@ -96,18 +98,20 @@ func New(options Options) (*Server, error) {
 // Run serves on the listener, which it closes, until ctx ends. Answers under
 // way then have five seconds.
 func (s *Server) Run(ctx context.Context, listener net.Listener) error {
+	limits := connections.New()
 	server := &http.Server{
 		Handler:           s.handler,
 		ReadHeaderTimeout: headerTimeout,
 		ReadTimeout:       requestTimeout,
 		WriteTimeout:      requestTimeout,
 		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ConnState:         limits.Note,
 		BaseContext:       func(net.Listener) context.Context { return ctx }, // ends the streams of the page
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 	stopped := make(chan error, 1)
-	go func() { stopped <- server.Serve(listener) }()
+	go func() { stopped <- server.Serve(limits.Listen(listener)) }()
 	select {
 	case err := <-stopped:
 		return fmt.Errorf("serve the HTTP API on %s: %w", listener.Addr(), err)

@@ -1,4 +1,4 @@
-package webhook
+package connections
 
 import (
 	"crypto/tls"
@@ -9,60 +9,61 @@ import (
 	"time"
 )
 
-// An API server has a few connections to a replica. 512 connections with unfinished
-// headers take about 40 MiB.
+// API servers, kubelets and Prometheus have a few connections to a replica. 512 connections
+// with unfinished headers of 16 KiB take about 40 MiB.
 const (
-	maxConnections        = 512
-	maxConnectionsPerPeer = 64
+	maxConnections = 512
+	maxPerPeer     = 64
 )
 
-// connections limits the connections of one address and of all. A new connection is
+// Limits limits the connections of one address and of all. A new connection is
 // never refused while another of its address, or one of the address with the most, is idle
 // or has not sent a request: the one that has been so for the longest time is closed.
-// So nobody keeps the API server out by holding connections.
-type connections struct {
+// So nobody keeps the others out by holding connections.
+type Limits struct {
 	mu    sync.Mutex
 	peers map[netip.Addr]map[net.Conn]time.Time // since when it has no request; zero: it has one
 	total int
 }
 
-func newConnections() *connections {
-	return &connections{peers: map[netip.Addr]map[net.Conn]time.Time{}}
+// New gives limits for one server.
+func New() *Limits {
+	return &Limits{peers: map[netip.Addr]map[net.Conn]time.Time{}}
 }
 
-// limit is the listener with the limits.
-func (c *connections) limit(listener net.Listener) net.Listener {
+// Listen is the listener with the limits.
+func (c *Limits) Listen(listener net.Listener) net.Listener {
 	return limitedListener{listener, c}
 }
 
 type limitedListener struct {
 	net.Listener
-	connections *connections
+	limits *Limits
 }
 
 // Accept gives the next connection that is within the limits.
 func (l limitedListener) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
-		if err != nil || l.connections.add(conn) {
+		if err != nil || l.limits.add(conn) {
 			return conn, err
 		}
 		_ = conn.Close()
 	}
 }
 
-// peerOf is the address of a client, without the port.
-func peerOf(address string) netip.Addr {
+// PeerOf is the address of a client, without the port.
+func PeerOf(address string) netip.Addr {
 	parsed, _ := netip.ParseAddrPort(address) // all clients without one share the limits
 	return parsed.Addr().Unmap()
 }
 
 // add is false if the limits leave no place for the connection.
-func (c *connections) add(conn net.Conn) bool {
+func (c *Limits) add(conn net.Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	peer := peerOf(conn.RemoteAddr().String())
-	if len(c.peers[peer]) >= maxConnectionsPerPeer && !c.closeUnused(peer) ||
+	peer := PeerOf(conn.RemoteAddr().String())
+	if len(c.peers[peer]) >= maxPerPeer && !c.closeUnused(peer) ||
 		c.total >= maxConnections && !c.closeUnused(c.largest()) {
 		return false
 	}
@@ -74,7 +75,7 @@ func (c *connections) add(conn net.Conn) bool {
 	return true
 }
 
-func (c *connections) largest() (peer netip.Addr) {
+func (c *Limits) largest() (peer netip.Addr) {
 	for one := range c.peers {
 		if len(c.peers[one]) > len(c.peers[peer]) {
 			peer = one
@@ -84,7 +85,7 @@ func (c *connections) largest() (peer netip.Addr) {
 }
 
 // closeUnused closes the address's connection that has had no request for the longest time.
-func (c *connections) closeUnused(peer netip.Addr) bool {
+func (c *Limits) closeUnused(peer netip.Addr) bool {
 	var oldest net.Conn
 	for conn, since := range c.peers[peer] {
 		if !since.IsZero() && (oldest == nil || since.Before(c.peers[peer][oldest])) {
@@ -99,7 +100,7 @@ func (c *connections) closeUnused(peer netip.Addr) bool {
 	return true
 }
 
-func (c *connections) remove(peer netip.Addr, conn net.Conn) {
+func (c *Limits) remove(peer netip.Addr, conn net.Conn) {
 	if _, known := c.peers[peer][conn]; !known {
 		return
 	}
@@ -110,14 +111,14 @@ func (c *connections) remove(peer netip.Addr, conn net.Conn) {
 	}
 }
 
-// note is the server's ConnState.
-func (c *connections) note(conn net.Conn, state http.ConnState) {
+// Note is the server's ConnState.
+func (c *Limits) Note(conn net.Conn, state http.ConnState) {
 	if secured, ok := conn.(*tls.Conn); ok {
 		conn = secured.NetConn()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	peer := peerOf(conn.RemoteAddr().String())
+	peer := PeerOf(conn.RemoteAddr().String())
 	switch state {
 	case http.StateActive:
 		c.since(peer, conn, time.Time{})
@@ -129,7 +130,7 @@ func (c *connections) note(conn net.Conn, state http.ConnState) {
 	}
 }
 
-func (c *connections) since(peer netip.Addr, conn net.Conn, at time.Time) {
+func (c *Limits) since(peer netip.Addr, conn net.Conn, at time.Time) {
 	if _, known := c.peers[peer][conn]; known {
 		c.peers[peer][conn] = at
 	}
