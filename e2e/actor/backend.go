@@ -9,20 +9,24 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/migration-proxy/migration-proxy/e2e/grpcside"
 	"github.com/migration-proxy/migration-proxy/e2e/wire"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
-// backend is an application: it answers with its name, or fails as its outage says.
+// backend is an application: it answers with its name, or fails as its outage says. It
+// takes calls of gRPC on the same port.
 type backend struct {
-	name string
-	port int
-	tls  *tls.Config // nil: plain
+	name  string
+	port  int
+	tls   *tls.Config // nil: plain
+	calls http.Handler
 
 	mu     sync.Mutex
 	outage wire.Outage
@@ -36,6 +40,15 @@ func newBackend(name string) *backend {
 		name: name, port: wire.TrafficPort, change: make(chan struct{}),
 		counts: wire.Counts{Paths: map[string]int{}, Hosts: map[string]int{}},
 	}
+}
+
+// protocols are those of an application of gRPC: HTTP/2 by ALPN, or with prior knowledge.
+func protocols() *http.Protocols {
+	var all http.Protocols
+	all.SetHTTP1(true)
+	all.SetHTTP2(true)
+	all.SetUnencryptedHTTP2(true)
+	return &all
 }
 
 func runBackend(ctx context.Context, args []string, control *http.ServeMux) error {
@@ -54,6 +67,7 @@ func runBackend(ctx context.Context, args []string, control *http.ServeMux) erro
 			return err
 		}
 	}
+	b.calls = (&grpcside.Side{Name: b.name}).Serve()
 	b.register(control)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return serve(ctx, wire.ControlPort, control) })
@@ -128,7 +142,7 @@ func (b *backend) listen(ctx context.Context) error {
 	if b.tls != nil {
 		listener = tls.NewListener(listener, b.tls)
 	}
-	server := &http.Server{Handler: b, ReadHeaderTimeout: time.Minute}
+	server := &http.Server{Handler: b, Protocols: protocols(), ReadHeaderTimeout: time.Minute}
 	go func() {
 		if b.waitForRefuse(ctx) {
 			_ = server.Close()
@@ -168,6 +182,10 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	b.served++
 	outage, spared := b.outage, b.outage.Every > 0 && b.served%b.outage.Every != 0
 	b.mu.Unlock()
+	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+		b.calls.ServeHTTP(w, r)
+		return
+	}
 	w.Header().Set(testbed.BackendHeader, b.name)
 	_, _ = io.Copy(io.Discard, r.Body) // an incomplete body is ignored
 	if spared || outage.Method != "" && outage.Method != r.Method {
@@ -203,5 +221,5 @@ func selfSigned() (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tls.Config{Certificates: []tls.Certificate{*certificate}, NextProtos: []string{"http/1.1"}}, nil
+	return &tls.Config{Certificates: []tls.Certificate{*certificate}, NextProtos: []string{"h2", "http/1.1"}}, nil
 }

@@ -120,28 +120,38 @@ type load struct {
 
 const requestTimeout = 30 * time.Second
 
-// begin sends with testbed.Load, which repeats no request: net/http's client would
-// hide a lost GET by repeating it.
+// begin starts a load, which ends with the context.
 func begin(ctx context.Context, target string, asked wire.Load) *load {
 	ctx, cancel := context.WithCancel(ctx)
 	one := &load{cancel: cancel, ended: make(chan struct{}), seen: wire.Report{
 		Sides: map[string]int{}, Statuses: map[int]int{}, First: map[string]time.Time{}, Last: map[string]time.Time{},
 	}}
-	sending := testbed.Load{
-		URL: "http://" + target + asked.Path, Host: asked.Host, Method: asked.Method, Body: asked.Body, Header: http.Header{},
-		Connections: asked.Connections, Rate: asked.Rate, Requests: asked.Requests, Timeout: requestTimeout, Reopen: asked.Reloads,
-		Each: one.count,
-	}
-	for name, value := range asked.Header {
-		sending.Header.Set(name, value)
+	send := sendRequests
+	if asked.GRPC {
+		send = makeCalls
 	}
 	go func() {
 		defer close(one.ended)
-		if _, err := sending.Run(ctx); err != nil {
+		if err := send(ctx, target, asked, one.count); err != nil {
 			one.count(testbed.Answer{Err: err})
 		}
 	}()
 	return one
+}
+
+// sendRequests sends with testbed.Load, which repeats no request: net/http's client would
+// hide a lost GET by repeating it.
+func sendRequests(ctx context.Context, target string, asked wire.Load, each func(testbed.Answer)) error {
+	sending := testbed.Load{
+		URL: "http://" + target + asked.Path, Host: asked.Host, Method: asked.Method, Body: asked.Body, Header: http.Header{},
+		Connections: asked.Connections, Rate: asked.Rate, Requests: asked.Requests, Timeout: requestTimeout, Reopen: asked.Reloads,
+		Each: each,
+	}
+	for name, value := range asked.Header {
+		sending.Header.Set(name, value)
+	}
+	_, err := sending.Run(ctx)
+	return err
 }
 
 func (l *load) wait() {

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/migration-proxy/migration-proxy/e2e/grpcside"
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
@@ -67,16 +68,16 @@ func within(t *testing.T) context.Context {
 
 func testUnary(t *testing.T, c caller) {
 	ctx := metadata.AppendToOutgoingContext(within(t), "meta-bin", "\x00\xff bytes")
-	a := unary(ctx, c.conn, "/t.T/Echo", "message")
-	require.NoError(t, a.err)
-	require.Equal(t, "message", a.message)
-	require.Equal(t, c.side, a.side())
-	require.Equal(t, []string{c.authority}, a.header.Get("authority"))
-	require.Equal(t, []string{"\x00\xff bytes"}, a.trailer.Get("echo-bin"))
+	a := grpcside.Unary(ctx, c.conn, grpcside.Echo, "message")
+	require.NoError(t, a.Err)
+	require.Equal(t, "message", a.Message)
+	require.Equal(t, c.side, a.Side())
+	require.Equal(t, []string{c.authority}, a.Header.Get("authority"))
+	require.Equal(t, []string{"\x00\xff bytes"}, a.Trailer.Get("echo-bin"))
 }
 
 func testBidi(t *testing.T, c caller) {
-	stream, err := c.conn.NewStream(within(t), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/t.T/Echo", grpc.ForceCodec(codec{}))
+	stream, err := c.conn.NewStream(within(t), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, grpcside.Echo, grpc.ForceCodec(grpcside.Codec{}))
 	require.NoError(t, err)
 	for i := range 50 {
 		sent, got := []byte(fmt.Sprint("message ", i)), []byte{}
@@ -102,32 +103,32 @@ func testStatuses(t *testing.T, c caller) {
 		if code == codes.Unavailable || code == codes.DeadlineExceeded {
 			continue
 		}
-		a := unary(within(t), c.conn, fmt.Sprintf("/t.T/Status-%d", code), "x")
-		require.Equal(t, code, status.Code(a.err))
-		require.Equal(t, "as asked for", status.Convert(a.err).Message())
+		a := grpcside.Unary(within(t), c.conn, grpcside.StatusMethod(code), "x")
+		require.Equal(t, code, status.Code(a.Err))
+		require.Equal(t, grpcside.Message, status.Convert(a.Err).Message())
 	}
 }
 
 func testBig(t *testing.T, c caller) {
 	big := strings.Repeat("0123456789abcdef", 200_000) // 3.2 MB; a client takes 4 MB
-	a := unary(within(t), c.conn, "/t.T/Echo", big)
-	require.NoError(t, a.err)
-	require.Len(t, a.message, len(big))
-	a = unary(within(t), c.conn, "/t.T/Echo", big, grpc.UseCompressor("gzip"))
-	require.NoError(t, a.err)
-	require.Equal(t, big, a.message)
+	a := grpcside.Unary(within(t), c.conn, grpcside.Echo, big)
+	require.NoError(t, a.Err)
+	require.Len(t, a.Message, len(big))
+	a = grpcside.Unary(within(t), c.conn, grpcside.Echo, big, grpc.UseCompressor("gzip"))
+	require.NoError(t, a.Err)
+	require.Equal(t, big, a.Message)
 }
 
 func testCancel(t *testing.T, c caller) {
 	ctx, cancel := context.WithCancel(within(t))
 	time.AfterFunc(50*time.Millisecond, cancel)
-	require.Equal(t, codes.Canceled, status.Code(unary(ctx, c.conn, "/t.T/Hang", "x").err))
+	require.Equal(t, codes.Canceled, status.Code(grpcside.Unary(ctx, c.conn, grpcside.Hang, "x").Err))
 }
 
 func testDeadline(t *testing.T, c caller) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	require.Equal(t, codes.DeadlineExceeded, status.Code(unary(ctx, c.conn, "/t.T/Hang", "x").err))
+	require.Equal(t, codes.DeadlineExceeded, status.Code(grpcside.Unary(ctx, c.conn, grpcside.Hang, "x").Err))
 }
 
 // TestNewRefuses: old gets the whole call, and it counts as new's failure.
@@ -150,10 +151,10 @@ func TestNewDies(t *testing.T) {
 	t.Parallel()
 	old, new := startSide(t, "old", nil), startSide(t, "new", nil)
 	p := startProxy(t, map[string]string{"app": backends(old, new) + allNew})
-	a := unary(within(t), p.client(t, "app"), "/t.T/Die", "x")
-	require.Equal(t, codes.Unavailable, status.Code(a.err), "%v", a.err)
-	require.Equal(t, 1, new.count("/t.T/Die"))
-	require.Zero(t, old.count("/t.T/Die"))
+	a := grpcside.Unary(within(t), p.client(t, "app"), grpcside.Die, "x")
+	require.Equal(t, codes.Unavailable, status.Code(a.Err), "%v", a.Err)
+	require.Equal(t, 1, new.count(grpcside.Die))
+	require.Zero(t, old.count(grpcside.Die))
 }
 
 // TestStatusesOfNewTrip: UNAVAILABLE and DEADLINE_EXCEEDED of new count as failures,
@@ -168,11 +169,11 @@ func TestStatusesOfNewTrip(t *testing.T) {
 			old, new := startSide(t, "old", nil), startSide(t, "new", nil)
 			p := startProxy(t, map[string]string{"app": backends(old, new) + allNew + "    fallback: {max_failures: 3" + more + "}\n"})
 			conn := p.client(t, "app")
-			require.Equal(t, "new", unary(within(t), conn, "/t.T/Echo", "x").side())
+			require.Equal(t, "new", grpcside.Unary(within(t), conn, grpcside.Echo, "x").Side())
 			for range 3 {
-				require.Equal(t, code, status.Code(unary(within(t), conn, fmt.Sprintf("/t.T/Status-%d", code), "x").err))
+				require.Equal(t, code, status.Code(grpcside.Unary(within(t), conn, grpcside.StatusMethod(code), "x").Err))
 			}
-			require.Eventually(t, func() bool { return unary(within(t), conn, "/t.T/Echo", "x").side() == "old" }, patience, 20*time.Millisecond)
+			require.Eventually(t, func() bool { return grpcside.Unary(within(t), conn, grpcside.Echo, "x").Side() == "old" }, patience, 20*time.Millisecond)
 		})
 	}
 }

@@ -5,7 +5,7 @@ import "time"
 // The ports of an actor.
 const (
 	TrafficPort = 8000 // backend (plain) and controller
-	TLSPort     = 8443 // backend with --tls
+	TLSPort     = 8443 // backend with --tls, and HAProxy Ingress
 	ControlPort = 9090 // /healthz, /ready and what the role answers
 )
 
@@ -76,11 +76,17 @@ type Load struct {
 	// Reloads: the controller ends kept connections when it reloads. A request that it
 	// has not read is sent once more, and counts in Report.Reopened.
 	Reloads bool `json:"reloads,omitempty"`
+	// GRPC makes calls of gRPC, of several kinds in turn, in place of requests. Path, Method,
+	// Body, Header and Reloads do nothing.
+	GRPC bool `json:"grpc,omitempty"`
+	TLS  bool `json:"tls,omitempty"` // of gRPC; the certificate is not checked
 }
 
 // Report has the results of a Load. A request has failed if there was no complete
 // answer, an answer that no backend gave (for example a proxy's 404 or 421), or a
-// status of 500 or more. The client repeats no request, apart from Load.Reloads.
+// status of 500 or more. The client repeats no request, apart from Load.Reloads. A call of
+// gRPC has failed if a message, metadata, the trailers or the status did not arrive;
+// Statuses are then those of gRPC.
 type Report struct {
 	Sent     int                  `json:"sent"`  // requests with a known result
 	Sides    map[string]int       `json:"sides"` // whole answers by backend; "" is none

@@ -35,10 +35,11 @@ type App struct {
 	Host      string
 	NewHost   string
 	// Class is the class of its Ingresses, see Behind.
-	Class   string
-	target  string   // HOST:PORT of the controller
-	reloads bool     // the controller ends kept connections
-	entries []string // names of its services in the migration config
+	Class     string
+	target    string   // HOST:PORT of the controller
+	tlsTarget string   // its HOST:PORT with TLS; "": it has none
+	reloads   bool     // the controller ends kept connections
+	entries   []string // names of its services in the migration config
 }
 
 // NewApp creates an App and removes it at the end of the scenario. If the scenario

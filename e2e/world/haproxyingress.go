@@ -20,9 +20,10 @@ import (
 )
 
 // HAProxy Ingress is a controller that nobody here wrote. It runs in the namespace of
-// the App that uses it, with the HAProxy of this machine.
+// the App that uses it, which is the only one that it serves, with the HAProxy of this
+// machine.
 const (
-	haproxyName  = "haproxy-ingress" // of its program, its image, its class and its objects
+	haproxyName  = "haproxy-ingress" // of its program, its image and its objects
 	haproxyImage = haproxyName + ":e2e"
 	haproxyHome  = "/haproxy-ingress"
 	// haproxyStart makes the folders that an image would have. The program reads its
@@ -31,7 +32,7 @@ const (
 	haproxyStart = "mkdir -p run/etc/haproxy run/var/lib/haproxy && cp -R rootfs/etc/lua run/etc/haproxy/ && " +
 		"echo 'return {}' >run/etc/haproxy/lua/json.lua && " +
 		"exec /usr/local/bin/haproxy-ingress --local-filesystem-prefix=" + haproxyHome + "/run --configmap=$POD_NAMESPACE/" + haproxyName +
-		" --ingress-class=" + haproxyName + " --watch-gateway=false --update-status=false"
+		" --watch-namespace=$POD_NAMESPACE --watch-gateway=false --update-status=false"
 )
 
 // BehindHAProxyIngress starts HAProxy Ingress, and makes the App use it. It ends with the
@@ -42,12 +43,13 @@ func (s *App) BehindHAProxyIngress() {
 	files, err := haproxyTemplates()
 	must(s.t, err, "read the templates of HAProxy Ingress")
 	role, binding := haproxyRights(s.Namespace)
+	class := haproxyName + "-" + s.Service
 	s.t.Cleanup(func() {
 		ctx := context.WithoutCancel(ctx)
 		err := ignoreNotFound(
 			s.Client.RbacV1().ClusterRoles().Delete(ctx, role.Name, metav1.DeleteOptions{}),
 			s.Client.RbacV1().ClusterRoleBindings().Delete(ctx, binding.Name, metav1.DeleteOptions{}),
-			s.Client.NetworkingV1().IngressClasses().Delete(ctx, haproxyName, metav1.DeleteOptions{}),
+			s.Client.NetworkingV1().IngressClasses().Delete(ctx, class, metav1.DeleteOptions{}),
 		)
 		if err != nil {
 			s.t.Errorf("remove HAProxy Ingress: %v", err)
@@ -56,7 +58,7 @@ func (s *App) BehindHAProxyIngress() {
 	create := metav1.CreateOptions{}
 	_, err1 := s.Client.RbacV1().ClusterRoles().Create(ctx, role, create)
 	_, err2 := s.Client.RbacV1().ClusterRoleBindings().Create(ctx, binding, create)
-	_, err3 := s.Client.NetworkingV1().IngressClasses().Create(ctx, haproxyClass(), create)
+	_, err3 := s.Client.NetworkingV1().IngressClasses().Create(ctx, haproxyClass(class), create)
 	_, err4 := s.Client.CoreV1().ServiceAccounts(s.Namespace).Create(ctx, &corev1.ServiceAccount{ObjectMeta: named(haproxyName)}, create)
 	_, err5 := s.Client.CoreV1().ConfigMaps(s.Namespace).Create(ctx, files.object(), create)
 	_, err6 := s.Client.CoreV1().ConfigMaps(s.Namespace).Create(ctx, haproxySettings(), create)
@@ -70,7 +72,8 @@ func (s *App) BehindHAProxyIngress() {
 		pod, err = s.Client.CoreV1().Pods(s.Namespace).Get(ctx, haproxyName, metav1.GetOptions{})
 		return err
 	})
-	s.Class, s.target, s.reloads = haproxyName, fmt.Sprintf("%s:%d", pod.Status.PodIP, wire.TrafficPort), true
+	s.Class, s.target, s.reloads = class, fmt.Sprintf("%s:%d", pod.Status.PodIP, wire.TrafficPort), true
+	s.tlsTarget = fmt.Sprintf("%s:%d", pod.Status.PodIP, wire.TLSPort)
 }
 
 func named(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name} }
@@ -117,14 +120,16 @@ func (t templates) volume() corev1.VolumeSource {
 
 func key(path string) string { return strings.ReplaceAll(filepath.ToSlash(path), "/", "_") }
 
-func haproxyClass() *networkingv1.IngressClass {
+func haproxyClass(name string) *networkingv1.IngressClass {
 	return &networkingv1.IngressClass{
-		ObjectMeta: named(haproxyName), Spec: networkingv1.IngressClassSpec{Controller: ClassOf(wire.HAProxy).Controller},
+		ObjectMeta: named(name), Spec: networkingv1.IngressClassSpec{Controller: ClassOf(wire.HAProxy).Controller},
 	}
 }
 
 func haproxySettings() *corev1.ConfigMap {
-	return &corev1.ConfigMap{ObjectMeta: named(haproxyName), Data: map[string]string{"http-port": fmt.Sprint(wire.TrafficPort)}}
+	return &corev1.ConfigMap{ObjectMeta: named(haproxyName), Data: map[string]string{
+		"http-port": fmt.Sprint(wire.TrafficPort), "https-port": fmt.Sprint(wire.TLSPort),
+	}}
 }
 
 func haproxyPod(files templates) *corev1.Pod {
@@ -150,7 +155,7 @@ func haproxyPod(files templates) *corev1.Pod {
 
 // haproxyRights are those that its own documentation asks for.
 func haproxyRights(namespace string) (*rbacv1.ClusterRole, *rbacv1.ClusterRoleBinding) {
-	name := actorNamespace + "-" + haproxyName
+	name := namespace + "-" + haproxyName
 	role := &rbacv1.ClusterRole{ObjectMeta: named(name), Rules: []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"configmaps", "endpoints", "nodes", "pods", "secrets", "services", "namespaces"},
 			Verbs: []string{"get", "list", "watch"}},

@@ -45,6 +45,13 @@ func To(path string) func(*wire.Load) { return func(load *wire.Load) { load.Path
 // Host is a change for Send and Stream to another host.
 func Host(host string) func(*wire.Load) { return func(load *wire.Load) { load.Host = host } }
 
+// Calls is a change for Send and Stream to calls of gRPC. Some of them take a second, so
+// there are more connections.
+func Calls(load *wire.Load) { load.GRPC, load.Connections, load.Reloads = true, 16, false }
+
+// ByTLS is a change for Send and Stream of Calls to the controller's port with TLS.
+func (s *App) ByTLS(load *wire.Load) { load.TLS, load.Target = true, s.tlsTarget }
+
 // sample is the number of requests from which a percentage is measured.
 const sample = 400
 

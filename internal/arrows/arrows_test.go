@@ -283,7 +283,7 @@ var table = map[string]Package{
 	// Modules of their own. The scenarios are a black box: they know no package
 	// of the product, only clients and the test tools.
 	"e2e":       {Tests: slices.Concat([]string{"e2e/wire", "e2e/world", clientGo, "github.com/cert-manager/cert-manager", "sigs.k8s.io/yaml"}, kubernetes, testLibraries)},
-	"e2e/actor": {Imports: slices.Concat([]string{"e2e/wire", "internal/testbed", clientGo, "golang.org/x/sync"}, kubernetes), Tests: slices.Concat(testLibraries, []string{"e2e/proxyprocess", "internal/golden", "sigs.k8s.io/yaml"})},
+	"e2e/actor": {Imports: slices.Concat([]string{"e2e/grpcside", "e2e/wire", "internal/pause", "internal/testbed", clientGo, "golang.org/x/sync", "google.golang.org/grpc"}, kubernetes), Tests: slices.Concat(testLibraries, []string{"e2e/proxyprocess", "internal/golden", "sigs.k8s.io/yaml"})},
 	"e2e/browser": {Tests: slices.Concat([]string{
 		"config", "internal/golden", "internal/history", "internal/page", "internal/pageserver", "internal/rampview", "internal/status", "journal", "migration", "ramp",
 		"e2e/proxyprocess", "internal/testbed", "github.com/chromedp",
@@ -293,6 +293,7 @@ var table = map[string]Package{
 	// agent itself.
 	"e2e/faults":    {Tests: otherTests},
 	"e2e/grpccalls": {Tests: otherTests},
+	"e2e/grpcside":  {Imports: []string{"google.golang.org/grpc", "google.golang.org/protobuf"}},
 	"e2e/localcluster": {
 		Imports: []string{"e2e/podrunner", "internal/controlplane", "golang.org/x/sys"}, Tests: otherTests,
 	},
