@@ -68,7 +68,24 @@ func TestDocument(t *testing.T) {
 			}
 		}
 	}
+	page.WriteString(documentOthers())
 	golden.Check(t, "../docs/annotations.md", page.Bytes())
+}
+
+// documentOthers is the part about other controllers.
+func documentOthers() string {
+	speak, name := ingressgen.AnnotationsOfOthers()
+	return `
+## Other controllers
+
+These say how the controller speaks to a backend. An Ingress with a value for TLS, FastCGI or
+the PROXY protocol, or for HTTP/2 without ` + "`protocol: grpc`" + ` in the service, is refused:
+` + strings.Join(speak, ", ") + `. On a Service, where the controller reads them there too, they do not matter: the proxy
+Service says what the proxy takes.
+
+These hold for the Services that they name, so they must name the proxy Service too, which the
+reason gives; otherwise the Ingress is refused: ` + strings.Join(name, ", ") + `.
+`
 }
 
 func documentLine(a ingressgen.Annotation) string {
@@ -119,9 +136,9 @@ v1.15.1 and those of older versions. All names begin with
 * **safe**: it acts before the proxy, in the same way as without it.
 
 An annotation that is not listed causes a warning. An annotation without a value
-does nothing. Annotations of other controllers are not checked: read their
-documentation for what they do to the Host header, the path, the client's
-address and TLS to backends.
+does nothing. Of other controllers, only the annotations in "Other controllers" are
+checked: read their documentation for what others do to the Host header, the path, the
+client's address and TLS to backends.
 
 ## rewrite-target and use-regex
 

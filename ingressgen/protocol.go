@@ -3,6 +3,7 @@ package ingressgen
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,7 +67,7 @@ func (r *rewriter) checkProtocols() {
 		if !r.hasPaths(s, migration.ModeProxy) {
 			continue
 		}
-		problem := cmp.Or(r.unsaidProtocol(s), r.foreignProtocol(s), r.mixedProtocols(s))
+		problem := cmp.Or(r.unsaidProtocol(s), r.foreignProtocol(s), r.unnamedProxy(s), r.mixedProtocols(s))
 		if problem == "" {
 			continue
 		}
@@ -82,29 +83,6 @@ func (r *rewriter) unsaidProtocol(s *migration.Service) string {
 		return ""
 	}
 	return fmt.Sprintf("service %s has protocol grpc, and ingress-nginx speaks gRPC to a Service only with annotation %s: %s; add it, or leave protocol out", s.Name, annotationProtocol, speaksGRPC)
-}
-
-// foreignProtocols are annotations of an Ingress with which other controllers are told
-// what the old Service speaks.
-var foreignProtocols = []string{"haproxy-ingress.github.io/backend-protocol", "ingress.kubernetes.io/backend-protocol", "haproxy.org/server-proto"}
-
-// foreignProtocol: these annotations are not adjusted.
-func (r *rewriter) foreignProtocol(s *migration.Service) string {
-	for _, name := range foreignProtocols {
-		value := strings.ToLower(strings.TrimSpace(r.ingress.Annotations[name]))
-		isGRPC := strings.HasPrefix(value, "h2") || strings.HasPrefix(value, "grpc")
-		isTLS := strings.HasSuffix(value, "-ssl") || strings.HasSuffix(value, "s") && value != ""
-		switch {
-		case value == "":
-		case isTLS:
-			return fmt.Sprintf("annotation %s: %s makes the controller use TLS to the proxy, which takes none; move it to the old Service, where only the controller's way to the old Service needs it", name, value)
-		case isGRPC && !s.GRPC():
-			return fmt.Sprintf("annotation %s: %s makes the controller speak HTTP/2, and service %s takes HTTP/1.1; write protocol: grpc there", name, value, s.Name)
-		case !isGRPC && s.GRPC():
-			return fmt.Sprintf("annotation %s: %s makes the controller speak HTTP/1.1, and service %s has protocol grpc; write h2 here, or leave protocol out there", name, value, s.Name)
-		}
-	}
-	return ""
 }
 
 // mixedProtocols: a proxy Service leads to one port of the proxy, and so to one
@@ -138,8 +116,31 @@ func SpeaksGRPC(ingress *networkingv1.Ingress, old networkingv1.IngressServiceBa
 	})
 }
 
-// appProtocolH2C is the value of Kubernetes for HTTP/2 without TLS.
-const appProtocolH2C = "kubernetes.io/h2c"
+// The values of appProtocol for HTTP/2 without TLS, and for HTTP/1.1.
+const (
+	appProtocolH2C  = "kubernetes.io/h2c"
+	appProtocolHTTP = "http"
+)
+
+// traefikScheme is what Traefik speaks to a Service.
+const traefikScheme = "traefik.ingress.kubernetes.io/service.serversscheme"
+
+// setHTTP makes a proxy Service say that it takes HTTP/1.1 without TLS. Some controllers
+// guess from its port, which has the name and number that the user wrote: Traefik uses TLS
+// to port 443 and to names that begin with https, Istio reads names such as grpc.
+func setHTTP(service *corev1.Service) {
+	port := &service.Spec.Ports[0]
+	port.AppProtocol = new(appProtocolHTTP)
+	if port.Port == 443 || strings.HasPrefix(port.Name, "https") {
+		service.Annotations = withAnnotation(service.Annotations, traefikScheme, "http")
+	}
+}
+
+func withAnnotation(annotations map[string]string, name, value string) map[string]string {
+	all := map[string]string{name: value}
+	maps.Copy(all, annotations)
+	return all
+}
 
 // SetGRPC makes a proxy Service lead to the port for gRPC, and says so in the way that
 // each controller reads. ingress-nginx reads the annotation of the Ingress.
@@ -147,14 +148,16 @@ func SetGRPC(service *corev1.Service) {
 	port := &service.Spec.Ports[0]
 	port.TargetPort, port.AppProtocol = intstr.FromInt32(names.GRPCPort), new(appProtocolH2C)
 	annotations := map[string]string{
-		"traefik.ingress.kubernetes.io/service.serversscheme": "h2c",
-		"haproxy-ingress.github.io/backend-protocol":          "h2",
-		"haproxy.org/server-proto":                            "h2",
-		"projectcontour.io/upstream-protocol.h2c":             strconv.Itoa(int(port.Port)),
-		"konghq.com/protocol":                                 "grpc",
+		traefikScheme: "h2c",
+		"haproxy-ingress.github.io/backend-protocol": "h2",
+		"haproxy.org/server-proto":                   "h2",
+		"projectcontour.io/upstream-protocol.h2c":    strconv.Itoa(int(port.Port)),
+		"konghq.com/protocol":                        "grpc",
 	}
 	for name, value := range service.Annotations {
-		annotations[name] = value
+		if name != traefikScheme { // see setHTTP
+			annotations[name] = value
+		}
 	}
 	service.Annotations = annotations
 }

@@ -22,7 +22,7 @@ import (
 // the name of the Service. It has no selector, because the pods of the proxy are
 // in another namespace: its endpoints are those of ProxySlices.
 func ProxyService(namespace string, old networkingv1.IngressServiceBackend, annotations map[string]string) *corev1.Service {
-	return &corev1.Service{
+	service := &corev1.Service{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
 		ObjectMeta: metav1.ObjectMeta{
 			Name: proxyServiceName(old), Namespace: namespace,
@@ -36,6 +36,8 @@ func ProxyService(namespace string, old networkingv1.IngressServiceBackend, anno
 			}},
 		},
 	}
+	setHTTP(service)
+	return service
 }
 
 // CompanionService is the Service that a companion Ingress points at, with its
@@ -132,14 +134,14 @@ func copySlice(service *corev1.Service, source *discoveryv1.EndpointSlice) *disc
 	return to
 }
 
-// copyPorts finds the source's ports by their numbers, and gives them the names
-// that they have in the Service.
+// copyPorts finds the source's ports by their numbers, and gives them the names and
+// protocols that they have in the Service, as the cluster does for its own slices.
 func copyPorts(ports []corev1.ServicePort, source []discoveryv1.EndpointPort) []discoveryv1.EndpointPort {
 	var copies []discoveryv1.EndpointPort
 	for _, port := range ports {
 		for _, from := range source {
 			if from.Port != nil && *from.Port == port.TargetPort.IntVal {
-				from.Name = new(port.Name)
+				from.Name, from.AppProtocol = new(port.Name), port.AppProtocol
 				copies = append(copies, from)
 			}
 		}
