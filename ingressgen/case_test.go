@@ -12,6 +12,7 @@ import (
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
 
@@ -178,6 +179,9 @@ func (p namedPorts) PortNumber(service, name string) (int32, bool) {
 func (p namedPorts) ExternalPort(service string, port int32) int32 {
 	return p[fmt.Sprintf("%s:%d", service, port)]
 }
+
+// Service implements ingressgen.PortLookup: none is known.
+func (p namedPorts) Service(string) *corev1.Service { return nil }
 
 // serving is the view of a cluster in which every service is migrating.
 func serving(table *migration.Table) ingressgen.View {

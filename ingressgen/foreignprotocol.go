@@ -57,7 +57,7 @@ const toTheService = "move it to the old Service, where only the controller's wa
 // byName reads the names of protocols. With an unknown one HAProxy Ingress speaks HTTP/1.1.
 func byName(value string) spoken {
 	switch value {
-	case "h2", "grpc":
+	case "h2", "h2c", "grpc":
 		return spokenHTTP2
 	case "h1-ssl", "https", "h2-ssl", "grpcs":
 		return spokenTLS

@@ -1,6 +1,7 @@
 package ingressgen
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/migration-proxy/migration-proxy/internal/names"
@@ -63,7 +64,7 @@ type Admission struct {
 	Stored *networkingv1.Ingress
 }
 
-// PortLookup finds named ports of Services in the namespace of one Ingress.
+// PortLookup finds Services and their ports in the namespace of one Ingress.
 type PortLookup interface {
 	// PortNumber gives the number of a Service's named port. False: the Service
 	// has no such port, or it cannot be looked up now.
@@ -71,6 +72,9 @@ type PortLookup interface {
 	// ExternalPort gives the targetPort of a port of a Service of type ExternalName. 0:
 	// there is none, or it cannot be looked up, as in admission.
 	ExternalPort(service string, port int32) int32
+	// Service gives a Service with its annotations for controllers, and its ports. Nil:
+	// there is none, or it is not known, as in admission.
+	Service(name string) *corev1.Service
 }
 
 // OptedIn tells whether the user wants the Ingress to be migrated.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	corev1 "k8s.io/api/core/v1"
 	"pgregory.net/rapid"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
@@ -50,6 +51,8 @@ func (httpPort) PortNumber(_, name string) (int32, bool) { return 8080, name == 
 
 // ExternalPort implements ingressgen.PortLookup.
 func (httpPort) ExternalPort(string, int32) int32 { return 0 }
+
+func (httpPort) Service(string) *corev1.Service { return nil }
 
 func drawView(t *rapid.T) ingressgen.View {
 	seen := map[string]bool{}

@@ -67,7 +67,7 @@ func (r *rewriter) checkProtocols() {
 		if !r.hasPaths(s, migration.ModeProxy) {
 			continue
 		}
-		problem := cmp.Or(r.unsaidProtocol(s), r.foreignProtocol(s), r.unnamedProxy(s), r.mixedProtocols(s))
+		problem := cmp.Or(r.unsaidProtocol(s), r.foreignProtocol(s), r.unnamedProxy(s), r.unlikeService(s), r.mixedProtocols(s))
 		if problem == "" {
 			continue
 		}
@@ -131,9 +131,14 @@ const traefikScheme = "traefik.ingress.kubernetes.io/service.serversscheme"
 func setHTTP(service *corev1.Service) {
 	port := &service.Spec.Ports[0]
 	port.AppProtocol = new(appProtocolHTTP)
-	if port.Port == 443 || strings.HasPrefix(port.Name, "https") {
+	if guessesTLS(*port) {
 		service.Annotations = withAnnotation(service.Annotations, traefikScheme, "http")
 	}
+}
+
+// guessesTLS tells whether Traefik uses TLS to a port unless it is told otherwise.
+func guessesTLS(port corev1.ServicePort) bool {
+	return port.Port == 443 || strings.HasPrefix(port.Name, "https")
 }
 
 func withAnnotation(annotations map[string]string, name, value string) map[string]string {

@@ -144,3 +144,79 @@ func TestProxyServiceSaysHTTP(t *testing.T) {
 }
 
 func appProtocol(service *corev1.Service) string { return *service.Spec.Ports[0].AppProtocol }
+
+// services implement ingressgen.PortLookup.
+type services map[string]*corev1.Service
+
+func (s services) PortNumber(string, string) (int32, bool) { return 0, false }
+func (s services) ExternalPort(string, int32) int32        { return 0 }
+func (s services) Service(name string) *corev1.Service     { return s[name] }
+
+// TestServiceSaysOtherwise: the old Service tells its controller that it speaks HTTP/2 or
+// takes TLS, and the migration config says otherwise. The proxy would speak to old in
+// another way than the controller did.
+func TestServiceSaysOtherwise(t *testing.T) {
+	t.Parallel()
+	const (
+		haproxy, haproxys = "haproxy-ingress.github.io/controller", "haproxy.org/ingress-controller/haproxy"
+		traefik, kong     = "traefik.io/ingress-controller", "ingress-controllers.konghq.com/kong"
+		contour, istio    = "projectcontour.io/contour/contour", "istio.io/ingress-controller"
+		nginx             = ingressgen.ControllerNginx
+		fits              = ""
+		grpc, tls         = "write protocol: grpc in service api", "write old_backend: https://api.shop.svc:80"
+	)
+	for _, c := range []struct {
+		controller, annotation, value string
+		want                          string
+	}{
+		{haproxy, "haproxy-ingress.github.io/backend-protocol", "h2", grpc},
+		{haproxy, "haproxy-ingress.github.io/backend-protocol", "h1", fits},
+		{haproxy, "ingress.kubernetes.io/backend-protocol", "h1-ssl", tls},
+		{haproxys, "haproxy.org/server-proto", "h2", grpc},
+		{haproxys, "haproxy.org/server-ssl", "true", tls},
+		{traefik, "traefik.ingress.kubernetes.io/service.serversscheme", "h2c", grpc},
+		{traefik, "traefik.ingress.kubernetes.io/service.serversscheme", "https", tls},
+		{kong, "konghq.com/protocol", "grpc", grpc},
+		{contour, "projectcontour.io/upstream-protocol.h2c", "81, web", grpc},
+		{contour, "projectcontour.io/upstream-protocol.h2c", "81", fits},
+		{contour, "projectcontour.io/upstream-protocol.tls", "80", tls},
+		{contour, "appProtocol", "kubernetes.io/h2c", grpc},
+		{istio, "appProtocol", "grpc", grpc},
+		{istio, "appProtocol", "https", tls},
+		{istio, "appProtocol", "http", fits},
+		{nginx, "appProtocol", "kubernetes.io/h2c", fits}, // it does not read it
+		{nginx, "haproxy-ingress.github.io/backend-protocol", "h2", fits},
+	} {
+		t.Run(fmt.Sprint(c.controller, " ", c.annotation, " ", c.value), func(t *testing.T) {
+			t.Parallel()
+			port := corev1.ServicePort{Name: "web", Port: 80}
+			old := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "api", Annotations: map[string]string{c.annotation: c.value}}}
+			if c.annotation == "appProtocol" {
+				port.AppProtocol = &c.value
+			}
+			old.Spec.Ports = []corev1.ServicePort{port}
+			view := viewOfAPI(t, false)
+			view.Controller, view.Ports = c.controller, services{"api": old}
+			report := ingressgen.Rewrite(ingressOfAPI(nil), view)
+			if c.want == fits {
+				require.Equal(t, status.Migrating, report.Phase, report.Reason)
+				return
+			}
+			require.Equal(t, status.Bypassed, report.Phase)
+			require.Contains(t, report.Reason, c.want)
+		})
+	}
+}
+
+// TestTraefikGuessesTLS: the port alone makes Traefik use TLS, unless the Service says
+// otherwise.
+func TestTraefikGuessesTLS(t *testing.T) {
+	t.Parallel()
+	const traefik, scheme = "traefik.io/ingress-controller", "traefik.ingress.kubernetes.io/service.serversscheme"
+	old := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "api"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Name: "https", Port: 80}}}}
+	view := viewOfAPI(t, false)
+	view.Controller, view.Ports = traefik, services{"api": old}
+	require.Contains(t, ingressgen.Rewrite(ingressOfAPI(nil), view).Reason, "the port of Service api makes the controller use TLS to it")
+	old.Annotations = map[string]string{scheme: "http"}
+	require.Equal(t, status.Migrating, ingressgen.Rewrite(ingressOfAPI(nil), view).Phase)
+}

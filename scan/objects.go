@@ -84,6 +84,14 @@ func (p ports) PortNumber(service, name string) (int32, bool) {
 	return found.Spec.Ports[i].Port, true
 }
 
+// Service implements ingressgen.PortLookup.
+func (p ports) Service(name string) *corev1.Service {
+	if p.admission {
+		return nil
+	}
+	return p.services[types.NamespacedName{Namespace: p.namespace, Name: name}]
+}
+
 // ExternalPort implements ingressgen.PortLookup.
 func (p ports) ExternalPort(service string, port int32) int32 {
 	found := p.services[types.NamespacedName{Namespace: p.namespace, Name: service}]

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/migration-proxy/migration-proxy/ingressgen"
@@ -123,7 +124,7 @@ func sameForeign(before, after *corev1.Service) bool {
 }
 
 func samePort(a, b corev1.ServicePort) bool {
-	return a.Name == b.Name && a.Port == b.Port && a.TargetPort == b.TargetPort
+	return a.Name == b.Name && a.Port == b.Port && a.TargetPort == b.TargetPort && equality.Semantic.DeepEqual(a.AppProtocol, b.AppProtocol)
 }
 
 type chartSliceChanges struct{ *objectChanges }

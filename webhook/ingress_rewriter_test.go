@@ -80,6 +80,8 @@ func (httpPort) PortNumber(_, name string) (int32, bool) { return 80, name == "h
 // ExternalPort implements ingressgen.PortLookup.
 func (httpPort) ExternalPort(string, int32) int32 { return 0 }
 
+func (httpPort) Service(string) *corev1.Service { return nil }
+
 // requireAsWritten: no annotation and no backend of the proxy is left.
 func requireAsWritten(t *testing.T, ingress *networkingv1.Ingress) {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/cache"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
@@ -51,6 +52,9 @@ func (p *portLookup) PortNumber(service, name string) (int32, bool) {
 
 // ExternalPort implements ingressgen.PortLookup: admission does not decide this.
 func (p *portLookup) ExternalPort(string, int32) int32 { return 0 }
+
+// Service implements ingressgen.PortLookup: admission does not decide by it.
+func (p *portLookup) Service(string) *corev1.Service { return nil }
 
 // read caches that a Service does not exist, but not that it could not be read.
 func (p *portLookup) read(key types.NamespacedName) map[string]int32 {

@@ -27,6 +27,11 @@ func (p NamedPorts) PortNumber(service, name string) (int32, bool) {
 	return 0, false
 }
 
+// Service implements ingressgen.PortLookup.
+func (p NamedPorts) Service(name string) *corev1.Service {
+	return p.Services.Get(types.NamespacedName{Namespace: p.Namespace, Name: name})
+}
+
 // ExternalPort implements ingressgen.PortLookup.
 func (p NamedPorts) ExternalPort(service string, port int32) int32 {
 	found := p.Services.Get(types.NamespacedName{Namespace: p.Namespace, Name: service})

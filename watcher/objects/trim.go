@@ -29,22 +29,38 @@ func trimService(service *corev1.Service) {
 	*service = corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: service.Namespace, Name: service.Name, UID: service.UID, ResourceVersion: service.ResourceVersion,
-			Annotations: ingressgen.CopiedAnnotations(service.Annotations),
+			Annotations: annotationsOfControllers(service.Annotations),
 		},
 		Spec: corev1.ServiceSpec{Type: service.Spec.Type, Ports: lookedUpPorts(service)},
 	}
 }
 
-// lookedUpPorts are the ports that NamedPorts may look up: those with a name, and all of
-// an ExternalName.
+// annotationsOfControllers are those that the proxy Service takes over, and those about the
+// old Service's protocol. Nil if there are none.
+func annotationsOfControllers(all map[string]string) map[string]string {
+	var kept map[string]string
+	for name, value := range all {
+		if !ingressgen.IsOfController(name) {
+			continue
+		}
+		if kept == nil {
+			kept = map[string]string{}
+		}
+		kept[name] = value
+	}
+	return kept
+}
+
+// lookedUpPorts are the ports that NamedPorts may look up: those with a name or a protocol,
+// and all of an ExternalName.
 func lookedUpPorts(service *corev1.Service) []corev1.ServicePort {
 	var ports []corev1.ServicePort
 	external := service.Spec.Type == corev1.ServiceTypeExternalName
 	for _, port := range service.Spec.Ports {
-		if port.Name == "" && !external {
+		if port.Name == "" && port.AppProtocol == nil && !external {
 			continue
 		}
-		kept := corev1.ServicePort{Name: port.Name, Port: port.Port}
+		kept := corev1.ServicePort{Name: port.Name, Port: port.Port, AppProtocol: port.AppProtocol}
 		if external {
 			kept.TargetPort = port.TargetPort
 		}
