@@ -21,6 +21,7 @@ func TestOldServiceSaysWhatItSpeaks(t *testing.T) {
 	const annotation = "haproxy-ingress.github.io/backend-protocol"
 	env.annotateService(env.createAppService("web"), annotation, `"h2"`)
 	env.createAppService("api")
+	env.setAppProtocol("api", "http")
 	for name, class := range map[string]string{"api": "istio", "web": "haproxy"} {
 		ingress := env.newIngress(name)
 		ingress.Spec.IngressClassName = &class
