@@ -1,6 +1,7 @@
 package behavior
 
 import (
+	"crypto/tls"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"github.com/migration-proxy/migration-proxy/migration"
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
@@ -119,15 +121,35 @@ func wireText(lines []string) string {
 
 // transparencyTable has the hosts zero (all old), full (all new), bare (all new
 // without a fallback, so that request bodies are not buffered), and the same as zero
-// and full with a sticky cookie, which no answer has there.
+// and full with a sticky cookie, which no answer has there, and with overTLS.
 func transparencyTable(t *testing.T, old, new *wire, global string) *migration.Table {
 	oldBackend, newBackend := "http://"+old.address, "http://"+new.address
-	return loadTable(t, global+"\nservices:"+
+	return loadTable(t, global+"\nservices:"+overTLS(t, old, new)+
 		serviceText("zero", oldBackend, newBackend, "    migration: {enabled: true, percentage: 0}\n")+
 		serviceText("full", oldBackend, newBackend, allNew)+
 		serviceText("bare", oldBackend, newBackend, allNew+"    fallback: {enabled: false}\n")+
 		serviceText("sticky-zero", oldBackend, newBackend, stickyService(0, ""))+
 		serviceText("sticky-full", oldBackend, newBackend, stickyService(100, "")))
+}
+
+// overTLS adds the hosts tls-zero and tls-full to a table: as zero and full, by TLS, where new
+// proves its name and wants a certificate of its client.
+func overTLS(t *testing.T, old, new *wire) string {
+	authority, certificate := newAuthority(t, newHost)
+	client, err := authority.Client("migration-proxy")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	caFile, err := authority.WriteCA(dir)
+	require.NoError(t, err)
+	certFile, keyFile, err := testbed.WritePair(dir, "client", client)
+	require.NoError(t, err)
+	oldBackend := "https://" + old.secure(t, &tls.Config{Certificates: []tls.Certificate{*certificate}})
+	newBackend := "https://" + new.secure(t, &tls.Config{
+		Certificates: []tls.Certificate{*certificate}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: authority.Pool(),
+	})
+	files := fmt.Sprintf("    tls: {ca_file: %s, client_cert_file: %s, client_key_file: %s}\n", caFile, certFile, keyFile)
+	return serviceText("tls-zero", oldBackend, newBackend, files+"    migration: {enabled: true, percentage: 0}\n") +
+		serviceText("tls-full", oldBackend, newBackend, files+allNew)
 }
 
 // trustsTests makes the tests, as clients of the proxy, a trusted proxy.
@@ -156,6 +178,8 @@ func TestTransparency(t *testing.T) {
 						{e, new, newHost, "bare.example.com", at},
 						{e, old, "sticky-zero.example.com", "sticky-zero.example.com", at},
 						{e, new, newHost, "sticky-full.example.com", at},
+						{e, old, "tls-zero.example.com", "tls-zero.example.com", at},
+						{e, new, newHost, "tls-full.example.com", at},
 					} {
 						c.compare(t)
 					}

@@ -2,6 +2,7 @@ package behavior
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -141,6 +142,19 @@ func startWire(t testing.TB) *wire {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	w := &wire{address: listener.Addr().String(), answers: map[string]string{}, got: map[string][]message{}}
+	w.serveAll(t, listener)
+	return w
+}
+
+// secure gives an address where the same backend takes TLS.
+func (w *wire) secure(t testing.TB, config *tls.Config) string {
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", config)
+	require.NoError(t, err)
+	w.serveAll(t, listener)
+	return listener.Addr().String()
+}
+
+func (w *wire) serveAll(t testing.TB, listener net.Listener) {
 	t.Cleanup(func() { _ = listener.Close() })
 	go func() {
 		for {
@@ -151,7 +165,6 @@ func startWire(t testing.TB) *wire {
 			go w.serve(conn)
 		}
 	}()
-	return w
 }
 
 // serve answers requests until a request or a response ends the connection.
