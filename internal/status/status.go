@@ -198,8 +198,9 @@ type Side struct {
 	// Unresolved is why the last DNS lookup of the backend failed; "" if it succeeded.
 	Unresolved string `json:"unresolved,omitempty"`
 	// Warning says that requests to the backend cannot reach an application: they come
-	// back to this proxy, or new redirects to the address that was asked for. It is ""
-	// if none did within ten minutes.
+	// back to this proxy, or new redirects to the address that was asked for; or that it
+	// sends early hints, which this nginx does not know. It is "" if none did within ten
+	// minutes.
 	Warning string `json:"warning,omitempty"`
 	// CertificateProblem is why the newest content of the certificate files of new is
 	// not in use; "" if it is. The last good content is.

@@ -142,6 +142,9 @@ func (b *Breaker) observe(event *accesslog.Event, urgent bool, now time.Time) {
 	if event.New.Status == fallback.StatusLoopDetected || event.Old.Status == fallback.StatusLoopDetected {
 		b.observeLoop(event, now)
 	}
+	if event.New.Status == statusEarlyHints || event.Old.Status == statusEarlyHints {
+		b.observeHints(event, now)
+	}
 	if event.New.Tries == 0 {
 		return
 	}

@@ -14,7 +14,13 @@ const (
 	comesBack = "answers 508: requests to it come back to this proxy; correct the backend, or what its name resolves to"
 	redirects = "redirects to the address that was asked for: new's ingress does not know that the client came by https; " +
 		"use https in new_backend, or let it believe X-Forwarded-Proto"
+	hints = "sends 103 Early Hints, which nginx before 1.29 takes for the whole answer: the connection of the client then serves no " +
+		"further request; switch early hints off there, or use nginx 1.29 or later"
 )
+
+// statusEarlyHints is the status of a side only with nginx before 1.29; later ones pass it on
+// and give the status of the answer.
+const statusEarlyHints = 103
 
 // observeLoop warns of a side that leads back to the proxy. It is called with every
 // request that got 508.
@@ -28,9 +34,21 @@ func (b *Breaker) observeLoop(event *accesslog.Event, now time.Time) {
 	}
 }
 
+// observeHints warns of a side that sends early hints. It is called with every request that
+// got them for its answer.
+func (b *Breaker) observeHints(event *accesslog.Event, now time.Time) {
+	name := migration.Name(event.Service)
+	if event.Old.Status == statusEarlyHints {
+		b.warn(name, migration.Old, hints, now)
+	}
+	if event.New.Status == statusEarlyHints {
+		b.warn(name, migration.New, hints, now)
+	}
+}
+
 func (b *Breaker) warn(name migration.Name, side migration.Side, text string, now time.Time) {
 	if b.options.Counters.Warn(name, side, text, now) {
-		b.options.Log.Warn("a backend does not lead to an application", "service", name, "side", side, "problem", text)
+		b.options.Log.Warn("a backend does not answer clients as it should", "service", name, "side", side, "problem", text)
 	}
 }
 

@@ -66,10 +66,28 @@ func TestLoopsAreNamed(t *testing.T) {
 	}
 	require.Equal(t, [2]string{comesBack, ""}, a.warnings(noon.Add(time.Minute)))
 	require.Equal(t, [2]string{}, a.warnings(noon.Add(time.Hour)))
-	require.Equal(t, 1, strings.Count(log.String(), "does not lead to an application"))
+	require.Equal(t, 1, strings.Count(log.String(), "does not answer clients as it should"))
 	for i := range 3 {
 		a.ObserveFailure(answeredBy(migration.New, fallback.StatusLoopDetected, fmt.Sprint("new", i)), noon)
 	}
 	require.Equal(t, status.FallenBack, a.phases["api"])
 	require.Equal(t, [2]string{comesBack, comesBack}, a.warnings(noon))
+}
+
+// TestEarlyHintsAreNamed: with nginx before 1.29 each side that sends them is a warning,
+// logged once, and new does not trip.
+func TestEarlyHintsAreNamed(t *testing.T) {
+	t.Parallel()
+	a := newBreaker(t.TempDir())
+	var log bytes.Buffer
+	a.options.Log = slog.New(slog.NewTextHandler(&log, nil))
+	a.setTable(t, serviceRow("api", nil))
+	for i := range 50 {
+		a.ObserveRequest(answeredBy(migration.New, statusEarlyHints, fmt.Sprint(i)), noon)
+	}
+	require.Equal(t, [2]string{"", hints}, a.warnings(noon.Add(time.Minute)))
+	a.ObserveRequest(answeredBy(migration.Old, statusEarlyHints, "old"), noon)
+	require.Equal(t, [2]string{hints, hints}, a.warnings(noon.Add(time.Minute)))
+	require.Equal(t, 2, strings.Count(log.String(), "does not answer clients as it should"))
+	require.NotEqual(t, status.FallenBack, a.phases["api"])
 }

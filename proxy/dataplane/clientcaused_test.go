@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/internal/status"
+	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
 
 // startRaw starts a new that answers each request when it has read the header, and
@@ -117,5 +118,6 @@ func TestEarlyHintsDoNotTrip(t *testing.T) {
 	r.eventually("counted", func() bool { return r.status().Log.Lines >= 16 })
 	for _, s := range r.status().Services {
 		require.Equal(t, status.Migrating, s.Phase, "%s: %s", s.Name, s.Reason)
+		require.Equal(t, r.params.Version.Before(nginxgen.Version{Major: 1, Minor: 29}), s.New.Warning != "", "%s: %s", s.Name, s.New.Warning)
 	}
 }
