@@ -21,6 +21,9 @@ func TestExamplesLoad(t *testing.T) {
 			table, err := config.Load(file, readFile(t, file))
 			require.NoError(t, err)
 			require.NotEmpty(t, table.Services())
+			for _, risk := range table.Risks(nil) {
+				require.NotContains(t, risk, "hash_key", "people copy examples, and a volatile key moves users")
+			}
 		})
 	}
 }

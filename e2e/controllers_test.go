@@ -171,6 +171,34 @@ func TestSettingsOfTheService(t *testing.T) {
 	require.Equal(t, "stick", service.Annotations[sticky+".name"], now)
 }
 
+// TestTraefikUsesTLSToPortHTTPS: Traefik guesses from the name of the port, which the proxy
+// Service has too, that the backend takes TLS.
+func TestTraefikUsesTLSToPortHTTPS(t *testing.T) {
+	t.Parallel()
+	s := cluster.NewApp(t)
+	s.Behind(wire.Traefik)
+	s.SecureBackend("secure", world.Old)
+	s.Ingress("shop", func(ingress *networkingv1.Ingress) {
+		ingress.Spec.Rules[0].HTTP.Paths[0].Backend.Service = &networkingv1.IngressServiceBackend{
+			Name: "secure", Port: networkingv1.ServiceBackendPort{Name: "https"},
+		}
+	})
+	stream := s.Stream()
+	text := func(scheme string) string {
+		old := fmt.Sprintf("%ssecure.%s.svc.cluster.local:%d", scheme, s.Namespace, wire.TLSPort)
+		return strings.Replace(s.ServiceText(50), s.OldBackend(), old, 1)
+	}
+	s.ConfigureAs(s.Service, text(""))
+	s.OptIn("shop")
+	s.WaitForIngress("shop", "old takes TLS", func(ingress *networkingv1.Ingress) error {
+		return contains(world.Annotation(ingress, "reason"), "write old_backend: https://")
+	})
+	s.ConfigureAs(s.Service, text("https://"))
+	s.WaitForPhase("shop", migrating)
+	s.WaitForSplit(50)
+	stream.StopWithoutLoss()
+}
+
 // TestCanaryModeIsHeld has Ingresses whose controller would not send the share in mode
 // canary. They go to old, and say why.
 func TestCanaryModeIsHeld(t *testing.T) {

@@ -115,7 +115,7 @@ func TestForwarderRepeats(t *testing.T) {
 		failed := 0
 		for range 6 {
 			answer := httptest.NewRecorder()
-			f.to([]netip.AddrPort{netip.MustParseAddrPort(target)}, answer, httptest.NewRequest(method, "http://shop.example.com/", nil))
+			f.to("http", []netip.AddrPort{netip.MustParseAddrPort(target)}, answer, httptest.NewRequest(method, "http://shop.example.com/", nil))
 			if answer.Code == http.StatusBadGateway {
 				failed++
 			}
@@ -196,7 +196,7 @@ func TestForwarderTriesAnother(t *testing.T) {
 			answer := httptest.NewRecorder()
 			request := httptest.NewRequest(http.MethodPost, "http://shop.example.com/x?y", bytes.NewReader([]byte(body)))
 			request.Header.Set("X-Forwarded-For", "6.6.6.6")
-			f.to(endpoints, answer, request)
+			f.to("http", endpoints, answer, request)
 			require.Equal(t, http.StatusOK, answer.Code)
 			got := b.counted().Last
 			require.Equal(t, "shop.example.com", got.Host)
@@ -205,7 +205,7 @@ func TestForwarderTriesAnother(t *testing.T) {
 			require.Equal(t, []string{"http"}, got.Header["X-Forwarded-Proto"])
 		}
 	}
-	f.to(endpoints[:1], httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "http://shop.example.com/", nil))
+	f.to("http", endpoints[:1], httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "http://shop.example.com/", nil))
 }
 
 func TestActorRefusesWrongUsage(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -29,7 +30,10 @@ type forwarder struct {
 	proxy     *httputil.ReverseProxy
 }
 
-type endpointsKey struct{}
+type (
+	endpointsKey struct{}
+	schemeKey    struct{}
+)
 
 // newForwarder makes a forwarder that sets the headers of a persona.
 func newForwarder(headers func(in *http.Request, out http.Header)) *forwarder {
@@ -39,6 +43,7 @@ func newForwarder(headers func(in *http.Request, out http.Header)) *forwarder {
 		IdleConnTimeout:       30 * time.Second,
 		ResponseHeaderTimeout: time.Minute,
 		DisableCompression:    true,
+		TLSClientConfig:       &tls.Config{InsecureSkipVerify: true}, // as common controllers: of backends they check nothing
 	}}
 	f.proxy = &httputil.ReverseProxy{
 		Rewrite: f.rewrite, Transport: f, FlushInterval: -1,
@@ -52,13 +57,13 @@ func newForwarder(headers func(in *http.Request, out http.Header)) *forwarder {
 
 // rewrite keeps the Host and sets the headers.
 func (f *forwarder) rewrite(request *httputil.ProxyRequest) {
-	request.Out.URL.Scheme = "http"
+	request.Out.URL.Scheme, _ = request.In.Context().Value(schemeKey{}).(string)
 	request.Out.Host = request.In.Host
 	f.headers(request.In, request.Out.Header)
 }
 
-func (f *forwarder) to(endpoints []netip.AddrPort, w http.ResponseWriter, r *http.Request) {
-	ctx := context.WithValue(r.Context(), endpointsKey{}, endpoints)
+func (f *forwarder) to(scheme string, endpoints []netip.AddrPort, w http.ResponseWriter, r *http.Request) {
+	ctx := context.WithValue(context.WithValue(r.Context(), endpointsKey{}, endpoints), schemeKey{}, scheme)
 	if r.ContentLength > 0 && r.ContentLength <= replayable {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {

@@ -119,7 +119,11 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if f.habits.stickyServices && to.sticky != "" {
 		endpoints = stick(to, w, r)
 	}
-	f.forward.to(endpoints, w, r)
+	scheme := "http"
+	if f.habits.guessesTLS && to.tls {
+		scheme = "https"
+	}
+	f.forward.to(scheme, endpoints, w, r)
 }
 
 // stick gives the endpoint that the cookie names. A client without one gets any

@@ -27,6 +27,9 @@ type persona struct {
 	newestWins bool
 	// stickyServices: it reads the sticky cookie from annotations of the Service.
 	stickyServices bool
+	// guessesTLS: it uses TLS to the port 443 of a Service, and to one whose name begins
+	// with https, unless an annotation of the Service says otherwise.
+	guessesTLS bool
 	// forwarded sets the headers that it adds to a request. in is what the client sent;
 	// out has no X-Forwarded-For, -Host and -Proto.
 	forwarded func(in *http.Request, out http.Header)
@@ -37,6 +40,6 @@ var personas = map[string]persona{
 	wire.IngressNginx: {
 		canaries: true, lateUpstreams: true, reloads: true, regexHosts: true, forwarded: ingressNginxHeaders,
 	},
-	wire.Traefik: {newestWins: true, stickyServices: true, forwarded: traefikHeaders},
+	wire.Traefik: {newestWins: true, stickyServices: true, guessesTLS: true, forwarded: traefikHeaders},
 	wire.HAProxy: {forwarded: haproxyHeaders},
 }

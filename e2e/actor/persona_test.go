@@ -241,3 +241,22 @@ func TestReloadEndsKeptConnections(t *testing.T) {
 	require.Zero(t, report.Failed, report.Failures)
 	require.Equal(t, report.Sent, b.counted().Paths["/"], "none twice, none unseen")
 }
+
+// TestTraefikGuessesTLS: by the number or the name of a port, unless the Service says it.
+func TestTraefikGuessesTLS(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		port   corev1.ServicePort
+		scheme string
+		want   bool
+	}{
+		{corev1.ServicePort{Name: "web", Port: 80}, "", false},
+		{corev1.ServicePort{Name: "web", Port: 443}, "", true},
+		{corev1.ServicePort{Name: "https-api", Port: 8443}, "", true},
+		{corev1.ServicePort{Name: "https", Port: 443}, "http", false},
+		{corev1.ServicePort{Name: "web", Port: 80}, "https", true},
+	} {
+		service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{serversScheme: c.scheme}}}
+		require.Equal(t, c.want, usesTLS(service, c.port), c)
+	}
+}

@@ -16,6 +16,7 @@ import (
 type upstream struct {
 	endpoints   []netip.AddrPort // sorted
 	sticky      string           // the cookie that keeps clients on an endpoint; "" is none
+	tls         bool             // Traefik uses TLS to it
 	policy      *canary          // of a canary's upstream; nil is none
 	alternative string           // the upstream of its canary; "" is none
 }
@@ -86,6 +87,7 @@ func newServices(seen snapshot) *services {
 const (
 	stickyCookie     = "traefik.ingress.kubernetes.io/service.sticky.cookie"
 	stickyCookieName = stickyCookie + ".name"
+	serversScheme    = "traefik.ingress.kubernetes.io/service.serversscheme"
 )
 
 // upstream gives the ready addresses of a backend; none if there is no such Service or
@@ -102,7 +104,7 @@ func (s *services) upstream(namespace string, backend *networkingv1.IngressServi
 	}
 	for _, port := range service.Spec.Ports {
 		if port.Name == backend.Port.Name && port.Name != "" || port.Port == backend.Port.Number {
-			found.endpoints = s.ready(key, port.Name)
+			found.endpoints, found.tls = s.ready(key, port.Name), usesTLS(service, port)
 		}
 	}
 	slices.SortFunc(found.endpoints, netip.AddrPort.Compare)
@@ -111,6 +113,14 @@ func (s *services) upstream(namespace string, backend *networkingv1.IngressServi
 		found.sticky = cmp.Or(service.Annotations[stickyCookieName], "_sticky")
 	}
 	return found
+}
+
+// usesTLS tells whether Traefik uses TLS to a port: as the Service says, or else by a guess.
+func usesTLS(service *corev1.Service, port corev1.ServicePort) bool {
+	if scheme := service.Annotations[serversScheme]; scheme != "" {
+		return scheme == "https"
+	}
+	return port.Port == 443 || strings.HasPrefix(port.Name, "https")
 }
 
 // external gives the addresses that an ExternalName stands for, with the targetPort, as

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -55,6 +56,7 @@ type actor struct {
 	namespace, name, image string
 	args                   []string
 	port                   int32  // for traffic; 0: no Service
+	portName               string // in the Service; "" is web
 	account                string // service account; "": no token
 }
 
@@ -106,7 +108,7 @@ func (a actor) service() *corev1.Service {
 		ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: a.name},
 		Spec: corev1.ServiceSpec{
 			ClusterIP: corev1.ClusterIPNone, Selector: map[string]string{ActorLabel: a.name},
-			Ports: []corev1.ServicePort{{Name: "web", Port: a.port, TargetPort: intstr.FromInt32(a.port)}},
+			Ports: []corev1.ServicePort{{Name: cmp.Or(a.portName, "web"), Port: a.port, TargetPort: intstr.FromInt32(a.port)}},
 		},
 	}
 }

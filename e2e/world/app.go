@@ -344,3 +344,13 @@ func (s *App) Backend(name string) {
 		"create backend %s", name)
 	Eventually(s.t, name, func(ctx context.Context) error { return s.ready(ctx, s.Namespace, name) })
 }
+
+// SecureBackend creates a further application, which takes TLS at port https of its Service,
+// and answers with another name.
+func (s *App) SecureBackend(name, answers string) {
+	s.t.Helper()
+	must(s.t, s.createActor(s.t.Context(), actor{
+		namespace: s.Namespace, name: name, port: wire.TLSPort, portName: "https", args: []string{"backend", "--name", answers, "--tls"},
+	}), "create backend %s", name)
+	Eventually(s.t, name, func(ctx context.Context) error { return s.ready(ctx, s.Namespace, name) })
+}
