@@ -2,6 +2,7 @@ package watcher_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -158,14 +159,16 @@ func TestClusterFailover(t *testing.T) {
 // Ingress.
 func (env *testEnv) requireStoredFirst(word string) {
 	env.Helper()
-	first := func(kind string) apiWrite {
-		for _, one := range env.writes.of(kind) {
-			if strings.Contains(one.body, word) {
-				return one
+	first := func(kind string) (found apiWrite) {
+		env.eventually(func() bool { // noted when it is answered, see firstWrite
+			all := env.writes.of(kind)
+			i := slices.IndexFunc(all, func(one apiWrite) bool { return strings.Contains(one.body, word) })
+			if i >= 0 {
+				found = all[i]
 			}
-		}
-		require.Fail(env, "not written", "%s to %s", word, kind)
-		return apiWrite{}
+			return i >= 0
+		}, "%s is written to %s", word, kind)
+		return found
 	}
 	require.True(env, first("configmaps").answered.Before(first("ingresses").at), "migration-state is written first")
 }

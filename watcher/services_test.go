@@ -17,11 +17,11 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/status"
 )
 
-// firstWrite is the first write with all the words; it must exist.
-func (env *testEnv) firstWrite(kind string, words ...string) apiWrite {
+// firstWrite is the first write with all the words. A write is noted when it is answered, so
+// its effect may be seen a moment before.
+func (env *testEnv) firstWrite(kind string, words ...string) (found apiWrite) {
 	env.Helper()
-	found, ok := env.writes.find(kind, words...)
-	require.True(env, ok, "%s with %v", kind, words)
+	env.eventually(func() (ok bool) { found, ok = env.writes.find(kind, words...); return ok }, "%s with %v", kind, words)
 	return found
 }
 
