@@ -24,14 +24,19 @@ type sideWatch struct {
 	next   int // the service that is asked about next
 }
 
+// sideFault is what nginx cannot do.
+type sideFault string
+
+const (
+	faultBlind  sideFault = "nginx does not see which requests belong to new, all go to old"
+	faultSilent sideFault = "nginx does not answer, its workers hang"
+	faultFull   sideFault = "nginx has no connection left, requests fail"
+)
+
 // sideState is the result of the checks.
 type sideState struct {
-	// blind is why nginx sees no service's files at all, and sends everything to old.
-	blind string
-	// silent is why nginx answers nothing at all.
-	silent string
-	// full is why nginx has no connection for a request to a backend.
-	full string
+	fault sideFault // "": none
+	why   string
 	// wrong are the services whose requests do not go where their share says.
 	wrong map[migration.Name]string
 }
@@ -89,48 +94,38 @@ func (w *sideWatch) check(ctx context.Context) {
 	}
 	switch {
 	case errors.Is(err, nginx.ErrNoConnection):
-		w.reportFull(err)
-		return
+		w.report(faultFull, err.Error())
 	case err != nil:
-		w.reportSilent(err)
-		return
+		w.report(faultSilent, err.Error())
+	default:
+		w.report(faultBlind, wrong+w.agent.dir.obstacle())
 	}
-	w.reportBlind(fmt.Sprintf("nginx does not see which requests belong to new, all go to old: %s%s", wrong, w.agent.dir.obstacle()))
 }
 
-func (w *sideWatch) reportBlind(problem string) {
-	if before := w.state.Load(); before == nil || before.blind != problem {
-		w.agent.options.Log.Error("nginx does not see the shares, all requests go to old", "problem", problem)
-	}
-	w.state.Store(&sideState{blind: problem})
-}
-
-// reportSilent records that nginx did not answer: its workers hang, and take no requests
-// either. Before the first answer there is nothing to record.
-func (w *sideWatch) reportSilent(err error) {
+// report records a fault. Before the first answer nginx may just not be there yet, so only
+// an answer counts then.
+func (w *sideWatch) report(fault sideFault, why string) {
 	before := w.state.Load()
-	if before == nil || before.silent != "" {
+	switch {
+	case before == nil && fault != faultBlind:
+		return
+	case before == nil:
+		before = &sideState{}
+	case before.fault == fault && (fault != faultBlind || before.why == why): // errors differ from check to check
 		return
 	}
-	w.agent.options.Log.Error("nginx answers no question, its workers hang", "error", err)
-	w.state.Store(&sideState{wrong: before.wrong, silent: fmt.Sprintf("nginx does not answer, its workers hang: %v", err)})
-}
-
-// reportFull records that nginx has no connection for a request: clients get errors.
-// Before the first answer there is nothing to record.
-func (w *sideWatch) reportFull(err error) {
-	before := w.state.Load()
-	if before == nil || before.full != "" {
-		return
+	w.agent.options.Log.Error(string(fault), "problem", why)
+	after := &sideState{fault: fault, why: why, wrong: before.wrong}
+	if fault == faultBlind {
+		after.wrong = nil // it is so for all
 	}
-	w.agent.options.Log.Error("nginx has no connection left for requests", "error", err)
-	w.state.Store(&sideState{wrong: before.wrong, full: fmt.Sprintf("nginx has no connection left, requests fail: %v", err)})
+	w.state.Store(after)
 }
 
 // seen records that nginx sees the files, and asks about the next services.
 func (w *sideWatch) seen(ctx context.Context, table *migration.Table) {
 	before := w.state.Load()
-	if before == nil || before.blind+before.silent+before.full != "" {
+	if before == nil || before.fault != "" {
 		w.agent.options.Log.Info("nginx sees the shares")
 		before = &sideState{}
 	}
@@ -202,22 +197,16 @@ func (w *sideWatch) problem() error {
 	switch {
 	case state == nil:
 		return errNotAsked
-	case state.blind+state.silent+state.full != "":
-		return errors.New(state.blind + state.silent + state.full)
+	case state.fault != "":
+		return fmt.Errorf("%s: %s", state.fault, state.why)
 	}
 	return nil
 }
 
-// isBlind tells whether nginx sees no service's files.
-func (w *sideWatch) isBlind() bool {
+// has tells whether this is what nginx cannot do.
+func (w *sideWatch) has(fault sideFault) bool {
 	state := w.state.Load()
-	return state != nil && state.blind != ""
-}
-
-// isFull tells whether nginx has no connection for a request.
-func (w *sideWatch) isFull() bool {
-	state := w.state.Load()
-	return state != nil && state.full != ""
+	return state != nil && state.fault == fault
 }
 
 // SideProblem is why nginx does not see the shares, so that all requests go to old, why

@@ -101,7 +101,7 @@ func (a *Agent) summary(state *loopState) status.Status {
 			Restarts:         master.Restarts,
 			LastError:        master.LastError,
 			SideProblem:      a.sideProblem(),
-			ConnectionsTaken: a.sides.isFull(),
+			ConnectionsTaken: a.sides.has(faultFull),
 			MemoryTaken:      a.memory.Taken(time.Now()),
 		},
 	}

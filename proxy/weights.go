@@ -96,18 +96,18 @@ func (l *agentLoop) restoreTrip(name migration.Name) {
 // restoreWeights makes the next turn apply the weights again whose files are not what
 // was applied, or that nginx does not see.
 func (l *agentLoop) restoreWeights() {
-	blind := l.sides.isBlind()
+	unseen := l.sides.has(faultBlind)
 	for name, applied := range l.applied {
 		found, err := l.store.Read(name)
 		changed := err != nil || !found.Same(applied)
 		if changed {
 			l.options.Log.Warn("weight of a service was changed or removed, applying it again", "service", name)
 		}
-		if changed || blind || l.sides.problemOf(name) != "" {
+		if changed || unseen || l.sides.problemOf(name) != "" {
 			delete(l.applied, name)
 		}
 	}
-	if found, err := l.store.Read(weights.CheckedService); blind || err != nil || !found.Same(checkedWeight) {
+	if found, err := l.store.Read(weights.CheckedService); unseen || err != nil || !found.Same(checkedWeight) {
 		if err := l.store.Apply(weights.CheckedService, checkedWeight); err != nil {
 			l.options.Log.Error("cannot apply the weight that nginx is asked about", "error", err)
 		}
