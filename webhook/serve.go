@@ -48,7 +48,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, fmt.Errorf("%w: %w", errBudget, err))
 		return
 	}
-	defer h.turns.done()
+	defer h.turns.done(peer, time.Now())
 	if err := held.keep(); err != nil {
 		h.refuse(w, err)
 		return

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
@@ -154,21 +155,24 @@ func TestBodyBudget(t *testing.T) {
 	require.Empty(t, budget.bodies)
 }
 
-// TestTurns: addresses take turns, whatever the number of their requests.
+// TestTurns: the next turn is that of the address whose decisions took the least time,
+// whatever the number of its requests.
 func TestTurns(t *testing.T) {
 	t.Parallel()
 	turns, a, b := newTurns(1), connections.PeerOf("10.0.0.1:1"), connections.PeerOf("10.0.0.2:1")
 	require.NoError(t, turns.wait(t.Context(), a))
+	enqueue := func(peer netip.Addr) chan struct{} {
+		turn, err := turns.enqueue(peer)
+		require.NoError(t, err)
+		return turn
+	}
 	var queue []chan struct{}
 	for range maxWaiting {
-		turn, err := turns.enqueue(a)
-		require.NoError(t, err)
-		queue = append(queue, turn)
+		queue = append(queue, enqueue(a))
 	}
 	_, err := turns.enqueue(a)
 	require.ErrorIs(t, err, errBudget)
-	other, err := turns.enqueue(b)
-	require.NoError(t, err)
+	others := []chan struct{}{enqueue(b), enqueue(b)}
 
 	came := func(turn chan struct{}) bool {
 		select {
@@ -178,18 +182,34 @@ func TestTurns(t *testing.T) {
 			return false
 		}
 	}
-	turns.done()
+	since := func(taken time.Duration) time.Time { return time.Now().Add(-taken) }
+	turns.done(a, since(time.Second))
+	require.True(t, came(others[0]), "b waits for one of a, not for all")
+	turns.done(b, since(time.Millisecond))
+	require.True(t, came(others[1]), "b has used less")
+	require.False(t, came(queue[0]))
+	turns.done(b, since(10*time.Second))
 	require.True(t, came(queue[0]))
-	turns.done()
-	require.True(t, came(other), "b waits for one of a, not for all")
-	require.False(t, came(queue[1]))
 
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	require.ErrorIs(t, turns.wait(canceled, b), context.Canceled)
 	turns.leave(a, queue[1])
-	turns.done()
+	turns.done(a, since(0))
 	require.True(t, came(queue[2]))
 	turns.leave(a, queue[2]) // too late: its turn goes to the next
 	require.True(t, came(queue[3]))
+}
+
+// TestTurnsForgetWhoCameOnce: anybody can come from many addresses.
+func TestTurnsForgetWhoCameOnce(t *testing.T) {
+	t.Parallel()
+	turns := newTurns(1)
+	for i := range 255 {
+		peer := connections.PeerOf(fmt.Sprintf("10.0.0.%d:1", i))
+		require.NoError(t, turns.wait(t.Context(), peer))
+		turns.done(peer, time.Now())
+	}
+	turns.halve()
+	require.Empty(t, turns.used)
 }
