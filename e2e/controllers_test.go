@@ -26,6 +26,11 @@ func TestSwitchesBehindIngressNginx(t *testing.T) {
 	t.Parallel()
 	s := cluster.NewApp(t)
 	s.Behind(wire.IngressNginx)
+	allSwitches(t, s)
+}
+
+func allSwitches(t *testing.T, s *world.App) {
+	t.Helper()
 	s.Neighbors(neighbors)
 	s.Ingress("shop")
 	s.Configure(50, fastFallback)

@@ -23,8 +23,9 @@ func TestBehindHAProxyIngress(t *testing.T) {
 	wholeStory(t, s)
 }
 
-// TestBehindInstalledControllers is the same story behind the controllers that a cluster has,
-// by their classes. deploy/kind.sh installs ingress-nginx and Traefik.
+// TestBehindInstalledControllers is the same story, and all switches of an Ingress, behind
+// the controllers that a cluster has, by their classes. deploy/kind.sh installs
+// ingress-nginx and Traefik.
 func TestBehindInstalledControllers(t *testing.T) {
 	t.Parallel()
 	installed := world.InstalledControllers()
@@ -32,12 +33,14 @@ func TestBehindInstalledControllers(t *testing.T) {
 		t.Skip(world.ControllersVariable + " names none")
 	}
 	for class, address := range installed {
-		t.Run(class, func(t *testing.T) {
-			t.Parallel()
-			s := cluster.NewApp(t)
-			s.BehindInstalled(class, address)
-			wholeStory(t, s)
-		})
+		for name, play := range map[string]func(*testing.T, *world.App){"story": wholeStory, "switches": allSwitches} {
+			t.Run(class+" "+name, func(t *testing.T) {
+				t.Parallel()
+				s := cluster.NewApp(t)
+				s.BehindInstalled(class, address)
+				play(t, s)
+			})
+		}
 	}
 }
 

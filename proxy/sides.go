@@ -114,7 +114,7 @@ func (w *sideWatch) report(fault sideFault, why string) {
 	case before.fault == fault && (fault != faultBlind || before.why == why): // errors differ from check to check
 		return
 	}
-	w.agent.options.Log.Error(string(fault), "problem", why)
+	w.agent.options.Log.Error("nginx cannot do its work", "fault", string(fault), "problem", why)
 	after := &sideState{fault: fault, why: why, wrong: before.wrong}
 	if fault == faultBlind {
 		after.wrong = nil // it is so for all

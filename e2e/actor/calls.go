@@ -110,7 +110,7 @@ func callUnary(ctx context.Context, conn *grpc.ClientConn) (string, error) {
 func callForStatus(ctx context.Context, conn *grpc.ClientConn) (string, error) {
 	got := grpcside.Unary(ctx, conn, grpcside.StatusMethod(calledStatus), "message")
 	if now := grpcstatus.Convert(got.Err); now.Code() != calledStatus || now.Message() != grpcside.Message {
-		return got.Side(), fmt.Errorf("status %v", got.Err)
+		return got.Side(), fmt.Errorf("status %s: %s", now.Code(), now.Message())
 	}
 	return got.Side(), intact(got.Trailer)
 }
