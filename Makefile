@@ -62,8 +62,9 @@ test: need-go need-nginx need-haproxy need-chromium need-namespaces ## Run all t
 	@echo "make test: what needs no control plane comes first"
 	@GO=$(GO) hack/test.sh
 
-check: need-go need-nginx need-chromium controlplane lint ## Lint, import arrows, generated files fresh
+check: need-go need-nginx need-chromium controlplane lint ## Lint, import arrows, generated files fresh, the commands build for macOS
 	$(GO) test ./internal/arrows
+	GOOS=darwin GOARCH=arm64 CGO_ENABLED=0 $(GO) build -o /dev/null ./cmd/migration-proxy
 	$(GO) test $(GOLDEN_PACKAGES)
 
 # golangci-lint is a module of its own, so that its 200 dependencies are not ours.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -144,6 +145,9 @@ func (o *runOptions) countWorkers() error {
 
 // complete adds what the flags do not say by themselves.
 func (o *runOptions) complete(cmd *cobra.Command) (err error) {
+	if runtime.GOOS != "linux" {
+		return errors.New("the data plane needs Linux; the commands that talk to a cluster work here")
+	}
 	o.dataPlane.Listen, o.dataPlane.ListenNew, o.dataPlane.ListenGRPC = o.listen, o.listenNew, o.listenGRPC
 	o.dataPlane.Version = versionText()
 	o.dataPlane.Log = o.logs.logger(cmd.ErrOrStderr())

@@ -76,7 +76,7 @@ var table = map[string]Package{
 		},
 		Tests: otherTests,
 	},
-	"proxy/accesslog": {Imports: []string{"internal/beat", "migration", "fallback", "internal/status", prometheus, "golang.org/x/sys"}, Tests: otherTests},
+	"proxy/accesslog": {Imports: []string{"internal/beat", "migration", "fallback", "internal/status", prometheus, "internal/linux"}, Tests: otherTests},
 	"proxy/breaker": {
 		Imports: []string{
 			"internal/beat", "migration", "fallback", "internal/atomicfile", "internal/status", "proxy/accesslog", "proxy/errorlog", "proxy/health", prometheus,
@@ -84,7 +84,7 @@ var table = map[string]Package{
 		Tests: otherTests,
 	},
 	"proxy/behavior":     {Tests: otherTests},
-	"proxy/workermemory": {Imports: []string{"internal/beat", "golang.org/x/sys"}, Tests: otherTests},
+	"proxy/workermemory": {Imports: []string{"internal/beat", "golang.org/x/sys", "internal/linux"}, Tests: otherTests},
 	"proxy/cacheroom":    {Imports: []string{"internal/beat", "golang.org/x/sys"}, Tests: otherTests},
 	"proxy/certfiles":    {Imports: []string{"migration", "nginxgen"}, Tests: otherTests},
 	"proxy/configsync": {
@@ -103,7 +103,7 @@ var table = map[string]Package{
 	"proxy/drills":       {Imports: []string{"internal/beat", "internal/atomicfile", "internal/status"}, Tests: otherTests},
 	"proxy/errorlog":     {Imports: []string{"migration", "fallback"}, Tests: pureTests, Pure: true},
 	"proxy/health":       {Imports: []string{"migration", "fallback"}, Tests: otherTests},
-	"proxy/nginx":        {Imports: []string{"internal/beat", "migration", "nginxgen", "internal/atomicfile", "internal/pause", "golang.org/x/sys"}, Tests: otherTests},
+	"proxy/nginx":        {Imports: []string{"internal/beat", "migration", "nginxgen", "internal/atomicfile", "internal/linux", "internal/pause", "golang.org/x/sys"}, Tests: otherTests},
 	"proxy/localramp":    {Imports: []string{"migration", "internal/atomicfile", "internal/status", "journal", "ramp", "ramp/leader"}, Tests: otherTests},
 	"proxy/localjournal": {Imports: []string{"internal/beat", "internal/atomicfile", "internal/status", "journal", "migration", "proxy/drills"}, Tests: otherTests},
 	"proxy/positions": {
@@ -169,7 +169,8 @@ var table = map[string]Package{
 
 	// What several of them need.
 	"internal/atomicfile":  {Tests: testLibraries},
-	"internal/privatedir":  {Imports: []string{"golang.org/x/sys"}, Tests: testLibraries},
+	"internal/linux":       {Imports: []string{"golang.org/x/sys"}, Tests: testLibraries},
+	"internal/privatedir":  {Imports: []string{"internal/linux"}, Tests: testLibraries},
 	"internal/listen":      {Imports: []string{"internal/names"}, Tests: testLibraries},
 	"internal/logging":     {Tests: testLibraries},
 	"internal/gauge":       {Imports: []string{prometheus}},

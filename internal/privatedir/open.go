@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"golang.org/x/sys/unix"
+	"github.com/migration-proxy/migration-proxy/internal/linux"
 )
 
 // Open makes the directory with the mode if it does not exist, checks it and the way to
@@ -83,8 +83,7 @@ func isVolume(root *os.Root) bool {
 		return false
 	}
 	defer func() { _ = dir.Close() }()
-	var stat unix.Statx_t
-	if err := unix.Statx(int(dir.Fd()), "", unix.AT_EMPTY_PATH, 0, &stat); err != nil || stat.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
+	if !linux.IsMountPoint(dir) {
 		return false
 	}
 	above, err := os.Lstat(filepath.Dir(root.Name()))

@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/migration-proxy/migration-proxy/internal/linux"
 )
 
 const (
@@ -89,8 +89,7 @@ func (f *follower) free() {
 	if upTo-f.freed < chunkSize {
 		return
 	}
-	const hole = unix.FALLOC_FL_PUNCH_HOLE | unix.FALLOC_FL_KEEP_SIZE
-	if unix.Fallocate(int(f.file.Fd()), hole, f.freed, upTo-f.freed) == nil {
+	if linux.PunchHole(f.file, f.freed, upTo-f.freed) == nil {
 		f.freed = upTo
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/migration-proxy/migration-proxy/internal/linux"
 )
 
 // errNotRunning means that no master of this directory was found.
@@ -45,7 +47,7 @@ func (n *Nginx) adopt() (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)
+	fd, err := linux.OpenProcess(pid)
 	if err != nil {
 		return nil, fmt.Errorf("%w: process %d: %w", errNotRunning, pid, err)
 	}

@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/migration-proxy/migration-proxy/internal/linux"
 )
 
 // processInfo is what /proc says about a process.
@@ -198,7 +198,7 @@ func (w workers) anyAlive() bool {
 	alive := false
 	for _, worker := range w {
 		_ = worker.WithHandle(func(pidfd uintptr) {
-			_ = unix.Waitid(unix.P_PIDFD, int(pidfd), nil, unix.WEXITED|unix.WNOHANG, nil)
+			linux.Reap(int(pidfd))
 		})
 		alive = worker.Signal(syscall.Signal(0)) == nil || alive
 	}

@@ -8,7 +8,8 @@ import (
 	"regexp"
 	"runtime"
 	"strconv"
-	"syscall"
+
+	"github.com/migration-proxy/migration-proxy/internal/linux"
 )
 
 // configuredUser is the user in the output of nginx -V: "--user=www-data".
@@ -62,7 +63,7 @@ func statAs(path string, uid, gid int) error {
 	result := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		_, _ = syscall.Setfsgid(gid), syscall.Setfsuid(uid)
+		linux.ActAs(uid, gid)
 		_, err := os.Stat(path)
 		result <- err
 	}()

@@ -10,11 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/migration-proxy/migration-proxy/internal/beat"
+	"github.com/migration-proxy/migration-proxy/internal/linux"
 )
 
 // interval is the time between two looks. Within it no worker grows beyond its limit,
@@ -100,19 +100,9 @@ func (g *Guard) Taken(now time.Time) bool {
 	return last != nil && now.Sub(*last) < time.Minute
 }
 
-// setLimit changes the soft limit, which may be raised again. It needs the rights of the
-// worker's user, or CAP_SYS_RESOURCE.
 func setLimit(pid int, limit int64) error {
-	var now unix.Rlimit
-	if err := unix.Prlimit(pid, unix.RLIMIT_DATA, nil, &now); err != nil {
-		return ignoreEnded(err)
-	}
-	wanted := unix.Rlimit{Cur: min(uint64(limit), now.Max), Max: now.Max}
-	return ignoreEnded(unix.Prlimit(pid, unix.RLIMIT_DATA, &wanted, nil))
-}
-
-func ignoreEnded(err error) error {
-	if errors.Is(err, unix.ESRCH) {
+	err := linux.LimitData(pid, uint64(limit))
+	if errors.Is(err, syscall.ESRCH) { // it has ended
 		return nil
 	}
 	return err
