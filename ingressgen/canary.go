@@ -92,9 +92,8 @@ func (r *rewriter) haveBackendInCommon(a, b *migration.Service) bool {
 // canaryBackends are the user's backends of the service's paths in mode canary.
 func (r *rewriter) canaryBackends(service *migration.Service) []backend {
 	var backends []backend
-	for i := range r.paths {
-		p := &r.paths[i]
-		if p.service == service && p.mode == migration.ModeCanary && p.userBackend != nil && !slices.Contains(backends, *p.userBackend) {
+	for p := range r.pathsOf(service, migration.ModeCanary) {
+		if p.userBackend != nil && !slices.Contains(backends, *p.userBackend) {
 			backends = append(backends, *p.userBackend)
 		}
 	}

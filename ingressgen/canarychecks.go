@@ -125,11 +125,7 @@ func (r *rewriter) secondCanary(s *migration.Service) string {
 	if r.view.Neighbors == nil {
 		return ""
 	}
-	for i := range r.paths {
-		p := &r.paths[i]
-		if p.service != s || p.mode != migration.ModeCanary {
-			continue
-		}
+	for p := range r.pathsOf(s, migration.ModeCanary) {
 		own := slices.DeleteFunc(slices.Clone(r.view.Neighbors.CanariesAt(p.host)), func(canary *networkingv1.Ingress) bool { return !hasPath(canary, p) })
 		if len(own) > 0 {
 			return fmt.Sprintf("Ingress %s is a canary of %s%s already, and a path can have one; remove it, or use mode proxy",

@@ -29,18 +29,26 @@ var hopAnnotations = []string{
 // CopiedAnnotations are the annotations of an old Service that its proxy Service
 // has as well: what a user has said about sessions, limits or balancing stays in
 // force. It gives nil if there are none.
-func CopiedAnnotations(old map[string]string) map[string]string {
-	var copied map[string]string
-	for name, value := range old {
-		if !isCopied(name) {
+func CopiedAnnotations(old map[string]string) map[string]string { return selected(old, isCopied) }
+
+// ControllerAnnotations are all those of a Service that ingress controllers read: also what
+// it says about its protocol. It gives nil if there are none.
+func ControllerAnnotations(all map[string]string) map[string]string {
+	return selected(all, IsOfController)
+}
+
+func selected(all map[string]string, wanted func(name string) bool) map[string]string {
+	var found map[string]string
+	for name, value := range all {
+		if !wanted(name) {
 			continue
 		}
-		if copied == nil {
-			copied = map[string]string{}
+		if found == nil {
+			found = map[string]string{}
 		}
-		copied[name] = value
+		found[name] = value
 	}
-	return copied
+	return found
 }
 
 // IsOfController tells whether an annotation of a proxy Service is for an ingress

@@ -36,12 +36,7 @@ var foreignProtocols = []struct {
 	}, says: byName, instead: "the controller must use plain HTTP or HTTP/2 for this Ingress"},
 	{names: []string{
 		"haproxy-ingress.github.io/secure-backends", "ingress.kubernetes.io/secure-backends", "haproxy.org/server-ssl",
-	}, says: func(value string) spoken {
-		if value == "true" {
-			return spokenTLS
-		}
-		return spokenUnsaid
-	}, instead: toTheService},
+	}, says: tlsIfTrue, instead: toTheService},
 	{names: []string{
 		"haproxy-ingress.github.io/proxy-protocol", "ingress.kubernetes.io/proxy-protocol", "haproxy.org/send-proxy-protocol",
 	}, says: func(value string) spoken {
@@ -65,6 +60,13 @@ func byName(value string) spoken {
 		return spokenOther
 	}
 	return spokenHTTP1
+}
+
+func tlsIfTrue(value string) spoken {
+	if value == "true" {
+		return spokenTLS
+	}
+	return spokenUnsaid
 }
 
 // foreignProtocol finds an annotation with which the controller would not speak to the proxy
@@ -114,11 +116,7 @@ var namingAnnotations = []string{
 // unnamedProxy: such an annotation does nothing for a rewritten path, unless it names the
 // proxy Service too.
 func (r *rewriter) unnamedProxy(s *migration.Service) string {
-	for i := range r.paths {
-		p := &r.paths[i]
-		if p.service != s || p.mode != migration.ModeProxy {
-			continue
-		}
+	for p := range r.pathsOf(s, migration.ModeProxy) {
 		old, proxy := p.userBackend.Name, proxyServiceName(*p.userBackend)
 		for _, name := range namingAnnotations {
 			if named := servicesNamed(r.ingress.Annotations[name]); slices.Contains(named, old) && !slices.Contains(named, proxy) {

@@ -132,7 +132,7 @@ func setHTTP(service *corev1.Service) {
 	port := &service.Spec.Ports[0]
 	port.AppProtocol = new(appProtocolHTTP)
 	if guessesTLS(*port) {
-		service.Annotations = withAnnotation(service.Annotations, traefikScheme, "http")
+		addAnnotations(service, map[string]string{traefikScheme: "http"})
 	}
 }
 
@@ -141,10 +141,14 @@ func guessesTLS(port corev1.ServicePort) bool {
 	return port.Port == 443 || strings.HasPrefix(port.Name, "https")
 }
 
-func withAnnotation(annotations map[string]string, name, value string) map[string]string {
-	all := map[string]string{name: value}
-	maps.Copy(all, annotations)
-	return all
+// addAnnotations says to controllers what the proxy takes. The old Service's own
+// annotations about that are not copied, see hopAnnotations. The map that the Service had
+// is not changed.
+func addAnnotations(service *corev1.Service, hop map[string]string) {
+	all := map[string]string{}
+	maps.Copy(all, service.Annotations)
+	maps.Copy(all, hop)
+	service.Annotations = all
 }
 
 // SetGRPC makes a proxy Service lead to the port for gRPC, and says so in the way that
@@ -152,17 +156,11 @@ func withAnnotation(annotations map[string]string, name, value string) map[strin
 func SetGRPC(service *corev1.Service) {
 	port := &service.Spec.Ports[0]
 	port.TargetPort, port.AppProtocol = intstr.FromInt32(names.GRPCPort), new(appProtocolH2C)
-	annotations := map[string]string{
+	addAnnotations(service, map[string]string{
 		traefikScheme: "h2c",
 		"haproxy-ingress.github.io/backend-protocol": "h2",
 		"haproxy.org/server-proto":                   "h2",
 		"projectcontour.io/upstream-protocol.h2c":    strconv.Itoa(int(port.Port)),
 		"konghq.com/protocol":                        "grpc",
-	}
-	for name, value := range service.Annotations {
-		if name != traefikScheme { // see setHTTP
-			annotations[name] = value
-		}
-	}
-	service.Annotations = annotations
+	})
 }

@@ -3,6 +3,7 @@ package ingressgen
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -133,7 +134,21 @@ func (r *rewriter) isMigrating(s *migration.Service) bool {
 
 // hasPaths tells whether mode is how one of the service's paths is migrated.
 func (r *rewriter) hasPaths(service *migration.Service, mode migration.Mode) bool {
-	return slices.ContainsFunc(r.paths, func(p ingressPath) bool { return p.service == service && p.mode == mode })
+	for range r.pathsOf(service, mode) {
+		return true
+	}
+	return false
+}
+
+// pathsOf are the paths of a service that are migrated in a mode.
+func (r *rewriter) pathsOf(service *migration.Service, mode migration.Mode) iter.Seq[*ingressPath] {
+	return func(yield func(*ingressPath) bool) {
+		for i := range r.paths {
+			if p := &r.paths[i]; p.service == service && p.mode == mode && !yield(p) {
+				return
+			}
+		}
+	}
 }
 
 // pathMigrates tells whether the path's requests reach the proxy by mode.

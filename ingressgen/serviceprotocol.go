@@ -55,12 +55,7 @@ func byAnnotation(name string, p servicePort) spoken {
 	return spokenUnsaid
 }
 
-func byTrue(name string, p servicePort) spoken {
-	if p.service.Annotations[name] == "true" {
-		return spokenTLS
-	}
-	return spokenUnsaid
-}
+func byTrue(name string, p servicePort) spoken { return tlsIfTrue(p.service.Annotations[name]) }
 
 func byTraefiksGuess(_ string, p servicePort) spoken {
 	if port := p.own(); guessesTLS(port) {
@@ -101,11 +96,7 @@ func (r *rewriter) unlikeService(s *migration.Service) string {
 	if r.view.Ports == nil || !r.comparesBackends(s) {
 		return "" // the old_backend may be another port of the same application
 	}
-	for i := range r.paths {
-		p := &r.paths[i]
-		if p.service != s || p.mode != migration.ModeProxy {
-			continue
-		}
+	for p := range r.pathsOf(s, migration.ModeProxy) {
 		service := r.view.Ports.Service(p.userBackend.Name)
 		if service == nil {
 			continue

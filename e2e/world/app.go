@@ -340,17 +340,19 @@ func (s *App) External(name, application string, port, targetPort int32) {
 // Backend creates a further application, which answers plain HTTP with its name.
 func (s *App) Backend(name string) {
 	s.t.Helper()
-	must(s.t, s.createActor(s.t.Context(), actor{namespace: s.Namespace, name: name, port: wire.TrafficPort, args: []string{"backend", "--name", name}}),
-		"create backend %s", name)
-	Eventually(s.t, name, func(ctx context.Context) error { return s.ready(ctx, s.Namespace, name) })
+	s.addBackend(actor{name: name, port: wire.TrafficPort, args: []string{"backend", "--name", name}})
 }
 
 // SecureBackend creates a further application, which takes TLS at port https of its Service,
 // and answers with another name.
 func (s *App) SecureBackend(name, answers string) {
 	s.t.Helper()
-	must(s.t, s.createActor(s.t.Context(), actor{
-		namespace: s.Namespace, name: name, port: wire.TLSPort, portName: "https", args: []string{"backend", "--name", answers, "--tls"},
-	}), "create backend %s", name)
-	Eventually(s.t, name, func(ctx context.Context) error { return s.ready(ctx, s.Namespace, name) })
+	s.addBackend(actor{name: name, port: wire.TLSPort, portName: "https", args: []string{"backend", "--name", answers, "--tls"}})
+}
+
+func (s *App) addBackend(one actor) {
+	s.t.Helper()
+	one.namespace = s.Namespace
+	must(s.t, s.createActor(s.t.Context(), one), "create backend %s", one.name)
+	Eventually(s.t, one.name, func(ctx context.Context) error { return s.ready(ctx, s.Namespace, one.name) })
 }

@@ -25,24 +25,25 @@ const statusEarlyHints = 103
 // observeLoop warns of a side that leads back to the proxy. It is called with every
 // request that got 508.
 func (b *Breaker) observeLoop(event *accesslog.Event, now time.Time) {
-	name := migration.Name(event.Service)
-	if event.Old.Replied && event.Old.Status == fallback.StatusLoopDetected {
-		b.warn(name, migration.Old, comesBack, now)
-	}
-	if event.New.Replied && event.New.Status == fallback.StatusLoopDetected {
-		b.warn(name, migration.New, comesBack, now)
-	}
+	b.warnOfSides(event, comesBack, now, func(u *accesslog.Upstream) bool {
+		return u.Replied && u.Status == fallback.StatusLoopDetected
+	})
 }
 
 // observeHints warns of a side that sends early hints. It is called with every request that
 // got them for its answer.
 func (b *Breaker) observeHints(event *accesslog.Event, now time.Time) {
+	b.warnOfSides(event, hints, now, func(u *accesslog.Upstream) bool { return u.Status == statusEarlyHints })
+}
+
+// warnOfSides warns of each side of a request that is so.
+func (b *Breaker) warnOfSides(event *accesslog.Event, text string, now time.Time, so func(*accesslog.Upstream) bool) {
 	name := migration.Name(event.Service)
-	if event.Old.Status == statusEarlyHints {
-		b.warn(name, migration.Old, hints, now)
+	if so(&event.Old) {
+		b.warn(name, migration.Old, text, now)
 	}
-	if event.New.Status == statusEarlyHints {
-		b.warn(name, migration.New, hints, now)
+	if so(&event.New) {
+		b.warn(name, migration.New, text, now)
 	}
 }
 

@@ -29,26 +29,10 @@ func trimService(service *corev1.Service) {
 	*service = corev1.Service{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: service.Namespace, Name: service.Name, UID: service.UID, ResourceVersion: service.ResourceVersion,
-			Annotations: annotationsOfControllers(service.Annotations),
+			Annotations: ingressgen.ControllerAnnotations(service.Annotations),
 		},
 		Spec: corev1.ServiceSpec{Type: service.Spec.Type, Ports: lookedUpPorts(service)},
 	}
-}
-
-// annotationsOfControllers are those that the proxy Service takes over, and those about the
-// old Service's protocol. Nil if there are none.
-func annotationsOfControllers(all map[string]string) map[string]string {
-	var kept map[string]string
-	for name, value := range all {
-		if !ingressgen.IsOfController(name) {
-			continue
-		}
-		if kept == nil {
-			kept = map[string]string{}
-		}
-		kept[name] = value
-	}
-	return kept
 }
 
 // lookedUpPorts are the ports that NamedPorts may look up: those with a name or a protocol,
