@@ -16,7 +16,10 @@ func build(doc document) (*migration.Table, error) {
 	for i, s := range doc.Services {
 		services[i] = s.build(doc.Global)
 	}
-	global := migration.Global{TrustedProxies: trusted, DebugHeaders: doc.Global.DebugHeaders, Freeze: doc.Global.Freeze, Notify: doc.Global.notifyTargets()}
+	global := migration.Global{
+		TrustedProxies: trusted, DebugHeaders: doc.Global.DebugHeaders, DropInvalidHeaders: doc.Global.DropInvalid,
+		Freeze: doc.Global.Freeze, Notify: doc.Global.notifyTargets(),
+	}
 	if slices.ContainsFunc(services, func(s migration.Service) bool { return s.Cache != nil }) {
 		global.CacheBytes = int64(doc.Global.CacheSize)
 	}

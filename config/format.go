@@ -25,6 +25,7 @@ type global struct {
 	RetryAttempts  tries              `yaml:"retry_attempts" default:"3" doc:"Maximum number of attempts at the chosen side for one request."`
 	TrustedProxies []netip.Prefix     `yaml:"trusted_proxies" doc:"Networks whose X-Forwarded-For is believed by rules; with --local-config also whose headers about the client pass unchanged."`
 	DebugHeaders   bool               `yaml:"debug_headers" doc:"Add X-Migration-Side and X-Migration-Reason to responses, and X-Migration-Cache to those that could be cached."`
+	DropInvalid    bool               `yaml:"drop_invalid_headers" doc:"Drop request headers whose names have other characters than letters, digits and hyphens, as nginx and ingress-nginx do by default; rules then read X-Name and never X_Name."`
 	CacheSize      cacheSize          `yaml:"cache_size" default:"256m" doc:"Maximum size on disk of what the caches of all services keep, 1m to 1024g."`
 	Freeze         []migration.Freeze `yaml:"freeze" doc:"Times without a step up of any ramp: two days of UTC, which belong to it, or two times with an offset; a step down is always allowed."`
 	Notify         []notifyTarget     `yaml:"notify" doc:"Addresses that the watcher tells what happens; in a cluster only."`

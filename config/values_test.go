@@ -108,7 +108,7 @@ func TestEveryValueIsRead(t *testing.T) {
 func TestSpellings(t *testing.T) {
 	t.Parallel()
 	table, err := config.Load("f.yaml", []byte(`
-global: {debug_headers: true, cache_size: 2m, retry_attempts: 10, default_timeout: 1m30s, trusted_proxies: [192.168.0.0/16, 10.0.0.1]}
+global: {debug_headers: true, drop_invalid_headers: true, cache_size: 2m, retry_attempts: 10, default_timeout: 1m30s, trusted_proxies: [192.168.0.0/16, 10.0.0.1]}
 services:
   - name: api
     old_host: API.Example.com
@@ -134,8 +134,10 @@ services:
 	require.Nil(t, table.Service("off").Compare)
 	require.Zero(t, table.Service("api").Ramp.NoData)
 	require.Nil(t, table.Service("off").Ramp)
-	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("192.168.0.0/16")}, table.Global().TrustedProxies)
-	require.True(t, table.Global().DebugHeaders)
+	require.Equal(t, migration.Global{
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32"), netip.MustParsePrefix("192.168.0.0/16")},
+		DebugHeaders:   true, DropInvalidHeaders: true, CacheBytes: 2 << 20,
+	}, table.Global())
 	api := table.Service("api")
 	require.Equal(t, migration.Host("api.example.com"), api.OldHost)
 	require.Equal(t, migration.PathPrefix("/v1"), api.PathPrefix)
@@ -147,7 +149,6 @@ services:
 	require.Equal(t, []int{500, 504}, api.Fallback.OnStatus)
 	require.Equal(t, &migration.Cache{TTL: time.Minute, Cookies: true}, api.Cache)
 	require.Nil(t, table.Service("off").Cache)
-	require.Equal(t, int64(2<<20), table.Global().CacheBytes)
 	require.Equal(t, 204, api.HealthCheck.StatusMin)
 	require.Equal(t, 204, api.HealthCheck.StatusMax)
 }

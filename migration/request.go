@@ -37,6 +37,20 @@ func (r Request) header(key string) string {
 // User_Agent is not User-Agent.
 var exactNames = map[string]bool{"user_agent": true, "x_forwarded_for": true}
 
+// Keep gives the request headers that nginx reads: without DropInvalidHeaders all of them.
+func (g Global) Keep(header http.Header) http.Header {
+	if !g.DropInvalidHeaders {
+		return header
+	}
+	kept := maps.Clone(header)
+	maps.DeleteFunc(kept, func(name string, _ []string) bool {
+		return strings.ContainsFunc(name, func(c rune) bool {
+			return c != '-' && (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z')
+		})
+	})
+	return kept
+}
+
 // FoldHeaders makes one value of each repeated header, as nginx does. Since 1.23
 // nginx joins the values with ", " (joins is true); older versions use the first
 // value. All versions join cookies with "; " and X-Forwarded-For with ", ". Names

@@ -11,6 +11,13 @@ import (
 	"pgregory.net/rapid"
 )
 
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	header := http.Header{"X-A1": {"1"}, "X_a": {"2"}, "X.a": {"3"}, "X\u00e9": {"4"}, "[": {"5"}, "@": {"6"}, "`": {"7"}}
+	require.Equal(t, header, migration.Global{}.Keep(header))
+	require.Equal(t, http.Header{"X-A1": {"1"}}, migration.Global{DropInvalidHeaders: true}.Keep(header))
+}
+
 func TestFoldHeaders(t *testing.T) {
 	t.Parallel()
 	header := http.Header{"X-A": {"1", "2"}, "X-B": {"3"}, "Cookie": {"a=1", "b=2"}, "X-None": {}}

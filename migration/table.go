@@ -17,9 +17,12 @@ import (
 type Global struct {
 	TrustedProxies []netip.Prefix // sorted; the proxy trusts X-Forwarded-For from these networks
 	DebugHeaders   bool           // responses have X-Migration-Side and X-Migration-Reason
-	CacheBytes     int64          `json:",omitempty"` // what the caches of all services may have on disk; 0 without a cache
-	Freeze         []Freeze       `json:",omitempty"` // no ramp rises then
-	Notify         []NotifyTarget `json:",omitempty"` // who is told what happens
+	// DropInvalidHeaders drops request headers whose names have other characters than
+	// letters, digits and '-', for backends and rules: nginx's word for them is invalid.
+	DropInvalidHeaders bool           `json:",omitempty"`
+	CacheBytes         int64          `json:",omitempty"` // what the caches of all services may have on disk; 0 without a cache
+	Freeze             []Freeze       `json:",omitempty"` // no ramp rises then
+	Notify             []NotifyTarget `json:",omitempty"` // who is told what happens
 }
 
 // Table is a whole migration config. It is immutable and sorted by service name. Names

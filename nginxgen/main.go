@@ -40,8 +40,8 @@ func (d *draft) httpDefaults() directives {
 		line("default_type", "text/plain"),
 		line("server_tokens", "off"),
 		line("uninitialized_variable_warn", "off"),
-		line("underscores_in_headers", "on"),
-		line("ignore_invalid_headers", "off"),
+		line("underscores_in_headers", onOff(!d.table.Global().DropInvalidHeaders)),
+		line("ignore_invalid_headers", onOff(d.table.Global().DropInvalidHeaders)),
 		line("msie_padding", "off"),
 		line("large_client_header_buffers", "4", "32k"),
 		line("client_max_body_size", "0"),
@@ -70,4 +70,11 @@ func (d *draft) httpDefaults() directives {
 	// After a reload, keep-alive connections stay open long enough for the
 	// client to see "Connection: close" in a response.
 	return append(lines, line("keepalive_min_timeout", "10s"))
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
 }

@@ -155,7 +155,7 @@ func (r random) request(rig *rig) textRequest {
 		add("X-Forwarded-For", forwarded)
 	}
 	a.Client = migration.ClientAddress(netip.MustParseAddr("127.0.0.1"), forwarded, rig.table.Global().TrustedProxies)
-	a.Header = migration.FoldHeaders(header, !rig.params.Version.Before(nginxgen.Version{Major: 1, Minor: 23}))
+	a.Header = migration.FoldHeaders(rig.table.Global().Keep(header), !rig.params.Version.Before(nginxgen.Version{Major: 1, Minor: 23}))
 	a.text = lines + "Content-Length: 0\r\n\r\n"
 	return a
 }

@@ -1,11 +1,14 @@
 package behavior
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
 // forwarded has the headers that tell a backend about the client. PORT stands
@@ -140,6 +143,24 @@ func TestUnderscoresBehindControllers(t *testing.T) {
 	echo = askEcho(t, proxy, "GET / HTTP/1.1\r\nHost: new.example.com\r\n"+given+"\r\n")
 	echo.Header.Del("Migration-Proxy-Loop")
 	require.Equal(t, http.Header{"X_real_ip": {"6.6.6.6"}, "X-Forwarded-Host": {"new.example.com"}}, echo.Header)
+}
+
+// TestDropInvalidHeaders: with the setting, rules and backends get X-Name alone, as behind
+// a controller with nginx's defaults.
+func TestDropInvalidHeaders(t *testing.T) {
+	t.Parallel()
+	old, new := startBackend(t, testbed.Options{Name: "old"}), startBackend(t, testbed.Options{Name: "new"})
+	rule := "    migration: {enabled: true, percentage: 0}\n    canary: {header_rules: [{header: X-Migration-Target, value: new, target: new_cluster}]}\n"
+	for drop, want := range map[bool]struct{ underscores, both string }{false: {"new", "old"}, true: {"old", "new"}} {
+		text := fmt.Sprintf("global: {drop_invalid_headers: %t}\nservices:%s", drop, serviceText("old", old.URL(), new.URL(), rule))
+		proxy := startRig(t, loadTable(t, text), nil).params.Listen.String()
+		echo := askEcho(t, proxy, "GET / HTTP/1.1\r\nHost: old.example.com\r\nX_Migration_Target: new\r\nX.Odd: 1\r\n\r\n")
+		require.Equal(t, want.underscores, echo.Backend)
+		require.Equal(t, drop, echo.Header.Get("X.odd") == "", echo.Header)
+		require.Equal(t, drop, echo.Header.Get("X_migration_target") == "", echo.Header)
+		echo = askEcho(t, proxy, "GET / HTTP/1.1\r\nHost: old.example.com\r\nX_Migration_Target: x\r\nX-Migration-Target: new\r\n\r\n")
+		require.Equal(t, want.both, echo.Backend, "nginx reads the first, or joins both")
+	}
 }
 
 // TestRequestID: the request id of a client is kept.

@@ -28,7 +28,7 @@ func (r random) pick(from []string) string { return from[r.IntN(len(from))] }
 // configText returns a valid migration config; old and new are backends.
 func (r random) configText(old, new string) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "global:\n  debug_headers: true\n  trusted_proxies: [\"127.0.0.0/8\", \"10.1.2.3\"]\nservices:\n")
+	fmt.Fprintf(&out, "global:\n  debug_headers: true\n  drop_invalid_headers: %t\n  trusted_proxies: [\"127.0.0.0/8\", \"10.1.2.3\"]\nservices:\n", r.IntN(4) == 0)
 	n := 0
 	for _, host := range hosts {
 		for _, prefix := range prefixes {

@@ -93,7 +93,7 @@ func (r Request) Decide(table *migration.Table) Answer {
 	forwarded := strings.Join(r.header.Values("X-Forwarded-For"), ", ")
 	client := migration.ClientAddress(r.peer, forwarded, table.Global().TrustedProxies)
 	decision := table.Decide(migration.Request{
-		Host: r.question.Host, Target: r.question.Path, Header: migration.FoldHeaders(r.header, true),
+		Host: r.question.Host, Target: r.question.Path, Header: migration.FoldHeaders(table.Global().Keep(r.header), true),
 		Client: client, Direct: r.question.Direct, Tripped: r.question.Tripped,
 	})
 	return newAnswer(decision, client)
