@@ -100,7 +100,7 @@ func runExplain(cmd *cobra.Command, args []string, options explainOptions) error
 	if options.output == "json" {
 		return answer.JSON(cmd.OutOrStdout())
 	}
-	for _, note := range request.Notes() {
+	for _, note := range request.Notes(table) {
 		fmt.Fprintln(cmd.ErrOrStderr(), note)
 	}
 	return answer.Table(cmd.OutOrStdout())

@@ -60,7 +60,7 @@ func (s *Server) explain(ctx context.Context, form page.Form) page.Answer {
 			answer.Text += "; but the Ingress points past the proxy now: " + row.Reason
 		}
 	}
-	return page.Answer{Side: answer.SideText(), Facts: answerFacts(answer, request.Notes())}
+	return page.Answer{Side: answer.SideText(), Facts: answerFacts(answer, request.Notes(table))}
 }
 
 // inForce is the table with the share of a service that its ramp has reached.

@@ -80,13 +80,22 @@ func TestJSON(t *testing.T) {
 	t.Parallel()
 	request, err := explain.Parse(explain.Question{Host: "shop.example.com", Path: "/", Headers: []string{"X-A=1", "X-A=2"}, Cookies: []string{"a=b", "c=d"}})
 	require.NoError(t, err)
-	require.Equal(t, []string{`note: X-A is repeated: read as "1, 2"; nginx before 1.23 reads the first alone`}, request.Notes())
+	require.Equal(t, []string{`note: X-A is repeated: read as "1, 2"; nginx before 1.23 reads the first alone`}, request.Notes(load(t)))
 	var out bytes.Buffer
 	require.NoError(t, request.Decide(load(t)).JSON(&out))
 	require.Contains(t, out.String(), `"service": "shop"`)
 	require.Contains(t, out.String(), `"open": true`)
 	require.Contains(t, out.String(), `"share_percent": 20`)
 	require.NotContains(t, out.String(), "bucket")
+}
+
+func TestDroppedHeader(t *testing.T) {
+	t.Parallel()
+	table, err := migration.NewTable(migration.Global{DropInvalidHeaders: true}, nil)
+	require.NoError(t, err)
+	request, err := explain.Parse(explain.Question{Host: "a", Headers: []string{"X_A=1", "X-B=1"}})
+	require.NoError(t, err)
+	require.Equal(t, []string{"note: X_a is dropped, as drop_invalid_headers says"}, request.Notes(table))
 }
 
 func TestParseRefuses(t *testing.T) {

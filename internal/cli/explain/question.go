@@ -3,8 +3,10 @@ package explain
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/migration-proxy/migration-proxy/migration"
@@ -75,12 +77,17 @@ func (q Question) peer() (netip.Addr, error) {
 	return addr.Unmap(), nil
 }
 
-// Notes says which headers are repeated: versions of nginx read them
-// differently.
-func (r Request) Notes() []string {
+// Notes says which headers are dropped, and which are repeated: versions of nginx read
+// these differently.
+func (r Request) Notes(table *migration.Table) []string {
+	kept := table.Global().Keep(r.header)
 	var notes []string
-	for name, values := range r.header {
-		if len(values) > 1 && name != "Cookie" {
+	for _, name := range slices.Sorted(maps.Keys(r.header)) {
+		values := r.header[name]
+		switch {
+		case kept[name] == nil:
+			notes = append(notes, fmt.Sprintf("note: %s is dropped, as drop_invalid_headers says", name))
+		case len(values) > 1 && name != "Cookie":
 			notes = append(notes, fmt.Sprintf("note: %s is repeated: read as %q; nginx before 1.23 reads the first alone",
 				name, strings.Join(values, ", ")))
 		}
