@@ -98,7 +98,7 @@ func (l *stateLoop) update(ctx context.Context) {
 	l.journal.observe(observation{l.config, l.cluster, l.replicas})
 	l.rememberServedConfig()
 	l.saveState(ctx) // which publishes the desired state
-	l.setPollInterval()
+	l.polls.setFast(l.onItsWay(time.Now()))
 	l.warnings.reportRejections(l.config, l.replicas)
 	l.warnings.reportDeviations(l.config, l.replicas, time.Now())
 	l.updateMetrics()
@@ -133,17 +133,17 @@ func (l *stateLoop) serves(replica servicestate.ReplicaStatus) bool {
 	return replica.Ready && replica.Status.Config.Digest == l.config.table.Digest()
 }
 
-// fastPollTime is how long the replicas are polled more often after a new
-// config.
-const fastPollTime = 5 * time.Second
+// maxOnItsWay is how long a new config counts as on its way: a replica whose nginx refuses
+// it, or which does not answer, must not hold every Ingress for ever.
+const maxOnItsWay = 10 * time.Second
 
-// setPollInterval polls more often while a new config is on its way to the
-// replicas.
-func (l *stateLoop) setPollInterval() {
-	awaited := l.config.table != nil && slices.ContainsFunc(l.replicas, func(replica servicestate.ReplicaStatus) bool {
-		return replica.Ready && !l.serves(replica)
-	})
-	l.polls.setFast(awaited && time.Since(l.config.since) < fastPollTime)
+// onItsWay tells whether a ready replica does not serve the config in force yet. The
+// replicas are polled more often meanwhile.
+func (l *stateLoop) onItsWay(now time.Time) bool {
+	return l.config.table != nil && now.Sub(l.config.since) < maxOnItsWay &&
+		slices.ContainsFunc(l.replicas, func(replica servicestate.ReplicaStatus) bool {
+			return replica.Ready && !l.serves(replica)
+		})
 }
 
 func (l *stateLoop) updateMetrics() {
@@ -248,12 +248,14 @@ func (l *stateLoop) saved(fits bool) {
 // already.
 func (l *stateLoop) publish() {
 	before := l.desired.Load()
-	after := &desiredstate.State{Revision: 1, Table: l.config.table, Cluster: l.cluster, ConfigMap: l.config.configMap}
+	after := &desiredstate.State{
+		Revision: 1, Table: l.config.table, Cluster: l.cluster, OnItsWay: l.onItsWay(time.Now()), ConfigMap: l.config.configMap,
+	}
 	if before != nil {
 		after.Revision = before.Revision + 1
 	}
 	diff := desiredstate.Compare(before, after)
-	if before != nil && diff.Empty() && before.Table == after.Table {
+	if before != nil && diff.Empty() && before.Table == after.Table && before.OnItsWay == after.OnItsWay {
 		return // another table may have another ramp, which changes no Ingress
 	}
 	l.desired.Store(after)

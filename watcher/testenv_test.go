@@ -174,17 +174,24 @@ func (env *testEnv) putConfigMap(configMap *corev1.ConfigMap) {
 // that they serve it, with each service in phase Migrating.
 func (env *testEnv) writeConfig(text string) {
 	env.Helper()
-	if table, err := config.Load("test", []byte(text)); err == nil {
-		env.setStatus(func(s *status.Status) {
-			s.Config.Digest, s.Services = table.Digest(), nil
-			for _, service := range table.Services() {
-				s.Services = append(s.Services, status.Service{
-					Name: string(service.Name), OldHost: string(service.OldHost), PathPrefix: string(service.PathPrefix), Phase: status.Migrating,
-				})
-			}
-		})
-	}
+	env.serve(text, env.proxies...)
 	env.putConfigMap(env.configMap(text))
+}
+
+// serve makes proxies report that they serve a config, if it is valid.
+func (env *testEnv) serve(text string, proxies ...*proxy) {
+	table, err := config.Load("test", []byte(text))
+	if err != nil {
+		return
+	}
+	setStatus(proxies, func(s *status.Status) {
+		s.Config.Digest, s.Services = table.Digest(), nil
+		for _, service := range table.Services() {
+			s.Services = append(s.Services, status.Service{
+				Name: string(service.Name), OldHost: string(service.OldHost), PathPrefix: string(service.PathPrefix), Phase: status.Migrating,
+			})
+		}
+	})
 }
 
 func (env *testEnv) configMap(text string) *corev1.ConfigMap {
@@ -195,8 +202,10 @@ func (env *testEnv) configMap(text string) *corev1.ConfigMap {
 }
 
 // setStatus changes the status of all proxies.
-func (env *testEnv) setStatus(change func(*status.Status)) {
-	for _, p := range env.proxies {
+func (env *testEnv) setStatus(change func(*status.Status)) { setStatus(env.proxies, change) }
+
+func setStatus(proxies []*proxy, change func(*status.Status)) {
+	for _, p := range proxies {
 		p.mu.Lock()
 		p.status.StartedAt = time.Unix(1, 0)
 		change(&p.status)

@@ -17,6 +17,9 @@ type State struct {
 	Revision uint64
 	Table    *migration.Table // nil: no config was ever valid
 	Cluster  status.Cluster
+	// OnItsWay tells that a ready replica does not serve Table yet. It may do with an Ingress
+	// what the config before said, so none is switched to the proxy for the first time.
+	OnItsWay bool
 
 	ConfigMap *corev1.ConfigMap // what Events about services are on; nil: it does not exist
 }

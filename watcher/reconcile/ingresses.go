@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,6 +74,10 @@ func (r *ingressReconciler) reconcileVersion(ctx context.Context, ingress *netwo
 	view := desired.View()
 	view.Blocked = because.reason
 	report := r.rewrite(ingress, view)
+	if desired.OnItsWay && r.switches(ingress, report) {
+		r.queue.AddAfter(key, servedInterval)
+		return nil
+	}
 	wait, err := r.ensureBackends(ctx, ingress, report)
 	if err == nil && wait > 0 {
 		r.queue.AddAfter(key, wait)
@@ -101,6 +106,23 @@ func (r *ingressReconciler) rewrite(ingress *networkingv1.Ingress, view ingressg
 	view.CanaryControllers, view.Controller = r.canaryControllers, ingressgen.ControllerOf(ingress, r.stores.Classes.List())
 	view.Neighbors = objects.Neighbors{Stores: r.stores, Ingress: ingress}
 	return ingressgen.Rewrite(ingress, view)
+}
+
+// servedInterval is the time after which an Ingress whose config is on its way to the
+// replicas is looked at again.
+const servedInterval = 200 * time.Millisecond
+
+// switches tells whether the edits, or a new companion, send requests to the proxy that did
+// not go there before.
+func (r *ingressReconciler) switches(ingress *networkingv1.Ingress, report ingressgen.Report) bool {
+	first := func(use ingressgen.ProxyUse) bool { return use.Switch }
+	return slices.ContainsFunc(report.Proxies, first) || report.Companion != nil && !r.isUsed(ingress, report.Companion)
+}
+
+// isUsed tells whether the Ingress has a companion that points at the same Service.
+func (r *ingressReconciler) isUsed(ingress, companion *networkingv1.Ingress) bool {
+	found := r.stores.Ingresses.Get(objects.CompanionOf(kube.KeyOf(ingress)))
+	return found != nil && objects.IsOurs(found) && objects.CompanionService(found) == objects.CompanionService(companion)
 }
 
 // ensureBackends makes the Services that the Ingress will point at, and its
@@ -141,8 +163,7 @@ func (r *ingressReconciler) ensureServices(ctx context.Context, ingress *network
 // ensureCompanionService waits only for a Service at which no companion points.
 func (r *ingressReconciler) ensureCompanionService(ctx context.Context, ingress, companion *networkingv1.Ingress) (wait time.Duration, err error) {
 	service := ingressgen.CompanionService(companion)
-	found := r.stores.Ingresses.Get(objects.CompanionOf(kube.KeyOf(ingress)))
-	inUse := found != nil && objects.IsOurs(found) && objects.CompanionService(found) == service.Name
+	inUse := r.isUsed(ingress, companion)
 	if inUse && r.services.objects.exists(kube.KeyOf(service)) {
 		return 0, nil
 	}
