@@ -57,8 +57,7 @@ func TestComparisonTouchesNoClient(t *testing.T) {
 	require.Contains(t, c.Findings[0], "timeout")
 	require.Equal(t, status.Migrating, document.Services[0].Phase)
 	require.Zero(t, document.Services[0].New.Rate, "these requests count nowhere")
-	slices.Sort(times)
-	require.Less(t, times[len(times)*99/100], 500*time.Millisecond)
+	require.Less(t, slices.Max(times), time.Second, "a client that waits for new would wait for its timeout")
 
 	compared := 0
 	for _, request := range slices.Concat(r.old.Requests(), r.new.Requests()) {
