@@ -189,9 +189,8 @@ func commonDomain(a, b string) string {
 	return a
 }
 
-// oldAnswers keeps the names and headers in the answers of old. The lists of the http
-// block are not inherited.
+// oldAnswers keeps the names and headers in the answers of old. Its one hidden header is
+// the whole list: that of the http block is not inherited.
 func (d *draft) oldAnswers() directives {
-	return append(directives{line("proxy_redirect", "off"), line("proxy_cookie_domain", "off")},
-		passedHeaders(d.translatedHeaders()...)...)
+	return directives{line("proxy_redirect", "off"), line("proxy_cookie_domain", "off"), line("proxy_hide_header", "Alt-Svc")}
 }

@@ -1,8 +1,7 @@
 package nginxgen
 
 import (
-	"fmt"
-	"hash/fnv"
+	"cmp"
 	"strconv"
 
 	"github.com/migration-proxy/migration-proxy/migration"
@@ -51,12 +50,11 @@ func (d *draft) proxyDefaults() directives {
 	return append(lines, d.compression()...)
 }
 
-// passedHeaders passes headers of answers that nginx hides unless told otherwise, and
-// more.
-func passedHeaders(more ...string) directives {
+// passedHeaders passes headers of answers that nginx hides unless told otherwise.
+func passedHeaders() directives {
 	var lines directives
-	for _, name := range append([]string{"Date", "Server", "X-Pad", "X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate",
-		"X-Accel-Buffering", "X-Accel-Charset"}, more...) {
+	for _, name := range []string{"Date", "Server", "X-Pad", "X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate",
+		"X-Accel-Buffering", "X-Accel-Charset"} {
 		lines = append(lines, line("proxy_pass_header", name))
 	}
 	return lines
@@ -74,13 +72,25 @@ func (d *draft) tlsDefaults() directives {
 	}
 	files := d.params.Files
 	if d.params.Version.sharesTLS() || d.params.CADir == "" {
-		return append(lines, line("proxy_ssl_trusted_certificate", files.TrustedFile(d.params.CAFile)))
+		return append(lines, d.trusted(d.usual.caFile))
 	}
 	if bundle, ok := files.Trusted[d.params.CAFile]; ok {
 		// OpenSSL keeps what it has read of CADir until a reload.
 		lines = append(lines, comment("The certificates of "+d.params.CADir+" are those of "+bundle+"."))
 	}
 	return append(lines, line("proxy_ssl_trusted_certificate", files.TrustedFile(d.params.AnchorFile)))
+}
+
+// trusted names the certificates that new's is checked against; "" stands for the system's.
+func (d *draft) trusted(caFile string) *directive {
+	return line("proxy_ssl_trusted_certificate", d.params.Files.TrustedFile(cmp.Or(caFile, d.params.CAFile)))
+}
+
+// sharesContext tells whether the directives of serviceTLS stand in the server block, so
+// that all locations of the service share one TLS context. An https old must not get
+// them: its location would show it the client certificate that is for new.
+func (d *draft) sharesContext(s *migration.Service) bool {
+	return d.params.Version.sharesTLS() && !s.GRPC() && s.OldBackend.Scheme != migration.HTTPS && len(d.table.OfHost(s.OldHost)) == 1
 }
 
 // serviceTLS gives the directives of one service that differ from tlsDefaults.
@@ -94,8 +104,8 @@ func (d *draft) serviceTLS(s *migration.Service) directives {
 		lines = append(lines, line("proxy_ssl_verify", "off"))
 	case hasStandby(s):
 		lines = append(lines, d.standbyTrust(s)...)
-	case s.TLS.CAFile != "":
-		lines = append(lines, line("proxy_ssl_trusted_certificate", d.params.Files.TrustedFile(s.TLS.CAFile)))
+	case s.TLS.CAFile != d.usual.caFile:
+		lines = append(lines, d.trusted(s.TLS.CAFile))
 	case !d.params.Version.sharesTLS() && d.params.CADir != "":
 		lines = append(lines, line("proxy_ssl_conf_command", "VerifyCAPath", d.params.CADir))
 	}
@@ -117,30 +127,6 @@ func (d *draft) compression() directives {
 	return directives{line("gzip_proxied", "any"), line("gzip_vary", "on"), line("gzip_types",
 		"text/plain", "text/css", "text/xml", "text/javascript", "application/javascript",
 		"application/json", "application/xml", "image/svg+xml")}
-}
-
-// upstreams gives the two upstream blocks of a service. nginx reuses an idle
-// connection by address only, whatever the TLS server name was. So where the old
-// host is a wildcard and the backend is https, each connection serves one request.
-func (d *draft) upstreams(s *migration.Service) directives {
-	toOld := s.Keepalive
-	if s.OldHost.Wildcard() && s.OldBackend.Scheme == migration.HTTPS {
-		toOld.Requests = 1 // older nginx does not know "keepalive 0"
-	}
-	return directives{
-		block("upstream", []string{upstreamName(s, migration.Old)}, d.addresses(s.OldBackend, s.Tries), keepalive(toOld)),
-		block("upstream", []string{upstreamName(s, migration.New)}, d.addressesOfNew(s), keepalive(s.Keepalive)),
-	}
-}
-
-// upstreamName gives the name of an upstream. It begins with a hash: nginx finds
-// a name by comparing it with all others from the first character on, and names
-// of services often begin alike. With 5,000 services this halves the time of
-// nginx -t.
-func upstreamName(s *migration.Service, side migration.Side) string {
-	hash := fnv.New32a()
-	hash.Write([]byte(s.Name))
-	return fmt.Sprintf("%03x.%s.%s", hash.Sum32()&0xfff, s.Name, side)
 }
 
 // addresses gives the server lines of a backend. nginx tries each line once per

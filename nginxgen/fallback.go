@@ -61,7 +61,7 @@ func retryTarget(s *migration.Service) string {
 // rescueLocation is oldLocation without the cookies of old. Only methods that may be
 // repeated come here; a POST that new never received is old's alone, with its cookies.
 func (d *draft) rescueLocation(s *migration.Service) directives {
-	return append(d.oldLocation(s), line("proxy_hide_header", "Set-Cookie"), line("proxy_hide_header", "Alt-Svc"))
+	return append(d.oldLocation(s), line("proxy_hide_header", "Set-Cookie"))
 }
 
 // onceLocation is entryLocation for requests that a backend may receive only

@@ -89,6 +89,7 @@ type draft struct {
 	interned  map[string]string            // content of a map -> its variable
 	rules     map[string]bool              // see Config.Rules
 	usual     usual
+	groups    map[backendOf]*group
 	loopID    string                  // see loopHeader
 	newHosts  map[migration.Host]bool // of all services
 }
@@ -98,7 +99,7 @@ func newDraft(table *migration.Table, endpoints Endpoints, params Params) *draft
 		params: params, endpoints: endpoints, table: table,
 		userKeys: userKeys(table), interned: map[string]string{}, rules: map[string]bool{},
 	}
-	d.usual = d.findUsual()
+	d.usual, d.groups = d.findUsual(), d.findGroups()
 	d.loopID, d.newHosts = loopID(table), map[migration.Host]bool{}
 	for _, s := range table.Services() {
 		d.newHosts[s.NewHost] = true

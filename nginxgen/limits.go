@@ -2,6 +2,7 @@ package nginxgen
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,22 +18,32 @@ const commonTries = 3
 // stream. The client or the ingress controller in front ends the request before.
 const longSilence = 24 * time.Hour
 
-// usual are the times that most services have.
-type usual struct{ connect, silence, retry time.Duration }
+// usual is what most services have.
+type usual struct {
+	connect, silence, retry time.Duration
+	caFile                  string // of those that verify new; "" for the system's
+}
 
 func (d *draft) findUsual() usual {
-	return usual{
-		connect: d.mostCommon(5*time.Second, func(s *migration.Service) time.Duration { return s.ConnectTimeout }),
-		silence: d.mostCommon(time.Minute, func(s *migration.Service) time.Duration { return s.Timeout }),
-		retry:   d.mostCommon(5*time.Second, d.retryTime),
+	services := d.table.Services()
+	found := usual{
+		connect: mostCommon(services, 5*time.Second, func(s *migration.Service) time.Duration { return s.ConnectTimeout }),
+		silence: mostCommon(services, time.Minute, func(s *migration.Service) time.Duration { return s.Timeout }),
+		retry:   mostCommon(services, 5*time.Second, d.retryTime),
 	}
+	if d.params.Version.sharesTLS() {
+		verifying := slices.DeleteFunc(slices.Clone(services), func(s migration.Service) bool {
+			return s.NewBackend.Scheme != migration.HTTPS || !s.TLS.Verify || hasStandby(&s)
+		})
+		found.caFile = mostCommon(verifying, "", func(s *migration.Service) string { return s.TLS.CAFile })
+	}
+	return found
 }
 
 // mostCommon gives the value that most services have, the smallest of several.
-func (d *draft) mostCommon(ofNone time.Duration, value func(*migration.Service) time.Duration) time.Duration {
-	counts := map[time.Duration]int{}
+func mostCommon[T cmp.Ordered](services []migration.Service, ofNone T, value func(*migration.Service) T) T {
+	counts := map[T]int{}
 	best := ofNone
-	services := d.table.Services()
 	for i := range services {
 		counts[value(&services[i])]++
 	}

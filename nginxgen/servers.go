@@ -119,6 +119,9 @@ func (d *draft) server(services []*migration.Service) *directive {
 		body = append(body, refuseLoop())
 	}
 	body = append(body, onlyService(services)...)
+	if d.sharesContext(services[0]) {
+		body = append(body, d.serviceTLS(services[0])...)
+	}
 	whole := false
 	for _, s := range services {
 		whole = whole || s.PathPrefix == "/"
@@ -218,10 +221,26 @@ func (d *draft) entryLocation(s *migration.Service) directives {
 	}
 	if s.GRPC() { // any call may be a stream, also one that is silent for long
 		lines = append(lines, line("try_files", "/safe/$mp_token", "@old."+string(s.Name)))
+		lines = append(lines, namesOfNew(s)...)
 		return d.byProtocol(s, append(lines, d.proxyToNew(s, longSilence)...), d.withStandby(s))
 	}
 	lines = append(lines, d.tryNew(s))
+	lines = append(lines, namesOfNew(s)...)
 	return append(lines, d.newLocation(s, s.Timeout)...)
+}
+
+// namesOfNew sets how new is called. nginx does so before it looks for the file of
+// try_files, so the locations where a request goes next have these values; those of old
+// set their own.
+func namesOfNew(s *migration.Service) directives {
+	lines := directives{
+		line("set", "$mp_backend", "new_backend"),
+		line("set", "$mp_host", string(s.NewHost)),
+	}
+	if s.NewBackend.Scheme == migration.HTTPS {
+		lines = append(lines, line("set", "$mp_server_name", string(s.ServerName())))
+	}
+	return append(lines, keepsOrigin(s)...)
 }
 
 // streamLocation is entryLocation for answers that may be silent for long: upgraded
@@ -257,16 +276,10 @@ func (d *draft) tryNew(s *migration.Service) *directive {
 // proxyToNew sends the request to new, which may be silent for the allowed time. See
 // answerNames for the names in its response.
 func (d *draft) proxyToNew(s *migration.Service, allowed time.Duration) directives {
-	lines := directives{
-		line("set", "$mp_backend", "new_backend"),
-		line("set", "$mp_host", string(s.NewHost)),
+	lines := directives{line("proxy_pass", d.proxyPass(s, migration.New))}
+	if !d.sharesContext(s) {
+		lines = append(lines, d.serviceTLS(s)...)
 	}
-	if s.NewBackend.Scheme == migration.HTTPS {
-		lines = append(lines, line("set", "$mp_server_name", string(s.ServerName())))
-	}
-	lines = append(lines, keepsOrigin(s)...)
-	lines = append(lines, line("proxy_pass", string(s.NewBackend.Scheme)+"://"+upstreamName(s, migration.New)))
-	lines = append(lines, d.serviceTLS(s)...)
 	lines = append(lines, d.addedToNew(s)...)
 	return append(lines, d.limitsToNew(s, allowed)...)
 }
@@ -288,7 +301,7 @@ func (d *draft) oldLocation(s *migration.Service) directives {
 		lines = append(lines, stateOfService()...)
 	}
 	lines = append(lines,
-		line("proxy_pass", string(s.OldBackend.Scheme)+"://"+upstreamName(s, migration.Old)),
+		line("proxy_pass", d.proxyPass(s, migration.Old)),
 		line("proxy_request_buffering", "off"))
 	lines = append(lines, d.addedToOld(s)...)
 	return append(lines, d.limitsToOld(s)...)

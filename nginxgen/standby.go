@@ -123,7 +123,7 @@ func (d *draft) askOld(s *migration.Service) directives {
 	lines = append(lines, grpcTwins(hopHeaders("$http_x_forwarded_host"))...)
 	lines = append(lines, grpcTwins(d.oldAnswers())...)
 	lines = append(lines, line("add_header", "Alt-Svc", "")) // so that none of the http block is added
-	lines = append(lines, grpcTwins(directives{line("proxy_pass", string(s.OldBackend.Scheme)+"://"+upstreamName(s, migration.Old))})...)
+	lines = append(lines, grpcTwins(directives{line("proxy_pass", d.proxyPass(s, migration.Old))})...)
 	lines = append(lines, line("client_body_timeout", quietStream))
 	return append(lines, grpcTwins(d.limitsToOld(s))...)
 }
