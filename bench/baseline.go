@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -46,7 +47,7 @@ func (h *harness) startBackends(ctx context.Context, at cpuChoice) (backends, er
 	if err != nil {
 		return backends{}, err
 	}
-	conf := substitute(backendConf, "@old@", loopback(ports[0]), "@new@", loopback(ports[1]))
+	conf := substitute(backendConf, "@old@", strconv.Itoa(ports[0]), "@new@", loopback(ports[1]))
 	s, err := h.startNginx(ctx, conf, ports[1], at)
 	return backends{s, ports[0], ports[1]}, err
 }

@@ -61,7 +61,7 @@ func (h *harness) measureOnce(ctx context.Context, c *candidate, duration time.D
 	if err != nil {
 		return err
 	}
-	result, err := h.runWrk(ctx, wrkRun{port: c.port, host: c.host, connections: 32, duration: duration})
+	requests, err := h.runWrk(ctx, wrkRun{port: c.port, host: c.host, connections: 32, duration: duration})
 	if err != nil {
 		return err
 	}
@@ -74,7 +74,7 @@ func (h *harness) measureOnce(ctx context.Context, c *candidate, duration time.D
 		return err
 	}
 	if record {
-		each := 1000 * float64(result.requests) // nanoseconds to microseconds per request
+		each := 1000 * float64(requests) // nanoseconds to microseconds per request
 		c.cost = append(c.cost, float64(after[0]-before[0])/each)
 		c.agentCost = append(c.agentCost, float64(after[1]-before[1])/each)
 	}

@@ -30,7 +30,7 @@ type harness struct {
 func newHarness(ctx context.Context, out io.Writer, rounds int, short bool) (*harness, error) {
 	h := &harness{out: out, rounds: rounds, short: short}
 	if h.rounds <= 0 {
-		h.rounds = 7
+		h.rounds = 5
 		if short {
 			h.rounds = 3
 		}
@@ -106,12 +106,12 @@ func (h *harness) folder() (string, error) {
 	return dir, os.Mkdir(dir, 0o755)
 }
 
-// sizes are the numbers of services to measure with.
+// sizes are the numbers of services to measure with. A ConfigMap of 1 MiB holds 2,400.
 func (h *harness) sizes() []int {
 	if h.short {
 		return []int{1, 100}
 	}
-	return []int{1, 100, 1000, 5000}
+	return []int{1, 100, 1000, 2400}
 }
 
 func (h *harness) printf(format string, args ...any) { fmt.Fprintf(h.out, format, args...) }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // part is one measurement.
@@ -53,7 +54,7 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	only := flags.String("only", "", "measure only these parts, separated by commas: "+partNames())
-	rounds := flags.Int("rounds", 0, "number of rounds of each comparison; 0 means 7, or 3 with -short")
+	rounds := flags.Int("rounds", 0, "number of rounds of each comparison; 0 means 5, or 3 with -short")
 	short := flags.Bool("short", false, "fewer rounds and at most 100 services, to check that it works")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -70,9 +71,11 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) (err er
 	h.describeMachine()
 	for _, p := range chosen {
 		h.printf("\n## %s: %s\n\n", p.name, p.about)
+		begun := time.Now()
 		if err := p.run(ctx, h); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
+		h.printf("\n(%s took %s)\n", p.name, time.Since(begun).Round(time.Second))
 	}
 	return nil
 }

@@ -6,7 +6,8 @@ import (
 )
 
 // services describes a migration config of many services, each with a header
-// rule and an IP rule.
+// rule and an IP rule. As in a cluster, each has an old of its own, and new is one
+// gateway for all.
 type services struct {
 	count    int
 	backends backends
@@ -19,6 +20,11 @@ type services struct {
 
 // hostOf is the host of service n, as clients send it.
 func hostOf(n int) string { return fmt.Sprintf("api-%d.old.example.com", n) }
+
+// old is the address of service n's old: one process listens on all of 127.0.0.0/8.
+func (s services) old(n int) string {
+	return fmt.Sprintf("127.1.%d.%d:%d", n/256, n%256, s.backends.old)
+}
 
 // yaml is the config's text.
 func (s services) yaml() string {
@@ -50,7 +56,7 @@ func (s services) write(text *strings.Builder, n int) {
     new_host: api-%d.new.example.com
     new_backend: %s://%s
     timeout: %s
-`, n, hostOf(n), loopback(s.backends.old), n, scheme, loopback(s.backends.new), timeout)
+`, n, hostOf(n), s.old(n), n, scheme, loopback(s.backends.new), timeout)
 	if s.https && s.caFile != "" {
 		fmt.Fprintf(text, "    tls: {ca_file: %q}\n", s.caFile)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 func BenchmarkGenerate(b *testing.B) {
-	for _, services := range []int{100, 1000, 5000} {
+	for _, services := range []int{100, 1000, 2400} {
 		b.Run(fmt.Sprint(services), func(b *testing.B) {
 			table := manyServices(b, services, "/")
 			endpoints, params := testEndpoints(table), standardParams(debian)
@@ -32,7 +32,7 @@ func BenchmarkGenerate(b *testing.B) {
 // has one.
 func BenchmarkNginxTest(b *testing.B) {
 	for _, prefix := range []string{"/", "/api"} {
-		for _, services := range []int{100, 1000, 5000} {
+		for _, services := range []int{100, 1000, 2400} {
 			b.Run(fmt.Sprintf("%s/%d", strings.Trim("path"+prefix, "/"), services), func(b *testing.B) {
 				table, machine := manyServices(b, services, prefix), newMachine(b)
 				generated, err := nginxgen.Generate(table, testEndpoints(table), standardParams(nginxVersion(b)))

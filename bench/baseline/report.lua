@@ -1,7 +1,6 @@
 -- wrk calls it once, after the run.
 done = function(summary, latency, requests)
     local e = summary.errors
-    io.write(string.format("REPORT %d %d %d %d %d\n", summary.requests,
-        e.connect + e.read + e.write + e.timeout + e.status,
-        summary.duration, latency:percentile(50), latency:percentile(99)))
+    io.write(string.format("REPORT %d %d\n", summary.requests,
+        e.connect + e.read + e.write + e.timeout + e.status))
 end
