@@ -64,7 +64,7 @@ type service struct {
 }
 
 type keepalive struct {
-	Connections connections   `yaml:"connections" default:"32" doc:"Idle connections that each worker keeps to each side of a service."`
+	Connections connections   `yaml:"connections" default:"32" doc:"Idle connections that each worker keeps to each side of a service; services with equal backends share what they may have together."`
 	Requests    requests      `yaml:"requests" default:"1000" doc:"Requests after which a connection is closed; with 1 none is kept."`
 	Idle        time.Duration `yaml:"idle" default:"1500ms" doc:"Time without a request after which a connection is closed; it must be shorter than that of the backends (gunicorn has 2s, Node.js 5s), or requests are lost on connections that a backend closes."`
 }
