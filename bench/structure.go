@@ -70,7 +70,7 @@ func (h *harness) structureChanges(ctx context.Context, config services) ([]stri
 	}
 	defer p.stop()
 	var times []time.Duration
-	for change := range 5 {
+	for change := range 3 {
 		config.timeout = fmt.Sprintf("%ds", 20+change)
 		if err := pause(ctx, betweenReloads); err != nil {
 			return nil, err
