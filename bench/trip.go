@@ -61,7 +61,7 @@ func (t *tripTimes) cells() []string {
 }
 
 // tripRounds is the number of trips in each round.
-const tripRounds = 15
+const tripRounds = 6
 
 func (h *harness) trips(ctx context.Context, to backends, load tripLoad, way string) (times *tripTimes, err error) {
 	new, err := startFailingBackend()
