@@ -47,18 +47,21 @@ type caseReport struct {
 
 // TestCases: a case is a folder below testdata. From ingress.yaml, config.yaml and
 // the optional state.yaml and cluster.yaml (other Ingresses, and IngressClasses),
-// Rewrite makes want-ingress.yaml, want-report.yaml and an optional
-// want-companion.yaml.
+// Rewrite makes want-ingress.diff (not if it changes nothing), want-report.yaml and an
+// optional want-companion.yaml. A case without an ingress.yaml or config.yaml of its own
+// has those of testdata/plain.
 func TestCases(t *testing.T) {
 	t.Parallel()
-	cases, err := filepath.Glob("testdata/*/ingress.yaml")
+	entries, err := os.ReadDir("testdata")
 	require.NoError(t, err)
-	require.NotEmpty(t, cases)
-	for _, file := range cases {
-		dir := filepath.Dir(file)
-		t.Run(filepath.Base(dir), func(t *testing.T) {
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		t.Run(entry.Name(), func(t *testing.T) {
 			t.Parallel()
-			before := readJSON(t, file)
+			dir := filepath.Join("testdata", entry.Name())
+			before := readJSON(t, caseFile(dir, "ingress.yaml"))
 			view := loadView(t, dir)
 			around := loadAround(t, filepath.Join(dir, "cluster.yaml"))
 			around.ingress = parse(t, before)
@@ -66,14 +69,26 @@ func TestCases(t *testing.T) {
 			report := ingressgen.Rewrite(parse(t, before), view)
 			after := apply(t, before, report.Edits)
 
-			golden.Check(t, filepath.Join(dir, "want-ingress.yaml"), toYAML(t, after))
+			checkOptional(t, filepath.Join(dir, "want-ingress.diff"), changes(t, before, after))
 			golden.Check(t, filepath.Join(dir, "want-report.yaml"), marshal(t, caseReport{
 				report.Phase, report.Reason, report.Services, formatProxies(report.Proxies), report.Warnings,
 			}))
-			checkCompanion(t, filepath.Join(dir, "want-companion.yaml"), report.Companion)
+			var companion []byte
+			if report.Companion != nil {
+				companion = marshal(t, report.Companion)
+			}
+			checkOptional(t, filepath.Join(dir, "want-companion.yaml"), companion)
 			requireLaws(t, before, view)
 		})
 	}
+}
+
+// caseFile is the file of that name of a case, or that of the case plain.
+func caseFile(dir, name string) string {
+	if own := filepath.Join(dir, name); exists(own) {
+		return own
+	}
+	return filepath.Join("testdata/plain", name)
 }
 
 func formatProxies(uses []ingressgen.ProxyUse) []string {
@@ -101,16 +116,17 @@ func exists(file string) bool {
 	return err == nil
 }
 
-func checkCompanion(t *testing.T, file string, companion *networkingv1.Ingress) {
+// checkOptional is golden.Check for a file that is not there when got is empty.
+func checkOptional(t *testing.T, file string, got []byte) {
 	t.Helper()
-	if companion != nil {
-		golden.Check(t, file, marshal(t, companion))
+	if len(got) > 0 {
+		golden.Check(t, file, got)
 		return
 	}
 	if golden.Updating() {
 		_ = os.Remove(file)
 	}
-	require.NoFileExists(t, file, "there is no companion any more")
+	require.NoFileExists(t, file, "nothing is made for it any more")
 }
 
 // requireLaws checks what must hold for every Ingress, rewritten or not.
@@ -138,7 +154,7 @@ func requireLaws(t require.TestingT, before []byte, view ingressgen.View) {
 
 func loadView(t *testing.T, dir string) ingressgen.View {
 	t.Helper()
-	file := filepath.Join(dir, "config.yaml")
+	file := caseFile(dir, "config.yaml")
 	text, err := os.ReadFile(file)
 	require.NoError(t, err)
 	table, err := config.Load(file, text)
@@ -225,13 +241,6 @@ func readJSON(t *testing.T, file string) []byte {
 	document, err := yaml.YAMLToJSON(text)
 	require.NoError(t, err)
 	return document
-}
-
-func toYAML(t *testing.T, document []byte) []byte {
-	t.Helper()
-	text, err := yaml.JSONToYAML(document)
-	require.NoError(t, err)
-	return text
 }
 
 func marshal(t require.TestingT, value any) []byte {
