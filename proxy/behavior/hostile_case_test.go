@@ -31,7 +31,7 @@ var loopback = netip.MustParseAddr("127.0.0.1")
 //	< a line of the response of the backend
 //	% 2 requests     the number of requests, if not 1; "waits": the client closes
 //	                 before the request ends; "trusted": the client is trusted
-//	? X-Real-IP      show this header of the request; "< Location": of the response
+//	? X-Real-IP, ... show these headers of the request; "< Location": of the response
 //	! reason         why the proxy differs from plain nginx, see differs
 //	= the result, or "= WAY: the result" where the ways differ
 //
@@ -82,7 +82,7 @@ func parseHostileCase(t *testing.T, text string) hostileCase {
 		case "<":
 			c.answer += expand(t, rest) + "\r\n"
 		case "?":
-			c.shown = append(c.shown, rest)
+			c.shown = append(c.shown, strings.Split(rest, ", ")...)
 		case "!":
 			c.reasons = append(c.reasons, rest)
 		case "%":

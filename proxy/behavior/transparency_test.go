@@ -42,6 +42,10 @@ var perHop = []string{"Connection", "Keep-Alive", "Transfer-Encoding"}
 //	= Name: value     the header that a client of new gets instead; with a version
 //	                  of nginx after the =, only from that version on
 //	! difference      that nginx cannot avoid, see unavoidable
+//
+// Lines > before the first case are the request of those that have no request line;
+// what such a case has is added. Lines < there are the headers and the body of answers
+// that have no Server.
 type exchange struct {
 	name, request, answer string
 	translated            []string
@@ -58,8 +62,10 @@ func exchanges(t *testing.T) []exchange {
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
-		for _, part := range strings.Split(string(text), "\n== ")[1:] {
-			e := parseExchange(t, part)
+		parts := strings.Split(string(text), "\n== ")
+		request, answer := linesWith(">", parts[0]), linesWith("<", parts[0])
+		for _, part := range parts[1:] {
+			e := parseExchange(t, part, request, answer)
 			require.False(t, names[e.name], "two exchanges are named %q", e.name)
 			names[e.name] = true
 			all = append(all, e)
@@ -68,17 +74,12 @@ func exchanges(t *testing.T) []exchange {
 	return all
 }
 
-func parseExchange(t *testing.T, text string) exchange {
+func parseExchange(t *testing.T, text string, commonRequest, commonAnswer []string) exchange {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	e := exchange{name: lines[0]}
-	var request, answer []string
 	for _, line := range lines[1:] {
 		rest := strings.TrimPrefix(line[min(1, len(line)):], " ")
 		switch line[:min(1, len(line))] {
-		case ">":
-			request = append(request, rest)
-		case "<":
-			answer = append(answer, rest)
 		case "=":
 			if header, holds := fromVersion(t, line[1:]); holds {
 				e.translated = append(e.translated, header)
@@ -86,16 +87,36 @@ func parseExchange(t *testing.T, text string) exchange {
 		case "!":
 			require.Contains(t, unavoidable, rest, e.name)
 			e.differs = append(e.differs, rest)
-		case "#", "":
+		case ">", "<", "#", "":
 		default:
 			require.Fail(t, "unknown line", "%s: %s", e.name, line)
 		}
 	}
-	e.request, e.answer = wireText(request), plainAnswer
-	if len(answer) > 0 {
-		e.answer = wireText(answer)
+	request, answer := linesWith(">", text), linesWith("<", text)
+	if len(request) == 0 || !strings.Contains(request[0], " HTTP/") {
+		request = slices.Concat(commonRequest, request)
 	}
+	switch {
+	case len(answer) == 0:
+		e.answer = plainAnswer
+	case slices.ContainsFunc(answer, func(line string) bool { return strings.HasPrefix(line, "Server:") }):
+		e.answer = wireText(answer)
+	default:
+		e.answer = wireText(append(answer, commonAnswer...))
+	}
+	e.request = wireText(request)
 	return e
+}
+
+// linesWith has the rest of the lines that begin with a mark.
+func linesWith(mark, text string) []string {
+	var lines []string
+	for _, line := range strings.Split(text, "\n") {
+		if rest, ok := strings.CutPrefix(line, mark); ok {
+			lines = append(lines, strings.TrimPrefix(rest, " "))
+		}
+	}
+	return lines
 }
 
 // fromVersion reads "1.23 Name: value" or " Name: value".
