@@ -132,7 +132,7 @@ func (c *admissionCluster) createCertificate(_ context.Context, h *harness) (err
 	if c.certDir, err = h.folder(); err != nil {
 		return err
 	}
-	certificate, key, err := cert.GenerateSelfSignedCertKey("127.0.0.1", nil, certs.DNSNames(c.namespace))
+	certificate, key, err := cert.GenerateSelfSignedCertKey("127.0.0.1", nil, []string{certs.DNSName(c.namespace)})
 	if err != nil {
 		return fmt.Errorf("make a certificate: %w", err)
 	}
@@ -307,13 +307,16 @@ func (c *admissionCluster) start(ctx context.Context, h *harness, g *group, comm
 // conditions, because the time to evaluate them counts as ours. All are in one
 // object, so that the API server sees them at the same time.
 func (c *admissionCluster) register(ctx context.Context, _ *harness) error {
-	configuration, _ := webhook.Configurations(webhook.Install{Namespace: c.namespace})
+	configuration, _, err := controlplane.Webhooks(c.namespace)
+	if err != nil {
+		return err
+	}
 	ours := &configuration.Webhooks[0]
 	empty, ready := ours.DeepCopy(), ours.DeepCopy()
 	empty.Name, empty.MatchConditions = "empty.example.com", nil
 	ready.Name = "ready.example.com"
 	configuration.Webhooks = []admissionregistrationv1.MutatingWebhook{c.at(*ours, c.ours), c.at(*empty, c.empty), c.at(*ready, c.ready)}
-	_, err := c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx, configuration, metav1.CreateOptions{})
+	_, err = c.client.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(ctx, configuration, metav1.CreateOptions{})
 	return err
 }
 

@@ -1,12 +1,11 @@
-// Package certs has the certificate of the webhook: the cert-manager objects that
-// issue and renew it, and a Reloader that serves the newest one.
+// Package certs has the certificate of the webhook: a Reloader serves the newest one. The
+// cert-manager objects that issue and renew it are in deploy/chart.
 //
 // Takes:
 //   - a namespace
 //   - the directory where the Secret is mounted
 //
 // Gives:
-//   - the cert-manager objects that must exist
 //   - the certificate for each new connection
 //   - the reason why the API server would not accept it
 //   - the time when it expires, as a metric

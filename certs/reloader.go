@@ -14,6 +14,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/migration-proxy/migration-proxy/internal/names"
 )
 
 const (
@@ -40,10 +42,16 @@ type Reloader struct {
 // New creates a Reloader for the directory. The certificate must be for the
 // webhook's Service in the namespace. Nothing is read before Run.
 func New(dir, namespace string, log *slog.Logger) *Reloader {
-	r := &Reloader{dir: dir, dnsName: DNSNames(namespace)[0], log: log}
+	r := &Reloader{dir: dir, dnsName: DNSName(namespace), log: log}
 	notRead := errors.New("not read yet")
 	r.readError.Store(&notRead)
 	return r
+}
+
+// DNSName is the name that the API server calls the webhook by, so the certificate must
+// have it.
+func DNSName(namespace string) string {
+	return fmt.Sprintf("%s.%s.svc", names.Webhook, namespace)
 }
 
 // Run reads the files every second until ctx ends, and then returns nil. It waits

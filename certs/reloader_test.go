@@ -72,7 +72,7 @@ func (c *ca) secret(t *testing.T, name string, from, to time.Time) map[string][]
 // newSecret is the Secret of a valid certificate.
 func (c *ca) newSecret(t *testing.T) map[string][]byte {
 	t.Helper()
-	return c.secret(t, DNSNames("mp")[0], time.Now().Add(-time.Minute), time.Now().Add(time.Hour))
+	return c.secret(t, DNSName("mp"), time.Now().Add(-time.Minute), time.Now().Add(time.Hour))
 }
 
 func block(kind string, der []byte) []byte {
@@ -128,7 +128,7 @@ func waitFor(t *testing.T, condition func() bool, message string) {
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	authority, otherCA := newCA(t), newCA(t)
-	now, name := time.Now(), DNSNames("mp")[0]
+	now, name := time.Now(), DNSName("mp")
 	day := 24 * time.Hour
 	foreign := authority.secret(t, name, now.Add(-day), now.Add(day))
 	foreign["ca.crt"] = block("CERTIFICATE", otherCA.certificate.Raw)
@@ -217,7 +217,7 @@ func TestExpiryMetric(t *testing.T) {
 	t.Parallel()
 	dir := &volume{dir: t.TempDir()}
 	end := time.Unix(1_900_000_000, 0)
-	dir.write(t, newCA(t).secret(t, DNSNames("mp")[0], time.Now(), end))
+	dir.write(t, newCA(t).secret(t, DNSName("mp"), time.Now(), end))
 	reloader := runReloader(t, dir.dir)
 	waitFor(t, func() bool { _, err := reloader.GetCertificate(nil); return err == nil }, "the certificate is not read")
 	registry := prometheus.NewPedanticRegistry()
@@ -242,7 +242,7 @@ func TestRotationUnderLoad(t *testing.T) {
 
 	roots := x509.NewCertPool()
 	roots.AddCert(authority.certificate)
-	trusted := &tls.Config{RootCAs: roots, ServerName: DNSNames("mp")[0]}
+	trusted := &tls.Config{RootCAs: roots, ServerName: DNSName("mp")}
 	load := &load{url: "https://" + address, config: trusted}
 	load.start(t, 4)
 	for range 5 {

@@ -17,15 +17,12 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
-	"github.com/migration-proxy/migration-proxy/certs"
 	"github.com/migration-proxy/migration-proxy/config"
 	"github.com/migration-proxy/migration-proxy/ingressgen"
 	"github.com/migration-proxy/migration-proxy/internal/golden"
 	"github.com/migration-proxy/migration-proxy/internal/names"
-	"github.com/migration-proxy/migration-proxy/webhook"
 )
 
 const (
@@ -226,7 +223,7 @@ func TestNames(t *testing.T) {
 	require.Equal(t, []corev1.ServicePort{port("webhook", 443), port("status", 8080)}, withoutProtocols(one[*corev1.Service](t, objects, names.Webhook)))
 
 	mounted := one[*appsv1.Deployment](t, objects, names.Webhook).Spec.Template.Spec.Volumes[0].Secret
-	require.Equal(t, certs.Secret, mounted.SecretName)
+	require.Equal(t, one[*certmanagerv1.Certificate](t, objects, names.Webhook).Spec.SecretName, mounted.SecretName)
 }
 
 func port(name string, number int32) corev1.ServicePort {
@@ -264,52 +261,28 @@ func TestReplicas(t *testing.T) {
 	require.Empty(t, all[*autoscalingv2.HorizontalPodAutoscaler](objects))
 }
 
-// TestWebhookConfigurations: the chart has the webhooks of package webhook.
-func TestWebhookConfigurations(t *testing.T) {
+// TestWebhookCABundle: with a certificate of its own, the API server trusts the CA of the
+// values; install.yaml shows the webhooks with cert-manager.
+func TestWebhookCABundle(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		values  []string
-		install webhook.Install
-	}{
-		"cert-manager": {nil, webhook.Install{InjectFrom: namespace + "/" + certs.Certificate}},
-		"secret":       {[]string{secret, "certs.caBundle=" + pem}, webhook.Install{CABundle: []byte(pem)}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c.install.Namespace = namespace
-			wantMutating, wantValidating := webhook.Configurations(c.install)
-			objects := render(t, c.values...)
-			mutating := one[*admissionregistrationv1.MutatingWebhookConfiguration](t, objects, wantMutating.Name)
-			require.Equal(t, wantMutating.Annotations, mutating.Annotations)
-			require.Equal(t, wantMutating.Webhooks, mutating.Webhooks)
-			validating := one[*admissionregistrationv1.ValidatingWebhookConfiguration](t, objects, wantValidating.Name)
-			require.Equal(t, wantValidating.Annotations, validating.Annotations)
-			require.Equal(t, wantValidating.Webhooks, validating.Webhooks)
-		})
+	objects := render(t, secret, "certs.caBundle="+pem)
+	mutating := one[*admissionregistrationv1.MutatingWebhookConfiguration](t, objects, names.Webhook)
+	validating := one[*admissionregistrationv1.ValidatingWebhookConfiguration](t, objects, names.Webhook)
+	require.Empty(t, mutating.Annotations)
+	require.Empty(t, validating.Annotations)
+	require.Equal(t, pem, string(mutating.Webhooks[0].ClientConfig.CABundle))
+	for _, hook := range validating.Webhooks {
+		require.Equal(t, pem, string(hook.ClientConfig.CABundle))
 	}
 }
 
-// TestCertificates: the chart has the issuers and certificates of package certs.
+// TestCertificates: with a certificate of its own, the chart needs no cert-manager.
 func TestCertificates(t *testing.T) {
 	t.Parallel()
-	desired := certs.Desired(namespace)
-	rendered := slices.Concat(asObjects(all[*certmanagerv1.Issuer](render(t))), asObjects(all[*certmanagerv1.Certificate](render(t))))
-	for _, object := range slices.Concat(desired, rendered) {
-		object.SetLabels(nil)
-	}
-	require.ElementsMatch(t, desired, rendered)
-
+	require.NotEmpty(t, all[*certmanagerv1.Certificate](render(t)))
 	own := render(t, secret, "certs.caBundle="+pem)
 	require.Empty(t, all[*certmanagerv1.Issuer](own))
 	require.Empty(t, all[*certmanagerv1.Certificate](own))
-}
-
-func asObjects[T client.Object](typed []T) []client.Object {
-	objects := make([]client.Object, len(typed))
-	for i, object := range typed {
-		objects[i] = object
-	}
-	return objects
 }
 
 // TestRuntimeDirectoryIsInTheEnvironment: a command that a user types in the pod

@@ -158,22 +158,24 @@ func selfSigned(t testing.TB) (*tls.Certificate, []byte) {
 // implements Services here), the names, and the namespaces that they select.
 func (s *installation) register(t *testing.T, address string, ca []byte) {
 	t.Helper()
-	mutating, validating := Configurations(Install{Namespace: s.own, CABundle: ca})
+	mutating, validating, err := controlplane.Webhooks(s.own)
+	require.NoError(t, err)
 	mutating.Name, validating.Name = s.own, s.own
 	setAddress := func(client *admissionregistrationv1.WebhookClientConfig) {
 		client.URL = new("https://" + address + *client.Service.Path)
-		client.Service = nil
+		client.Service, client.CABundle = nil, ca
 	}
 	for i := range mutating.Webhooks {
 		hook := &mutating.Webhooks[i]
 		setAddress(&hook.ClientConfig)
-		hook.NamespaceSelector.MatchExpressions = append(hook.NamespaceSelector.MatchExpressions,
-			selector(metav1.LabelSelectorOpIn, s.apps, s.own).MatchExpressions...)
+		hook.NamespaceSelector.MatchExpressions = append(hook.NamespaceSelector.MatchExpressions, metav1.LabelSelectorRequirement{
+			Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: []string{s.apps, s.own},
+		})
 	}
 	for i := range validating.Webhooks {
 		setAddress(&validating.Webhooks[i].ClientConfig)
 	}
-	_, err := s.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), mutating, metav1.CreateOptions{})
+	_, err = s.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(t.Context(), mutating, metav1.CreateOptions{})
 	require.NoError(t, err)
 	_, err = s.AdmissionregistrationV1().ValidatingWebhookConfigurations().Create(t.Context(), validating, metav1.CreateOptions{})
 	require.NoError(t, err)

@@ -71,7 +71,7 @@ func (p *webhookProcess) start(t *testing.T) {
 	require.NoError(t, p.command.Start())
 	t.Cleanup(func() { _ = p.command.Process.Kill() })
 	p.awaitReady(t, "no certificate")
-	p.admission = writeCertificate(t, p.certDir, certs.DNSNames(p.namespace)[0])
+	p.admission = writeCertificate(t, p.certDir, certs.DNSName(p.namespace))
 }
 
 // awaitReady waits until the answer of /ready contains the text.

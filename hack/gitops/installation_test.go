@@ -125,7 +125,8 @@ func serve(t *testing.T, client kubernetes.Interface) {
 // register applies the configuration for Ingresses, with a URL in place of the Service.
 func register(t *testing.T, url string, ca []byte) {
 	t.Helper()
-	mutating, _ := webhook.Configurations(webhook.Install{Namespace: home, CABundle: ca})
+	mutating, _, err := controlplane.Webhooks(home)
+	require.NoError(t, err)
 	for i := range mutating.Webhooks {
 		path := mutating.Webhooks[i].ClientConfig.Service.Path
 		mutating.Webhooks[i].ClientConfig = admissionregistrationv1.WebhookClientConfig{URL: new(url + *path), CABundle: ca}

@@ -116,8 +116,7 @@ var table = map[string]Package{
 
 	// The cluster's side.
 	"certs": {
-		Imports: slices.Concat([]string{"internal/names", "github.com/cert-manager/cert-manager", controllerRuntime, prometheus}, kubernetes),
-		Tests:   otherTests,
+		Imports: []string{"internal/names", prometheus, "k8s.io/api"}, Tests: otherTests,
 	},
 	"webhook": {
 		Imports: slices.Concat([]string{

@@ -232,12 +232,13 @@ func (s *site) startWebhook() {
 }
 
 func (s *site) register(address string, ca []byte) {
-	mutating, _ := webhook.Configurations(webhook.Install{Namespace: s.home, CABundle: ca})
+	mutating, _, err := controlplane.Webhooks(s.home)
+	require.NoError(s, err)
 	mutating.Name = s.home
 	hook := &mutating.Webhooks[0]
 	hook.FailurePolicy = new(admissionregistrationv1.Fail)
-	hook.ClientConfig.URL, hook.ClientConfig.Service = new("https://"+address+webhook.PathIngress), nil
-	_, err := s.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(s.Context(), mutating, metav1.CreateOptions{})
+	hook.ClientConfig = admissionregistrationv1.WebhookClientConfig{URL: new("https://" + address + webhook.PathIngress), CABundle: ca}
+	_, err = s.AdmissionregistrationV1().MutatingWebhookConfigurations().Create(s.Context(), mutating, metav1.CreateOptions{})
 	require.NoError(s, err)
 	s.Cleanup(func() {
 		ctx := context.WithoutCancel(s.Context())
