@@ -37,7 +37,7 @@ func TestDefaults(t *testing.T) {
 	}, *table.Service("api"))
 }
 
-func TestEveryValueIsRead(t *testing.T) {
+func TestEveryGlobalValueIsRead(t *testing.T) {
 	t.Parallel()
 	table := loadExample(t, "all.yaml")
 	require.Equal(t, []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, table.Global().TrustedProxies)
@@ -50,6 +50,11 @@ func TestEveryValueIsRead(t *testing.T) {
 		URLFile: "/etc/migration-proxy/notify/slack", Format: migration.NotifySlack,
 		On: []string{"fell_back", "paused", "ramp_returned"}, Services: []migration.Name{"shop"},
 	}}, table.Global().Notify)
+}
+
+func TestEveryValueIsRead(t *testing.T) {
+	t.Parallel()
+	table := loadExample(t, "all.yaml")
 	beta, err := migration.ParsePattern("^beta-[0-9]+$")
 	require.NoError(t, err)
 	berlin, err := migration.ParseZone("Europe/Berlin")

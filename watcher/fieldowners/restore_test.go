@@ -20,18 +20,20 @@ func entry(user string, operation metav1.ManagedFieldsOperationType, fields stri
 
 type entries = []metav1.ManagedFieldsEntry
 
+// Fields that somebody owns; a is an annotation of a user, ours one of the manager.
+const (
+	applied     = `{"f:metadata":{"f:annotations":{".":{},"f:a":{}}},"f:spec":{"f:rules":{}}}`
+	annotations = `{"f:metadata":{"f:annotations":{".":{},"f:a":{}}}}`
+	ownOnly     = `{"f:metadata":{"f:annotations":{".":{},"f:ours":{}}}}`
+	ownAndRules = `{"f:metadata":{"f:annotations":{".":{},"f:ours":{}}},"f:spec":{"f:rules":{}}}`
+	ownAndA     = `{"f:metadata":{"f:annotations":{".":{},"f:a":{},"f:ours":{}}}}`
+	rules       = `{"f:spec":{"f:rules":{}}}`
+)
+
 // TestRestore works without an API server; TestServerSideApply of package
 // watcher shows why it is needed.
 func TestRestore(t *testing.T) {
 	t.Parallel()
-	const (
-		applied     = `{"f:metadata":{"f:annotations":{".":{},"f:a":{}}},"f:spec":{"f:rules":{}}}`
-		annotations = `{"f:metadata":{"f:annotations":{".":{},"f:a":{}}}}`
-		ownOnly     = `{"f:metadata":{"f:annotations":{".":{},"f:ours":{}}}}`
-		ownAndRules = `{"f:metadata":{"f:annotations":{".":{},"f:ours":{}}},"f:spec":{"f:rules":{}}}`
-		ownAndA     = `{"f:metadata":{"f:annotations":{".":{},"f:a":{},"f:ours":{}}}}`
-		rules       = `{"f:spec":{"f:rules":{}}}`
-	)
 	for name, c := range map[string]struct{ before, after, want entries }{
 		"rules were taken": {
 			entries{entry("gitops", apply, applied)},

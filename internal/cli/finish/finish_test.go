@@ -28,88 +28,92 @@ func items(t *testing.T, f *rig) ([]finish.Item, error) {
 	return document.Items, err
 }
 
+// oneFault is a migration with one fault, and what the checklist says of it.
+type oneFault struct {
+	fault        func(*rig)
+	item         string
+	state        finish.State
+	reason, does string
+}
+
+var faultCases = map[string]oneFault{
+	"nothing": {},
+	"share": {
+		func(f *rig) { f.share = 50 }, finish.ItemShare, finish.NotDone, "sends 50 %", "migration-proxy update shop 100",
+	},
+	"since an hour": {func(f *rig) {
+		f.entries = append(f.entries, journal.Entry{At: time.Now().Add(-2 * time.Hour), Kind: journal.Share, Service: "shop", To: "50"},
+			journal.Entry{At: time.Now().Add(-time.Hour), Kind: journal.Share, Service: "shop", To: "100"})
+	}, finish.ItemShare, finish.NotDone, "and not for 24h yet", "wait until "},
+	"a fallback": {func(f *rig) {
+		f.entries = append(f.entries, journal.Entry{At: time.Now().Add(-time.Hour), Kind: journal.FellBack, Service: "shop", What: "fell back to old"})
+	}, finish.ItemQuiet, finish.NotDone, "shop fell back to old", "migration-proxy report shop"},
+	"no certificate for the name": {
+		func(f *rig) { f.names = []string{"shop.new.example"} }, finish.ItemCertificate, finish.NotDone, "not shop.example", "DNS-01",
+	},
+	"nobody trusts the certificate": {
+		func(f *rig) { f.stranger = true }, finish.ItemCertificate, finish.NotDone, "unknown authority", "--ca-file",
+	},
+	"the certificate ends": {
+		func(f *rig) { f.validity = 20 * 24 * time.Hour }, finish.ItemCertificate, finish.NotDone, "19 days", "renew it now",
+	},
+	"new does not know old_host": {func(f *rig) {
+		known := f.answer
+		f.answer = func(w http.ResponseWriter, host string) {
+			if host == "shop.example" {
+				w.WriteHeader(http.StatusNotFound)
+				return
+			}
+			known(w, host)
+		}
+	}, finish.ItemAnswers, finish.NotDone, "2 of 2 paths: /: 404 under shop.example, 302 to https://shop.example/home under shop.new.example", "-o httproute"},
+	"a header that only new_host has": {func(f *rig) {
+		f.answer = func(w http.ResponseWriter, host string) {
+			http.SetCookie(w, &http.Cookie{Name: "id", Value: strconv.Itoa(rand.Int()), Domain: host, Secure: host != "shop.example"})
+			if host != "shop.example" {
+				w.Header().Set("Cache-Control", "max-age=60")
+			}
+			fmt.Fprintf(w, `<p>%d</p><a href="https://%s/">home</a>`, rand.Int(), host)
+		}
+	}, finish.ItemAnswers, finish.NotDone, "/login: cookie id: Domain=shop.example under shop.example, Domain=shop.example; Secure under shop.new.example, Cache-Control missing under shop.example", "-o httproute"},
+	"another page": {func(f *rig) {
+		f.answer = func(w http.ResponseWriter, host string) { fmt.Fprintf(w, "<p>%d</p>", len(host)) }
+	}, finish.ItemAnswers, finish.NotDone, "/: other lines under shop.example (1)", "-o httproute"},
+	"a redirect to new_host": {func(f *rig) {
+		f.answer = func(w http.ResponseWriter, _ string) {
+			w.Header().Set("Location", "https://shop.new.example/home")
+			w.WriteHeader(http.StatusFound)
+		}
+	}, finish.ItemTranslation, finish.NotDone, "redirects to https://shop.new.example/home", "X-Forwarded-Host"},
+	"a cookie of new_host": {func(f *rig) {
+		f.answer = func(w http.ResponseWriter, _ string) {
+			http.SetCookie(w, &http.Cookie{Name: "s", Value: "1", Domain: "new.example"})
+		}
+	}, finish.ItemTranslation, finish.NotDone, "sets a cookie for domain new.example", "X-Forwarded-Host"},
+	"links to new_host": {func(f *rig) {
+		f.answer = func(w http.ResponseWriter, _ string) {
+			fmt.Fprint(w, `<a href="https://shop.new.example/a"><a href="https://shop.new.example.org/"><img src=//SHOP.new.example>`)
+		}
+	}, finish.ItemTranslation, finish.NotDone, "2 links to shop.new.example", "X-Forwarded-Host"},
+	"a long TTL": {
+		func(f *rig) { f.zone[0] = "shop.example. 3600 IN CNAME lb.old.example." }, finish.ItemTTL, finish.NotDone, "is 1h", "lower it to 60 now, and change nothing else for 1h",
+	},
+	"a resolver": {
+		func(f *rig) { f.resolver = true }, finish.ItemTTL, finish.Unknown, "is a resolver", "--dns-server",
+	},
+	"two owners": {func(f *rig) {
+		f.zone = append(f.zone, `a-shop.example. 60 IN TXT "heritage=external-dns,external-dns/owner=new-cluster"`)
+	}, finish.ItemOwner, finish.NotDone, "2 owners: new-cluster, old-cluster", "decide for one"},
+}
+
 // TestOneFault breaks one thing, and exactly that item is not ticked, with the way out.
 func TestOneFault(t *testing.T) {
 	t.Parallel()
-	cases := map[string]struct {
-		fault        func(*rig)
-		item         string
-		state        finish.State
-		reason, does string
-	}{
-		"nothing": {},
-		"share": {
-			func(f *rig) { f.share = 50 }, finish.ItemShare, finish.NotDone, "sends 50 %", "migration-proxy update shop 100",
-		},
-		"since an hour": {func(f *rig) {
-			f.entries = append(f.entries, journal.Entry{At: time.Now().Add(-2 * time.Hour), Kind: journal.Share, Service: "shop", To: "50"},
-				journal.Entry{At: time.Now().Add(-time.Hour), Kind: journal.Share, Service: "shop", To: "100"})
-		}, finish.ItemShare, finish.NotDone, "and not for 24h yet", "wait until "},
-		"a fallback": {func(f *rig) {
-			f.entries = append(f.entries, journal.Entry{At: time.Now().Add(-time.Hour), Kind: journal.FellBack, Service: "shop", What: "fell back to old"})
-		}, finish.ItemQuiet, finish.NotDone, "shop fell back to old", "migration-proxy report shop"},
-		"no certificate for the name": {
-			func(f *rig) { f.names = []string{"shop.new.example"} }, finish.ItemCertificate, finish.NotDone, "not shop.example", "DNS-01",
-		},
-		"nobody trusts the certificate": {
-			func(f *rig) { f.stranger = true }, finish.ItemCertificate, finish.NotDone, "unknown authority", "--ca-file",
-		},
-		"the certificate ends": {
-			func(f *rig) { f.validity = 20 * 24 * time.Hour }, finish.ItemCertificate, finish.NotDone, "19 days", "renew it now",
-		},
-		"new does not know old_host": {func(f *rig) {
-			known := f.answer
-			f.answer = func(w http.ResponseWriter, host string) {
-				if host == "shop.example" {
-					w.WriteHeader(http.StatusNotFound)
-					return
-				}
-				known(w, host)
-			}
-		}, finish.ItemAnswers, finish.NotDone, "2 of 2 paths: /: 404 under shop.example, 302 to https://shop.example/home under shop.new.example", "-o httproute"},
-		"a header that only new_host has": {func(f *rig) {
-			f.answer = func(w http.ResponseWriter, host string) {
-				http.SetCookie(w, &http.Cookie{Name: "id", Value: strconv.Itoa(rand.Int()), Domain: host, Secure: host != "shop.example"})
-				if host != "shop.example" {
-					w.Header().Set("Cache-Control", "max-age=60")
-				}
-				fmt.Fprintf(w, `<p>%d</p><a href="https://%s/">home</a>`, rand.Int(), host)
-			}
-		}, finish.ItemAnswers, finish.NotDone, "/login: cookie id: Domain=shop.example under shop.example, Domain=shop.example; Secure under shop.new.example, Cache-Control missing under shop.example", "-o httproute"},
-		"another page": {func(f *rig) {
-			f.answer = func(w http.ResponseWriter, host string) { fmt.Fprintf(w, "<p>%d</p>", len(host)) }
-		}, finish.ItemAnswers, finish.NotDone, "/: other lines under shop.example (1)", "-o httproute"},
-		"a redirect to new_host": {func(f *rig) {
-			f.answer = func(w http.ResponseWriter, _ string) {
-				w.Header().Set("Location", "https://shop.new.example/home")
-				w.WriteHeader(http.StatusFound)
-			}
-		}, finish.ItemTranslation, finish.NotDone, "redirects to https://shop.new.example/home", "X-Forwarded-Host"},
-		"a cookie of new_host": {func(f *rig) {
-			f.answer = func(w http.ResponseWriter, _ string) {
-				http.SetCookie(w, &http.Cookie{Name: "s", Value: "1", Domain: "new.example"})
-			}
-		}, finish.ItemTranslation, finish.NotDone, "sets a cookie for domain new.example", "X-Forwarded-Host"},
-		"links to new_host": {func(f *rig) {
-			f.answer = func(w http.ResponseWriter, _ string) {
-				fmt.Fprint(w, `<a href="https://shop.new.example/a"><a href="https://shop.new.example.org/"><img src=//SHOP.new.example>`)
-			}
-		}, finish.ItemTranslation, finish.NotDone, "2 links to shop.new.example", "X-Forwarded-Host"},
-		"a long TTL": {
-			func(f *rig) { f.zone[0] = "shop.example. 3600 IN CNAME lb.old.example." }, finish.ItemTTL, finish.NotDone, "is 1h", "lower it to 60 now, and change nothing else for 1h",
-		},
-		"a resolver": {
-			func(f *rig) { f.resolver = true }, finish.ItemTTL, finish.Unknown, "is a resolver", "--dns-server",
-		},
-		"two owners": {func(f *rig) {
-			f.zone = append(f.zone, `a-shop.example. 60 IN TXT "heritage=external-dns,external-dns/owner=new-cluster"`)
-		}, finish.ItemOwner, finish.NotDone, "2 owners: new-cluster, old-cluster", "decide for one"},
-	}
 	violated := map[string]bool{}
-	for _, c := range cases {
+	for _, c := range faultCases {
 		violated[c.item] = true
 	}
-	for name, c := range cases {
+	for name, c := range faultCases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := healthy()
