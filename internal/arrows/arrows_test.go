@@ -216,14 +216,14 @@ var table = map[string]Package{
 	"internal/cli/update": {
 		Imports: []string{
 			"config", "internal/atomicfile", "internal/cli/clusterstatus", "internal/cli/configfile", "internal/cli/installation",
-			"internal/cli/oneproxy", "internal/cli/waiting", "internal/kube", "internal/names", "internal/status", "migration", clientGo, "k8s.io/apimachinery",
+			"internal/cli/oneproxy", "internal/cli/waiting", "internal/kube", "internal/names", "internal/status", "migration", clientGo,
 		},
 		Tests: otherTests,
 	},
 	"internal/cli/ui": {
 		Imports: slices.Concat([]string{
 			"ingressgen", "internal/cli/clusterstatus", "internal/cli/installation", "internal/cli/ramps", "internal/cli/statusview", "internal/history", "internal/names",
-			"internal/page", "internal/pageserver", "internal/rampview", "journal", "migration",
+			"internal/page", "internal/pageserver", "journal", "migration",
 		}, kubernetes),
 		Tests: otherTests,
 	},

@@ -53,7 +53,7 @@ func (s *Store) Record(rows []status.Service, now time.Time) {
 	s.rings = kept
 	for i := range rows {
 		row := &rows[i]
-		if row.Old.Rate+row.New.Rate > 0 && s.rings[row.Name] == nil && len(s.rings) < s.max {
+		if row.Rate() > 0 && s.rings[row.Name] == nil && len(s.rings) < s.max {
 			own := &ring{newest: minute - Points}
 			own.put(minute, newCell(row))
 			s.rings[row.Name] = own

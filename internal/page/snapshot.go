@@ -22,6 +22,14 @@ type Snapshot struct {
 	Notes    []string                // what is worth knowing: Ingresses, holes of nginx, what this page cannot know
 }
 
+// SetRamps gives the snapshot its ramps.
+func (s *Snapshot) SetRamps(rows []rampview.Row) {
+	s.Ramps = make(map[string]rampview.Row, len(rows))
+	for _, row := range rows {
+		s.Ramps[row.Service] = row
+	}
+}
+
 // Service is one service over all replicas, and in each of them.
 type Service struct {
 	status.Service

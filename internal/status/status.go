@@ -161,6 +161,9 @@ type Service struct {
 	New Side `json:"new"`
 }
 
+// Rate is the requests per second that the service gets, on both sides.
+func (s Service) Rate() float64 { return s.Old.Rate + s.New.Rate }
+
 // Comparison is how alike both sides answered in the last hour.
 type Comparison struct {
 	// Samples is how many requests both sides were asked.

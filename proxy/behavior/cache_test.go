@@ -383,6 +383,6 @@ func TestCacheHitsColourNothing(t *testing.T) {
 	counters.Fill(rows, time.Now())
 	require.Equal(t, uint64(requests), rows[0].ObservedRequests)
 	require.InDelta(t, 50, *rows[0].Observed, 25)
-	require.InDelta(t, 2.0/60, rows[0].Old.Rate+rows[0].New.Rate, 0.01)
+	require.InDelta(t, 2.0/60, rows[0].Rate(), 0.01)
 	require.Zero(t, rows[0].Old.Failed+rows[0].New.Failed)
 }

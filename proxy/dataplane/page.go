@@ -75,10 +75,7 @@ func (s pageSource) addRamps(snap *page.Snapshot) error {
 		return err
 	}
 	rows, err := rampview.Rows(table, data, snap.At)
-	snap.Ramps = make(map[string]rampview.Row, len(rows))
-	for _, row := range rows {
-		snap.Ramps[row.Service] = row
-	}
+	snap.SetRamps(rows)
 	return err
 }
 

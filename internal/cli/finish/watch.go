@@ -91,7 +91,7 @@ func sum(replicas []finish.Replica) arrivals {
 			all.problems = append(all.problems, replica.Name+": "+replica.Problem)
 			continue
 		}
-		all.rate += 60 * (replica.Row.Old.Rate + replica.Row.New.Rate)
+		all.rate += 60 * replica.Row.Rate()
 		if replica.Row.LastRequest.After(all.last) {
 			all.last = replica.Row.LastRequest
 		}

@@ -10,7 +10,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 
 	"github.com/migration-proxy/migration-proxy/internal/cli/configfile"
@@ -123,7 +122,7 @@ func (c InCluster) send(ctx context.Context, service string, command status.Ramp
 		if err != nil {
 			return fmt.Errorf("encode the command: %w", err)
 		}
-		return c.patch(ctx, resourceVersion, status.CommandsKey, string(text))
+		return c.Patch(ctx, installation.Key{ConfigMap: names.RampMap, ResourceVersion: resourceVersion, Name: status.CommandsKey}, string(text), false)
 	})
 }
 
@@ -140,7 +139,7 @@ func (c InCluster) WriteDrill(ctx context.Context, service string, drill status.
 			return fmt.Errorf("ConfigMap %s/%s: %w", c.Namespace, names.RampMap, err)
 		}
 		if resourceVersion != "" {
-			return c.patch(ctx, resourceVersion, status.DrillsKey, text)
+			return c.Patch(ctx, installation.Key{ConfigMap: names.RampMap, ResourceVersion: resourceVersion, Name: status.DrillsKey}, text, false)
 		}
 		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names.RampMap}, Data: map[string]string{status.DrillsKey: text}}
 		if _, err := c.CoreV1().ConfigMaps(c.Namespace).Create(ctx, object, metav1.CreateOptions{FieldManager: names.Manager}); err != nil {
@@ -148,21 +147,6 @@ func (c InCluster) WriteDrill(ctx context.Context, service string, drill status.
 		}
 		return nil
 	})
-}
-
-func (c InCluster) patch(ctx context.Context, resourceVersion, key, text string) error {
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]string{"resourceVersion": resourceVersion},
-		"data":     map[string]string{key: text},
-	})
-	if err != nil {
-		return fmt.Errorf("encode the patch: %w", err)
-	}
-	_, err = c.CoreV1().ConfigMaps(c.Namespace).Patch(ctx, names.RampMap, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: names.Manager})
-	if err != nil {
-		return c.right("patch").Explain(err)
-	}
-	return nil
 }
 
 // Local has the ramps of a proxy that serves a local file.

@@ -10,7 +10,6 @@ import (
 	"github.com/migration-proxy/migration-proxy/internal/cli/statusview"
 	"github.com/migration-proxy/migration-proxy/internal/history"
 	"github.com/migration-proxy/migration-proxy/internal/page"
-	"github.com/migration-proxy/migration-proxy/internal/rampview"
 	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
@@ -66,10 +65,7 @@ func (s *source) addRamps(ctx context.Context, snap *page.Snapshot) error {
 		return nil // the problems say why
 	}
 	rows, err := ramps.InCluster{Installation: s.in}.Rows(ctx, table)
-	snap.Ramps = make(map[string]rampview.Row, len(rows))
-	for _, row := range rows {
-		snap.Ramps[row.Service] = row
-	}
+	snap.SetRamps(rows)
 	return err
 }
 

@@ -2,13 +2,10 @@ package update
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/retry"
 
 	"github.com/migration-proxy/migration-proxy/internal/cli/clusterstatus"
@@ -89,28 +86,7 @@ func writeConfigMap(ctx context.Context, in *installation.Installation, goal Goa
 		if planned, err = plan(goal, now.Name, now.Text); err != nil || planned.isDone() {
 			return err
 		}
-		return patchConfigMap(ctx, in, now.ResourceVersion, planned.after, dryRun)
+		return in.Patch(ctx, installation.Key{ConfigMap: names.ConfigMap, ResourceVersion: now.ResourceVersion, Name: names.ConfigKey}, string(planned.after), dryRun)
 	})
 	return planned, err
-}
-
-// patchConfigMap replaces the text and nothing else, if the ConfigMap still has
-// the resource version. A dry run goes through admission as well.
-func patchConfigMap(ctx context.Context, in *installation.Installation, resourceVersion string, text []byte, dryRun bool) error {
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]string{"resourceVersion": resourceVersion},
-		"data":     map[string]string{names.ConfigKey: string(text)},
-	})
-	if err != nil {
-		return fmt.Errorf("encode the patch: %w", err)
-	}
-	options := metav1.PatchOptions{FieldManager: names.Manager}
-	if dryRun {
-		options.DryRun = []string{metav1.DryRunAll}
-	}
-	_, err = in.CoreV1().ConfigMaps(in.Namespace).Patch(ctx, names.ConfigMap, types.MergePatchType, patch, options)
-	if err != nil {
-		return installation.Right{Verb: "patch", Resource: installation.ConfigMaps, Namespace: in.Namespace}.Explain(err)
-	}
-	return nil
 }

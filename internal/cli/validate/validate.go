@@ -23,7 +23,7 @@ func OfCluster(in *installation.Installation) Rates {
 		}
 		rates := map[string]float64{}
 		for _, s := range document.Services {
-			rates[s.Name] = s.Old.Rate + s.New.Rate
+			rates[s.Name] = s.Rate()
 		}
 		return rates, nil
 	}
@@ -38,7 +38,7 @@ func OfProxy(proxy oneproxy.Proxy) Rates {
 		}
 		rates := map[string]float64{}
 		for _, s := range document.Services {
-			rates[s.Name] = s.Old.Rate + s.New.Rate
+			rates[s.Name] = s.Rate()
 		}
 		return rates, nil
 	}
