@@ -125,7 +125,7 @@ func (r *migrationRun) step(t require.TestingT) {
 	r.edit()
 	in, before := r.sample(), r.state
 	after, decision := ramp.Step(r.config, before, in, r.now)
-	if r.number%5 == 0 {
+	if r.number%17 == 0 { // a prime, so that restarts meet each moment of what repeats
 		text, err := ramp.EncodeState(before)
 		require.NoError(t, err)
 		restarted, err := ramp.DecodeState(text)
