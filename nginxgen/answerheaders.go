@@ -11,10 +11,9 @@ import (
 // From 1.23 on nginx reads the lines as one, joined by ", ". Those of old pass, see
 // oldAnswers.
 //
-// Most answers have none of the headers. So one map looks for all of them, and the
-// first add_header, which never adds anything, evaluates it. Only if one is there,
-// $mp_translated puts all values in one text, and its expression sets the variables
-// of the other lines.
+// Most answers have none of the headers. So one map looks for all of them. It gives
+// nothing, and the first value evaluates it. Only if one is there, $mp_translated puts
+// all values in one text, and its expression sets the variables of the lines.
 func (d *draft) answerHeaders() directives {
 	// The ports of Alt-Svc are not those of the client's hop, and its host leads
 	// clients past the proxy. It does not pass from old either.
@@ -60,10 +59,12 @@ func translatedMaps(names []string) directives {
 
 // addTranslated adds the headers of new that are there.
 func (d *draft) addTranslated() directives {
-	lines := directives{line("add_header", "Alt-Svc", "$mp_translates", "always")}
+	var lines directives
+	first := "$mp_translates"
 	for _, name := range d.translatedHeaders() {
 		for i := range maxLines(name) {
-			lines = append(lines, line("add_header", name, lineVariable(name, i), "always"))
+			lines = append(lines, line("add_header", name, first+lineVariable(name, i), "always"))
+			first = ""
 		}
 	}
 	return lines

@@ -16,7 +16,7 @@ func (d *draft) proxyDefaults() directives {
 		line("proxy_buffer_size", "16k"),
 		line("proxy_buffers", "8", "16k"),
 		line("proxy_headers_hash_max_size", "1024"),
-		line("proxy_headers_hash_bucket_size", "128"),
+		line("proxy_headers_hash_bucket_size", "64"),
 		line("proxy_ignore_headers", "X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate",
 			"X-Accel-Buffering", "X-Accel-Charset", "Expires", "Cache-Control", "Set-Cookie", "Vary"),
 		line("proxy_next_upstream", "error", "timeout"),

@@ -76,7 +76,7 @@ func (d *draft) cacheEntry(s *migration.Service) *directive {
 	}
 	class := d.intern("class", "map", may, directives{line("1", "cached"), line("default", directory)})
 	target := d.intern("target", "map", may, directives{line("1", "@cached"), line("default", otherwise)})
-	return line("try_files", "/"+class+"/$mp_token", target+"."+string(s.Name))
+	return tokenFile(s, class, target)
 }
 
 // mayUseCache gives a variable that is 1 for a request without a body that nothing
@@ -119,7 +119,7 @@ func (d *draft) cachedLocations(s *migration.Service) directives {
 		return nil
 	}
 	name := "." + string(s.Name)
-	lines := append(directives{line("try_files", "/safe/$mp_token", "@cached_old"+name)}, d.proxyToNew(s, s.Timeout)...)
+	lines := append(directives{tokenFile(s, "safe", "@cached_old")}, d.proxyToNew(s, s.Timeout)...)
 	lines = append(lines, d.cacheLines(s, migration.New)...)
 	if s.Fallback.Enabled {
 		lines = append(lines, d.cacheErrors(s)...)

@@ -1,5 +1,7 @@
 package nginxgen
 
+import "github.com/migration-proxy/migration-proxy/migration"
+
 // debugHeaders gives the values of X-Migration-Side and X-Migration-Reason, which
 // addedHeaders adds to responses. The reason is the one of migration.Decide.
 func (d *draft) debugHeaders() directives {
@@ -17,9 +19,10 @@ func (d *draft) debugHeaders() directives {
 
 // stateOfService sets the reason why old answers although the token may say new.
 // The weights directory of the service then has a file "disabled" or "tripped".
-func stateOfService() directives {
-	return directives{
-		block("if", []string{"-f", "$document_root/disabled"}, directives{line("set", "$mp_state", "disabled")}),
-		block("if", []string{"-f", "$document_root/tripped"}, directives{line("set", "$mp_state", "tripped")}),
+func (d *draft) stateOfService(s *migration.Service) directives {
+	var lines directives
+	for _, state := range []string{"disabled", "tripped"} {
+		lines = append(lines, block("if", []string{"-f", d.path("weights", string(s.Name), state)}, directives{line("set", "$mp_state", state)}))
 	}
+	return lines
 }

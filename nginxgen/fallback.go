@@ -68,7 +68,7 @@ func (d *draft) rescueLocation(s *migration.Service) directives {
 // once. They go to old only if new never received them; otherwise the client gets
 // the response of new, or 502 or 504.
 func (d *draft) onceLocation(s *migration.Service) directives {
-	lines := directives{line("try_files", "/safe/$mp_token", "@old."+string(s.Name))}
+	lines := directives{tokenFile(s, "safe", "@old")}
 	lines = append(lines, d.proxyToNew(s, s.Timeout)...)
 	return append(lines, line("error_page", "502", "504", "=", "$mp_after_once."+string(s.Name)))
 }

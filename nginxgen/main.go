@@ -60,8 +60,8 @@ func (d *draft) httpDefaults() directives {
 		line("fastcgi_temp_path", d.path("temp", "fastcgi")),
 		line("uwsgi_temp_path", d.path("temp", "uwsgi")),
 		line("scgi_temp_path", d.path("temp", "scgi")),
-		// The directory where try_files looks for a request's token; see doc.go.
-		line("root", d.path("weights", "$mp_service")),
+		// The directory where try_files looks for a request's token; see tokenFile.
+		line("root", d.path("weights")),
 	}
 	lines = append(lines, d.addedHeaders()...)
 	if d.params.Version.NeedsDrain() {

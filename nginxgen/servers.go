@@ -33,8 +33,7 @@ func (d *draft) adminServer() directives {
 			line("proxy_read_timeout", "900ms"),
 		}),
 		block("location", []string{"~", `\A/side/(?<mp_asked_service>[^/]+)/(?<mp_asked_token>.+)\z`}, directives{
-			line("set", "$mp_service", "$mp_asked_service"),
-			line("try_files", "/safe/$mp_asked_token", "=404"),
+			line("try_files", "/$mp_asked_service/safe/$mp_asked_token", "=404"),
 		}),
 		block("location", []string{"/"}, directives{line("return", "404")}),
 	})}
@@ -220,7 +219,7 @@ func (d *draft) entryLocation(s *migration.Service) directives {
 		lines = append(lines, line("set", "$mp_token", step))
 	}
 	if s.GRPC() { // any call may be a stream, also one that is silent for long
-		lines = append(lines, line("try_files", "/safe/$mp_token", "@old."+string(s.Name)))
+		lines = append(lines, tokenFile(s, "safe", "@old"))
 		lines = append(lines, namesOfNew(s)...)
 		return d.byProtocol(s, append(lines, d.proxyToNew(s, longSilence)...), d.withStandby(s))
 	}
@@ -248,7 +247,7 @@ func namesOfNew(s *migration.Service) directives {
 // an answer begins is the same limit, so a new that hangs is left to the patience of
 // the client; package breaker blames new for that.
 func (d *draft) streamLocation(s *migration.Service) directives {
-	lines := directives{line("try_files", "/safe/$mp_token", "@old."+string(s.Name))}
+	lines := directives{tokenFile(s, "safe", "@old")}
 	return append(lines, d.newLocation(s, longSilence)...)
 }
 
@@ -268,9 +267,21 @@ func (d *draft) tryNew(s *migration.Service) *directive {
 	case cached(s):
 		return d.cacheEntry(s)
 	case !s.Fallback.Enabled:
-		return line("try_files", "/safe$mp_stream$mp_connection/$mp_token", "$mp_otherwise_any."+string(s.Name))
+		return tokenFile(s, "safe$mp_stream$mp_connection", "$mp_otherwise_any")
 	}
-	return line("try_files", "/$mp_class/$mp_token", "$mp_otherwise."+string(s.Name))
+	return tokenFile(s, "$mp_class", "$mp_otherwise")
+}
+
+// tokenFile keeps a request in its location if the file of its token is in the directory,
+// which is "safe" where requests may go to new, and sends it on otherwise. The name of the
+// service is written out: for a root with a variable nginx walks through all variables. A
+// sticky service has a root of its own, see setSticky.
+func tokenFile(s *migration.Service, directory, otherwise string) *directive {
+	below := "/" + string(s.Name)
+	if s.Sticky() {
+		below = ""
+	}
+	return line("try_files", below+"/"+directory+"/$mp_token", otherwise+"."+string(s.Name))
 }
 
 // proxyToNew sends the request to new, which may be silent for the allowed time. See
@@ -298,7 +309,7 @@ func (d *draft) oldLocation(s *migration.Service) directives {
 	lines = append(lines, d.oldRequest(s)...)
 	lines = append(lines, d.oldAnswers()...)
 	if d.table.Global().DebugHeaders {
-		lines = append(lines, stateOfService()...)
+		lines = append(lines, d.stateOfService(s)...)
 	}
 	lines = append(lines,
 		line("proxy_pass", d.proxyPass(s, migration.Old)),

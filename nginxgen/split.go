@@ -66,7 +66,7 @@ func (d *draft) streams() directives {
 // user key. The salt of a service is a variable, so the number of pairs does not
 // grow with the number of services.
 func (d *draft) bucketMaps() directives {
-	lines := buckets("dice", "$hostname:$connection:$connection_requests")
+	lines := buckets("dice", d.diceText())
 	if d.any((*migration.Service).Sticky) {
 		lines = append(lines, stickyValues()...)
 	}
@@ -80,6 +80,16 @@ func (d *draft) bucketMaps() directives {
 		lines = append(lines, buckets(name, "$mp_salt:$mp_"+name)...)
 	}
 	return lines
+}
+
+// diceText is different for each request, and no client can choose it, see ADR 35. Where
+// clients are reached directly, their requests have no ID and so get a random one in any
+// case; where something in front gives the ID, numbers that nginx has are cheaper.
+func (d *draft) diceText() string {
+	if d.params.BehindControllers || d.trustsProxies() {
+		return "$hostname:$connection:$connection_requests"
+	}
+	return "$request_id"
 }
 
 // userKeys gives a variable name to each kind of user key that services hash by.

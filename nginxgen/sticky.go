@@ -42,12 +42,13 @@ func stickyValues() directives {
 	}
 }
 
-// setSticky adds the cookie to answers of a sticky service.
+// setSticky adds the cookie to answers of a sticky service. The root is for $realpath_root.
 func (d *draft) setSticky(s *migration.Service) directives {
 	if !s.Sticky() {
 		return nil
 	}
-	return directives{line("add_header", "Set-Cookie", "$mp_"+d.userKeys[s.HashKey]+"_cookie", "always")}
+	return directives{line("root", d.path("weights", string(s.Name))),
+		line("add_header", "Set-Cookie", "$mp_"+d.userKeys[s.HashKey]+"_cookie", "always")}
 }
 
 // addedToNew gives the headers that a location adds to answers of new, if they are not

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -157,10 +158,12 @@ func (r *rig) run(t *testing.T, generated nginxgen.Config) {
 // diceHeader shows what nginx hashes for a request without a user.
 const diceHeader = "X-Test-Dice"
 
+var diceText = regexp.MustCompile(`split_clients (\S+) \$mp_dice_high`)
+
 // withDice adds diceHeader where the debug headers are.
 func withDice(text string) string {
 	const debug = "add_header X-Migration-Side "
-	return strings.ReplaceAll(text, debug, "add_header "+diceHeader+" $hostname:$connection:$connection_requests always;\n"+debug)
+	return strings.ReplaceAll(text, debug, "add_header "+diceHeader+" "+diceText.FindStringSubmatch(text)[1]+" always;\n"+debug)
 }
 
 // startNginx runs nginx with a config until the test ends.
