@@ -91,7 +91,7 @@ faults: need-go need-nginx ## Break everything around the proxy for minutes and 
 	  $(GO) test -count=1 -v -timeout 60m -parallel 1 ./e2e/faults
 
 bench: build need-nginx need-bench ## Measure our nginx config against hand-written nginx and HAProxy
-	$(GO) test -run '^$$' -bench . -benchtime 300ms ./...
+	$(GO) test -run '^$$' -bench . -benchtime 300ms $$(grep -rl --include='*_test.go' '^func Benchmark' . | xargs -n 1 dirname | sort -u)
 	$(GO) run ./bench
 
 fuzz: need-go need-nginx ## Run each fuzz target for FUZZTIME (20s)

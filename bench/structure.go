@@ -31,7 +31,6 @@ func measureStructure(ctx context.Context, h *harness) error {
 		}{
 			{"http", services{}},
 			{"https, own CA file", services{https: true, caFile: ca}},
-			{"https, system's roots", services{https: true}},
 		} {
 			kind.count, kind.backends = count, to
 			cells, err := h.structureChanges(ctx, kind.services)
@@ -70,7 +69,7 @@ func (h *harness) structureChanges(ctx context.Context, config services) ([]stri
 	}
 	defer p.stop()
 	var times []time.Duration
-	for change := range 3 {
+	for change := range 2 {
 		config.timeout = fmt.Sprintf("%ds", 20+change)
 		if err := pause(ctx, betweenReloads); err != nil {
 			return nil, err
