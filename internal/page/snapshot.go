@@ -23,10 +23,10 @@ type Snapshot struct {
 }
 
 // SetRamps gives the snapshot its ramps.
-func (s *Snapshot) SetRamps(rows []rampview.Row) {
-	s.Ramps = make(map[string]rampview.Row, len(rows))
+func (snap *Snapshot) SetRamps(rows []rampview.Row) {
+	snap.Ramps = make(map[string]rampview.Row, len(rows))
 	for _, row := range rows {
-		s.Ramps[row.Service] = row
+		snap.Ramps[row.Service] = row
 	}
 }
 
