@@ -30,8 +30,10 @@ func TestTrafficMovesWithoutAReload(t *testing.T) {
 	before := r.Status()
 	require.Equal(t, "old", r.get("api"))
 
+	began := time.Now()
 	r.ApplyTable(table(t, r.service("api", full)), "test")
 	r.waitForSide("api", "new")
+	require.Less(t, time.Since(began), time.Second)
 
 	r.SetFallback("api", status.FallenBack, "five failures")
 	r.waitForSide("api", "old")

@@ -26,14 +26,14 @@ func TestConnectingHasALimitOfItsOwn(t *testing.T) {
 	old := startBackend(t, testbed.Options{Name: "old"})
 	dead := "http://" + unresponsiveAddress(t)
 	r := startRig(t, loadTable(t, "global: {default_timeout: 1h}\nservices:"+
-		serviceText("app", old.URL(), dead, allNew+"    connect_timeout: 1s\n")), nil)
+		serviceText("app", old.URL(), dead, allNew+"    connect_timeout: 300ms\n")), nil)
 	for _, method := range []string{"GET", "POST"} {
 		begun := time.Now()
 		answer, err := sendOnce(r.params.Listen.String(), method+" / HTTP/1.1\r\nHost: app.example.com\r\nContent-Length: 0\r\n\r\n")
 		require.NoError(t, err)
 		require.Equal(t, "old", answer.value(testbed.BackendHeader))
-		require.GreaterOrEqual(t, time.Since(begun), time.Second)
-		require.Less(t, time.Since(begun), 2*time.Second, "one time to connect, not two")
+		require.GreaterOrEqual(t, time.Since(begun), 300*time.Millisecond)
+		require.Less(t, time.Since(begun), 550*time.Millisecond, "one time to connect, not two")
 	}
 }
 

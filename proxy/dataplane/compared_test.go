@@ -57,7 +57,8 @@ func TestComparisonTouchesNoClient(t *testing.T) {
 	require.Contains(t, c.Findings[0], "timeout")
 	require.Equal(t, status.Migrating, document.Services[0].Phase)
 	require.Zero(t, document.Services[0].New.Rate, "these requests count nowhere")
-	require.Less(t, slices.Max(times), time.Second, "a client that waits for new would wait for its timeout")
+	slices.Sort(times)
+	require.Less(t, times[len(times)*99/100], 500*time.Millisecond)
 
 	compared := 0
 	for _, request := range slices.Concat(r.old.Requests(), r.new.Requests()) {
