@@ -128,9 +128,10 @@ func TestLeaderDies(t *testing.T) {
 	env.writeConfig(env.servicesConfig(shares))
 	env.reportPhase(2, status.FallenBack, "5 failures in 60s")
 	env.eventually(first.cut.Load, "some have fallen back")
-	cut := time.Now()
+	done, cut := env.countPhase(status.FallenBack, ""), time.Now()
+	require.Less(t, done, ingresses, "it was in the middle")
 	env.eventually(func() bool { return env.countPhase(status.FallenBack, "") == ingresses }, "all have fallen back")
-	t.Logf("the other one finished %s after the cut", time.Since(cut))
+	t.Logf("cut after %d of %d; the other one finished %s later", done, ingresses, time.Since(cut))
 	select {
 	case <-second.elected:
 	default:
