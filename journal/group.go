@@ -12,42 +12,64 @@ const (
 	namedInGroup = 5
 )
 
-// grouped makes one entry of those that say the same of many services: an edit of 5,000
-// percentages, or the end of all replicas, must not push out the whole history.
+// MaxPending is how many entries wait at most to be appended at once: two for each service
+// of a full ConfigMap.
+const MaxPending = 5000
+
+// grouped makes one entry of those that say the same of many services: an edit of 2,000
+// percentages, the end of all replicas, or a step of all ramps must not push out the whole
+// history. An entry about a version of an Ingress stays, so that Has finds it.
 func grouped(entries []Entry) []Entry {
 	if len(entries) <= groupFrom {
 		return entries
 	}
-	type group struct {
-		kind Kind
-		what string
-	}
-	members := map[group][]Entry{}
+	groups := map[Entry]*group{}
 	for _, entry := range entries {
-		key := group{entry.Kind, entry.What}
-		members[key] = append(members[key], entry)
+		if groups[subject(entry)] == nil {
+			groups[subject(entry)] = &group{services: map[string]bool{}, why: entry.Why}
+		}
+		groups[subject(entry)].add(entry)
 	}
 	var left []Entry
 	for _, entry := range entries {
-		key := group{entry.Kind, entry.What}
-		same := members[key]
+		of := groups[subject(entry)]
 		switch {
-		case len(same) > namedInGroup:
-			left = append(left, groupOf(same))
-			delete(members, key)
-		case len(same) > 0:
+		case len(of.services) <= namedInGroup || entry.Version != "":
 			left = append(left, entry)
+		case !of.written:
+			of.written = true
+			left = append(left, of.entry(entry))
 		}
 	}
 	return left
 }
 
-func groupOf(same []Entry) Entry {
-	one, names := same[0], make([]string, 0, namedInGroup)
-	for _, entry := range same[:namedInGroup] {
-		names = append(names, entry.Service)
+// subject is what the entries of a group have in common.
+func subject(e Entry) Entry {
+	return Entry{Kind: e.Kind, What: e.What, By: e.By, Drill: e.Drill}
+}
+
+// group is the services of which the same is said.
+type group struct {
+	services map[string]bool
+	named    []string // the first of them
+	why      string   // the reason of all; "" if they differ
+	written  bool     // its entry is
+}
+
+func (g *group) add(entry Entry) {
+	if !g.services[entry.Service] && len(g.named) < namedInGroup {
+		g.named = append(g.named, entry.Service)
 	}
-	one.What = fmt.Sprintf("%s: %d services, %s and others", one.What, len(same), strings.Join(names, ", "))
-	one.Service, one.Object, one.Evidence = "", "", nil
-	return one
+	g.services[entry.Service] = true
+	if entry.Why != g.why {
+		g.why = ""
+	}
+}
+
+// entry is that of the whole group, made from the first one.
+func (g *group) entry(first Entry) Entry {
+	first.What = fmt.Sprintf("%s: %d services, %s and others", first.What, len(g.services), strings.Join(g.named, ", "))
+	first.Service, first.Object, first.Why, first.Evidence = "", "", g.why, nil
+	return first
 }

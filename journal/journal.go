@@ -42,12 +42,12 @@ func Parse(text string) (Journal, error) {
 }
 
 // Append gives a journal with more entries, within the bounds, and leaves this one as
-// it is. Texts that are too long are cut. When there are too many entries, the oldest of
+// it is. Many that say the same of many services become one. Texts that are too long are cut. When there are too many entries, the oldest of
 // the service that has the most goes: a service that falls back all day must not push
 // the others out.
 func (j Journal) Append(entries ...Entry) Journal {
 	next := Journal{LastID: j.LastID, Entries: append([]Entry(nil), j.Entries...)}
-	for _, entry := range entries {
+	for _, entry := range grouped(entries) {
 		next.LastID++
 		entry = entry.bounded()
 		entry.ID = next.LastID

@@ -63,6 +63,40 @@ func TestOneServiceDoesNotPushOutOthers(t *testing.T) {
 	require.Empty(t, j.Of("quiet", noon.Add(time.Second)))
 }
 
+// TestManyServicesDoNotPushOutHistory: what a thousand ramps do at the same time is one
+// entry. What only one service did, or an Ingress, stays apart.
+func TestManyServicesDoNotPushOutHistory(t *testing.T) {
+	t.Parallel()
+	j := journal.Journal{}.Append(journal.Entry{At: noon, Kind: journal.Share, Service: "quiet", What: "percentage 5 -> 25"})
+	for _, what := range []string{"share 0 -> 1", "ramp rising -> measuring"} {
+		var entries []journal.Entry
+		for i := range 1000 {
+			entries = append(entries, journal.Entry{At: noon, Kind: journal.RampChanged, Service: fmt.Sprint("s", i), What: what, Evidence: &journal.Evidence{}})
+		}
+		j = j.Append(entries...)
+	}
+	want := []string{
+		"quiet percentage 5 -> 25", "share 0 -> 1: 1000 services, s0, s1, s2, s3, s4 and others",
+		"ramp rising -> measuring: 1000 services, s0, s1, s2, s3, s4 and others",
+	}
+	require.Equal(t, want, texts(j.Entries))
+
+	var apart []journal.Entry
+	for i := range 60 {
+		apart = append(apart, journal.Entry{At: noon, Kind: journal.Tripped, Service: "loud", What: "tripped"},
+			journal.Entry{At: noon, Kind: journal.Rewritten, Service: fmt.Sprint("s", i), Object: "web/shop", Version: "7", What: "Ingress points at the proxy"})
+	}
+	require.Equal(t, texts(apart), texts(journal.Journal{}.Append(apart...).Entries))
+}
+
+func texts(entries []journal.Entry) []string {
+	var found []string
+	for _, entry := range entries {
+		found = append(found, entry.String())
+	}
+	return found
+}
+
 // TestHas: what two leaders see of an Ingress is there once, and all that it did is there.
 func TestHas(t *testing.T) {
 	t.Parallel()

@@ -124,7 +124,7 @@ func (k Known) Changes(s State) ([]Entry, Known) {
 	for i := range entries {
 		entries[i].At = s.At
 	}
-	return grouped(entries), next
+	return entries, next
 }
 
 func (k Known) config(s State) []Entry {

@@ -123,7 +123,9 @@ func TestManyChangesAreGrouped(t *testing.T) {
 	entries, known := journal.Known{}.Changes(journal.State{At: noon, Table: many(0)})
 	require.Equal(t, []string{"changed: the journal begins, with 1000 services"}, sentences(entries))
 	entries, _ = known.Changes(journal.State{At: noon, Table: many(5), By: "alice"})
-	require.Equal(t, []string{"share: percentage 0 -> 5: 1000 services, s0000, s0001, s0002, s0003, s0004 and others by alice"}, sentences(entries))
+	const want = "percentage 0 -> 5: 1000 services, s0000, s0001, s0002, s0003, s0004 and others by alice"
+	require.Equal(t, []string{"share: " + want}, sentences(journal.Journal{}.Append(entries...).Entries))
+	require.Equal(t, want, journal.Describe(entries))
 	text, err := known.Format()
 	require.NoError(t, err)
 	require.Less(t, len(text), 100<<10)

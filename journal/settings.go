@@ -38,9 +38,9 @@ func ConfigChanges(before, after *migration.Table) []Entry {
 
 // Describe gives changes as one text: "shop percentage 5 -> 25; api added, percentage 5".
 func Describe(entries []Entry) string {
-	sentences := make([]string, len(entries))
-	for i, entry := range entries {
-		sentences[i] = oneLine(entry.String())
+	var sentences []string
+	for _, entry := range grouped(entries) {
+		sentences = append(sentences, oneLine(entry.String()))
 	}
 	return strings.Join(sentences, "; ")
 }

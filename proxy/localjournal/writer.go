@@ -60,7 +60,7 @@ func (w *Writer) Append(entries ...journal.Entry) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pending = append(w.pending, entries...)
-	w.pending = w.pending[max(len(w.pending)-journal.MaxEntries, 0):]
+	w.pending = w.pending[max(len(w.pending)-journal.MaxPending, 0):]
 }
 
 // Run writes until ctx ends.

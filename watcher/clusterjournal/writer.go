@@ -27,11 +27,7 @@ const (
 	retry = 2 * time.Second
 	// flushTimeout is how long the next leader waits for the last entries at most.
 	flushTimeout = 2 * time.Second
-	// maxPending is how many entries wait for the API server at most: more than the
-	// journal keeps.
-	maxPending = 2 * journal.MaxEntries
-
-	subject = "migration-journal" // of the failure log
+	subject      = "migration-journal" // of the failure log
 )
 
 // Options are what a Writer needs.
@@ -80,7 +76,7 @@ func (w *Writer) Add(change Change) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.pending = append(w.pending, change)
-	w.pending = w.pending[max(len(w.pending)-maxPending, 0):]
+	w.pending = w.pending[max(len(w.pending)-journal.MaxPending, 0):]
 	select {
 	case w.wake <- struct{}{}:
 	default: // it is awake
