@@ -30,7 +30,7 @@ func timeGeneration(text []byte) (load, generate time.Duration, err error) {
 func endpointsOf(table *migration.Table) nginxgen.Endpoints {
 	endpoints := nginxgen.Endpoints{}
 	for _, s := range table.Services() {
-		for _, backend := range []migration.Backend{s.OldBackend, s.NewBackend} {
+		for _, backend := range s.Backends() {
 			endpoints[backend] = []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), backend.Port)}
 		}
 	}

@@ -2,6 +2,7 @@ package migration
 
 import (
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -207,6 +208,21 @@ type Service struct {
 	Cache       *Cache       `json:",omitempty"` // nil: the proxy keeps nothing
 	Compare     *Compare     `json:",omitempty"` // nil: the defaults of Compare
 }
+
+// SameStructure tells whether two services are equal except for share, enabled and ramp.
+func (s *Service) SameStructure(other *Service) bool {
+	return reflect.DeepEqual(s.structure(), other.structure())
+}
+
+// structure is what nginx needs besides shares.
+func (s *Service) structure() Service {
+	fixed := *s
+	fixed.Share, fixed.Enabled, fixed.Ramp = 0, false, nil
+	return fixed
+}
+
+// Backends are both sides, old first.
+func (s *Service) Backends() []Backend { return []Backend{s.OldBackend, s.NewBackend} }
 
 // ServerName is the name that new's certificate must carry, and the SNI.
 func (s *Service) ServerName() Host {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,19 +73,22 @@ func NewTable(global Global, services []Service) (*Table, error) {
 // sumStructure computes the digest of everything that nginx needs besides shares, from
 // canonical JSON.
 func (t *Table) sumStructure() error {
-	global := t.global
-	global.Freeze, global.Notify = nil, nil
-	text, err := json.Marshal(global)
+	text, err := json.Marshal(t.global.structure())
 	all := sha256.New()
 	all.Write(text)
-	for _, service := range t.services {
-		service.Share, service.Enabled, service.Ramp = 0, false, nil
-		text, oneErr := json.Marshal(service)
+	for i := range t.services {
+		text, oneErr := json.Marshal(t.services[i].structure())
 		err = errors.Join(err, oneErr)
 		all.Write(text)
 	}
 	all.Sum(t.rest[:0])
 	return err
+}
+
+// structure is what nginx needs.
+func (g Global) structure() Global {
+	g.Freeze, g.Notify = nil, nil
+	return g
 }
 
 // sumRamps computes the digest of what only the leader reads: ramps, freezes and notify
@@ -188,6 +192,24 @@ func (t *Table) leaving(before *Table) []Service {
 // SameStructure tells whether two tables are equal except for share, enabled, and what
 // only the leader reads. Then nginx needs no reload.
 func (t *Table) SameStructure(other *Table) bool { return t.rest == other.rest }
+
+// SameGlobal tells whether the settings for all services are equal except for those that
+// only the leader reads.
+func (t *Table) SameGlobal(other *Table) bool {
+	return reflect.DeepEqual(t.global.structure(), other.global.structure())
+}
+
+// Subset gives a table with those hosts that have a service to keep, and with all services
+// of these hosts.
+func (t *Table) Subset(keep func(*Service) bool) (*Table, error) {
+	var kept []Service
+	for i := range t.services {
+		if slices.ContainsFunc(t.OfHost(t.services[i].OldHost), keep) {
+			kept = append(kept, t.services[i])
+		}
+	}
+	return NewTable(t.global, kept)
+}
 
 // Digest identifies the content of the table: 16 hex digits. It is equal for equal
 // content and does not depend on order, layout and comments of the text.

@@ -46,7 +46,7 @@ func testEndpoints(table *migration.Table) nginxgen.Endpoints {
 	endpoints := nginxgen.Endpoints{}
 	next := netip.MustParseAddr("192.0.2.1")
 	for _, s := range table.Services() {
-		for _, backend := range []migration.Backend{s.OldBackend, s.NewBackend} {
+		for _, backend := range s.Backends() {
 			if _, known := endpoints[backend]; known {
 				continue
 			}

@@ -151,7 +151,7 @@ func goldenTables(t *testing.T) []*migration.Table {
 func literalEndpoints(table *migration.Table) Endpoints {
 	endpoints := Endpoints{}
 	for _, s := range table.Services() {
-		for _, backend := range []migration.Backend{s.OldBackend, s.NewBackend} {
+		for _, backend := range s.Backends() {
 			endpoints[backend] = nil
 			if backend.Scheme == migration.HTTP {
 				endpoints[backend] = []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), backend.Port)}

@@ -26,7 +26,7 @@
 // Everything else changes the nginx config, at most once a second:
 //
 //	Agent.ApplyTable
-//	  -> agentLoop.turn -> prepare: resolve, generate, stage, nginx -t
+//	  -> agentLoop.turn -> prepare: resolve, generate, stage, nginx -t of what is new
 //	                    -> commit:  swap, drain, reload, read the digest back
 //
 // The agent and nginx write only to the runtime directory:

@@ -24,10 +24,9 @@ type version struct {
 // generation is a version with the nginx config that was generated from it.
 type generation struct {
 	version
-	config       nginxgen.Config
-	endpoints    nginxgen.Endpoints
-	files        nginxgen.Files
-	testDuration time.Duration // of nginx -t
+	config    nginxgen.Config
+	endpoints nginxgen.Endpoints
+	files     nginxgen.Files
 }
 
 // fallbackState is the state of a service's circuit breaker.

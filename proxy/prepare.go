@@ -13,7 +13,7 @@ import (
 )
 
 // prepare starts the job with the steps that can fail and change nothing:
-// resolve, generate, stage, nginx -t. The names of the table in force are
+// resolve, generate, stage, nginx -t of what is new. The names of the table in force are
 // resolved too, because it may stay for long.
 func (l *agentLoop) prepare(ctx context.Context) {
 	l.dirty = false
@@ -50,6 +50,9 @@ func (l *agentLoop) servedDigest() string {
 // newGeneration generates, stages and tests the nginx config of a generation with
 // its version, files, and the addresses that stay; served is the generation in force,
 // or nil. On an error it returns the stage that failed.
+//
+// nginx tests what is not in force yet: it read the rest when that came in force, and it
+// reads all once more before it serves it (ADR 45).
 func (a *Agent) newGeneration(ctx context.Context, next, served *generation) (_ *generation, stage string, err error) {
 	addresses := a.names.Current(backends(next.table)).Endpoints
 	keepAddresses(addresses, next.endpoints)
@@ -66,14 +69,36 @@ func (a *Agent) newGeneration(ctx context.Context, next, served *generation) (_ 
 	if served != nil && next.config.Digest == served.config.Digest {
 		return next, "", nil
 	}
-	file, err := a.dir.stage(next.config)
+	if _, err := a.dir.stage(next.config); err != nil {
+		return next, "apply", err
+	}
+	untested, err := served.untested(next, params)
+	if err != nil {
+		return next, "generate", err
+	}
+	file, err := a.dir.stage(untested)
 	if err != nil {
 		return next, "apply", err
 	}
-	began := time.Now()
-	err = a.nginx.Test(ctx, file)
-	next.testDuration = time.Since(began)
-	return next, "test", err
+	return next, "test", a.nginx.Test(ctx, file)
+}
+
+// untested is a config of those services that the next generation has and the one in force
+// has not, or not with these addresses; of all if something that concerns all is new.
+func (g *generation) untested(next *generation, params nginxgen.Params) (nginxgen.Config, error) {
+	if g == nil || g.table == nil || !g.table.SameGlobal(next.table) || !g.files.Equal(next.files) {
+		return next.config, nil
+	}
+	part, err := next.table.Subset(func(s *migration.Service) bool {
+		served := g.table.Service(s.Name)
+		return served == nil || !served.SameStructure(s) || slices.ContainsFunc(s.Backends(), func(b migration.Backend) bool {
+			return !slices.Equal(g.endpoints[b], next.endpoints[b])
+		})
+	})
+	if err != nil {
+		return nginxgen.Config{}, err
+	}
+	return nginxgen.Generate(part, next.endpoints, params)
 }
 
 // hasSameText says, without generating it, whether the next nginx config would
@@ -91,8 +116,9 @@ func backends(tables ...*migration.Table) []migration.Backend {
 		if table == nil {
 			continue
 		}
-		for _, service := range table.Services() {
-			all = append(all, service.OldBackend, service.NewBackend)
+		services := table.Services()
+		for i := range services {
+			all = append(all, services[i].Backends()...)
 		}
 	}
 	return all

@@ -27,7 +27,7 @@ func startReplica(t *testing.T, table *migration.Table, backends map[string]stri
 func endpointsAt(table *migration.Table, backends map[string]string) nginxgen.Endpoints {
 	endpoints := literalEndpoints(table)
 	for _, s := range table.Services() {
-		for _, backend := range []migration.Backend{s.OldBackend, s.NewBackend} {
+		for _, backend := range s.Backends() {
 			if address, ok := backends[backend.Host]; ok {
 				endpoints[backend] = []netip.AddrPort{netip.MustParseAddrPort(address)}
 			}

@@ -91,7 +91,7 @@ func freeAddress(t testing.TB) netip.AddrPort {
 func literalEndpoints(table *migration.Table) nginxgen.Endpoints {
 	endpoints := nginxgen.Endpoints{}
 	for _, s := range table.Services() {
-		for _, backend := range []migration.Backend{s.OldBackend, s.NewBackend} {
+		for _, backend := range s.Backends() {
 			if addr, ok := backend.Addr(); ok {
 				endpoints[backend] = []netip.AddrPort{netip.AddrPortFrom(addr, backend.Port)}
 			}

@@ -81,7 +81,7 @@ func backends(table *migration.Table) []migration.Backend {
 	var all []migration.Backend
 	seen := map[migration.Backend]bool{}
 	for _, service := range table.Services() {
-		for _, backend := range []migration.Backend{service.OldBackend, service.NewBackend} {
+		for _, backend := range service.Backends() {
 			if !seen[backend] {
 				seen[backend] = true
 				all = append(all, backend)
