@@ -43,7 +43,7 @@ func (d *draft) proxyDefaults() directives {
 	lines = append(lines, d.loopMaps()...)
 	lines = append(lines, d.newHeaders()...)
 	lines = append(lines, d.tlsDefaults()...)
-	if d.usesGRPC() {
+	if d.usesGRPC {
 		lines = append(lines, grpcTwins(lines)...)
 		lines = append(lines, d.standbyMaps()...)
 	}

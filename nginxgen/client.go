@@ -88,7 +88,7 @@ func (d *draft) trustedProxies() directives {
 	}
 	trusted, peer := "$mp_trusted", "$remote_addr"
 	var lines directives
-	if d.comparesAny() { // who asks by a unix socket is trusted, see compareMaps
+	if d.comparesAny { // who asks by a unix socket is trusted, see compareMaps
 		trusted, peer = "$mp_trusted_network", "$mp_peer_ip"
 		lines = append(lines, mapping("$realip_remote_addr", "$mp_trusted", "unix:", "1", "default", trusted))
 	}
@@ -163,7 +163,7 @@ func hopHeaders(host string) directives {
 // edgeHeaders gives the headers that say who the client is.
 func (d *draft) edgeHeaders() directives {
 	forwardedFor, realIP, requestID := "$proxy_add_x_forwarded_for", "$remote_addr", "$mp_request_id"
-	if d.comparesAny() {
+	if d.comparesAny {
 		forwardedFor, realIP = "$mp_peer_for", "$mp_peer_ip"
 	}
 	if d.trustsProxies() {

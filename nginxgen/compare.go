@@ -24,8 +24,6 @@ func (d *draft) compared(s *migration.Service) bool {
 	return !s.GRPC() && (d.params.Compare || s.Compare != nil && s.Compare.Continuous)
 }
 
-func (d *draft) comparesAny() bool { return d.any(d.compared) }
-
 // listenCompare gives the listen lines of a server with a compared service.
 func (d *draft) listenCompare(services []*migration.Service) directives {
 	if !d.params.Compare && !slices.ContainsFunc(services, d.compared) {
@@ -36,7 +34,7 @@ func (d *draft) listenCompare(services []*migration.Service) directives {
 
 // compareDefaults gives the listen lines of the server of unknown hosts.
 func (d *draft) compareDefaults() directives {
-	if !d.comparesAny() {
+	if !d.comparesAny {
 		return nil
 	}
 	return d.compareSockets("default_server")
@@ -55,7 +53,7 @@ func (d *draft) compareSockets(options ...string) directives {
 // request leaves the location where it enters, as one to old does, and $mp_beside says
 // where it goes.
 func (d *draft) compareMaps() directives {
-	if !d.comparesAny() {
+	if !d.comparesAny {
 		return nil
 	}
 	lines := directives{
@@ -79,7 +77,7 @@ func comparedToken(side migration.Side) string {
 
 // toOld is where a request goes whose token has no file.
 func (d *draft) toOld() string {
-	if d.comparesAny() {
+	if d.comparesAny {
 		return "$mp_beside"
 	}
 	return "@old"

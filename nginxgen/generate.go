@@ -92,6 +92,11 @@ type draft struct {
 	groups    map[backendOf]*group
 	loopID    string                  // see loopHeader
 	newHosts  map[migration.Host]bool // of all services
+
+	// usesGRPC tells whether some service speaks gRPC. Without one the text has nothing
+	// about it: nginx may lack the module.
+	usesGRPC    bool
+	comparesAny bool // see compared
 }
 
 func newDraft(table *migration.Table, endpoints Endpoints, params Params) *draft {
@@ -99,6 +104,7 @@ func newDraft(table *migration.Table, endpoints Endpoints, params Params) *draft
 		params: params, endpoints: endpoints, table: table,
 		userKeys: userKeys(table), interned: map[string]string{}, rules: map[string]bool{},
 	}
+	d.usesGRPC, d.comparesAny = d.any((*migration.Service).GRPC), d.any(d.compared)
 	d.usual, d.groups = d.findUsual(), d.findGroups()
 	d.loopID, d.newHosts = loopID(table), map[migration.Host]bool{}
 	for _, s := range table.Services() {

@@ -18,10 +18,6 @@ const quietStream = "24h"
 // client with more than nginx's 128 long-lived streams would wait for ever.
 const grpcStreams = "1024"
 
-// usesGRPC tells whether some service speaks gRPC. Without one the text has
-// nothing about it: nginx may lack the module.
-func (d *draft) usesGRPC() bool { return d.any((*migration.Service).GRPC) }
-
 // inGRPC are the directives of nginx's proxy module, without proxy_, that its gRPC
 // module has too. ssl_* are more of them.
 var inGRPC = []string{
@@ -83,7 +79,7 @@ func (d *draft) byProtocol(s *migration.Service, body directives, more ...direct
 // drainValue is the variable that asks a client to reconnect. HTTP/2 has no such
 // header: nginx ends its connections with a GOAWAY frame.
 func (d *draft) drainValue() string {
-	if d.usesGRPC() {
+	if d.usesGRPC {
 		return "$mp_drain_1"
 	}
 	return "$mp_drain"
@@ -93,7 +89,7 @@ func (d *draft) drainValue() string {
 // fails has HTTP status 200, and its own status comes in a trailer, or in a header
 // if there is no message.
 func (d *draft) grpcMaps() directives {
-	if !d.usesGRPC() {
+	if !d.usesGRPC {
 		return nil
 	}
 	var pairs []string
@@ -149,7 +145,7 @@ func (d *draft) http2On() directives {
 
 // unknownHostGRPC is unknownHostServer for the port of gRPC.
 func (d *draft) unknownHostGRPC() directives {
-	if !d.usesGRPC() {
+	if !d.usesGRPC {
 		return nil
 	}
 	return directives{block("server", nil, d.listenHTTP2("default_server"), d.http2On(), directives{
