@@ -10,8 +10,8 @@ import (
 // certFilesChanged prepares the wanted version again, with the new copies. A version
 // that nginx refused is tried again too: a file that it names may have come.
 func (l *agentLoop) certFilesChanged() {
-	if l.untested != nil && l.untested.number == l.lastNumber {
-		l.wanted, l.retryAt = l.untested, time.Time{}
+	if l.refused != nil && l.refused.number == l.lastNumber {
+		l.wanted, l.retryAt = l.refused, time.Time{}
 	}
 	l.dirty = l.wanted != nil
 }
@@ -44,8 +44,8 @@ func (a *Agent) filesInForce() nginxgen.Files {
 // tables lists those tables whose certificate files are followed.
 func (l *agentLoop) tables(wanted *migration.Table) []*migration.Table {
 	all := []*migration.Table{wanted, l.table()}
-	if l.untested != nil {
-		all = append(all, l.untested.table)
+	if l.refused != nil {
+		all = append(all, l.refused.table)
 	}
 	return all
 }

@@ -74,7 +74,7 @@ type agentLoop struct {
 	lastNumber     int // of a version, valid or not
 	rejected       *status.Rejected
 	rejectedNumber int      // the version that rejected is about
-	untested       *version // the newest, if nginx refused it; its certificate files may come
+	refused        *version // the newest, if nginx refused it; its certificate files may come
 	since          time.Time
 	reloads        int
 	results        map[string]uint64 // see status.Config.Results

@@ -152,8 +152,8 @@ func (l *agentLoop) rejectGeneration(stage string, bad *generation, err error) {
 	}
 	l.reject(bad.version, stage, problems(err))
 	newest := l.wanted.number == bad.number
-	if newest && stage == "test" {
-		l.untested = l.wanted
+	if newest && stage != "generate" {
+		l.refused = l.wanted
 	}
 	switch {
 	case newest && bad.number > 0 && l.tryLastGood():
@@ -193,8 +193,8 @@ func (l *agentLoop) setServed(next *generation) {
 		l.observer.ConfigApplied(next.table)
 	}
 	l.warnOfLoops(next)
-	if l.untested != nil && l.untested.number <= next.number {
-		l.untested = nil
+	if l.refused != nil && l.refused.number <= next.number {
+		l.refused = nil
 	}
 	previous := l.served
 	l.served, l.retries = next, 0

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/netip"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -90,4 +91,31 @@ func TestAddedServiceThatNginxRefuses(t *testing.T) {
 	require.Equal(t, "test", now.Config.Rejected.Stage)
 	require.Equal(t, digest, r.dir.current())
 	require.Equal(t, "new", r.get("api"))
+}
+
+// TestReloadThatNginxRefusesIsPutBack: a fault that only the whole config has. Here the copy
+// of a certificate, which a service in force needs, is gone. nginx serves what it has in
+// memory, and the next edit after the copy is back comes in force.
+func TestReloadThatNginxRefusesIsPutBack(t *testing.T) {
+	t.Parallel()
+	r := newCertRig(t, func(o *Options) { o.ReadbackTimeout = 500 * time.Millisecond })
+	r.run()
+	r.apply(r.service)
+	r.waitForClient("one")
+	digest := r.dir.current()
+	copied, _ := r.KeyPair(r.cert, r.key)
+	require.NotEqual(t, r.cert, copied)
+	well, err := os.ReadFile(copied)
+	require.NoError(t, err)
+	require.NoError(t, os.Remove(copied))
+
+	r.ApplyTable(table(t, r.service, r.rig.service("more", full)), "test")
+	now := r.waitFor("rejected", func(s status.Status) bool { return s.Config.Rejected != nil })
+	require.Equal(t, "apply", now.Config.Rejected.Stage)
+	require.Contains(t, strings.Join(now.Config.Rejected.Problems, "\n"), "cannot load certificate")
+	require.Contains(t, strings.Join(now.Config.Rejected.Problems, "\n"), "nginx still serves config "+digest)
+	r.waitForClient("one")
+	require.NoError(t, os.WriteFile(copied, well, 0o600))
+	r.apply(r.service, r.rig.service("more", full))
+	require.Equal(t, "new", r.get("more"))
 }
