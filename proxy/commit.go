@@ -122,7 +122,7 @@ func (l *agentLoop) drainWorkers(ctx context.Context, digest string) error {
 func (l *agentLoop) readBack(ctx context.Context, digest string, timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return l.nginx.AwaitDigest(ctx, digest)
+	return l.master.AwaitDigest(ctx, digest)
 }
 
 // putBack restores the previous config. Without a previous one it ends nginx.
@@ -132,6 +132,7 @@ func (l *agentLoop) putBack(ctx context.Context, previous string, timeout time.D
 		l.stopNginx = nil
 		return
 	}
+	l.master.ClearErrors()
 	err := errors.Join(l.dir.allowKeepAlive(previous), l.dir.swap(previous))
 	l.reload()
 	if err = errors.Join(err, l.readBack(ctx, previous, timeout)); err != nil {

@@ -99,21 +99,25 @@ func causeOf(err error) error {
 var ErrNotServed = errors.New("not served in time")
 
 // AwaitDigest waits until nginx serves only the config with this digest. When
-// ctx ends first, the error is an ErrNotServed that says what nginx serves instead.
-func (n *Nginx) AwaitDigest(ctx context.Context, want string) error {
+// ctx ends first, or nginx refuses the config, the error is an ErrNotServed that says what
+// nginx serves instead.
+func (s *Supervisor) AwaitDigest(ctx context.Context, want string) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	last := ""
 	for inARow := 0; ; {
-		got, err := n.Digest(ctx)
+		got, err := s.nginx.Digest(ctx)
 		if inARow++; got != want {
 			inARow = 0
 		}
 		if err == nil {
 			last = got
 		}
-		if inARow == requiredAnswers {
+		switch {
+		case inARow == requiredAnswers:
 			return nil
+		case inARow == 0 && s.refused():
+			return notServed(want, last, err)
 		}
 		select {
 		case <-tick.C:

@@ -24,6 +24,6 @@ func TestAwaitDigestWantsFiveAnswersInARow(t *testing.T) {
 	})}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { _ = server.Close() })
-	require.NoError(t, n.AwaitDigest(t.Context(), "new"))
+	require.NoError(t, NewSupervisor(n, Options{Log: noLog()}).AwaitDigest(t.Context(), "new"))
 	require.EqualValues(t, len(answers), count.Load())
 }

@@ -3,6 +3,8 @@ package nginx
 import (
 	"context"
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -82,6 +84,14 @@ func (s *Supervisor) State() State { return *s.state.Load() }
 // RecentErrors returns nginx's severe errors (emerg, alert) since ClearErrors,
 // most likely the reason why it does not serve a new config.
 func (s *Supervisor) RecentErrors() Problems { return s.errors.recent() }
+
+// refused tells whether nginx has refused its config since ClearErrors. A port that is taken is
+// no refusal yet: nginx tries it five times.
+func (s *Supervisor) refused() bool {
+	return slices.ContainsFunc(s.errors.recent(), func(line string) bool {
+		return strings.HasPrefix(line, "[emerg] ") && !strings.HasPrefix(line, "[emerg] bind() to ")
+	})
+}
 
 // ClearErrors empties RecentErrors.
 func (s *Supervisor) ClearErrors() { s.errors.clear() }

@@ -37,7 +37,7 @@ func (b *bench) awaitDigest(t *testing.T, digest string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	require.NoError(t, b.AwaitDigest(ctx, digest))
+	require.NoError(t, b.supervisor().AwaitDigest(ctx, digest))
 }
 
 func TestStartReloadReopenEnd(t *testing.T) {
@@ -88,9 +88,26 @@ func TestAReloadThatNginxDoesNotApplyIsReported(t *testing.T) {
 	require.NoError(t, s.Reload(), "the signal is sent")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	require.ErrorContains(t, b.AwaitDigest(ctx, "two"), "still serves config one instead of two")
+	require.ErrorContains(t, s.AwaitDigest(ctx, "two"), "still serves config one instead of two")
 	waitFor(t, "nginx gives up", func() bool { return len(s.RecentErrors()) > 0 })
 	require.Contains(t, s.RecentErrors().Error(), "bind() to "+taken.Addr().String()+" failed (98: Address already in use)")
+	require.True(t, b.serves())
+}
+
+// TestRefusedReloadEndsTheWait: nginx says so at once, and the wait does not go on.
+func TestRefusedReloadEndsTheWait(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.use(t, "one", "")
+	s := b.supervisor()
+	b.supervise(t, s)
+	b.awaitDigest(t, "one")
+	b.use(t, "two", "nonsense;")
+	require.NoError(t, s.Reload())
+	err := s.AwaitDigest(t.Context(), "two") // which has no end of its own
+	require.ErrorIs(t, err, ErrNotServed)
+	require.ErrorContains(t, err, "still serves config one instead of two")
+	require.Contains(t, s.RecentErrors().Error(), `unknown directive "nonsense"`)
 	require.True(t, b.serves())
 }
 
