@@ -12,10 +12,6 @@ const (
 	namedInGroup = 5
 )
 
-// MaxPending is how many entries wait at most to be appended at once: two for each service
-// of a full ConfigMap.
-const MaxPending = 5000
-
 // grouped makes one entry of those that say the same of many services: an edit of 2,000
 // percentages, the end of all replicas, or a step of all ramps must not push out the whole
 // history. An entry about a version of an Ingress stays, so that Has finds it.

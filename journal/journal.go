@@ -17,6 +17,9 @@ const (
 const (
 	MaxEntries = 300
 	MaxBytes   = 100 << 10
+	// MaxPending is how many entries wait at most to be appended at once: two for each
+	// service of a full ConfigMap.
+	MaxPending = 5000
 )
 
 // Journal is a list of entries, the oldest first.
@@ -42,9 +45,9 @@ func Parse(text string) (Journal, error) {
 }
 
 // Append gives a journal with more entries, within the bounds, and leaves this one as
-// it is. Many that say the same of many services become one. Texts that are too long are cut. When there are too many entries, the oldest of
-// the service that has the most goes: a service that falls back all day must not push
-// the others out.
+// it is. Many that say the same of many services become one. Texts that are too long are cut.
+// When there are too many entries, the oldest of the service that has the most goes: a
+// service that falls back all day must not push the others out.
 func (j Journal) Append(entries ...Entry) Journal {
 	next := Journal{LastID: j.LastID, Entries: append([]Entry(nil), j.Entries...)}
 	for _, entry := range grouped(entries) {
