@@ -183,7 +183,7 @@ var table = map[string]Package{
 	// What the commands do.
 	"internal/proxyclient": {Imports: []string{"internal/history", "internal/status"}, Tests: testLibraries},
 	"internal/cli/installation": {
-		Imports: slices.Concat([]string{"config", "internal/kube", "internal/names", "internal/status", "journal", "migration"}, kubernetes),
+		Imports: slices.Concat([]string{"config", "internal/history", "internal/kube", "internal/names", "internal/status", "journal", "migration"}, kubernetes),
 		Tests:   otherTests,
 	},
 	"internal/demo/recording": {Tests: otherTests},

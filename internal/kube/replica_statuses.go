@@ -31,11 +31,11 @@ type Replica struct {
 	Err    error // why Status is not known; nil: it is
 }
 
-// ReplicaEvidence is what one replica measured of the services with a ramp.
-type ReplicaEvidence struct {
+// Answer is a document of one replica.
+type Answer[T any] struct {
 	Endpoint
-	Evidence status.Evidence
-	Err      error // why Evidence is not known; nil: it is
+	Document T
+	Err      error // why Document is not known; nil: it is
 }
 
 // StatusGetter gets a document of one replica.
@@ -46,65 +46,40 @@ type StatusGetter func(context.Context, Endpoint) ([]byte, error)
 // in Replica.Err.
 func FetchStatuses(ctx context.Context, endpoints []Endpoint, get StatusGetter) []Replica {
 	replicas := make([]Replica, len(endpoints))
-	for i, answer := range fetchAll(ctx, endpoints, get) {
-		replicas[i].Endpoint = endpoints[i]
-		replicas[i].Status, replicas[i].Err = parsed(answer, proxyclient.ParseStatus, "status of "+endpoints[i].Pod)
+	for i, answer := range fetch(ctx, endpoints, get, "status", proxyclient.ParseStatus) {
+		replicas[i] = Replica{answer.Endpoint, answer.Document, answer.Err}
 	}
 	return replicas
 }
 
-// FetchEvidence is FetchStatuses for the evidence of ramps.
-func FetchEvidence(ctx context.Context, endpoints []Endpoint, get StatusGetter) []ReplicaEvidence {
-	replicas := make([]ReplicaEvidence, len(endpoints))
-	for i, answer := range fetchAll(ctx, endpoints, get) {
-		replicas[i].Endpoint = endpoints[i]
-		replicas[i].Evidence, replicas[i].Err = parsed(answer, proxyclient.ParseEvidence, "evidence of "+endpoints[i].Pod)
-	}
-	return replicas
-}
-
-// ReplicaHistory is the history of one service in one replica.
-type ReplicaHistory struct {
-	Endpoint
-	History history.Document
-	Err     error // why History is not known; nil: it is
+// FetchEvidence is FetchStatuses for what the replicas measured of the services with a ramp.
+func FetchEvidence(ctx context.Context, endpoints []Endpoint, get StatusGetter) []Answer[status.Evidence] {
+	return fetch(ctx, endpoints, get, "evidence", proxyclient.ParseEvidence)
 }
 
 // FetchHistories is FetchStatuses for the history of a service.
-func FetchHistories(ctx context.Context, endpoints []Endpoint, get StatusGetter) []ReplicaHistory {
-	replicas := make([]ReplicaHistory, len(endpoints))
-	for i, answer := range fetchAll(ctx, endpoints, get) {
-		replicas[i].Endpoint = endpoints[i]
-		replicas[i].History, replicas[i].Err = parsed(answer, proxyclient.ParseHistory, "history of "+endpoints[i].Pod)
+func FetchHistories(ctx context.Context, endpoints []Endpoint, get StatusGetter) []Answer[history.Document] {
+	return fetch(ctx, endpoints, get, "history", proxyclient.ParseHistory)
+}
+
+func fetch[T any](ctx context.Context, endpoints []Endpoint, get StatusGetter, what string, parse func([]byte) (T, error)) []Answer[T] {
+	answers := make([]Answer[T], len(endpoints))
+	for i, sent := range FetchDocuments(ctx, endpoints, get) {
+		answers[i].Endpoint = sent.Endpoint
+		err := sent.Err
+		if err == nil {
+			answers[i].Document, err = parse(sent.Document)
+		}
+		if err != nil {
+			answers[i].Err = fmt.Errorf("get the %s of %s: %w", what, sent.Pod, err)
+		}
 	}
-	return replicas
+	return answers
 }
 
-// Document is a document of one replica as it was sent.
-type Document struct {
-	Endpoint
-	Text []byte
-	Err  error // why there is no Text
-}
-
-// FetchDocuments is FetchStatuses for another document.
-func FetchDocuments(ctx context.Context, endpoints []Endpoint, get StatusGetter) []Document {
-	documents := make([]Document, len(endpoints))
-	for i, answer := range fetchAll(ctx, endpoints, get) {
-		documents[i] = Document{endpoints[i], answer.text, answer.err}
-	}
-	return documents
-}
-
-// answer is the document of one replica, or why there is none.
-type answer struct {
-	text []byte
-	err  error
-}
-
-// fetchAll gives the answers in the order of the endpoints.
-func fetchAll(ctx context.Context, endpoints []Endpoint, get StatusGetter) []answer {
-	answers := make([]answer, len(endpoints))
+// FetchDocuments is FetchStatuses for a document as it was sent.
+func FetchDocuments(ctx context.Context, endpoints []Endpoint, get StatusGetter) []Answer[[]byte] {
+	answers := make([]Answer[[]byte], len(endpoints))
 	slots := make(chan struct{}, maxConcurrent)
 	var running sync.WaitGroup
 	for i, endpoint := range endpoints {
@@ -113,23 +88,12 @@ func fetchAll(ctx context.Context, endpoints []Endpoint, get StatusGetter) []ans
 			defer func() { <-slots }()
 			ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 			defer cancel()
-			answers[i].text, answers[i].err = get(ctx, endpoint)
+			text, err := get(ctx, endpoint)
+			answers[i] = Answer[[]byte]{endpoint, text, err}
 		})
 	}
 	running.Wait()
 	return answers
-}
-
-func parsed[T any](from answer, parse func([]byte) (T, error), what string) (T, error) {
-	var document T
-	err := from.err
-	if err == nil {
-		document, err = parse(from.text)
-	}
-	if err != nil {
-		return document, fmt.Errorf("get the %s: %w", what, err)
-	}
-	return document, nil
 }
 
 // ErrUnreachable is the error of FromPodAddress when the pod does not even take a TCP

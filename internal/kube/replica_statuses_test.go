@@ -131,7 +131,7 @@ func TestFetchEvidence(t *testing.T) {
 	}
 	replicas := kube.FetchEvidence(t.Context(), endpoints, kube.EvidenceFromPodAddress())
 	require.NoError(t, replicas[0].Err)
-	require.Equal(t, want, replicas[0].Evidence)
+	require.Equal(t, want, replicas[0].Document)
 	require.ErrorContains(t, replicas[1].Err, "get the evidence of pod-01")
 	require.ErrorContains(t, replicas[1].Err, "404")
 }

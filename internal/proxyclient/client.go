@@ -39,9 +39,6 @@ const (
 // answerLimit, in bytes, is far above the status of ten thousand services.
 const answerLimit = 64 << 20
 
-// ErrNotAStatus says that something answers which is not a proxy.
-var ErrNotAStatus = errors.New("the answer is not a proxy's status")
-
 // AnswerError is an answer other than 200.
 type AnswerError struct {
 	URL    string
@@ -98,47 +95,36 @@ func (c *Client) Status(ctx context.Context, address string) (status.Status, []b
 	return document, text, err
 }
 
+// What an answer is not that is another document than that of its path.
+var (
+	ErrNotAStatus  = errors.New("the answer is not a proxy's status")
+	errNotEvidence = errors.New("the answer is not the evidence of a proxy")
+	errNotAHistory = errors.New("the answer is not the history of a service")
+)
+
 // ParseStatus reads an answer of /status. The error is ErrNotAStatus, with the
 // reason if it is no JSON.
 func ParseStatus(text []byte) (status.Status, error) {
-	var document status.Status
-	if err := json.Unmarshal(text, &document); err != nil {
-		return status.Status{}, fmt.Errorf("%w: %w", ErrNotAStatus, err)
-	}
-	if document.StartedAt.IsZero() {
-		return status.Status{}, ErrNotAStatus
-	}
-	return document, nil
+	return parse(text, ErrNotAStatus, func(s *status.Status) bool { return !s.StartedAt.IsZero() })
 }
 
-// ErrNotEvidence says that the answer is no document of /evidence.
-var ErrNotEvidence = errors.New("the answer is not the evidence of a proxy")
-
-// ParseEvidence reads an answer of /evidence. The error is ErrNotEvidence, with the
-// reason if it is no JSON.
+// ParseEvidence reads an answer of /evidence. Its errors are like those of ParseStatus.
 func ParseEvidence(text []byte) (status.Evidence, error) {
-	var document status.Evidence
-	if err := json.Unmarshal(text, &document); err != nil {
-		return status.Evidence{}, fmt.Errorf("%w: %w", ErrNotEvidence, err)
-	}
-	if document.StartedAt.IsZero() {
-		return status.Evidence{}, ErrNotEvidence
-	}
-	return document, nil
+	return parse(text, errNotEvidence, func(e *status.Evidence) bool { return !e.StartedAt.IsZero() })
 }
 
-// ErrNotAHistory says that the answer is no document of /history.
-var ErrNotAHistory = errors.New("the answer is not the history of a service")
-
-// ParseHistory reads an answer of /history. The error is ErrNotAHistory, with the reason
-// if it is no JSON.
+// ParseHistory reads an answer of /history. Its errors are like those of ParseStatus.
 func ParseHistory(text []byte) (history.Document, error) {
-	var document history.Document
+	return parse(text, errNotAHistory, func(h *history.Document) bool { return h.IntervalSeconds != 0 })
+}
+
+func parse[T any](text []byte, wrong error, valid func(*T) bool) (T, error) {
+	var document, none T
 	if err := json.Unmarshal(text, &document); err != nil {
-		return history.Document{}, fmt.Errorf("%w: %w", ErrNotAHistory, err)
+		return none, fmt.Errorf("%w: %w", wrong, err)
 	}
-	if document.IntervalSeconds == 0 {
-		return history.Document{}, ErrNotAHistory
+	if !valid(&document) {
+		return none, wrong
 	}
 	return document, nil
 }

@@ -95,10 +95,10 @@ func (c *Controller) tick(ctx context.Context, now time.Time) {
 	c.finish(ctx, desired, results, now)
 }
 
-func meteredReplicas(answers []kube.ReplicaEvidence) []leader.Replica {
+func meteredReplicas(answers []kube.Answer[status.Evidence]) []leader.Replica {
 	replicas := make([]leader.Replica, len(answers))
 	for i, a := range answers {
-		replicas[i] = leader.Replica{Name: a.Pod, Address: a.Address, Ready: a.Ready, Evidence: a.Evidence, Err: a.Err}
+		replicas[i] = leader.Replica{Name: a.Pod, Address: a.Address, Ready: a.Ready, Evidence: a.Document, Err: a.Err}
 	}
 	return replicas
 }

@@ -30,12 +30,12 @@ func (c InCluster) tallies(ctx context.Context, query map[string]string) (texts 
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, document := range documents {
-		if document.Err != nil {
-			notes = append(notes, fmt.Sprintf("%s: %v", document.Pod, document.Err))
+	for _, answer := range documents {
+		if answer.Err != nil {
+			notes = append(notes, fmt.Sprintf("%s: %v", answer.Pod, answer.Err))
 			continue
 		}
-		texts = append(texts, document.Text)
+		texts = append(texts, answer.Document)
 	}
 	return texts, notes, nil
 }

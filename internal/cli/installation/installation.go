@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/migration-proxy/migration-proxy/config"
+	"github.com/migration-proxy/migration-proxy/internal/history"
 	"github.com/migration-proxy/migration-proxy/internal/kube"
 	"github.com/migration-proxy/migration-proxy/internal/names"
 	"github.com/migration-proxy/migration-proxy/internal/status"
@@ -130,19 +131,16 @@ func (i *Installation) Replicas(ctx context.Context) ([]kube.Replica, error) {
 		return nil, err
 	}
 	replicas := kube.FetchStatuses(ctx, endpoints, kube.ThroughAPIServer(i, i.Namespace))
-	for at, replica := range replicas {
-		switch {
-		case apierrors.IsForbidden(replica.Err):
-			return nil, Right{"get", "pods/proxy", i.Namespace}.Explain(replica.Err)
-		case replica.Err != nil && ctx.Err() == nil:
-			replicas[at].Err = explainSilence(replica.Err)
+	for at := range replicas {
+		if err := i.explain(ctx, &replicas[at].Err); err != nil {
+			return nil, err
 		}
 	}
 	return replicas, nil
 }
 
 // Histories reads the history of a service from every replica, as Replicas does.
-func (i *Installation) Histories(ctx context.Context, service string) ([]kube.ReplicaHistory, error) {
+func (i *Installation) Histories(ctx context.Context, service string) ([]kube.Answer[history.Document], error) {
 	endpoints, err := i.endpoints(ctx)
 	if err != nil {
 		return nil, err
@@ -162,32 +160,33 @@ func (i *Installation) endpoints(ctx context.Context) ([]kube.Endpoint, error) {
 }
 
 // Documents reads another document of every replica, as Replicas does the status.
-func (i *Installation) Documents(ctx context.Context, path string, query map[string]string) ([]kube.Document, error) {
+func (i *Installation) Documents(ctx context.Context, path string, query map[string]string) ([]kube.Answer[[]byte], error) {
 	endpoints, err := i.endpoints(ctx)
 	if err != nil {
 		return nil, err
 	}
 	documents := kube.FetchDocuments(ctx, endpoints, kube.DocumentThroughAPIServer(i, i.Namespace, path, query))
-	for at, document := range documents {
-		switch {
-		case apierrors.IsForbidden(document.Err):
-			return nil, Right{"get", "pods/proxy", i.Namespace}.Explain(document.Err)
-		case document.Err != nil && ctx.Err() == nil:
-			documents[at].Err = explainSilence(document.Err)
+	for at := range documents {
+		if err := i.explain(ctx, &documents[at].Err); err != nil {
+			return nil, err
 		}
 	}
 	return documents, nil
 }
 
-// explainSilence adds to the error of a replica that gave no answer through the API
-// server what most often causes it: the replica is ready, so the kubelet reaches the same
+// explain returns the error of a replica when it is about the user's rights, and so
+// about all replicas. To that of a replica that gave no answer through the API server it
+// adds what most often causes it: the replica is ready, so the kubelet reaches the same
 // port, and a NetworkPolicy drops what comes from elsewhere.
-func explainSilence(err error) error {
-	if !errors.Is(err, context.DeadlineExceeded) {
-		return err
+func (i *Installation) explain(ctx context.Context, err *error) error {
+	switch {
+	case apierrors.IsForbidden(*err):
+		return Right{"get", "pods/proxy", i.Namespace}.Explain(*err)
+	case errors.Is(*err, context.DeadlineExceeded) && ctx.Err() == nil:
+		*err = fmt.Errorf("%w (the API server got no answer from port 8080 of the pod; if a NetworkPolicy guards that port, "+
+			"it must let the API server in: chart value networkPolicy.statusFrom)", *err)
 	}
-	return fmt.Errorf("%w (the API server got no answer from port 8080 of the pod; if a NetworkPolicy guards that port, "+
-		"it must let the API server in: chart value networkPolicy.statusFrom)", err)
+	return nil
 }
 
 // Journal reads the history that the watcher writes; empty before it has written any.

@@ -104,7 +104,7 @@ func (s *source) history(ctx context.Context, service string) (history.Document,
 			note = "Without " + replica.Pod + ": " + replica.Err.Error()
 			continue
 		}
-		known = append(known, replica.History)
+		known = append(known, replica.Document)
 	}
 	return history.Add(known), note
 }
