@@ -1,10 +1,6 @@
 package status
 
-import (
-	"encoding/json"
-	"fmt"
-	"time"
-)
+import "time"
 
 // The keys of ConfigMap migration-state. Each has one writer.
 const (
@@ -45,22 +41,12 @@ type ClusterService struct {
 // (nil data, or no watcher has run yet) the result has no services. The error
 // names the key.
 func ParseCluster(data map[string]string) (Cluster, error) {
-	cluster := Cluster{Paused: data[PausedKey]}
-	text, ok := data[ClusterKey]
-	if !ok {
-		return cluster, nil
-	}
-	if err := json.Unmarshal([]byte(text), &cluster); err != nil {
-		return Cluster{Paused: data[PausedKey]}, fmt.Errorf("key %s: %w", ClusterKey, err)
-	}
-	return cluster, nil
+	cluster, err := parse[Cluster](data, ClusterKey)
+	cluster.Paused = data[PausedKey]
+	return cluster, err
 }
 
 // Text is the content of ClusterKey. Equal states have equal texts.
 func (c Cluster) Text() (string, error) {
-	text, err := json.Marshal(c)
-	if err != nil {
-		return "", fmt.Errorf("write the cluster's state: %w", err)
-	}
-	return string(text), nil
+	return text(c, "write the cluster's state")
 }

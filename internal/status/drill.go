@@ -1,7 +1,6 @@
 package status
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -51,15 +50,7 @@ func (s Service) InDrill() bool {
 
 // ParseDrills reads the data of ConfigMap migration-ramp.
 func ParseDrills(data map[string]string) (Drills, error) {
-	var drills Drills
-	text, ok := data[DrillsKey]
-	if !ok {
-		return drills, nil
-	}
-	if err := json.Unmarshal([]byte(text), &drills); err != nil {
-		return Drills{}, fmt.Errorf("key %s: %w", DrillsKey, err)
-	}
-	return drills, nil
+	return parse[Drills](data, DrillsKey)
 }
 
 // WithDrill is the content of DrillsKey with one more drill.
@@ -72,9 +63,5 @@ func WithDrill(data map[string]string, service string, drill Drill) (string, err
 		drills.Services = map[string]Drill{}
 	}
 	drills.Services[service] = drill
-	text, err := json.Marshal(drills)
-	if err != nil {
-		return "", fmt.Errorf("write the drill: %w", err)
-	}
-	return string(text), nil
+	return text(drills, "write the drill")
 }

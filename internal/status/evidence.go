@@ -1,8 +1,6 @@
 package status
 
 import (
-	"encoding/json"
-	"fmt"
 	"math"
 	"time"
 )
@@ -35,12 +33,9 @@ type Position struct {
 // ParsePositions reads the data of ConfigMap migration-ramp, with its drills. Without
 // PositionsKey there are no services.
 func ParsePositions(data map[string]string) (Positions, error) {
-	var positions Positions
-	text, ok := data[PositionsKey]
-	if ok {
-		if err := json.Unmarshal([]byte(text), &positions); err != nil {
-			return Positions{}, fmt.Errorf("key %s: %w", PositionsKey, err)
-		}
+	positions, err := parse[Positions](data, PositionsKey)
+	if err != nil {
+		return Positions{}, err
 	}
 	drills, err := ParseDrills(data)
 	if err != nil {
@@ -67,15 +62,20 @@ type RampCommand struct {
 
 // ParseCommands reads the data of ConfigMap migration-ramp.
 func ParseCommands(data map[string]string) (Commands, error) {
-	var commands Commands
-	text, ok := data[CommandsKey]
-	if !ok {
-		return commands, nil
+	return parse[Commands](data, CommandsKey)
+}
+
+// WithCommand is the content of CommandsKey with one more command.
+func WithCommand(data map[string]string, service string, command RampCommand) (string, error) {
+	commands, err := ParseCommands(data)
+	if err != nil {
+		return "", err
 	}
-	if err := json.Unmarshal([]byte(text), &commands); err != nil {
-		return Commands{}, fmt.Errorf("key %s: %w", CommandsKey, err)
+	if commands.Services == nil {
+		commands.Services = map[string]RampCommand{}
 	}
-	return commands, nil
+	commands.Services[service] = command
+	return text(commands, "write the command")
 }
 
 // Evidence is what one replica measured of the services with a ramp: the answer of

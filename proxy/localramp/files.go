@@ -49,17 +49,9 @@ func WriteCommand(runtimeDir, service string, command status.RampCommand) error 
 	if err != nil {
 		return err
 	}
-	commands, err := status.ParseCommands(data)
-	if err != nil {
-		return fmt.Errorf("read the commands of ramps: %w", err)
-	}
-	if commands.Services == nil {
-		commands.Services = map[string]status.RampCommand{}
-	}
-	commands.Services[service] = command
-	text, err := json.Marshal(commands)
+	text, err := status.WithCommand(data, service, command)
 	if err == nil {
-		err = atomicfile.Write(filepath.Join(runtimeDir, commandsFile), text, 0o600)
+		err = atomicfile.Write(filepath.Join(runtimeDir, commandsFile), []byte(text), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("write the command: %w; name the runtime directory of a running agent, and be its user", err)

@@ -2,7 +2,6 @@ package ramps
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -99,49 +98,35 @@ func (c InCluster) WhoAmI(ctx context.Context) (string, error) {
 	return review.Status.UserInfo.Username, nil
 }
 
-// send writes the command beside those for other services. When the leader or another
-// user writes between reading and writing, it reads again.
+// send writes the command beside those for other services.
 func (c InCluster) send(ctx context.Context, service string, command status.RampCommand) error {
-	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		data, resourceVersion, err := c.read(ctx)
-		if err != nil {
-			return err
-		}
-		if resourceVersion == "" {
-			return fmt.Errorf("ConfigMap %s/%s does not exist; the watcher makes it for the first service with a ramp, is one running?", c.Namespace, names.RampMap)
-		}
-		commands, err := status.ParseCommands(data)
-		if err != nil {
-			return fmt.Errorf("ConfigMap %s/%s: %w", c.Namespace, names.RampMap, err)
-		}
-		if commands.Services == nil {
-			commands.Services = map[string]status.RampCommand{}
-		}
-		commands.Services[service] = command
-		text, err := json.Marshal(commands)
-		if err != nil {
-			return fmt.Errorf("encode the command: %w", err)
-		}
-		return c.Patch(ctx, installation.Key{ConfigMap: names.RampMap, ResourceVersion: resourceVersion, Name: status.CommandsKey}, string(text), false)
-	})
+	return c.edit(ctx, status.CommandsKey, func(data map[string]string) (string, error) { return status.WithCommand(data, service, command) })
 }
 
-// WriteDrill writes the newest drill of a service beside those of others. Without a ramp
-// there may be no ConfigMap yet.
+// WriteDrill writes the newest drill of a service beside those of others.
 func (c InCluster) WriteDrill(ctx context.Context, service string, drill status.Drill) error {
+	return c.edit(ctx, status.DrillsKey, func(data map[string]string) (string, error) { return status.WithDrill(data, service, drill) })
+}
+
+// edit changes a key of ConfigMap migration-ramp. When the leader or another user writes
+// between reading and writing, it reads again. Without a ramp there may be no ConfigMap
+// yet: a drill makes it, and a command says so.
+func (c InCluster) edit(ctx context.Context, key string, change func(data map[string]string) (string, error)) error {
 	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		data, resourceVersion, err := c.read(ctx)
 		if err != nil {
 			return err
 		}
-		text, err := status.WithDrill(data, service, drill)
-		if err != nil {
+		text, err := change(data)
+		switch {
+		case err != nil:
 			return fmt.Errorf("ConfigMap %s/%s: %w", c.Namespace, names.RampMap, err)
+		case resourceVersion != "":
+			return c.Patch(ctx, installation.Key{ConfigMap: names.RampMap, ResourceVersion: resourceVersion, Name: key}, text, false)
+		case key == status.CommandsKey:
+			return fmt.Errorf("ConfigMap %s/%s does not exist; the watcher makes it for the first service with a ramp, is one running?", c.Namespace, names.RampMap)
 		}
-		if resourceVersion != "" {
-			return c.Patch(ctx, installation.Key{ConfigMap: names.RampMap, ResourceVersion: resourceVersion, Name: status.DrillsKey}, text, false)
-		}
-		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names.RampMap}, Data: map[string]string{status.DrillsKey: text}}
+		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names.RampMap}, Data: map[string]string{key: text}}
 		if _, err := c.CoreV1().ConfigMaps(c.Namespace).Create(ctx, object, metav1.CreateOptions{FieldManager: names.Manager}); err != nil {
 			return c.right("create").Explain(err)
 		}
