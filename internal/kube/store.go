@@ -53,7 +53,7 @@ type Store[T metav1.Object] struct {
 func NewStore[T metav1.Object](name string, trim func(T), failures FailureReporter) *Store[T] {
 	return &Store[T]{
 		name: name, trim: trim, failures: failures, listed: make(chan struct{}), deleted: map[types.UID]struct{}{},
-		indexer: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}),
+		indexer: cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{}),
 	}
 }
 
@@ -85,12 +85,6 @@ func (s *Store[T]) get(key types.NamespacedName) (object T, exists bool) {
 	found, exists, _ := s.indexer.GetByKey(cache.ObjectName(key).String()) // an Indexer in memory returns no error
 	object, _ = found.(T)
 	return object, exists
-}
-
-// InNamespace returns the objects of a namespace, in no order.
-func (s *Store[T]) InNamespace(namespace string) []T {
-	objects, _ := s.indexer.ByIndex(cache.NamespaceIndex, namespace) // the index exists
-	return typed[T](objects)
 }
 
 // List returns all objects, in no order.
