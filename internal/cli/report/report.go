@@ -48,25 +48,21 @@ func New(source string, entries []journal.Entry, now time.Time) Report {
 	if entries == nil {
 		entries = []journal.Entry{}
 	}
-	return Report{Source: source, Made: now.UTC(), Steps: steps(entries, now.UTC()), Returns: returns(entries, now.UTC()), Entries: entries}
+	now = now.UTC()
+	return Report{Source: source, Made: now, Steps: perService(entries, now, stepsOf), Returns: perService(entries, now, returnsOf), Entries: entries}
 }
 
-// byService are the entries of each service.
-func byService(entries []journal.Entry) map[string][]journal.Entry {
-	found := map[string][]journal.Entry{}
+// perService is what of gives for the entries of each service, by name.
+func perService[T any](entries []journal.Entry, now time.Time, of func(name string, entries []journal.Entry, now time.Time) []T) []T {
+	services := map[string][]journal.Entry{}
 	for _, entry := range entries {
 		if entry.Service != "" {
-			found[entry.Service] = append(found[entry.Service], entry)
+			services[entry.Service] = append(services[entry.Service], entry)
 		}
 	}
-	return found
-}
-
-func steps(entries []journal.Entry, now time.Time) []Step {
-	all := []Step{}
-	services := byService(entries)
+	all := []T{}
 	for _, name := range slices.Sorted(maps.Keys(services)) {
-		all = append(all, stepsOf(name, services[name], now)...)
+		all = append(all, of(name, services[name], now)...)
 	}
 	return all
 }

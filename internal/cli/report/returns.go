@@ -2,8 +2,6 @@ package report
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/migration-proxy/migration-proxy/journal"
@@ -22,15 +20,6 @@ type Return struct {
 	// radius.
 	Share    string            `json:"share_percent"`
 	Evidence *journal.Evidence `json:"evidence,omitempty"`
-}
-
-func returns(entries []journal.Entry, now time.Time) []Return {
-	all := []Return{}
-	services := byService(entries)
-	for _, name := range slices.Sorted(maps.Keys(services)) {
-		all = append(all, returnsOf(name, services[name], now)...)
-	}
-	return all
 }
 
 func returnsOf(name string, entries []journal.Entry, now time.Time) []Return {
