@@ -41,11 +41,12 @@
 //	matchServices     pathChecks: the service of each path   pathchecks.go
 //	resolveStates     the phase of each service              rewrite.go
 //	checkAnnotations  table: annotations of ingress-nginx    catalog.go
-//	waitForService    the proxy Service must exist           rewrite.go
+//	checkProtocols    both sides speak the same protocol     protocol.go
+//	waitForWatcher    the proxy Service must exist           admission.go
 //	planCanary        mode canary: the companion             canary.go
 //	checkAdjusted     adjusted annotations hold for all      catalog.go
 //	summarize         phase and reason of the Ingress        rewrite.go
-//	finish            the edits                              patch.go
+//	finish            the edits                              rewrite.go, patch.go
 //
 // An opted-in Ingress has its phase and reason in annotations, also when nothing
 // of it is rewritten. If the reason is nothing that its user could mend (the
