@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
@@ -49,7 +50,7 @@ type caseReport struct {
 // the optional state.yaml and cluster.yaml (other Ingresses, and IngressClasses),
 // Rewrite makes want-ingress.diff (not if it changes nothing), want-report.yaml and an
 // optional want-companion.yaml. A case without an ingress.yaml or config.yaml of its own
-// has those of testdata/plain.
+// has that of the case that its file like names, or else of testdata/plain.
 func TestCases(t *testing.T) {
 	t.Parallel()
 	entries, err := os.ReadDir("testdata")
@@ -83,12 +84,17 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// caseFile is the file of that name of a case, or that of the case plain.
+// caseFile is the file of that name of a case, of the case that it is like, or of the case
+// plain.
 func caseFile(dir, name string) string {
 	if own := filepath.Join(dir, name); exists(own) {
 		return own
 	}
-	return filepath.Join("testdata/plain", name)
+	like := "plain"
+	if text, err := os.ReadFile(filepath.Join(dir, "like")); err == nil {
+		like = strings.TrimSpace(string(text))
+	}
+	return filepath.Join("testdata", like, name)
 }
 
 func formatProxies(uses []ingressgen.ProxyUse) []string {
