@@ -186,10 +186,10 @@ func TestRestart(t *testing.T) {
 }
 
 // TestRestartKeepsWhatIsOdd: the clock that programs have, and texts that are
-// long, cut within a letter or no text at all.
+// long, cut within a letter or no text at all. Of each at most 256 bytes are kept.
 func TestRestartKeepsWhatIsOdd(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{strings.Repeat("x", 1000), "x" + strings.Repeat("é", 500), strings.Repeat("\xff\xfe-", 400)} {
+	for text, kept := range map[string]int{strings.Repeat("x", 1000): 256, "x" + strings.Repeat("é", 500): 255, strings.Repeat("\xff\xfe-", 400): 256} {
 		m := fallback.New(config, fallback.State{})
 		now := time.Now()
 		m.Tick(fallback.Probes{Error: text}, now)
@@ -198,8 +198,10 @@ func TestRestartKeepsWhatIsOdd(t *testing.T) {
 		}
 		require.True(t, m.State().Tripped())
 		require.Len(t, m.State().Evidence.RequestIDs, fallback.MaxRequestIDs)
+		require.Len(t, m.State().Evidence.RequestIDs[0], kept)
 		restart(t, m)
 		m.Command(fallback.Trip, text, now)
+		require.Len(t, m.State().Evidence.By, kept)
 		require.True(t, restart(t, m).State().Manual)
 	}
 }
