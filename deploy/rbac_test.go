@@ -107,7 +107,7 @@ var needs = []need{
 	// The hook before helm uninstall: restore --all.
 	{restoreAccount, here, "configmaps", []string{"migration-config", "migration-state", "migration-proxy-applied-hooks"}, "get", map[string]string{
 		"internal/cli/restore/hook.go":              "Get(ctx, names.AppliedHooks",
-		"internal/cli/installation/installation.go": "ConfigMaps(i.Namespace).Get(ctx, names.StateMap",
+		"internal/cli/installation/installation.go": "ReadConfigMap(ctx, names.StateMap",
 		"internal/kube/lastgood.go":                 "Get(ctx, names.StateMap",
 	}},
 	{restoreAccount, here, "configmaps", []string{"migration-state"}, "patch", map[string]string{

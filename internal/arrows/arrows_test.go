@@ -43,7 +43,7 @@ var table = map[string]Package{
 	"internal/status":  {Pure: true, Tests: pureTests},
 	"internal/history": {Imports: []string{"internal/status"}, Pure: true, Tests: pureTests},
 	"internal/page": {
-		Imports: []string{"internal/history", "internal/rampview", "internal/status", "journal", "ramp"}, Pure: true, Tests: pureTests,
+		Imports: []string{"internal/excerpt", "internal/history", "internal/rampview", "internal/status", "journal", "ramp"}, Pure: true, Tests: pureTests,
 	},
 	"internal/pageserver": {Imports: []string{"internal/cli/explain", "internal/page", "internal/status", "migration"}, Tests: otherTests},
 	"internal/rampview": {

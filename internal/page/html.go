@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"html/template"
 	"strings"
+
+	"github.com/migration-proxy/migration-proxy/internal/excerpt"
 )
 
 //go:embed assets
@@ -15,12 +17,7 @@ var assets embed.FS
 const maxRendered = 2000
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
-	"cut": func(text string) string {
-		if len(text) <= maxRendered {
-			return text
-		}
-		return strings.ToValidUTF8(text[:maxRendered], "") + " ..."
-	},
+	"cut":   func(text string) string { return excerpt.Of(text, maxRendered) },
 	"lower": strings.ToLower,
 }).ParseFS(assets, "assets/*.html"))
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,6 +31,18 @@ func New(cluster *kube.Cluster) *Installation {
 	return &Installation{Cluster: cluster, configMap: cluster.ConfigMap(names.ConfigMap, slog.New(slog.DiscardHandler))}
 }
 
+// ReadConfigMap reads a ConfigMap of the installation. One that does not exist is empty.
+func (i *Installation) ReadConfigMap(ctx context.Context, name string) (*corev1.ConfigMap, error) {
+	found, err := i.CoreV1().ConfigMaps(i.Namespace).Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return &corev1.ConfigMap{}, nil
+	case err != nil:
+		return nil, Right{"get", ConfigMaps, i.Namespace}.Explain(err)
+	}
+	return found, nil
+}
+
 // ConfigName is the namespace and the name of the ConfigMap with the migration
 // config, as messages call it.
 func (i *Installation) ConfigName() string { return i.configMap.String() }
@@ -48,12 +61,12 @@ func (c Config) Load() (*migration.Table, error) { return config.Load(c.Name, c.
 // Config reads the migration config. The error says when there is no ConfigMap
 // or no migration config in it.
 func (i *Installation) Config(ctx context.Context) (Config, error) {
-	found, err := i.CoreV1().ConfigMaps(i.Namespace).Get(ctx, i.configMap.Name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
+	found, err := i.ReadConfigMap(ctx, i.configMap.Name)
+	if err != nil {
+		return Config{}, err
+	}
+	if found.Name == "" {
 		found = nil // ConfigText says how to create it
-	case err != nil:
-		return Config{}, Right{"get", ConfigMaps, i.Namespace}.Explain(err)
 	}
 	text, err := i.configMap.ConfigText(found)
 	if err != nil {
@@ -101,12 +114,9 @@ type Recorded struct {
 // Recorded reads what the watcher has recorded. Before a watcher has run there is
 // nothing: the result is empty, without an error.
 func (i *Installation) Recorded(ctx context.Context) (Recorded, error) {
-	found, err := i.CoreV1().ConfigMaps(i.Namespace).Get(ctx, names.StateMap, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return Recorded{}, nil
-	}
+	found, err := i.ReadConfigMap(ctx, names.StateMap)
 	if err != nil {
-		return Recorded{}, Right{"get", ConfigMaps, i.Namespace}.Explain(err)
+		return Recorded{}, err
 	}
 	cluster, clusterErr := status.ParseCluster(found.Data)
 	ingresses, ingressesErr := status.ParseIngresses(found.Data)
@@ -191,12 +201,9 @@ func (i *Installation) explain(ctx context.Context, err *error) error {
 
 // Journal reads the history that the watcher writes; empty before it has written any.
 func (i *Installation) Journal(ctx context.Context) (journal.Journal, error) {
-	found, err := i.CoreV1().ConfigMaps(i.Namespace).Get(ctx, names.JournalMap, metav1.GetOptions{})
-	if apierrors.IsNotFound(err) {
-		return journal.Journal{}, nil
-	}
+	found, err := i.ReadConfigMap(ctx, names.JournalMap)
 	if err != nil {
-		return journal.Journal{}, Right{"get", ConfigMaps, i.Namespace}.Explain(err)
+		return journal.Journal{}, err
 	}
 	all, err := journal.Parse(found.Data[journal.EntriesKey])
 	if err != nil {

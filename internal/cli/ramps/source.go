@@ -7,7 +7,6 @@ import (
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/util/retry"
 
@@ -68,23 +67,11 @@ func (c InCluster) InForce(ctx context.Context, table *migration.Table) (*migrat
 }
 
 func (c InCluster) data(ctx context.Context) (map[string]string, error) {
-	data, _, err := c.read(ctx)
-	return data, err
-}
-
-func (c InCluster) read(ctx context.Context) (data map[string]string, resourceVersion string, err error) {
-	found, err := c.CoreV1().ConfigMaps(c.Namespace).Get(ctx, names.RampMap, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		return nil, "", nil
-	case err != nil:
-		return nil, "", c.right("get").Explain(err)
+	found, err := c.ReadConfigMap(ctx, names.RampMap)
+	if err != nil {
+		return nil, err
 	}
-	return found.Data, found.ResourceVersion, nil
-}
-
-func (c InCluster) right(verb string) installation.Right {
-	return installation.Right{Verb: verb, Resource: installation.ConfigMaps, Namespace: c.Namespace}
+	return found.Data, nil
 }
 
 func (c InCluster) user(ctx context.Context) (string, error) { return c.WhoAmI(ctx) }
@@ -113,22 +100,22 @@ func (c InCluster) WriteDrill(ctx context.Context, service string, drill status.
 // yet: a drill makes it, and a command says so.
 func (c InCluster) edit(ctx context.Context, key string, change func(data map[string]string) (string, error)) error {
 	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
-		data, resourceVersion, err := c.read(ctx)
+		found, err := c.ReadConfigMap(ctx, names.RampMap)
 		if err != nil {
 			return err
 		}
-		text, err := change(data)
+		text, err := change(found.Data)
 		switch {
 		case err != nil:
 			return fmt.Errorf("ConfigMap %s/%s: %w", c.Namespace, names.RampMap, err)
-		case resourceVersion != "":
-			return c.Patch(ctx, installation.Key{ConfigMap: names.RampMap, ResourceVersion: resourceVersion, Name: key}, text, false)
+		case found.Name != "":
+			return c.Patch(ctx, installation.Key{ConfigMap: names.RampMap, ResourceVersion: found.ResourceVersion, Name: key}, text, false)
 		case key == status.CommandsKey:
 			return fmt.Errorf("ConfigMap %s/%s does not exist; the watcher makes it for the first service with a ramp, is one running?", c.Namespace, names.RampMap)
 		}
 		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: names.RampMap}, Data: map[string]string{key: text}}
 		if _, err := c.CoreV1().ConfigMaps(c.Namespace).Create(ctx, object, metav1.CreateOptions{FieldManager: names.Manager}); err != nil {
-			return c.right("create").Explain(err)
+			return installation.Right{Verb: "create", Resource: installation.ConfigMaps, Namespace: c.Namespace}.Explain(err)
 		}
 		return nil
 	})
