@@ -17,6 +17,7 @@ var (
 	code    = regexp.MustCompile("`[^`\n]*`") // no links in it
 	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
 	ignored = regexp.MustCompile("[^a-z0-9 _-]")
+	goFile  = regexp.MustCompile("`([a-z0-9_/-]+/[a-z0-9_]+\\.go)`")
 )
 
 // TestLinksOfDocuments: each linked file exists, and each #part of it is a heading.
@@ -35,6 +36,18 @@ func TestLinksOfDocuments(t *testing.T) {
 			if found[2] != "" {
 				require.Contains(t, anchors(t, target), found[2], "%s: %s", document, found[0])
 			}
+		}
+	}
+}
+
+// TestGoFilesInDocuments: each Go file that a document names with its folder exists.
+func TestGoFilesInDocuments(t *testing.T) {
+	t.Parallel()
+	for _, document := range documentFiles(t) {
+		text, err := os.ReadFile(document)
+		require.NoError(t, err)
+		for _, found := range goFile.FindAllStringSubmatch(string(text), -1) {
+			require.FileExists(t, filepath.Join("..", found[1]), document)
 		}
 	}
 }
