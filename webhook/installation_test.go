@@ -58,7 +58,7 @@ type installation struct {
 	warnings              *recorder
 	serviceReads          atomic.Int64 // requests of the webhook's client for Services
 	stop                  func()       // stops the webhook
-	log                   lockedBuffer // of the webhook
+	log                   testbed.Log  // of the webhook
 }
 
 // installationConfig is a config with one service, whose old_backend is Service web.

@@ -17,7 +17,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -42,12 +41,12 @@ type webhookProcess struct {
 	namespace    string
 	api          *kubernetes.Clientset
 	admission    *http.Client // trusts the certificate
-	output       *lockedBuffer
+	output       *testbed.Log
 }
 
 func newWebhookProcess(t *testing.T, plane *controlplane.ControlPlane) *webhookProcess {
 	t.Helper()
-	p := &webhookProcess{output: &lockedBuffer{}, certDir: t.TempDir()}
+	p := &webhookProcess{output: &testbed.Log{}, certDir: t.TempDir()}
 	var err error
 	p.namespace, err = plane.Namespace(t.Context(), "mp")
 	require.NoError(t, err)
@@ -211,24 +210,4 @@ func TestWebhookWithoutAPIServer(t *testing.T) {
 	}, metav1.CreateOptions{})
 	require.NoError(t, err)
 	p.eventually(t, "the config is seen", func() bool { return strings.Contains(p.output.String(), "migration config is invalid") })
-}
-
-// lockedBuffer collects the output of a process, and can be read while it runs.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-// Write implements io.Writer.
-func (b *lockedBuffer) Write(text []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(text)
-}
-
-// String is the output so far.
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }

@@ -1,5 +1,6 @@
 // Package testbed has what tests need on the loopback interface: certificates, backends that
-// fail on demand and count their requests, and clients that send load and count the answers.
+// fail on demand and count their requests, clients that send load and count the answers, and a
+// log that is read while it is written.
 //
 // Takes:
 //   - options as plain values

@@ -1,7 +1,6 @@
 package notifier
 
 import (
-	"bytes"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -17,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
 	"github.com/migration-proxy/migration-proxy/journal"
 	"github.com/migration-proxy/migration-proxy/migration"
 )
@@ -29,24 +29,7 @@ const secret = "T0SECRET/B0SECRET"
 type rig struct {
 	*testing.T
 	*Notifier
-	log syncBuffer
-}
-
-type syncBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *syncBuffer) Write(text []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(text)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
+	log testbed.Log
 }
 
 func newRig(t *testing.T, options Options) *rig {
