@@ -298,7 +298,7 @@ func drainWhileServing(t *testing.T, http2 bool) {
 
 // newSlowServer answers /slow when finish is closed.
 func newSlowServer(t *testing.T, begun chan<- struct{}, finish <-chan struct{}) *Server {
-	pair, _ := selfSigned(t)
+	pair, _ := newCertificate(t)
 	server := NewServer(ServerOptions{Address: "127.0.0.1:0", TLS: &tls.Config{Certificates: []tls.Certificate{*pair}}})
 	server.Register("/slow", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun <- struct{}{}

@@ -2,16 +2,9 @@ package webhook
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -131,7 +124,7 @@ func listen(ctx context.Context, t testing.TB, running *sync.WaitGroup, register
 	t.Helper()
 	port, err := testbed.FreePort()
 	require.NoError(t, err)
-	pair, ca := selfSigned(t)
+	pair, ca := newCertificate(t)
 	server := NewServer(ServerOptions{Address: fmt.Sprintf("127.0.0.1:%d", port), TLS: &tls.Config{Certificates: []tls.Certificate{*pair}}})
 	register(server)
 	running.Go(func() { _ = server.Start(ctx) })
@@ -140,18 +133,14 @@ func listen(ctx context.Context, t testing.TB, running *sync.WaitGroup, register
 	return fmt.Sprintf("127.0.0.1:%d", port), ca
 }
 
-func selfSigned(t testing.TB) (*tls.Certificate, []byte) {
+// newCertificate is a certificate of the server, and its CA.
+func newCertificate(t testing.TB) (*tls.Certificate, []byte) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	authority, err := testbed.NewAuthority()
 	require.NoError(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	pair, err := authority.Server("localhost", "127.0.0.1")
 	require.NoError(t, err)
-	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return pair, authority.PEM()
 }
 
 // register creates the same objects as the chart, except for the address (nothing
