@@ -13,12 +13,12 @@
 //     valid config that a replica served
 //   - the edits of package ingressgen on each Ingress that opted in
 //   - the companion Ingress of mode canary, with its Service
-//   - the proxy's Service and EndpointSlices in each namespace that needs them
+//   - a proxy Service for each old Service and port, with its EndpointSlices and anchor
 //   - the positions of the ramps in ConfigMap migration-ramp
 //   - Events and metrics
 //
 // Refuses:
-//   - to write what is already as it must be
+//   - to write what already has the desired state
 //   - to change an object that it needs by name but did not make
 //   - to remember: what a new leader needs is in the cluster, in migration-state
 //     and in annotation migration-proxy.io/original. Its memory only saves work

@@ -1,6 +1,6 @@
-// Package webhook answers the admission requests of the API server. It rewrites
-// opted-in Ingresses as they are written, and denies a migration config that
-// would not load.
+// Package webhook answers the admission requests of the API server. It keeps
+// Ingresses rewritten that their users write again (the watcher alone points one at
+// the proxy), and denies a migration config that would not load.
 //
 // Takes:
 //   - the last good migration table and the state of the cluster, which

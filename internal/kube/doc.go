@@ -15,7 +15,7 @@
 //   - FailureLog: one log line when something begins to fail, one when it ends
 //
 // Refuses:
-//   - to write anything to the cluster
+//   - to write anything but one named ConfigMap (NamedConfigMap.Put)
 //   - to read more than the objects that the caller names
 //
 // To follow a ConfigMap takes the verbs get, list and watch on it (a rule with

@@ -8,7 +8,7 @@
 // EndpointSlices and anchors; Events; and for each Ingress a Result.
 //
 // Refuses:
-//   - to write what is already as it must be
+//   - to write what already has the desired state
 //   - to change an object that it needs by name but did not make
 //
 // reconcilers.go puts together what is in ingresses.go and services.go. Below them are
