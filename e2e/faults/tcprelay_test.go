@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/migration-proxy/migration-proxy/internal/testbed"
 )
 
 // tcpRelay forwards TCP connections to a backend. It can fail in ways that a backend
@@ -120,7 +122,7 @@ func (w *tcpRelay) closeConnections() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for conn := range w.open {
-		_ = conn.Close()
+		_ = testbed.CloseAtOnce(conn.(*net.TCPConn))
 	}
 }
 
@@ -173,11 +175,11 @@ func (w *tcpRelay) acceptConnections() {
 
 // close ends the relay: further connections are refused.
 func (w *tcpRelay) close() {
-	_ = w.listener.Close()
+	_ = testbed.CloseAtOnce(w.listener)
 	w.mu.Lock()
 	w.dropping = false
 	for conn := range w.open {
-		_ = conn.Close()
+		_ = testbed.CloseAtOnce(conn.(*net.TCPConn))
 	}
 	w.open = nil
 	w.mu.Unlock()

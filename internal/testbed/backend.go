@@ -163,7 +163,7 @@ func (b *Backend) Revive() error {
 	if b.run != nil {
 		return nil
 	}
-	listener, err := listenAgain(b.addr)
+	listener, err := net.Listen("tcp4", b.addr)
 	if err != nil {
 		return fmt.Errorf("revive backend %s: %w", b.options.Name, err)
 	}

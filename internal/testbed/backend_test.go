@@ -5,10 +5,16 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -211,8 +217,36 @@ func TestFreePort(t *testing.T) {
 	for range 200 {
 		port, err := testbed.FreePort()
 		require.NoError(t, err)
-		require.False(t, seen[port], "port %d was usedPorts twice", port)
+		require.False(t, seen[port], "port %d was given twice", port)
 		require.Less(t, port, 32768)
 		seen[port] = true
+	}
+}
+
+// TestFreePortOfAnotherProcess: two processes that take ports at the same time never get
+// the same, although neither listens.
+func TestFreePortOfAnotherProcess(t *testing.T) {
+	t.Parallel()
+	const variable, number = "TESTBED_TEST_PORTS", 1920
+	own := map[string]bool{}
+	for range number {
+		port, err := testbed.FreePort()
+		require.NoError(t, err)
+		own[strconv.Itoa(port)] = true
+	}
+	if os.Getenv(variable) != "" {
+		fmt.Println(slices.Sorted(maps.Keys(own)))
+		return
+	}
+	program, err := os.Executable()
+	require.NoError(t, err)
+	other := exec.Command(program, "-test.run=^TestFreePortOfAnotherProcess$")
+	other.Env = append(os.Environ(), variable+"=yes")
+	output, err := other.Output()
+	require.NoError(t, err)
+	theirs := regexp.MustCompile(`\d{5}`).FindAllString(string(output), -1)
+	require.Len(t, theirs, number)
+	for _, port := range theirs {
+		require.False(t, own[port], "port %s", port)
 	}
 }

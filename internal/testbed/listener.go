@@ -1,8 +1,10 @@
 package testbed
 
 import (
+	"io"
 	"net"
 	"sync"
+	"syscall"
 )
 
 // trackingListener knows its open connections, also hijacked ones, which an
@@ -48,9 +50,25 @@ func (l *trackingListener) closeAll() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	_ = l.Listener.Close()
+	_ = CloseAtOnce(l.Listener.(*net.TCPListener))
 	for conn := range l.open {
-		_ = conn.(*trackedConn).TCPConn.Close()
+		_ = CloseAtOnce(conn.(*trackedConn).TCPConn)
 	}
 	clear(l.open)
+}
+
+// CloseAtOnce closes a TCP listener or connection. Close alone may take a while: a program
+// that is being started has, between its fork and its exec, a copy of all that this process
+// has open, and a copy of a listener goes on to accept connections.
+func CloseAtOnce(socket interface {
+	syscall.Conn
+	io.Closer
+}) error {
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return err // it is closed
+	}
+	// It also works on the copies. An error means that the other side has closed a connection.
+	_ = raw.Control(func(descriptor uintptr) { _ = syscall.Shutdown(int(descriptor), syscall.SHUT_RDWR) })
+	return socket.Close()
 }

@@ -1,14 +1,11 @@
 package testbed
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
 	"strconv"
 	"sync"
-	"syscall"
-	"time"
 )
 
 // Outgoing connections never use ports below 32768, where Linux's default range
@@ -19,23 +16,59 @@ const (
 	lastPort  = 32767
 )
 
-// usedPorts are the ports that FreePort has given.
-var usedPorts sync.Map
+// A port that FreePort gives is free for a moment before its server listens, and again
+// while that is down, so processes of tests that run beside each other must not take it.
+// Each takes its ports from blocks that it holds: by a unix socket with the number of the
+// block, in the kernel's abstract namespace. It ends with the process, and each network
+// namespace has its own, as it has ports of its own.
+const blockSize = 64
+
+// ports are those of this process.
+var ports struct {
+	sync.Mutex
+	left   []int
+	blocks []net.Listener // held until the process ends
+}
 
 // FreePort gives a free port of 127.0.0.1. It never gives the same port twice in one
-// process.
+// process, nor one that another process has got from it and may use.
 func FreePort() (int, error) {
-	for range 1000 {
-		port := firstPort + rand.IntN(lastPort-firstPort+1)
-		if _, taken := usedPorts.LoadOrStore(port, true); taken {
-			continue
+	ports.Lock()
+	defer ports.Unlock()
+	for {
+		if len(ports.left) == 0 {
+			if err := takeBlock(); err != nil {
+				return 0, err
+			}
 		}
-		listener, err := net.Listen("tcp4", loopback(port))
-		if err == nil {
-			return port, listener.Close()
+		port := ports.left[0]
+		ports.left = ports.left[1:]
+		if isFree(port) {
+			return port, nil
 		}
 	}
-	return 0, errors.New("find a free port: tried 1000 of 20000 to 32767 on 127.0.0.1, none is free")
+}
+
+// takeBlock takes any block of ports that no process holds.
+func takeBlock() error {
+	const blocks = (lastPort - firstPort + 1) / blockSize
+	for _, block := range rand.Perm(blocks) {
+		held, err := net.Listen("unix", fmt.Sprintf("@migration-proxy-testbed-ports-%d", block))
+		if err != nil {
+			continue
+		}
+		ports.blocks = append(ports.blocks, held)
+		for i := range blockSize {
+			ports.left = append(ports.left, firstPort+block*blockSize+i)
+		}
+		return nil
+	}
+	return fmt.Errorf("find a free port: tests hold all %d blocks of ports from %d to %d", blocks, firstPort, lastPort)
+}
+
+func isFree(port int) bool {
+	listener, err := net.Listen("tcp4", loopback(port))
+	return err == nil && CloseAtOnce(listener.(*net.TCPListener)) == nil
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
@@ -56,15 +89,4 @@ func listenAnywhere() (net.Listener, error) {
 		last = err
 	}
 	return nil, fmt.Errorf("listen on loopback: %w", last)
-}
-
-// listenAgain retries while the address is in use: a process that is being started has
-// a copy of our closed listener between its fork and its exec.
-func listenAgain(address string) (net.Listener, error) {
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		listener, err := net.Listen("tcp4", address)
-		if err == nil || !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(deadline) {
-			return listener, err
-		}
-	}
 }
