@@ -168,12 +168,13 @@ func table(t require.TestingT, services ...migration.Service) *migration.Table {
 	return result
 }
 
-// apply applies a table and waits until it is in force.
+// apply applies a table and waits until it is in force. A worker may answer before the
+// supervisor knows its master, whose PID tests kill; 0 would be this process.
 func (r *rig) apply(services ...migration.Service) {
 	r.t.Helper()
 	wanted := table(r.t, services...)
 	r.ApplyTable(wanted, "test")
-	r.waitFor("in force", func(s status.Status) bool { return s.Config.Digest == wanted.Digest() && s.Ready })
+	r.waitFor("in force", func(s status.Status) bool { return s.Config.Digest == wanted.Digest() && s.Ready && s.Nginx.PID != 0 })
 }
 
 // waitFor waits for a status.

@@ -40,6 +40,19 @@ func (b *bench) awaitDigest(t *testing.T, digest string) {
 	require.NoError(t, b.supervisor().AwaitDigest(ctx, digest))
 }
 
+// awaitMaster waits until nginx serves the digest and the supervisor knows its master with
+// both workers. One worker alone answers the digest, and may do so before the supervisor
+// knows its master.
+func (b *bench) awaitMaster(t *testing.T, s *Supervisor, digest string) (master int) {
+	t.Helper()
+	b.awaitDigest(t, digest)
+	waitFor(t, "the master has both workers", func() bool {
+		master = s.State().PID
+		return master != 0 && len(groupWorkers(master)) == 2
+	})
+	return master
+}
+
 func TestStartReloadReopenEnd(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -49,10 +62,10 @@ func TestStartReloadReopenEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var done sync.WaitGroup
 	done.Go(func() { s.Run(ctx) })
-	b.awaitDigest(t, "one")
+	master := b.awaitMaster(t, s, "one")
 
 	b.use(t, "two", "")
-	old := groupWorkers(s.State().PID)
+	old := groupWorkers(master)
 	require.Len(t, old, 2)
 	require.True(t, old.anyListening())
 	require.NoError(t, s.Reload())
@@ -117,10 +130,8 @@ func TestAKilledMasterIsReplacedAndItsWorkersEnd(t *testing.T) {
 	b.use(t, "one", "")
 	s := b.supervisor()
 	b.supervise(t, s)
-	b.awaitDigest(t, "one")
 	for restarts := 1; restarts <= 2; restarts++ {
-		master := s.State().PID
-		waitFor(t, "both workers: one alone answers the digest", func() bool { return len(groupWorkers(master)) == 2 })
+		master := b.awaitMaster(t, s, "one")
 		require.NoError(t, syscall.Kill(master, syscall.SIGKILL))
 		waitFor(t, "a new master", func() bool { now := s.State(); return now.Restarts == restarts && now.PID != 0 })
 		b.awaitDigest(t, "one")
@@ -135,10 +146,10 @@ func TestAKilledWorkerIsReplaced(t *testing.T) {
 	b.use(t, "one", "")
 	s := b.supervisor()
 	b.supervise(t, s)
-	b.awaitDigest(t, "one")
-	killed := groupWorkers(s.State().PID)
+	master := b.awaitMaster(t, s, "one")
+	killed := groupWorkers(master)
 	killed.signal(syscall.SIGKILL)
-	waitFor(t, "new workers", func() bool { return b.serves() && len(groupWorkers(s.State().PID)) == 2 })
+	waitFor(t, "new workers", func() bool { return b.serves() && len(groupWorkers(master)) == 2 })
 	require.Zero(t, s.State().Restarts)
 }
 
