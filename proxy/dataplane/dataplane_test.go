@@ -37,16 +37,20 @@ type rig struct {
 // that of the source.
 func newRig(t *testing.T, linger time.Duration, services ...string) *rig {
 	t.Helper()
+	return newRigWith(t, Options{}, linger, services...)
+}
+
+// newRigWith is newRig with some options.
+func newRigWith(t *testing.T, options Options, linger time.Duration, services ...string) *rig {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "mp") // short: a unix socket's path has 107 bytes
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	require.NoError(t, os.Chmod(dir, 0o755))
 	r := &rig{file: filepath.Join(dir, "c.yaml"), t: t, old: startBackend(t, "old"), new: startBackend(t, "new")}
-	options := Options{
-		Source:     lingeringFile{configsync.NewFile(r.file), linger},
-		RuntimeDir: filepath.Join(dir, "run"), Nginx: testbed.Nginx(), Workers: 1, AccessLog: AccessLogOff,
-		Log: slog.New(slog.DiscardHandler),
-	}
+	options.Source = lingeringFile{configsync.NewFile(r.file), linger}
+	options.RuntimeDir, options.AccessLog = filepath.Join(dir, "run"), AccessLogOff
+	options.Nginx, options.Workers, options.Log = testbed.Nginx(), 1, slog.New(slog.DiscardHandler)
 	for _, address := range []*listen.Address{&options.Listen, &options.ListenNew, &options.HTTP} {
 		port, err := testbed.FreePort()
 		require.NoError(t, err)

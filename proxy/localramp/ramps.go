@@ -20,8 +20,8 @@ const DefaultInterval = 10 * time.Second
 // checkTimeout bounds one request to an address of ramp.check.
 const checkTimeout = 2 * time.Second
 
-// saveInterval is how often evidence is stored that led to no transition.
-const saveInterval = 30 * time.Second
+// saveTicks is after how many ticks evidence is stored that led to no transition.
+const saveTicks = 3
 
 // Agent serves the config; *proxy.Agent implements it.
 type Agent interface {
@@ -151,7 +151,7 @@ func (r *Ramps) finish(results map[migration.Name]result, now time.Time) {
 		next.Services[string(name)] = one.position
 		moved = moved || one.moved()
 	}
-	if moved || r.Problem() != "" || now.Sub(r.savedAt) >= saveInterval {
+	if moved || r.Problem() != "" || now.Sub(r.savedAt) >= saveTicks*r.options.Interval {
 		err := r.save(results, next)
 		r.noteWrite(err)
 		if err != nil {

@@ -16,8 +16,8 @@ type route struct {
 
 // mayAsk tells whether the route may get one more sample. One that differs always gets a
 // few, so that it is seen when somebody has mended it.
-func (r *route) mayAsk(now time.Time) bool {
-	return r.asked < perRouteHour || r.differed > 0 && now.Sub(r.last) >= differingPause
+func (r *route) mayAsk(perHour int, now time.Time) bool {
+	return r.asked < perHour || r.differed > 0 && now.Sub(r.last) >= differingPause
 }
 
 func (r *route) ask(now time.Time) {

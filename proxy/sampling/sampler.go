@@ -12,15 +12,15 @@ import (
 
 // The bounds of what a Sampler asks.
 const (
-	// samplePause is the time between the beginnings of two samples of a replica.
+	// samplePause is the Pause of a Pace.
 	samplePause = time.Second
-	// ratePart is the part of the requests of a service that either side gets again.
+	// ratePart is the Part of a Pace.
 	ratePart = 0.01
 	// lookCost is the most that one look costs either side.
 	lookCost = 3
 	// maxCredit bounds what a busy hour saves for a quiet one.
 	maxCredit = 30
-	// perRouteHour is how many samples a route gets in an hour.
+	// perRouteHour is the PerRoute of a Pace.
 	perRouteHour = 20
 	// differingPause is the time between samples of a route that differs, when those of the
 	// hour are used up.
@@ -36,9 +36,19 @@ type Looker interface {
 	Look(ctx context.Context, s *migration.Service, request compare.Request) (compare.Sample, compare.Verdict, Cost)
 }
 
+// Pace is how much a Sampler asks.
+type Pace struct {
+	Pause    time.Duration // between the beginnings of two samples of a replica
+	Part     float64       // of the requests of a service, which either side gets again
+	PerRoute int           // samples of a route in an hour
+}
+
 // Sampler asks both sides again for some of the requests in the access log, of services
 // with compare.continuous. It never asks more than its bounds, whatever the traffic is.
 type Sampler struct {
+	// Pace is set before the first request. Only tests have another than NewSampler's.
+	Pace Pace
+
 	looker Looker
 	queue  chan job
 
@@ -68,7 +78,7 @@ type watched struct {
 
 // NewSampler makes a Sampler without services.
 func NewSampler(looker Looker) *Sampler {
-	return &Sampler{looker: looker, queue: make(chan job, atOnce), services: map[migration.Name]*watched{}}
+	return &Sampler{Pace: Pace{samplePause, ratePart, perRouteHour}, looker: looker, queue: make(chan job, atOnce), services: map[migration.Name]*watched{}}
 }
 
 // SetTable says which services are compared. What is known of one stays while its
@@ -104,7 +114,7 @@ func (s *Sampler) ObserveRequest(event *accesslog.Event, now time.Time) {
 	if w == nil {
 		return
 	}
-	w.credit = min(w.credit+ratePart, maxCredit)
+	w.credit = min(w.credit+s.Pace.Part, maxCredit)
 	request := compare.Request{Method: string(event.Method), Host: string(event.Host), Target: string(event.Target)}
 	if reason := CheckRequest(request.Method, request.Target, w.service.Compare.Skip); reason != "" {
 		w.slots.at(now).Left(reason)
@@ -112,7 +122,7 @@ func (s *Sampler) ObserveRequest(event *accesslog.Event, now time.Time) {
 	}
 	key := compare.RouteKey(request.Method, request.Path())
 	w.slots.at(now).Saw(key)
-	if s.busy >= atOnce || now.Sub(s.last) < samplePause || !w.mayAsk(key, now) {
+	if s.busy >= atOnce || now.Sub(s.last) < s.Pace.Pause || !w.mayAsk(key, s.Pace.PerRoute, now) {
 		return
 	}
 	request.ID = string(event.RequestID)
@@ -124,7 +134,7 @@ func (s *Sampler) ObserveRequest(event *accesslog.Event, now time.Time) {
 }
 
 // mayAsk tells whether the bounds of the service allow a sample of the route.
-func (w *watched) mayAsk(key string, now time.Time) bool {
+func (w *watched) mayAsk(key string, perRoute int, now time.Time) bool {
 	if now.Sub(w.hour) >= time.Hour {
 		w.hour = now
 		for key, known := range w.routes {
@@ -139,7 +149,7 @@ func (w *watched) mayAsk(key string, now time.Time) bool {
 		}
 		w.routes[key] = &route{}
 	}
-	return w.credit >= lookCost && w.routes[key].mayAsk(now) && w.guard.paused(now) == ""
+	return w.credit >= lookCost && w.routes[key].mayAsk(perRoute, now) && w.guard.paused(now) == ""
 }
 
 // Run asks until ctx ends.
