@@ -2,6 +2,7 @@ package behavior
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,10 +29,15 @@ import (
 func nginxVersion(t testing.TB) nginxgen.Version { return nginxBinary(t).Version }
 
 func nginxBinary(t testing.TB) *nginx.Nginx {
-	binary, err := nginx.Find(t.Context(), testbed.Nginx(), "")
+	binary, err := findNginx()
 	require.NoError(t, err)
 	return binary
 }
+
+// findNginx asks nginx once: to ask takes two processes.
+var findNginx = sync.OnceValues(func() (*nginx.Nginx, error) {
+	return nginx.Find(context.Background(), testbed.Nginx(), "")
+})
 
 // loadTable loads a valid migration config.
 func loadTable(t testing.TB, text string) *migration.Table {

@@ -8,11 +8,13 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/migration-proxy/migration-proxy/internal/testbed"
@@ -28,12 +30,16 @@ func TestConnectingHasALimitOfItsOwn(t *testing.T) {
 	r := startRig(t, loadTable(t, "global: {default_timeout: 1h}\nservices:"+
 		serviceText("app", old.URL(), dead, allNew+"    connect_timeout: 300ms\n")), nil)
 	for _, method := range []string{"GET", "POST"} {
-		begun := time.Now()
-		answer, err := sendOnce(r.params.Listen.String(), method+" / HTTP/1.1\r\nHost: app.example.com\r\nContent-Length: 0\r\n\r\n")
-		require.NoError(t, err)
-		require.Equal(t, "old", answer.value(testbed.BackendHeader))
-		require.GreaterOrEqual(t, time.Since(begun), 300*time.Millisecond)
-		require.Less(t, time.Since(begun), 550*time.Millisecond, "one time to connect, not two")
+		fastest := time.Hour
+		for i := 0; i < 10 && fastest >= 550*time.Millisecond; i++ { // a busy machine makes some slower
+			begun := time.Now()
+			answer, err := sendOnce(r.params.Listen.String(), method+" / HTTP/1.1\r\nHost: app.example.com\r\nContent-Length: 0\r\n\r\n")
+			fastest = min(fastest, time.Since(begun))
+			require.NoError(t, err)
+			require.Equal(t, "old", answer.value(testbed.BackendHeader))
+		}
+		require.GreaterOrEqual(t, fastest, 300*time.Millisecond)
+		require.Less(t, fastest, 550*time.Millisecond, "one time to connect, not two")
 	}
 }
 
@@ -116,12 +122,19 @@ func TestTheProxyGivesUpOnNewOnly(t *testing.T) {
 func TestStreamsMayBeSilent(t *testing.T) {
 	t.Parallel()
 	proxy := startSilent(t)
+	var streams sync.WaitGroup // beside each other: they only wait
+	defer streams.Wait()
 	for host, side := range map[string]string{"zero": "old", "full": "new", "bare": "new"} {
 		for _, accept := range []string{"text/event-stream", "Text/Event-Stream", "text/event-stream, */*"} {
-			answer, err := sendOnce(proxy, "GET /events HTTP/1.1\r\nHost: "+host+".example.com\r\nAccept: "+accept+"\r\n\r\n")
-			require.NoError(t, err)
-			require.Equal(t, side, answer.value(testbed.BackendHeader))
-			require.Equal(t, "data: 1\n\ndata: 2\n\n", answer.Body, host)
+			streams.Go(func() {
+				answer, err := sendOnce(proxy, "GET /events HTTP/1.1\r\nHost: "+host+".example.com\r\nAccept: "+accept+"\r\n\r\n")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				assert.Equal(t, side, answer.value(testbed.BackendHeader))
+				assert.Equal(t, "data: 1\n\ndata: 2\n\n", answer.Body, host)
+			})
 		}
 		dialer := websocket.Dialer{HandshakeTimeout: patience}
 		conn, upgraded, err := dialer.Dial("ws://"+proxy+"/upgrade", http.Header{"Host": {host + ".example.com"}})
