@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -69,6 +70,7 @@ func sendMany(t testing.TB, proxy, host string, n int, header func(i int) string
 		})
 		clients.Go(func() {
 			for i := first; i < n && failed[first] == nil; i += connections {
+				_ = l.SetDeadline(time.Now().Add(patience)) // for each, also of the writer
 				answer, _, err := readAnswer(l.reader, "GET")
 				onNew[i] = answer.value("Side") == "new"
 				if err != nil || !onNew[i] && answer.value("Side") != "old" {
