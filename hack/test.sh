@@ -3,8 +3,8 @@
 #
 #   1. the tests that need no control plane
 #   2. build the control plane, if it is not there
-#   3. go vet, and the tests that need the control plane
-#   4. the scenarios in a cluster and the faults, one package at a time
+#   3. go vet, and the tests that need the control plane or are in e2e, but for step 4
+#   4. the scenarios in a cluster, the faults and the browser, one package at a time
 #
 # Step 4 is apart because it measures what users notice. Beside the others, on 2 CPUs
 # (load 18), updates that take 1 s took 10, and what is a fault of the machine looked like
@@ -51,14 +51,16 @@ with_control_plane() {
 use_memory
 needing=$(with_control_plane | sort -u)
 free=$($GO list ./... ./bench/... | grep -vxF "$needing")
+measured=$(printf '%s\n' "$module"/e2e "$module"/e2e/{browser,faults})
+needing+=$'\n'$($GO list ./e2e/... | grep -vxF "$measured")
 
 say "1 of 4: $(wc -l <<<"$free") packages that need no control plane"
 $GO test -count=1 -vet=off -timeout 20m -p "$parallel" $free
 say "2 of 4: the control plane, 19 minutes the first time on 2 cores"
 hack/controlplane/build.sh
-say "3 of 4: go vet, and $(wc -l <<<"$needing") packages with a real API server"
+say "3 of 4: go vet, and $(wc -l <<<"$needing") packages with a real API server or programs"
 $GO vet ./... ./e2e/... ./bench/...
 $GO test -count=1 -vet=off -timeout 20m -p "$parallel" $needing
-say "4 of 4: scenarios in a cluster, and faults"
-$GO test -count=1 -vet=off -timeout 40m -p 1 ./e2e/...
+say "4 of 4: scenarios in a cluster, faults, and a browser"
+$GO test -count=1 -vet=off -timeout 40m -p 1 $measured
 say "all passed"

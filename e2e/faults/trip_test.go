@@ -191,7 +191,7 @@ func TestFallenBackSurvives(t *testing.T) {
 	p.waitForPhase(status.FallenBack)
 	until := p.holdOff()
 	f.fail(nil, 0)
-	pause(4 * time.Second) // half of the hold-off
+	pause(time.Second) // a part of the hold-off; the next agent must be there before its end
 	before := p.new.Total()
 	p.killAgent()
 	p.startAgent()
