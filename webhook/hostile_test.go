@@ -49,6 +49,7 @@ func serveAsChild() {
 type child struct {
 	address string
 	pid     int
+	attacks *atomic.Int64 // connections that attackers have opened, and requests that they have begun
 }
 
 func startChild(t *testing.T) child {
@@ -63,7 +64,7 @@ func startChild(t *testing.T) child {
 	t.Cleanup(func() { _ = stdin.Close(); _ = command.Wait() })
 	address, err := bufio.NewReader(stdout).ReadString('\n')
 	require.NoError(t, err)
-	return child{strings.TrimSpace(address), command.Process.Pid}
+	return child{strings.TrimSpace(address), command.Process.Pid, &atomic.Int64{}}
 }
 
 // peakMiB is the largest memory that the process has had.
@@ -119,6 +120,14 @@ func edit(t *testing.T, c child) time.Duration {
 // acceptedWithin is the timeout of the config webhook. What it takes is logged.
 const acceptedWithin = 5 * time.Second
 
+// Of an attack. Each of the attackers has at least four connections or requests at a time.
+const (
+	attackers    = 3
+	fewestAtOnce = attackers * 4
+	fewestEdits  = 8
+	lastsAtLeast = 800 * time.Millisecond
+)
+
 // TestHostileClients: what anybody who reaches the port can do neither takes the memory that
 // the container has, nor keeps an edit of the config waiting.
 func TestHostileClients(t *testing.T) {
@@ -136,18 +145,19 @@ func TestHostileClients(t *testing.T) {
 			c := startChild(t)
 			edit(t, c)
 			ctx, cancel := context.WithCancel(t.Context())
-			var attackers sync.WaitGroup
-			for last := byte(2); last < 5; last++ {
-				attackers.Go(func() { attack(ctx, c, last) })
+			var attacking sync.WaitGroup
+			for i := range byte(attackers) {
+				attacking.Go(func() { attack(ctx, c, 2+i) })
 			}
+			require.Eventually(t, func() bool { return c.attacks.Load() >= fewestAtOnce }, 20*time.Second, time.Millisecond, "the attack begins")
 			var slowest time.Duration
-			for range 8 {
+			edits := 0
+			for began := time.Now(); edits < fewestEdits || time.Since(began) < lastsAtLeast; edits++ {
 				slowest = max(slowest, edit(t, c))
-				time.Sleep(100 * time.Millisecond) // the attack goes on meanwhile
 			}
 			cancel()
-			attackers.Wait()
-			t.Logf("%s: slowest edit %s, peak memory %d MiB", name, slowest.Round(time.Millisecond), c.peakMiB(t))
+			attacking.Wait()
+			t.Logf("%s: slowest of %d edits %s, peak memory %d MiB", name, edits, slowest.Round(time.Millisecond), c.peakMiB(t))
 			require.Less(t, slowest, acceptedWithin)
 			require.Less(t, c.peakMiB(t), 400, "of 512 MiB, which the watcher shares")
 		})
@@ -165,6 +175,7 @@ func holdMany(ctx context.Context, c child, last byte, number int, hold func(con
 				if err != nil {
 					return
 				}
+				c.attacks.Add(1)
 				stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 				hold(ctx, conn)
 				stop()
@@ -203,6 +214,7 @@ func flood(ctx context.Context, c child, last byte, path string, number int, bod
 	for range number {
 		senders.Go(func() {
 			for ctx.Err() == nil {
+				c.attacks.Add(1)
 				request, _ := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+c.address+path, body())
 				if response, err := client.Do(request); err == nil {
 					_, _ = io.Copy(io.Discard, response.Body)
