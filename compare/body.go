@@ -20,8 +20,8 @@ const bodyField = "body"
 // maxJSONPaths is how many paths of a JSON document are compared one by one.
 const maxJSONPaths = 200
 
-// body compares the documents of answers that are successes. Error pages are the matter
-// of whoever answers them.
+// body compares the documents of answers that are successes. Error pages may differ:
+// each side writes its own.
 func (j *judgement) body() {
 	if j.Method == http.MethodHead || j.New.Status > 299 || j.typeDiffers() {
 		return

@@ -106,7 +106,7 @@ func textLeaf[T any](parse func(string) (T, error), pattern string) leaf {
 	}
 }
 
-// secret is for the values of header rules: whoever knows one can use the rule.
+// secret is for the values of header rules: a client that knows one can use the rule.
 func secret(l leaf) leaf {
 	l.secret = true
 	return l

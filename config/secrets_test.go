@@ -10,7 +10,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/config"
 )
 
-// TestNoSecretsInProblems: whoever knows the value of a header rule can use the rule, so
+// TestNoSecretsInProblems: a client that knows the value of a header rule can use the rule, so
 // no problem repeats it. Problems are logged, and stand in /status.
 func TestNoSecretsInProblems(t *testing.T) {
 	t.Parallel()

@@ -61,7 +61,7 @@ func TestServiceLeavesTheConfig(t *testing.T) {
 	stream.StopWithoutLoss()
 }
 
-// restored requires an Ingress that leads to old and has no annotation of ours.
+// restored requires an Ingress that leads to old and has no annotation of the migration proxy.
 func restored(ingress *networkingv1.Ingress) error {
 	if ours, backend := world.Generated(ingress), world.Backend(ingress, 0, 0); len(ours) > 0 || backend != "old:8000" {
 		return fmt.Errorf("backend %s, %v", backend, ours)

@@ -85,7 +85,7 @@ func item(id, title string, f finding) Item {
 // maxListed is how many things of one kind a reason names.
 const maxListed = 5
 
-// list names things, and how many there are besides.
+// list names the first things, and says how many more there are.
 func list(things []string) string {
 	if more := len(things) - maxListed; more > 0 {
 		return fmt.Sprintf("%s and %d more", strings.Join(things[:maxListed], "; "), more)

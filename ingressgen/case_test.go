@@ -33,7 +33,7 @@ type caseState struct {
 	Blocked   string                           `json:"blocked"`
 	Admission bool                             `json:"admission"` // the stored Ingress is stored.yaml, if there is one
 	Ports     namedPorts                       `json:"ports"`     // "service/name" to number
-	// Controllers are those that know canary annotations, besides ingress-nginx.
+	// Controllers know canary annotations as ingress-nginx does.
 	Controllers []string `json:"canary_controllers"`
 }
 

@@ -34,7 +34,7 @@ var managedAnnotations = []string{AnnotationOriginal, AnnotationPhase, Annotatio
 // ConfigMap.
 const LabelConfig = Prefix + "config"
 
-// View is everything that decides about an Ingress besides the Ingress itself.
+// View is everything outside an Ingress that decides about it.
 type View struct {
 	Table *migration.Table // nil: there is no valid config yet, and nothing is rewritten
 	State status.Cluster
@@ -48,10 +48,10 @@ type View struct {
 	// Controller is the controller of the Ingress's class, see ControllerOf. ""
 	// when there is no such class, and for admission, which reads no classes.
 	Controller string
-	// CanaryControllers know canary annotations too, besides ControllerNginx.
+	// CanaryControllers know canary annotations as ControllerNginx does.
 	CanaryControllers []string
 	// Neighbors finds the Ingresses that may share a canary or a host. Nil, as in admission:
-	// they and Controller are not known, and whoever knows them decides.
+	// they and Controller are not known, and the watcher, which knows them, decides.
 	Neighbors NeighborLookup
 	// Ports looks named ports up. Nil: no named port is known.
 	Ports PortLookup

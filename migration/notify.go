@@ -13,7 +13,7 @@ const (
 // NotifyTarget is an address that is told what happens in a migration.
 type NotifyTarget struct {
 	// URLFile is a file of the watcher's pod with the address. The address is a secret:
-	// whoever has it can write there.
+	// everybody who knows it can write there.
 	URLFile string
 	Format  NotifyFormat
 	// On are the kinds of entries of the journal that are sent.

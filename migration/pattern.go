@@ -27,8 +27,8 @@ const (
 	maxNested   = 200
 )
 
-// ParsePattern reads a pattern of at most 512 ASCII characters. Whoever knows what it
-// matches can use the rule, so no error repeats it.
+// ParsePattern reads a pattern of at most 512 ASCII characters. A client that knows
+// what it matches can use the rule, so no error repeats it.
 func ParsePattern(text string) (Pattern, error) {
 	if len(text) > 512 {
 		return Pattern{}, errors.New("the pattern is longer than 512 characters")

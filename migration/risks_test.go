@@ -103,7 +103,7 @@ services:
 	require.Empty(t, table.Risks(nil))
 }
 
-// TestDangerousTargets: whoever may edit the config may name these; they are never meant.
+// TestDangerousTargets: a config can name these targets, and nobody means them.
 func TestDangerousTargets(t *testing.T) {
 	t.Parallel()
 	risks := func(old, tls string) []string {

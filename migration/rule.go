@@ -43,8 +43,8 @@ type HeaderRule struct {
 	Target  Side
 }
 
-// ParseHeaderValue reads the value that a header rule compares with. Whoever knows it
-// can use the rule, so no error repeats it.
+// ParseHeaderValue reads the value that a header rule compares with. A client that
+// knows it can use the rule, so no error repeats it.
 func ParseHeaderValue(text string) (string, error) {
 	if text == "" || len(text) > 512 {
 		return "", errors.New("not a header value: use 1 to 512 characters; an absent header matches no rule")

@@ -176,8 +176,8 @@ type Service struct {
 	NewBackend Backend
 	Protocol   Protocol
 	Mode       Mode
-	// Namespaces are those, besides the one of OldBackend, where an Ingress may say by
-	// an annotation that its backend is the same application.
+	// Namespaces are more namespaces than that of OldBackend where an Ingress may say by an
+	// annotation that its backend is the same application.
 	Namespaces []string
 	// RewriteOrigin puts NewHost in the place of the client's host in the Origin and
 	// Referer of requests to new, as in their Host.
@@ -214,7 +214,7 @@ func (s *Service) SameStructure(other *Service) bool {
 	return reflect.DeepEqual(s.structure(), other.structure())
 }
 
-// structure is what nginx needs besides shares.
+// structure is what nginx needs, without the shares.
 func (s *Service) structure() Service {
 	fixed := *s
 	fixed.Share, fixed.Enabled, fixed.Ramp = 0, false, nil

@@ -70,7 +70,7 @@ func NewTable(global Global, services []Service) (*Table, error) {
 	return table, nil
 }
 
-// sumStructure computes the digest of everything that nginx needs besides shares, from
+// sumStructure computes the digest of everything that nginx needs, without the shares, from
 // canonical JSON.
 func (t *Table) sumStructure() error {
 	text, err := json.Marshal(t.global.structure())

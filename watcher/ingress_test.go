@@ -69,8 +69,8 @@ func (env *testEnv) writtenBefore(kind string, kinds ...string) []string {
 	return found
 }
 
-// waitForCleanup waits until nothing of ours is left in the application's
-// namespace.
+// waitForCleanup waits until nothing of the migration proxy is left in the
+// application's namespace.
 func (env *testEnv) waitForCleanup() {
 	env.Helper()
 	env.eventually(func() bool {
@@ -221,9 +221,9 @@ func (env *testEnv) setDown(down bool) {
 	}
 }
 
-// TestPause is the command restore --all: nothing of ours stays in an Ingress,
-// what others delete is not made again, and the end of the pause brings all of
-// it back.
+// TestPause is the command restore --all: nothing of the migration proxy stays in
+// an Ingress, what others delete is not made again, and the end of the pause brings
+// all of it back.
 func TestPause(t *testing.T) {
 	env := newTestEnv(t, 1)
 	env.writeConfig(env.servicesConfig(map[string]int{"api": 20}))

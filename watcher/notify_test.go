@@ -66,8 +66,8 @@ const (
 	apiRecovered = "api traffic goes through the proxy again, after FallenBack"
 )
 
-// TestNotify: each transition is told once, whoever leads: the leader before, the one
-// after it, and two that both believe that they lead.
+// TestNotify: each transition is told once, when one leader follows another, and while
+// two watchers both believe that they lead.
 func TestNotify(t *testing.T) {
 	env := newTestEnv(t, 2)
 	in := env.newInbox()

@@ -47,7 +47,7 @@ type Options struct {
 	// it; 0: 1 second.
 	Notice time.Duration
 	// CanaryControllers are the controllers, as IngressClasses name them, that know
-	// canary annotations besides ingress-nginx.
+	// canary annotations as ingress-nginx does.
 	CanaryControllers []string
 	// AnchorControllers are the controllers of IngressClasses whose Ingresses get
 	// anchors, see ingressgen.Anchor; nil: ingress-nginx. Empty: none.

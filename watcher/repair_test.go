@@ -35,7 +35,7 @@ const (
 )
 
 // TestForeignLabelsStay: labels and annotations that a cluster's tools write on
-// our objects stay, because they would write them again; stale ones of ours are
+// our objects stay, because they would write them again; our own stale ones are
 // removed.
 func TestForeignLabelsStay(t *testing.T) {
 	env := newTestEnv(t, 2)

@@ -16,7 +16,7 @@ import (
 
 // TestClusterScripts runs testdata/cluster/*.txtar: what a user types who has
 // a cluster, with kubectl beside it. Each script has a namespace of its own,
-// $NAMESPACE. Besides the words of TestScripts there are
+// $NAMESPACE. It may use the words of TestScripts, and these:
 //
 //	replica NAME     start a proxy that is an endpoint of the Service; its
 //	                 traffic comes in at $MIGRATION_PROXY_LISTEN

@@ -32,7 +32,7 @@ var words = map[string]func(*testscript.TestScript, bool, []string){
 }
 
 // TestScripts runs testdata/*.txtar: what a user types, what they see, and
-// the exit code. Besides testscript's own words there are
+// the exit code. A script may use testscript's own words, and these:
 //
 //	exits CODE COMMAND...          the command ends with exactly this code
 //	await PATTERN COMMAND...       run it until its output matches, 20 s at most

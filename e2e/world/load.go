@@ -135,7 +135,7 @@ func (s *Stream) Watch() wire.Report {
 	return s.callActor(actorRequest{path: wire.PathWatch})
 }
 
-// ClockOffset is how far the load generator's clock is ahead of ours. It is exact to
+// ClockOffset is how far the load generator's clock is ahead of this program's. It is exact to
 // half the time of the request.
 func (s *Stream) ClockOffset() time.Duration {
 	s.app.t.Helper()

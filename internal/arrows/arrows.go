@@ -21,7 +21,7 @@ const Module = "github.com/migration-proxy/migration-proxy"
 type Package struct {
 	// Imports is what the package may import. Every entry must be in use.
 	Imports []string
-	// Tests is what its test files may import besides. "..." is anything.
+	// Tests is what its test files may import as well. "..." is anything.
 	Tests []string
 	// Pure packages touch no client, file, clock, log or random source: outside
 	// tests they may not import the packages in impure.

@@ -37,7 +37,7 @@ type Options struct {
 	User         string        // the watcher's user name at the API server; "" is the service account's
 	LeaderElect  bool          // false: this replica always runs the watcher
 	Drain        time.Duration // how long the webhooks answer after SIGTERM
-	// CanaryControllers know canary annotations besides ingress-nginx.
+	// CanaryControllers know canary annotations as ingress-nginx does.
 	CanaryControllers []string
 	// AnchorControllers and AnchorSettle are those of watcher.Options.
 	AnchorControllers []string

@@ -52,7 +52,7 @@ type ReplicaShare struct {
 // Replica is one replica.
 type Replica struct{ Pod, Ready, Serves, Since, Version, Nginx string }
 
-// Detail is what the page shows of one service besides its row. A note says why
+// Detail is what the page shows of one service, other than its row. A note says why
 // something is missing.
 type Detail struct {
 	History       history.Document

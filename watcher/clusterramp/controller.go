@@ -181,7 +181,7 @@ func (c *Controller) inDrill(name string, now time.Time) bool {
 	return err == nil && ok && !now.Before(drill.At) && now.Before(drill.Until.Add(drillGrace))
 }
 
-// gates are what forbids a step up besides the evidence.
+// gates are what forbids a step up, other than the evidence.
 func (c *Controller) gates(s *migration.Service) []ramp.Gate {
 	gates := append(c.options.Checks.Gates(s.Ramp), c.meter.Parity(s)...)
 	if deviating := c.options.Deviating.Load(); deviating != nil && (*deviating)[string(s.Name)] != "" {

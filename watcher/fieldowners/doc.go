@@ -1,7 +1,7 @@
 // Package fieldowners restores the field owners of an object after a patch.
 //
 // Takes:
-//   - metadata.managedFields of an object before and after a patch of ours
+//   - metadata.managedFields of an object before and after a patch of the watcher
 //
 // Gives:
 //   - the managedFields in which the users that applied the object (server-side

@@ -13,8 +13,8 @@ const (
 	indexCanary  = "canary host"   // ingressgen.CanaryHosts
 	indexLoosens = "loosened host" // ingressgen.LoosenedHosts
 	IndexHost    = "host"          // ingressgen.HostsOf
-	IndexService = "service"       // NAMESPACE/SERVICE of ours: ServicesOf
-	IndexName    = "name"          // NAMESPACE/SERVICE of anybody: namesOf
+	IndexService = "service"       // NAMESPACE/SERVICE of our Services: ServicesOf
+	IndexName    = "name"          // NAMESPACE/SERVICE of any Services: namesOf
 )
 
 func newIngressStore(failures *kube.FailureLog) *kube.Store[*networkingv1.Ingress] {

@@ -62,7 +62,7 @@ func IsRelevant(ingress *networkingv1.Ingress) bool {
 }
 
 // IsAnnotated reports whether the Ingress has the annotation to opt in, with
-// whatever value, or carries anything of ours.
+// any value, or has anything that the migration proxy wrote.
 func IsAnnotated(ingress *networkingv1.Ingress) bool {
 	_, annotated := ingress.Annotations[ingressgen.AnnotationEnabled]
 	return annotated || ingressgen.Touched(ingress)

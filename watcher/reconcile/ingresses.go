@@ -34,7 +34,7 @@ type ingressReconciler struct {
 	companions companions
 	results    Results
 	events     *events.Writer
-	// canaryControllers know canary annotations besides ingress-nginx.
+	// canaryControllers know canary annotations as ingress-nginx does.
 	canaryControllers []string
 
 	mu       sync.Mutex

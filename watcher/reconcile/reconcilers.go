@@ -25,7 +25,7 @@ type Options struct {
 	Results           Results
 	Vanished          *VanishedReplicas
 	Services          ServiceOptions
-	CanaryControllers []string // know canary annotations besides ingress-nginx
+	CanaryControllers []string // know canary annotations as ingress-nginx does
 }
 
 // Reconcilers are the queues and what works on them.

@@ -18,10 +18,10 @@ import (
 type Options struct {
 	Service    migration.Name
 	Quiet      time.Duration
-	Paths      []string // to ask new for, besides path_prefix
+	Paths      []string // to ask new for, as well as path_prefix
 	Host       string   // for a wildcard old_host: one of its hosts
 	NewAddress string   // where clients will reach new; "" is new_backend
-	CAFile     string   // trusted besides the system's
+	CAFile     string   // its certificates are trusted as well as the system's
 	DNSServer  string   // "" is that of this machine
 	TXTPrefix  string   // --txt-prefix of external-dns
 }

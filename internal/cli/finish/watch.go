@@ -52,7 +52,7 @@ func Watch(ctx context.Context, w io.Writer, from Source, options Options, inter
 	}
 }
 
-// lookAt is what one look needs besides the service.
+// lookAt is what one look needs to know, other than the service.
 type lookAt struct {
 	server   nameServer
 	options  Options

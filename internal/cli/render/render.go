@@ -2,7 +2,7 @@
 //
 // Takes:
 //   - the table of the migration config
-//   - what the text depends on besides it: addresses, nginx's version, paths
+//   - what else the text depends on: addresses, nginx's version, paths
 //
 // Gives:
 //   - the text of nginx.conf
@@ -27,7 +27,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/nginxgen"
 )
 
-// Options are what the text depends on besides the migration config.
+// Options are what the text depends on, other than the migration config.
 type Options struct {
 	Listen, ListenNew, ListenGRPC listen.Address
 

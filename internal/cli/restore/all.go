@@ -147,7 +147,7 @@ func (r restorer) restoreNewest(ctx context.Context, namespace, name string) (ed
 	}
 	edited, err = r.release(ctx, newest, nil)
 	var left *leftoverError
-	if errors.As(err, &left) && left.byHand { // whoever may write an Ingress must not keep anybody from uninstalling
+	if errors.As(err, &left) && left.byHand { // an edit of an Ingress must not prevent an uninstall
 		_, err = fmt.Fprintf(r.w, "%s/%s: %s; it is left as it is\n", namespace, name, left.why)
 	}
 	return edited, err

@@ -101,7 +101,7 @@ func (r restorer) release(ctx context.Context, ingress *networkingv1.Ingress, ed
 	return len(edits) > 0, nil
 }
 
-// leftoverError says that an Ingress still has something of ours.
+// leftoverError says that an Ingress still has something of the migration proxy.
 type leftoverError struct {
 	why    string
 	byHand bool // nothing says that the migration proxy wrote it
@@ -109,9 +109,8 @@ type leftoverError struct {
 
 func (e *leftoverError) Error() string { return "something of ours is left in it: " + e.why }
 
-// pointedByHand tells whether the rest of ours in an Ingress is only the name of a proxy
-// Service: it has not opted in, and has none of the annotations that the migration
-// proxy writes.
+// pointedByHand tells whether an Ingress has only the name of a proxy Service left: it has
+// not opted in, and has none of the annotations that the migration proxy writes.
 func pointedByHand(before, after *networkingv1.Ingress) bool {
 	return !ingressgen.OptedIn(before) && !ingressgen.Recorded(before) && !ingressgen.Recorded(after)
 }
