@@ -198,8 +198,8 @@ func TestARemovedServiceIsAnsweredByOld(t *testing.T) {
 	r.eventually("the service is no longer known", func() bool { return get("/later") == http.StatusMisdirectedRequest })
 }
 
-// TestOthersCannotRead: the config has the values of header rules, and whoever writes to
-// the failure socket can end a migration.
+// TestOthersCannotRead: the config has the values of header rules, and a user who can write
+// to the failure socket can end a migration.
 func TestOthersCannotRead(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 0, service("shop", 50, "/healthz"))

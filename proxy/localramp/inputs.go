@@ -10,7 +10,7 @@ import (
 	"github.com/migration-proxy/migration-proxy/ramp/leader"
 )
 
-// inputs is what is known at one tick besides what was measured.
+// inputs is what is known at one tick, other than what was measured.
 type inputs struct {
 	table    *migration.Table
 	rows     map[migration.Name]status.Service

@@ -140,8 +140,8 @@ func parseProblems(output string) Problems {
 // 'pcre2_exec() failed: -47 on "VALUE" using "a+b"'.
 var quotedPattern = regexp.MustCompile(`(pcre2?_(?:compile|exec)\(\) failed: .*?) (?:in|on) ".*`)
 
-// withoutPatterns removes patterns from a line of nginx: whoever knows what a header rule
-// matches can use it.
+// withoutPatterns removes patterns from a line of nginx: a client that knows what a header
+// rule matches can use it.
 func withoutPatterns(line string) string { return quotedPattern.ReplaceAllString(line, "$1") }
 
 // start runs a new master in its own process group, by which its workers are

@@ -22,7 +22,7 @@ import (
 type Asker struct {
 	Dir    string // the runtime directory of the nginx
 	Scheme string // that clients use: https or http
-	// Headers are sent besides, such as a cookie of a person who tests. None by default.
+	// Headers are sent as well, such as a cookie of a person who tests. None by default.
 	Headers []Header
 	Errors  *Errors
 	looks   atomic.Uint64
