@@ -15,6 +15,7 @@ import (
 // TestOnItsWay: a config is on its way until each ready replica serves it, but a replica
 // that never does holds nothing for longer than maxOnItsWay.
 func TestOnItsWay(t *testing.T) {
+	t.Parallel()
 	table, err := config.Load("test", []byte("services: []"))
 	require.NoError(t, err)
 	since := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)

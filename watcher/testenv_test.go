@@ -44,8 +44,8 @@ const maxWait = 20 * time.Second
 
 // testEnv is an installation without its programs: the home namespace with the
 // ConfigMaps and the endpoints of the proxies, and the namespace of an
-// application. A watcher sees all Ingresses of the cluster, so tests with a
-// testEnv run one at a time.
+// application. A watcher acts on all Ingresses of the cluster, cleanUp empties it, and
+// some tests stop the API server, so tests with a testEnv run one at a time.
 type testEnv struct {
 	*testing.T
 	client    kubernetes.Interface
