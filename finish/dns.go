@@ -34,7 +34,7 @@ func (f Facts) judgeTTL(record Record) finding {
 	switch {
 	case record.TTL > maxTTL:
 		return missing(fmt.Sprintf("lower it to %d now, and change nothing else for %s: only then have all resolvers forgotten the old one", int(switchTTL.Seconds()), short(record.TTL)),
-			"the TTL of %s is %s: that long would the way back take", record.Name, short(record.TTL))
+			"the TTL of %s is %s: the way back would take as long", record.Name, short(record.TTL))
 	case !f.DNS.Authoritative:
 		return unknown("name the zone's own name server with --dns-server", "%s is a resolver, which says only how much of the TTL is left (%s)", f.DNS.Server, short(record.TTL))
 	}

@@ -55,7 +55,7 @@ func ExampleCheck() {
 	// unknown: new answers as shop.example.com
 	// unknown: nothing needs our translation
 	// not_done: the DNS record may change soon
-	// - the TTL of shop.example.com is 1h: that long would the way back take
+	// - the TTL of shop.example.com is 1h: the way back would take as long
 	// - lower it to 60 now, and change nothing else for 1h: only then have all resolvers forgotten the old one
 	// done: who changes the DNS record is known
 	// the migration can end: false

@@ -33,7 +33,7 @@ NAMESPACE/INGRESS opts that Ingress out for good (` + ingressgen.AnnotationEnabl
 
 --all pauses the whole migration, restores every Ingress, then deletes the
 generated companion Ingresses, Services and EndpointSlices, and waits until
-nothing of ours is left. When an Ingress cannot be restored, the message names
+nothing of the proxy is left. When an Ingress cannot be restored, the message names
 it with the reason, the others are restored, and the Services stay. What has
 opted in stays opted in, and --resume continues.
 

@@ -61,7 +61,7 @@ func All(ctx context.Context, w io.Writer, in *installation.Installation, by str
 		return err
 	}
 	done = done.plus(deleted)
-	_, err = fmt.Fprintf(w, "paused; nothing of ours is left: %d Ingresses restored and %d generated objects removed by this command, "+
+	_, err = fmt.Fprintf(w, "paused; nothing of the proxy is left: %d Ingresses restored and %d generated objects removed by this command, "+
 		"any others by a running watcher\n'migration-proxy restore --resume' goes on with the migration\n", done.restored, done.deleted)
 	return err
 }

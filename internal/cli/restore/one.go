@@ -71,7 +71,7 @@ func (r restorer) optOut(ctx context.Context, name types.NamespacedName) error {
 		return installation.Right{Verb: "get", Resource: installation.Ingresses, Namespace: name.Namespace}.Explain(err)
 	}
 	if !ingressgen.OptedIn(ingress) && !ingressgen.Touched(ingress) {
-		_, err := fmt.Fprintf(r.w, "%s has not opted in and has nothing of ours; nothing to restore\n", name)
+		_, err := fmt.Fprintf(r.w, "%s has not opted in and has nothing of the proxy; nothing to restore\n", name)
 		return err
 	}
 	if _, err := r.release(ctx, ingress, ingressgen.SetAnnotation(ingress, ingressgen.AnnotationEnabled, "false")); err != nil || r.plan {

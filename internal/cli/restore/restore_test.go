@@ -232,7 +232,7 @@ func TestRestoreAll(t *testing.T) {
 	_, err := c.CoreV1().Services(c.apps).Create(t.Context(), foreign, metav1.CreateOptions{})
 	require.NoError(t, err)
 
-	require.Contains(t, c.wantAll(), "nothing of ours is left: 2 Ingresses restored and 8 generated objects removed")
+	require.Contains(t, c.wantAll(), "nothing of the proxy is left: 2 Ingresses restored and 8 generated objects removed")
 	for _, before := range []*networkingv1.Ingress{shop, blog} {
 		after := c.ingress(before.Name)
 		require.Equal(t, before.Spec, after.Spec)
