@@ -44,9 +44,9 @@ demo-cluster: need-go need-nginx need-namespaces ## Watch a migration in a clust
 	@exec bin/e2e/demo # exec: the demo gets the signals of make
 
 e2e: need-go need-nginx need-haproxy need-namespaces ## Run only the scenarios in a cluster (docs/e2e.md)
-	@echo "make e2e: about 5 minutes; the first time the control plane is built too, about 19 minutes more"
+	@echo "make e2e: about 14 minutes; the first time the control plane is built too, about 19 minutes more"
 	@$(MAKE) --no-print-directory controlplane
-	$(GO) test -count=1 -v -timeout 20m ./e2e
+	$(GO) test -count=1 -v -timeout 40m ./e2e
 
 e2e-figures: need-go need-nginx need-namespaces controlplane ## Measure how fast an edit and a ramp's position take effect in a cluster; an outage of a minute
 	MIGRATION_PROXY_E2E_LONG=1 $(GO) test -count=1 -v -timeout 30m -run 'TakesEffectAtOnce|TestAPIServerGone' ./e2e
@@ -57,8 +57,8 @@ gitops: need-go controlplane ## Compare rewritten Ingresses with Argo CD's own d
 e2e-kind: need-go ## Run the scenarios on a kind cluster; CONTROLLERS=yes: also behind ingress-nginx and Traefik (needs docker, kind, kubectl, helm, internet)
 	CONTROLLERS=$(CONTROLLERS) deploy/kind.sh
 
-test: need-go need-nginx need-haproxy need-chromium need-namespaces ## Run all tests and go vet, against the real nginx and control plane (30 minutes on 2 cores, 53 the first time)
-	@echo "make test: against $$($(NGINX_VERSION)); about 30 minutes on 2 cores, about 53 the first time;"
+test: need-go need-nginx need-haproxy need-chromium need-namespaces ## Run all tests and go vet, against the real nginx and control plane (22 minutes on 2 cores, 45 the first time)
+	@echo "make test: against $$($(NGINX_VERSION)); about 22 minutes on 2 cores, about 45 the first time;"
 	@echo "make test: what needs no control plane comes first"
 	@GO=$(GO) hack/test.sh
 
