@@ -35,8 +35,6 @@ type Options struct {
 	// GetEvidence gets the evidence of one replica; nil: over HTTP from the Pod's
 	// address.
 	GetEvidence kube.StatusGetter
-	// PollInterval is the pause between two polls of the replicas' status; 0: 1 second.
-	PollInterval time.Duration
 	// RampInterval is the time between two steps of a ramp; 0: 10 seconds.
 	RampInterval time.Duration
 	// Linger is how long the proxy's Service stays in a namespace where no
@@ -77,7 +75,6 @@ const (
 
 func (o Options) withDefaults() Options {
 	o.Namespace = cmp.Or(o.Namespace, names.Namespace)
-	o.PollInterval = cmp.Or(o.PollInterval, time.Second)
 	o.Linger = cmp.Or(o.Linger, ControllerLag)
 	o.Notice = cmp.Or(o.Notice, time.Second)
 	o.NoteWait = cmp.Or(o.NoteWait, 3*time.Second)

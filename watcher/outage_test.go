@@ -164,7 +164,6 @@ func (env *testEnv) countPhase(phase status.Phase, backend string) int {
 func TestEndpointsAreCopiedFast(t *testing.T) {
 	const namespaces = 50
 	env := newTestEnv(t, 2)
-	env.poll = 0 // it measures
 	env.spreadOver(namespaces)
 	env.startWatcher()
 	env.eventually(func() bool { return env.countReady(true) == namespaces }, "all have the endpoints")
@@ -221,7 +220,6 @@ func (env *testEnv) countReady(ready bool) int {
 func TestStateWriteHangs(t *testing.T) {
 	const namespaces = 20
 	env := newTestEnv(t, 2)
-	env.poll = 0 // it measures
 	env.spreadOver(namespaces)
 	var held atomic.Bool
 	holding := make(chan struct{}, 100)

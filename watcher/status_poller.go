@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// fastPollInterval is the pause between two polls while a new config is on its
-	// way to the replicas.
+	// pollInterval is the pause between two polls, fastPollInterval the pause
+	// while a new config is on its way to the replicas.
+	pollInterval     = time.Second
 	fastPollInterval = 100 * time.Millisecond
 	// pollTimeout bounds one poll: a replica that hangs must not delay what
 	// the others report.
@@ -22,14 +23,11 @@ const (
 
 // pollSchedule says when the replicas are polled next.
 type pollSchedule struct {
-	interval  time.Duration
 	requested chan struct{} // holds one request
 	fast      atomic.Bool
 }
 
-func newPollSchedule(interval time.Duration) *pollSchedule {
-	return &pollSchedule{interval: interval, requested: make(chan struct{}, 1)}
-}
+func newPollSchedule() *pollSchedule { return &pollSchedule{requested: make(chan struct{}, 1)} }
 
 // pollNow makes the next poll begin at once.
 func (s *pollSchedule) pollNow() {
@@ -43,7 +41,7 @@ func (s *pollSchedule) pollNow() {
 func (s *pollSchedule) setFast(fast bool) { s.fast.Store(fast) }
 
 func (s *pollSchedule) wait(ctx context.Context) {
-	pause := s.interval
+	pause := pollInterval
 	if s.fast.Load() {
 		pause = fastPollInterval
 	}

@@ -54,7 +54,6 @@ type testEnv struct {
 	writes    *apiWrites
 	linger    time.Duration
 	notice    time.Duration
-	poll      time.Duration // of the status; 0: as in production
 
 	anchorSettle time.Duration
 }
@@ -87,7 +86,7 @@ func newTestEnv(t *testing.T, replicas int) *testEnv {
 	t.Helper()
 	client, err := kubernetes.NewForConfig(fast(plane.Config()))
 	require.NoError(t, err)
-	env := &testEnv{T: t, client: client, writes: &apiWrites{}, linger: 300 * time.Millisecond, notice: 100 * time.Millisecond, poll: 200 * time.Millisecond, anchorSettle: 100 * time.Millisecond}
+	env := &testEnv{T: t, client: client, writes: &apiWrites{}, linger: 300 * time.Millisecond, notice: 100 * time.Millisecond, anchorSettle: 100 * time.Millisecond}
 	env.home, env.app = env.newNamespace("home"), env.newNamespace("app")
 	for i := range replicas {
 		p := &proxy{address: fmt.Sprintf("10.1.0.%d", i+1), ready: true}
@@ -328,12 +327,9 @@ func (env *testEnv) eventually(condition func() bool, message string, args ...an
 // second poll that begins from now on comes after the result of the first.
 func (env *testEnv) waitForPolls() {
 	env.Helper()
-	before := make([]int, len(env.proxies))
-	for i, p := range env.proxies {
-		before[i] = p.countPolls()
-	}
-	for i, p := range env.proxies {
-		env.eventually(func() bool { return p.countPolls() >= before[i]+2 }, "two polls of %s", p.address)
+	for _, p := range env.proxies {
+		before := p.countPolls()
+		env.eventually(func() bool { return p.countPolls() >= before+2 }, "two polls of %s", p.address)
 	}
 }
 
@@ -360,7 +356,7 @@ func (env *testEnv) options() watcher.Options {
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(env.Output(), nil))
 	}
-	return watcher.Options{Config: config, Namespace: env.home, GetStatus: env.getStatus, PollInterval: env.poll, Linger: env.linger, Notice: env.notice, AnchorSettle: env.anchorSettle, NoteWait: 500 * time.Millisecond, Log: log}
+	return watcher.Options{Config: config, Namespace: env.home, GetStatus: env.getStatus, Linger: env.linger, Notice: env.notice, AnchorSettle: env.anchorSettle, NoteWait: 500 * time.Millisecond, Log: log}
 }
 
 func (env *testEnv) getStatus(ctx context.Context, endpoint kube.Endpoint) ([]byte, error) {

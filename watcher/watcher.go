@@ -86,7 +86,7 @@ type term struct {
 }
 
 func (w *Watcher) newTerm(recorder *events.Writer) *term {
-	stores, polls, desired, queues := objects.NewStores(w.failures), newPollSchedule(w.options.PollInterval), &atomic.Pointer[desiredstate.State]{}, reconcile.NewQueues(w.failures)
+	stores, polls, desired, queues := objects.NewStores(w.failures), newPollSchedule(), &atomic.Pointer[desiredstate.State]{}, reconcile.NewQueues(w.failures)
 	journal := w.newJournalWriter(recorder)
 	changes := &objectChanges{journal: ingressJournal{journal, desired}, stores: stores, queues: queues, polls: polls, events: recorder}
 	o := w.options
