@@ -33,9 +33,9 @@ NAMESPACE/INGRESS opts that Ingress out for good (` + ingressgen.AnnotationEnabl
 
 --all pauses the whole migration, restores every Ingress, then deletes the
 generated companion Ingresses, Services and EndpointSlices, and waits until
-nothing of the proxy is left. When an Ingress cannot be restored, the message names
-it with the reason, the others are restored, and the Services stay. What has
-opted in stays opted in, and --resume continues.
+nothing of the proxy is left. When an Ingress cannot be restored, the message
+names it with the reason, the others are restored, and the Services stay. What
+has opted in stays opted in, and --resume continues.
 
 --dry-run prints each write instead, with its text. The API server checks it, so
 a right that is missing, or a policy that refuses it, is an error.`,
