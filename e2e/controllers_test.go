@@ -223,6 +223,10 @@ func TestCanaryModeIsHeld(t *testing.T) {
 	s.Ingress("two-2", leads("/", host("two-2"), "two"))
 	s.Ingress("own", leads("/", host("own"), "own"))
 	s.Ingress("own-canary", leads("/", host("own"), "mine"), canaryOf("0"))
+	served := []string{"shared", "neighbor", "two", "two-2", "own"} // that the controller of this App serves
+	for _, name := range served {
+		s.WaitForSplit(0, world.Host(host(name)))
+	}
 	for _, name := range []string{"traefik", "haproxy", "shared", "two", "own"} {
 		s.ConfigureBehind(name, host(name), 100, "mode: canary")
 	}
@@ -236,7 +240,7 @@ func TestCanaryModeIsHeld(t *testing.T) {
 		require.NotEmpty(t, world.Annotation(s.GetIngress(name), "reason"), name)
 		s.WaitForNoIngress(name + "-migration")
 	}
-	for _, name := range []string{"shared", "neighbor", "two", "two-2", "own"} {
+	for _, name := range served {
 		s.ExpectSplit(0, world.Host(host(name)))
 	}
 }
