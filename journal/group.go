@@ -21,10 +21,12 @@ func grouped(entries []Entry) []Entry {
 	}
 	groups := map[Entry]*group{}
 	for _, entry := range entries {
-		if groups[subject(entry)] == nil {
-			groups[subject(entry)] = &group{services: map[string]bool{}, why: entry.Why}
+		of, ok := groups[subject(entry)]
+		if !ok {
+			of = &group{services: map[string]bool{}, why: entry.Why}
+			groups[subject(entry)] = of
 		}
-		groups[subject(entry)].add(entry)
+		of.add(entry)
 	}
 	var left []Entry
 	for _, entry := range entries {

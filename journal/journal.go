@@ -50,7 +50,8 @@ func Parse(text string) (Journal, error) {
 // service that falls back all day must not push the others out.
 func (j Journal) Append(entries ...Entry) Journal {
 	next := Journal{LastID: j.LastID, Entries: append([]Entry(nil), j.Entries...)}
-	for _, entry := range grouped(entries) {
+	added := grouped(entries)
+	for _, entry := range added[max(len(added)-2*MaxEntries, 0):] { // bound takes the square of their number
 		next.LastID++
 		entry = entry.bounded()
 		entry.ID = next.LastID
