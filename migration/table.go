@@ -202,13 +202,14 @@ func (t *Table) SameGlobal(other *Table) bool {
 // Subset gives a table with those hosts that have a service to keep, and with all services
 // of these hosts.
 func (t *Table) Subset(keep func(*Service) bool) (*Table, error) {
-	var kept []Service
+	hosts := map[Host]bool{}
 	for i := range t.services {
-		if slices.ContainsFunc(t.OfHost(t.services[i].OldHost), keep) {
-			kept = append(kept, t.services[i])
+		if s := &t.services[i]; !hosts[s.OldHost] {
+			hosts[s.OldHost] = keep(s)
 		}
 	}
-	return NewTable(t.global, kept)
+	leave := func(s Service) bool { return !hosts[s.OldHost] }
+	return NewTable(t.global, slices.DeleteFunc(slices.Clone(t.services), leave))
 }
 
 // Digest identifies the content of the table: 16 hex digits. It is equal for equal

@@ -1,6 +1,7 @@
 package migration_test
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 
@@ -186,4 +187,27 @@ func TestNotifyNeedsNoReload(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, plain.SameStructure(told))
 	require.NotEqual(t, plain.Digest(), told.Digest())
+}
+
+// TestSubset keeps whole hosts, and asks about each service once at most, also when one host
+// has them all.
+func TestSubset(t *testing.T) {
+	t.Parallel()
+	table := newTable(t, routes("a", "a.example.com", "/"), routes("b", "b.example.com", "/"), routes("b-api", "b.example.com", "/api"))
+	part, err := table.Subset(func(s *migration.Service) bool { return s.Name == "b-api" })
+	require.NoError(t, err)
+	require.Len(t, part.Services(), 2)
+	require.NotNil(t, part.Service("b"))
+	require.Len(t, table.Services(), 3, "the table stays")
+
+	const paths = 2400
+	var services []migration.Service
+	for i := range paths {
+		services = append(services, routes(migration.Name(fmt.Sprint("s", i)), "a.example.com", migration.PathPrefix(fmt.Sprint("/", i))))
+	}
+	asked := 0
+	part, err = newTable(t, services...).Subset(func(*migration.Service) bool { asked++; return false })
+	require.NoError(t, err)
+	require.Empty(t, part.Services())
+	require.LessOrEqual(t, asked, paths)
 }

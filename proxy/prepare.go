@@ -69,14 +69,14 @@ func (a *Agent) newGeneration(ctx context.Context, next, served *generation) (_ 
 	if served != nil && next.config.Digest == served.config.Digest {
 		return next, "", nil
 	}
-	if _, err := a.dir.stage(next.config); err != nil {
-		return next, "apply", err
-	}
 	untested, err := served.untested(next, params)
 	if err != nil {
 		return next, "generate", err
 	}
-	file, err := a.dir.stage(untested)
+	file, err := a.dir.stage(next.config)
+	if err == nil && untested.Digest != next.config.Digest {
+		file, err = a.dir.stage(untested)
+	}
 	if err != nil {
 		return next, "apply", err
 	}

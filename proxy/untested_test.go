@@ -29,11 +29,14 @@ func TestUntested(t *testing.T) {
 	}
 	slower := func(s *migration.Service) { s.Timeout = time.Minute }
 	moved := func(s *migration.Service) { s.Share = 0 }
-	served := &generation{version: version{table: table(t, one("a", "a.test", "/"), one("b", "b.test", "/"), one("b-api", "b.test", "/api"), one("c", "c.test", "/"))}}
+	of := func(services ...migration.Service) *generation {
+		return &generation{version: version{table: table(t, services...)}}
+	}
 	at := func(backend migration.Backend, address string) nginxgen.Endpoints {
 		return nginxgen.Endpoints{backend: {netip.MustParseAddrPort(address)}}
 	}
 	same := []migration.Service{one("a", "a.test", "/"), one("b", "b.test", "/"), one("b-api", "b.test", "/api"), one("c", "c.test", "/")}
+	served := of(same...)
 	dropping, err := migration.NewTable(migration.Global{DropInvalidHeaders: true}, same)
 	require.NoError(t, err)
 	frozen, err := migration.NewTable(migration.Global{Freeze: []migration.Freeze{{}}}, same)
@@ -42,11 +45,11 @@ func TestUntested(t *testing.T) {
 		next *generation
 		want string
 	}{
-		"a setting":            {&generation{version: version{table: table(t, one("a", "a.test", "/", slower), same[1], same[2], same[3])}}, "a"},
-		"a share":              {&generation{version: version{table: table(t, one("a", "a.test", "/", moved), same[1], same[2], same[3])}}, ""},
-		"one path of a host":   {&generation{version: version{table: table(t, same[0], same[1], one("b-api", "b.test", "/api", slower), same[3])}}, "b b-api"},
-		"a new service":        {&generation{version: version{table: table(t, same[0], same[1], same[2], same[3], one("d", "d.test", "/"))}}, "d"},
-		"a service that goes":  {&generation{version: version{table: table(t, same[0], same[1], same[2])}}, ""},
+		"a setting":            {of(one("a", "a.test", "/", slower), same[1], same[2], same[3]), "a"},
+		"a share":              {of(one("a", "a.test", "/", moved), same[1], same[2], same[3]), ""},
+		"one path of a host":   {of(same[0], same[1], one("b-api", "b.test", "/api", slower), same[3]), "b b-api"},
+		"a new service":        {of(same[0], same[1], same[2], same[3], one("d", "d.test", "/")), "d"},
+		"a service that goes":  {of(same[0], same[1], same[2]), ""},
 		"an address":           {&generation{version: version{table: table(t, same...)}, endpoints: at(same[3].NewBackend, "192.0.2.7:80")}, "c"},
 		"a global setting":     {&generation{version: version{table: dropping}}, "a b b-api c"},
 		"what no nginx reads":  {&generation{version: version{table: frozen}}, ""},
