@@ -33,6 +33,16 @@ func (b *bench) supervisor() *Supervisor {
 	return NewSupervisor(b.Nginx, Options{Log: noLog(), QuitTimeout: 2 * time.Second, OrphanTimeout: time.Second})
 }
 
+// newSupervised is a bench whose supervisor starts nginx with config one.
+func newSupervised(t *testing.T) (*bench, *Supervisor) {
+	t.Helper()
+	b := newBench(t)
+	b.use(t, "one", "")
+	s := b.supervisor()
+	b.supervise(t, s)
+	return b, s
+}
+
 func (b *bench) awaitDigest(t *testing.T, digest string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -86,10 +96,7 @@ func TestStartReloadReopenEnd(t *testing.T) {
 
 func TestAReloadThatNginxDoesNotApplyIsReported(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.use(t, "one", "")
-	s := b.supervisor()
-	b.supervise(t, s)
+	b, s := newSupervised(t)
 	b.awaitDigest(t, "one")
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -110,10 +117,7 @@ func TestAReloadThatNginxDoesNotApplyIsReported(t *testing.T) {
 // TestRefusedReloadEndsTheWait: nginx says so at once, and the wait does not go on.
 func TestRefusedReloadEndsTheWait(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.use(t, "one", "")
-	s := b.supervisor()
-	b.supervise(t, s)
+	b, s := newSupervised(t)
 	b.awaitDigest(t, "one")
 	b.use(t, "two", "nonsense;")
 	require.NoError(t, s.Reload())
@@ -126,10 +130,7 @@ func TestRefusedReloadEndsTheWait(t *testing.T) {
 
 func TestAKilledMasterIsReplacedAndItsWorkersEnd(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.use(t, "one", "")
-	s := b.supervisor()
-	b.supervise(t, s)
+	b, s := newSupervised(t)
 	for restarts := 1; restarts <= 2; restarts++ {
 		master := b.awaitMaster(t, s, "one")
 		require.NoError(t, syscall.Kill(master, syscall.SIGKILL))
@@ -142,10 +143,7 @@ func TestAKilledMasterIsReplacedAndItsWorkersEnd(t *testing.T) {
 
 func TestAKilledWorkerIsReplaced(t *testing.T) {
 	t.Parallel()
-	b := newBench(t)
-	b.use(t, "one", "")
-	s := b.supervisor()
-	b.supervise(t, s)
+	b, s := newSupervised(t)
 	master := b.awaitMaster(t, s, "one")
 	killed := groupWorkers(master)
 	killed.signal(syscall.SIGKILL)

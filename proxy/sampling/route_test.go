@@ -72,7 +72,7 @@ func TestMendedIsForgotten(t *testing.T) {
 			}
 		}
 		send(broken)
-		require.InDelta(t, perRouteHour+10, len(looker.began), 2, "once a minute after those of the hour")
+		require.InDelta(t, usualPace.PerRoute+10, len(looker.began), 2, "once a minute after those of the hour")
 		before := sampler.Tally("api", time.Time{}, time.Now()).Report()
 		require.Zero(t, *before.Same)
 		require.Len(t, before.Findings, 1)
@@ -81,7 +81,7 @@ func TestMendedIsForgotten(t *testing.T) {
 		after := sampler.Tally("api", time.Time{}, time.Now()).Report()
 		require.InDelta(t, 100, *after.Same, 0)
 		require.Empty(t, after.Findings)
-		require.Equal(t, perRouteHour, after.Samples, "it has those of an hour again")
+		require.Equal(t, usualPace.PerRoute, after.Samples, "it has those of an hour again")
 		require.Greater(t, after.Requests, before.Requests, "requests of clients are not forgotten")
 		cancel()
 		running.Wait()

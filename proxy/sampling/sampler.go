@@ -12,16 +12,10 @@ import (
 
 // The bounds of what a Sampler asks.
 const (
-	// samplePause is the Pause of a Pace.
-	samplePause = time.Second
-	// ratePart is the Part of a Pace.
-	ratePart = 0.01
 	// lookCost is the most that one look costs either side.
 	lookCost = 3
 	// maxCredit bounds what a busy hour saves for a quiet one.
 	maxCredit = 30
-	// perRouteHour is the PerRoute of a Pace.
-	perRouteHour = 20
 	// differingPause is the time between samples of a route that differs, when those of the
 	// hour are used up.
 	differingPause = time.Minute
@@ -42,6 +36,9 @@ type Pace struct {
 	Part     float64       // of the requests of a service, which either side gets again
 	PerRoute int           // samples of a route in an hour
 }
+
+// usualPace is that of a new Sampler.
+var usualPace = Pace{Pause: time.Second, Part: 0.01, PerRoute: 20}
 
 // Sampler asks both sides again for some of the requests in the access log, of services
 // with compare.continuous. It never asks more than its bounds, whatever the traffic is.
@@ -78,7 +75,7 @@ type watched struct {
 
 // NewSampler makes a Sampler without services.
 func NewSampler(looker Looker) *Sampler {
-	return &Sampler{Pace: Pace{samplePause, ratePart, perRouteHour}, looker: looker, queue: make(chan job, atOnce), services: map[migration.Name]*watched{}}
+	return &Sampler{Pace: usualPace, looker: looker, queue: make(chan job, atOnce), services: map[migration.Name]*watched{}}
 }
 
 // SetTable says which services are compared. What is known of one stays while its

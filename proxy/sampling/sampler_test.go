@@ -97,7 +97,7 @@ func TestBudgetUnderLoad(t *testing.T) {
 		require.Greater(t, looker.looks, 20)
 		require.LessOrEqual(t, looker.most, 2, "at once")
 		for i := 1; i < len(looker.began); i++ {
-			require.GreaterOrEqual(t, looker.began[i].Sub(looker.began[i-1]), samplePause)
+			require.GreaterOrEqual(t, looker.began[i].Sub(looker.began[i-1]), usualPace.Pause)
 		}
 		report := sampler.Tally("api", time.Time{}, time.Now()).Report()
 		require.Equal(t, looker.looks, report.Samples)
@@ -116,7 +116,7 @@ func TestBudgetOfASlowService(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		looker, _ := runSampler(t, 300, 2*time.Minute, func(i int) string { return fmt.Sprintf("/one/%d", i) })
-		require.Equal(t, perRouteHour, looker.looks)
+		require.Equal(t, usualPace.PerRoute, looker.looks)
 	})
 }
 
