@@ -71,31 +71,22 @@ func TestStreams(t *testing.T) {
 }
 
 // eventsAreNotBuffered: the backend sends 10 events 20 ms apart. With buffering,
-// the first would always arrive together with the last; a client without CPU time sees
-// that now and then.
+// the first would arrive together with the last.
 func eventsAreNotBuffered(t *testing.T, proxy, host string) {
 	for _, path := range []string{"/do/sse/10", "/do/slow/10"} {
-		ahead := time.Duration(0)
-		for i := 0; i < 10 && ahead <= 100*time.Millisecond; i++ {
-			ahead = firstEventAhead(t, proxy, host, path)
-		}
-		require.Greater(t, ahead, 100*time.Millisecond, "the first event arrived with the last")
+		l := dial(t, proxy)
+		begun := time.Now()
+		_, err := fmt.Fprintf(l, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, host)
+		require.NoError(t, err)
+		_, err = readHead(l.reader)
+		require.NoError(t, err)
+		_, err = readLines(l.reader) // a chunk's size, its event, and an empty line
+		require.NoError(t, err)
+		first := time.Since(begun)
+		_, err = io.Copy(io.Discard, l.reader)
+		require.NoError(t, err)
+		require.Less(t, first, time.Since(begun)-100*time.Millisecond, "the first event arrived with the last")
 	}
-}
-
-// firstEventAhead is how long before the end the first event arrived.
-func firstEventAhead(t *testing.T, proxy, host, path string) time.Duration {
-	l := dial(t, proxy)
-	_, err := fmt.Fprintf(l, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, host)
-	require.NoError(t, err)
-	_, err = readHead(l.reader)
-	require.NoError(t, err)
-	_, err = readLines(l.reader) // a chunk's size, its event, and an empty line
-	require.NoError(t, err)
-	first := time.Now()
-	_, err = io.Copy(io.Discard, l.reader)
-	require.NoError(t, err)
-	return time.Since(first)
 }
 
 func uploads(t *testing.T, proxy, host string) {

@@ -148,8 +148,8 @@ func TestInterrupted(t *testing.T) {
 
 	killed := status.Drill{ID: "killed", By: "alice", At: time.Now(), Until: time.Now().Add(status.MaxDrill - time.Minute)}
 	require.NoError(t, drills.Write(r.RuntimeDir, "shop", killed))
-	require.Eventually(t, func() bool { return !r.newGets() }, 10*time.Second, 10*time.Millisecond)
-	killed.Until = time.Now().Add(time.Second) // only now: a busy machine is to see the drill
+	require.Eventually(t, func() bool { return !r.newGets() }, time.Second, 10*time.Millisecond)
+	killed.Until = time.Now().Add(time.Second) // only now, so that the drill cannot end before it was seen
 	require.NoError(t, drills.Write(r.RuntimeDir, "shop", killed))
 	require.Eventually(t, r.newGets, 10*time.Second, 50*time.Millisecond)
 }
